@@ -1,0 +1,147 @@
+"""Errors: one tree, and each leaf knows its remedy (purpose).
+
+Owner thread: none.  Must never carry a secret, a transcript or audio in its text: errors are
+logged.  Library exceptions are translated into these at a room's edge (`raise … from`).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Remedy(Enum):
+    """What the program itself does about an error."""
+
+    STOP = "stop"  # exit 78 (EX_CONFIG), systemd does not restart
+    REOPEN = "reopen"  # open the device again, with backoff
+    RECONNECT = "reconnect"  # full-jitter backoff, for ever
+    WAIT = "wait"  # only a person can fix it: long pauses, say why
+    TELL_MODEL = "tell_model"  # the model explains it to the household
+    COUNT = "count"  # our own or the peer's slip: count it, carry on
+
+
+class AgentError(Exception):
+    """Root of all errors this project raises on purpose.
+
+    `code` is a stable identifier (`link.bad_key`), `message` says what was wrong and where,
+    `fix` says what a person can do, `remedy` what the program does.
+    """
+
+    code = "agent.error"
+    remedy = Remedy.COUNT
+
+    def __init__(self, message: str, *, fix: str = "", code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+        if code is not None:
+            self.code = code
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.fix}".strip()
+
+
+class ConfigError(AgentError):
+    """A setting is missing or wrong."""
+
+    code = "config.invalid"
+    remedy = Remedy.STOP
+
+
+class DeviceError(AgentError):
+    """A sound device or pin cannot be used now."""
+
+    code = "device.error"
+    remedy = Remedy.REOPEN
+
+
+class DeviceMissing(DeviceError):
+    """No such device, or none at all."""
+
+    code = "device.missing"
+
+
+class DeviceLost(DeviceError):
+    """It was there and stopped: unplugged, suspended, or frames no longer move."""
+
+    code = "device.lost"
+
+
+class DeviceFormatRefused(DeviceError):
+    """The device does not offer the rate or sample format asked for."""
+
+    code = "device.format_refused"
+
+
+class LinkError(AgentError):
+    """The connection to the model."""
+
+    code = "link.error"
+    remedy = Remedy.RECONNECT
+
+
+class LinkLost(LinkError):
+    """Network trouble: DNS, refused, reset, black hole, close 1001/1006/1011 …"""
+
+    code = "link.lost"
+
+
+class LinkBusy(LinkError):
+    """The provider asks to come back later (429, 5xx); `retry_after_s` if it said when."""
+
+    code = "link.busy"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        fix: str = "",
+        code: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, fix=fix, code=code)
+        self.retry_after_s = retry_after_s
+
+
+class LinkRefused(LinkError):
+    """Only a person can fix this; codes: `link.bad_key`, `link.no_quota`, `link.no_model`,
+    `link.dialect`, `link.bad_url`, `link.tls`."""
+
+    code = "link.refused"
+    remedy = Remedy.WAIT
+
+
+class WireClosed(LinkLost):
+    """The other side closed the wire, cleanly or not."""
+
+    code = "link.closed"
+
+    def __init__(self, close_code: int, reason: str = "") -> None:
+        super().__init__(f"The connection was closed (code {close_code}).")
+        self.close_code = close_code
+        self.reason = reason
+
+
+class LocalProtocolError(AgentError):
+    """Our own mistake on the wire: raised in tests, counted in service."""
+
+    code = "protocol.local"
+
+
+class RemoteProtocolError(AgentError):
+    """The peer's mistake.  Becomes an event; must never end the session."""
+
+    code = "protocol.remote"
+
+
+class ToolError(AgentError):
+    """A tool timed out, failed or was refused; the text is written for the model."""
+
+    code = "tool.failed"
+    remedy = Remedy.TELL_MODEL
+
+
+class ShutdownTimeout(AgentError):
+    """A room did not stop in its share of the stop time."""
+
+    code = "shutdown.timeout"

@@ -1,0 +1,303 @@
+"""Events: everything that can happen, as the dialogue sees it (purpose).
+
+Owner thread: none, frozen values.  Must never hold behaviour, a secret or a wire-format name.
+`at` is always the loop time in seconds at which it happened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Base of all events."""
+
+    at: float
+
+
+# --- time, ears, hands -----------------------------------------------------------------
+
+
+class Tick(Event):
+    """The deadline that the dialogue asked for has come."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeardFrame(Event):
+    """10 ms from the microphone, labelled by the front end; nothing is decided yet.
+
+    `pcm24k` is what may be streamed: untouched while our speaker is silent, with our own
+    voice cancelled while it is not.  `speech` is the voice detector's word on the echo-free
+    signal.  `over_playback` says that our speaker was audible (or its tail still is).
+    """
+
+    pcm24k: bytes
+    speech: bool
+    over_playback: bool
+    wake: str | None = None
+    level_dbfs: float = -100.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ButtonPressed(Event):
+    """A button went down; `button` is `talk` or `mute`."""
+
+    button: str = "talk"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ButtonReleased(Event):
+    """A button came up again."""
+
+    button: str = "talk"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MuteRequested(Event):
+    """Somebody (control socket, tool, saved state at start) wants the microphone so."""
+
+    muted: bool
+
+
+class StopRequested(Event):
+    """SIGTERM: the daemon is asked to end."""
+
+    __slots__ = ()
+
+
+# --- the loudspeaker -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaybackStarted(Event):
+    """The first sample of an item became audible."""
+
+    item: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaybackDrained(Event):
+    """The last sample of an item has been audible; not merely handed over."""
+
+    item: str
+    played_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaybackCut(Event):
+    """Answer to `CutPlayback`.
+
+    `item` is the one that was sounding (None: nothing was), `played_ms` what the speaker
+    emitted of it including the fade; `never_started` are items that were queued behind it.
+    """
+
+    item: str | None
+    played_ms: float
+    never_started: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentenceDrained(Event):
+    """A spoken sentence of our own has been audible to its end (or was cut)."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceReady(Event):
+    """Microphone and loudspeaker are open and frames move."""
+
+    capture_name: str = ""
+    render_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceDown(Event):
+    """The sound device is missing or lost; opening goes on in the background."""
+
+    code: str
+    message: str
+    fix: str = ""
+
+
+# --- the link --------------------------------------------------------------------------
+
+
+class LinkConnecting(Event):
+    """A connection attempt began."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkReady(Event):
+    """A fresh session is configured and acknowledged; it knows nothing of the talk so far."""
+
+    session: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkDown(Event):
+    """The session is gone.  `refused`: only a person can fix it.  Code as in `errors`."""
+
+    code: str
+    message: str
+    fix: str = ""
+    refused: bool = False
+    retry_in_s: float = 0.0
+
+
+# --- what the model says ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserSpeechStarted(Event):
+    """The *server's* voice detector heard somebody begin; `item` will hold the turn."""
+
+    item: str
+    audio_start_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserSpeechStopped(Event):
+    """The server's voice detector heard the end of the turn."""
+
+    item: str
+    audio_end_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserTurnCommitted(Event):
+    """The heard audio became the conversation item `item`."""
+
+    item: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserTranscript(Event):
+    """What the household said, in text; may come late, or never."""
+
+    item: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseStarted(Event):
+    """The model began a response in the conversation (side questions are not reported)."""
+
+    response: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceChunk(Event):
+    """A piece of spoken answer, 24 kHz PCM16."""
+
+    response: str
+    item: str
+    pcm24k: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceText(Event):
+    """A piece of the answer's transcript."""
+
+    response: str
+    item: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceEnded(Event):
+    """No more audio will come for this item."""
+
+    response: str
+    item: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """The model wants a tool run; `arguments` is the JSON text exactly as it came."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of one response (PROTOCOL section 10); what the server left out is 0."""
+
+    text_in: int = 0
+    audio_in: int = 0
+    image_in: int = 0
+    cached_text_in: int = 0
+    cached_audio_in: int = 0
+    cached_image_in: int = 0
+    text_out: int = 0
+    audio_out: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseEnded(Event):
+    """`status`: completed · cancelled · failed · incomplete; `code` says why if it failed
+    (`insufficient_quota`, `rate_limit_exceeded`, …) or is incomplete (`max_output_tokens`)."""
+
+    response: str
+    status: str
+    code: str = ""
+    message: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    items: tuple[str, ...] = ()
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideAnswer(Event):
+    """Answer to a side question (out-of-band response) asked under `tag`."""
+
+    tag: str
+    text: str
+    ok: bool = True
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemAdded(Event):
+    """The server has taken an item into the conversation."""
+
+    item: str
+    role: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemDeleted(Event):
+    """The server has removed an item."""
+
+    item: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerComplained(Event):
+    """An `error` event; the session goes on.  `about` is the client event it answers."""
+
+    code: str
+    message: str
+    about: str = ""
+
+
+# --- hands of the model ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolFinished(Event):
+    """A tool call ended, in whatever way; `output` is text for the model."""
+
+    call_id: str
+    output: str
+    ok: bool = True
+    finish: bool = field(default=False)
+    """The tool asks to end the talk after the answer (`finish_session`)."""

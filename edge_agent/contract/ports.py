@@ -1,0 +1,93 @@
+"""Ports: the parts of the world that can be swapped (purpose).
+
+Owner thread: none, these are only shapes.  Must never hold an implementation.  The adapters
+live in the rooms (`audio`, `realtime`, `panel`, `host`) and their doubles in `simulation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Wire(Protocol):
+    """One open message connection: JSON text in both directions.
+
+    `receive` and `send` raise `contract.errors.WireClosed` once the other side is gone, also
+    after a *clean* close: a loop that ends silently is how speakers go deaf.
+    """
+
+    async def send(self, text: str) -> None:
+        """Send one text frame; waits while the network cannot take it."""
+
+    async def receive(self) -> str | bytes:
+        """Return the next frame, in order."""
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close, waiting a bounded time for the other side.  Safe to call twice."""
+
+
+class Dialer(Protocol):
+    """Opens a `Wire`.
+
+    Raises `LinkLost`, `LinkBusy` or `LinkRefused`, already translated from whatever the
+    library underneath throws.
+    """
+
+    async def __call__(self, url: str, headers: Mapping[str, str]) -> Wire:
+        """Dial `url` with the given extra HTTP headers (the key is among them)."""
+
+
+CaptureCallback = Callable[[bytes, float], None]
+"""`(pcm16 mono block at the device rate, loop time of its FIRST sample at the microphone)`."""
+
+RenderCallback = Callable[[int, float], bytes]
+"""`(frames wanted, loop time at which the FIRST of them becomes audible)` → exactly that many
+frames of PCM16 mono at the device rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoundDeviceInfo:
+    """What a sound device turned out to be, once open."""
+
+    capture_name: str
+    render_name: str
+    capture_rate_hz: int
+    render_rate_hz: int
+    block_frames: int
+    input_latency_s: float
+    output_latency_s: float
+
+
+class SoundDevice(Protocol):
+    """Microphone and loudspeaker as one thing with two callbacks.
+
+    The callbacks run on the device's own thread (real sound card) or on the loop (virtual
+    room); they must not raise, block or log.
+    """
+
+    def open(self, on_capture: CaptureCallback, on_render: RenderCallback) -> SoundDeviceInfo:
+        """Open both streams.  Raises `DeviceMissing`, `DeviceFormatRefused`, `DeviceLost`."""
+
+    def close(self) -> None:
+        """Stop and release both streams.  Safe to call twice, and after a loss."""
+
+    @property
+    def frames_captured(self) -> int:
+        """Frames the microphone has delivered since the start of the process."""
+
+    @property
+    def frames_rendered(self) -> int:
+        """Frames the loudspeaker has asked for since the start of the process."""
+
+
+class Panel(Protocol):
+    """Button and light."""
+
+    def show(self, light: str) -> None:
+        """Show the light pattern of that name (see `panel.patterns.LIGHTS`)."""
+
+    def close(self) -> None:
+        """Release the pins.  Safe to call twice."""
