@@ -1,0 +1,134 @@
+"""The two small models that listen all day: voice activity and wake word (purpose).
+
+Owner thread: the front end's (or whoever built them); no object here is thread-safe.  Must never
+gate the sound that reaches the wake model: its features follow the room's noise slowly, and
+bursts spliced together lower its scores.  Give it every frame, silence included.
+
+Both take frames of exactly 10 ms at 16 kHz.  Their libraries are imported when a detector is
+built, so a device that listens by button alone never loads the wake models.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+
+from edge_agent.contract.errors import ConfigError
+
+DETECTOR_RATE_HZ = 16_000
+"""The wake models were trained at it, and webrtcvad and AEC3 take it."""
+
+FRAME_SAMPLES = 160
+FRAME_BYTES = FRAME_SAMPLES * 2
+
+VAD_MODE = 3
+"""webrtcvad's strictest: no false start at 20 dB over pink noise, onset 16 ms."""
+
+REFRACTORY_S = 1.5
+"""A spoken phrase keeps its score high for up to a second; nobody says it twice that fast."""
+
+
+class VoiceDetector:
+    """Says for each frame whether somebody speaks (webrtcvad).
+
+    `mode` 0 (lenient) to 3 (strict).  It holds a little state, so one object per signal.
+    """
+
+    def __init__(self, mode: int = VAD_MODE) -> None:
+        if mode not in range(4):
+            raise ConfigError(
+                f"Voice detector mode {mode} does not exist.", fix="Choose 0, 1, 2 or 3."
+            )
+        import webrtcvad
+
+        self.mode = mode
+        self._vad = webrtcvad.Vad(mode)
+
+    def is_speech(self, pcm16k: bytes) -> bool:
+        """Judge one frame of 320 bytes; raises `ValueError` for any other length."""
+        if len(pcm16k) != FRAME_BYTES:
+            raise ValueError(f"voice detector wants {FRAME_BYTES} bytes, got {len(pcm16k)}")
+        return bool(self._vad.is_speech(pcm16k, DETECTOR_RATE_HZ))
+
+
+def available_wake_words() -> tuple[str, ...]:
+    """Names of the bundled wake words, e.g. `okay_nabu`."""
+    from pymicro_wakeword import Model
+
+    return tuple(sorted(str(model.value) for model in Model))
+
+
+class WakeDetector:
+    """Listens for one or more of the bundled wake words (pymicro-wakeword).
+
+    `words` maps a name of `available_wake_words()` to its cut-off (0 … 1, higher is stricter),
+    or to None for the one its maker recommends.  Raises `ConfigError` for an unknown name or an
+    impossible cut-off.  Building loads the models (tens of milliseconds): not on the event loop.
+    """
+
+    def __init__(
+        self, words: Mapping[str, float | None], *, refractory_s: float = REFRACTORY_S
+    ) -> None:
+        names = available_wake_words()
+        if not words:
+            raise ConfigError(
+                "No wake word is configured.", fix=f"Choose from: {', '.join(names)}."
+            )
+        for name, cutoff in words.items():
+            if name not in names:
+                near = difflib.get_close_matches(name, names, n=1)
+                hint = f" Did you mean {near[0]}?" if near else ""
+                raise ConfigError(
+                    f"Wake word {name!r} is not known.{hint}",
+                    fix=f"Available: {', '.join(names)}.",
+                )
+            if cutoff is not None and not 0.0 < cutoff < 1.0:
+                raise ConfigError(
+                    f"Cut-off {cutoff} of wake word {name!r} is impossible.",
+                    fix="Use a number between 0 and 1, or leave it out.",
+                )
+        from pymicro_wakeword import MicroWakeWord, MicroWakeWordFeatures, Model
+
+        self._features = MicroWakeWordFeatures()
+        self._models = {name: MicroWakeWord.from_builtin(Model(name)) for name in words}
+        self.cutoffs: dict[str, float] = {}
+        for name, model in self._models.items():
+            chosen = words[name]
+            self.cutoffs[name] = model.probability_cutoff if chosen is None else chosen
+        self._refractory_frames = round(refractory_s * DETECTOR_RATE_HZ / FRAME_SAMPLES)
+        self._deaf_frames = 0
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words it listens for."""
+        return tuple(self._models)
+
+    def process(self, pcm16k: bytes) -> str | None:
+        """Take the next 320 bytes; return the word that has just been heard, or None.
+
+        After a hit all words are ignored for the refractory time; the models go on listening.
+        When two words cross their cut-offs in one frame, the one further above its own wins.
+        """
+        if len(pcm16k) != FRAME_BYTES:
+            raise ValueError(f"wake detector wants {FRAME_BYTES} bytes, got {len(pcm16k)}")
+        best: str | None = None
+        best_margin = 0.0
+        for features in self._features.process_streaming(pcm16k):
+            for name, model in self._models.items():
+                probability = model.process_streaming_prob(features)
+                margin = (probability or 0.0) - self.cutoffs[name]
+                if margin > best_margin:
+                    best, best_margin = name, margin
+        if self._deaf_frames:
+            self._deaf_frames -= 1
+            return None
+        if best is not None:
+            self._deaf_frames = self._refractory_frames
+        return best
+
+    def reset(self) -> None:
+        """Start afresh, as after the microphone was away."""
+        self._features.reset()
+        for model in self._models.values():
+            model.reset()
+        self._deaf_frames = 0

@@ -1,0 +1,104 @@
+"""Voice detector and wake word models: configuration errors, silence, refractory time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from synthetic import babble, pcm, room_noise
+
+from edge_agent.audio.detectors import (
+    FRAME_BYTES,
+    VoiceDetector,
+    WakeDetector,
+    available_wake_words,
+)
+from edge_agent.contract.errors import ConfigError
+
+
+def frames(sound: bytes) -> list[bytes]:
+    return [sound[i : i + FRAME_BYTES] for i in range(0, len(sound) - FRAME_BYTES + 1, FRAME_BYTES)]
+
+
+def test_the_voice_detector_tells_speech_from_a_quiet_room() -> None:
+    speech = frames(pcm(babble(3, 16_000, seed=1) + room_noise(48_000, 2)))
+    quiet = frames(pcm(room_noise(48_000, 3)))
+    detector = VoiceDetector()
+    assert sum(map(detector.is_speech, quiet)) == 0
+    assert sum(map(detector.is_speech, speech)) > 0.6 * len(speech)
+
+
+def test_the_voice_detector_refuses_other_frames_and_modes() -> None:
+    with pytest.raises(ValueError, match="320"):
+        VoiceDetector().is_speech(bytes(480))
+    with pytest.raises(ConfigError, match="mode 4"):
+        VoiceDetector(4)
+
+
+def test_the_bundled_words() -> None:
+    assert set(available_wake_words()) >= {"okay_nabu", "alexa", "hey_jarvis", "hey_mycroft"}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({"okay_nabo": None}, "Did you mean okay_nabu"),
+        ({"computer": None}, "hey_mycroft"),
+        ({}, "Choose from: alexa"),
+        ({"alexa": 1.5}, "between 0 and 1"),
+        ({"alexa": 0.0}, "between 0 and 1"),
+    ],
+)
+def test_wrong_words_are_refused_with_the_remedy(words: dict[str, float | None], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        WakeDetector(words)
+
+
+def test_cut_offs_come_from_the_maker_or_the_owner() -> None:
+    detector = WakeDetector({"alexa": 0.5, "okay_nabu": None})
+    assert detector.words == ("alexa", "okay_nabu")
+    assert detector.cutoffs["alexa"] == 0.5
+    assert 0.5 < detector.cutoffs["okay_nabu"] < 1.0
+
+
+def test_other_sounds_wake_nobody() -> None:
+    detector = WakeDetector({"okay_nabu": None, "alexa": None})
+    sound = np.concatenate((babble(12, 16_000, seed=4), room_noise(64_000, 5)))
+    assert [hit for frame in frames(pcm(sound)) if (hit := detector.process(frame))] == []
+    with pytest.raises(ValueError, match="320"):
+        detector.process(bytes(100))
+
+
+class Scores:
+    """Stands in for a loaded model: gives the scores it was told to."""
+
+    def __init__(self, scores: list[float]) -> None:
+        self.scores = scores
+        self.asked = 0
+
+    def process_streaming_prob(self, features: object) -> float:
+        self.asked += 1
+        return self.scores.pop(0) if self.scores else 0.0
+
+    def reset(self) -> None:
+        self.scores = []
+
+
+def test_one_phrase_is_one_hit_and_the_surer_word_wins() -> None:
+    detector = WakeDetector({"okay_nabu": 0.8, "alexa": 0.5}, refractory_s=0.5)
+    nabu = Scores([0.0] * 5 + [0.9] * 30 + [0.0] * 60 + [0.9] * 3)
+    alexa = Scores([0.0] * 5 + [0.9] * 30)
+    detector._models = {"okay_nabu": nabu, "alexa": alexa}
+    quiet = frames(bytes(FRAME_BYTES * 150))
+    hits = [(number, hit) for number, frame in enumerate(quiet) if (hit := detector.process(frame))]
+    assert [hit for _, hit in hits] == ["alexa", "okay_nabu"]
+    assert hits[1][0] - hits[0][0] >= 50
+    assert nabu.asked == alexa.asked > 140  # they hear everything, also while nobody counts it
+
+
+def test_a_hit_is_possible_again_at_once_after_a_reset() -> None:
+    detector = WakeDetector({"alexa": 0.5}, refractory_s=10.0)
+    for _ in range(2):
+        detector._models = {"alexa": Scores([0.9] * 20)}
+        quiet = frames(bytes(FRAME_BYTES * 10))
+        assert [detector.process(frame) for frame in quiet].count("alexa") == 1
+        detector.reset()
