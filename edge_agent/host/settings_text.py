@@ -1,0 +1,97 @@
+"""Settings as text: the documented default file, and what may be printed (purpose).
+
+Owner thread: the main one, before and beside the daemon (command line, tests).  Must never print
+a secret.  Reads the documentation strings out of `settings.py` itself, so that the shipped file
+says what the program does; done here and not while importing, which would slow every start.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import textwrap
+from collections.abc import Iterator
+
+from pydantic import BaseModel, SecretStr
+
+from edge_agent.host import settings as settings_module
+from edge_agent.host.settings import Settings
+
+COMMENT_WIDTH_CHARS = 92
+"""Readable in a terminal of 100 columns beside line numbers."""
+
+HEADER = """\
+# edge-agent settings.  Every key is here with its default; delete what you do not change.
+# Stronger than this file: config.d/*.toml beside it (in name order), then environment
+# variables EDGE_AGENT_<SECTION>__<KEY>, then the systemd credential for the key.
+# Check with:  edge-agent config check      See the result:  edge-agent config show
+"""
+
+
+def section_names() -> list[str]:
+    """Names of all sections, in the order of the file."""
+    return list(Settings.model_fields)
+
+
+def section_type(name: str) -> type[BaseModel]:
+    """The model class of a section.  Raises KeyError for a name that is not one."""
+    annotation = Settings.model_fields[name].annotation
+    if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        raise KeyError(name)
+    return annotation
+
+
+def documentation() -> dict[str, dict[str, str]]:
+    """`{section: {"": its purpose, key: its text}}` from the source of `settings.py`."""
+    tree = ast.parse(inspect.getsource(settings_module))
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    return {name: dict(_texts(classes[section_type(name).__name__])) for name in section_names()}
+
+
+def _texts(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    yield "", ast.get_docstring(node) or ""
+    for field, after in zip(node.body, node.body[1:], strict=False):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(after, ast.Expr)
+            and isinstance(after.value, ast.Constant)
+            and isinstance(after.value.value, str)
+        ):
+            yield field.target.id, " ".join(after.value.value.split())
+
+
+def toml_value(value: object) -> str:
+    """One value as TOML.  A `SecretStr` becomes stars, or "" when it is empty."""
+    if isinstance(value, SecretStr):
+        return '"********"' if value.get_secret_value() else '""'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(toml_value(v) for v in value) + "]"
+    if isinstance(value, dict):
+        inside = ", ".join(f"{k} = {toml_value(v)}" for k, v in value.items())
+        return "{ " + inside + " }" if inside else "{}"
+    return repr(value)
+
+
+def default_file() -> str:
+    """The text of `config/edge-agent.toml`: every key, its default and its meaning."""
+    texts = documentation()
+    defaults = Settings()
+    lines = [HEADER]
+    for name in section_names():
+        lines.append(f"# {texts[name]['']}")
+        lines.append(f"[{name}]")
+        section = getattr(defaults, name)
+        for key in type(section).model_fields:
+            wrapped = textwrap.wrap(texts[name][key], COMMENT_WIDTH_CHARS, break_long_words=False)
+            lines.extend(f"# {line}" for line in wrapped)
+            # The key has no place in a file that is read by every account.
+            secret = isinstance(getattr(section, key), SecretStr)
+            lines.append(f"{'# ' if secret else ''}{key} = {toml_value(getattr(section, key))}")
+        lines.append("")
+    return "\n".join(lines)
