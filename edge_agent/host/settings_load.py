@@ -307,7 +307,8 @@ def _at(file: str, line: int | None) -> str:
 
 
 def _unknown(name: str, valid: list[str], what: str) -> str:
-    same_key = [v for v in valid if "." in name and v.split(".")[1] == name.split(".")[1]]
+    key = name.partition(".")[2]
+    same_key = [v for v in valid if what == "key" and v.partition(".")[2] == key]
     loose = name.replace("__", "_")
     respelt = [v for v in valid if v.replace("__", "_") == loose]
     near = same_key or respelt or difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
