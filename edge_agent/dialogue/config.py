@@ -1,0 +1,54 @@
+"""The dialogue's own settings, in its own words (purpose).
+
+Owner thread: none, a frozen value.  Must never import `host.settings`: `app` translates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from edge_agent.dialogue.consent import Risk
+
+
+@dataclass(frozen=True, slots=True)
+class DialogueConfig:
+    """What may differ between two households.  Seconds and milliseconds as named."""
+
+    mode: str = "wake"
+    """`wake`, `button` (wake words are ignored) or `always` (an open microphone)."""
+    server_turns: bool = True
+    """The server's voice detector ends turns; else our own does."""
+    pre_roll_ms: int = 800
+    """Kept before a wake, so that one breath arrives whole (AVS asks for 500 ms)."""
+    onset_pre_roll_ms: int = 400
+    """Kept before a speech onset: detector lag (≤ 100 ms) plus a soft first consonant."""
+    interrupt_pre_roll_ms: int = 600
+    """Kept before a barge-in: decision window plus detector lag, not our own sentence."""
+    one_breath_ms: int = 400
+    """How long after a wake word it shows whether the person goes on without a pause."""
+    follow_up_s: float = 6.0
+    quiet_end_s: float = 5.0
+    """A false wake ends after about 5 s without speech (works in a study and a lounge)."""
+    local_silence_ms: int = 700
+    utterance_max_s: float = 30.0
+    thinking_max_s: float = 15.0
+    """No sign of an answer for so long: the session is dead although it answers pings."""
+    announce_after_s: float = 1.5
+    """A reconnect shorter than this is nobody's business; the promise is 3 s."""
+    keep_max_s: float = 60.0
+    keep_max_age_s: float = 60.0
+    """An answer to what was said longer ago would startle rather than help."""
+    long_press_s: float = 1.5
+    confirm_s: float = 15.0
+    chime: bool = True
+    barge_in_by_speech: bool = True
+    barge_in_window_frames: int = 10
+    barge_in_speech_frames: int = 8
+    """8 of the last 10 frames: measured with AEC3, no false cut in 14 minutes of own echo."""
+    barge_in_hold_off_ms: int = 150
+    """The canceller meets a new answer: its first frames are not evidence."""
+    memory_turns: int = 12
+    memory_audio_s: float = 60.0
+    tool_risks: Mapping[str, Risk] = field(default_factory=dict)
+    """Tools that exist; one that is missing here is HIGH."""

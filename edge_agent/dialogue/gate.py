@@ -1,0 +1,107 @@
+"""The gate: which heard frames may leave the house (purpose).
+
+Owner thread: event loop.  Must never read a clock or send anything itself.
+
+SHUT keeps the last moments in memory and lets nothing out.  ARMED waits for somebody to speak.
+OPEN passes frames on.  Our own voice never leaves: a frame heard over playback passes only
+where speech is near it, otherwise silence of the same length takes its place, so that the
+server's voice detector keeps its sense of time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+
+from edge_agent.contract.events import HeardFrame
+from edge_agent.contract.pcm import FRAME_MS, SILENT_FRAME
+
+ONSET_WINDOW_FRAMES = 8
+ONSET_SPEECH_FRAMES = 5
+"""5 of 8 frames: a click makes webrtcvad fire for 2-3 frames, a syllable lasts longer."""
+OVER_PLAYBACK_SPEECH_FRAMES = 7
+"""Over our own voice the evidence must be stronger."""
+NEAR_SPEECH_FRAMES = 15
+"""Frames around detected speech that pass over playback: the detector misses a fifth."""
+
+
+class GateState(Enum):
+    """What happens to a frame."""
+
+    SHUT = "shut"
+    ARMED = "armed"
+    OPEN = "open"
+
+
+class Gate:
+    """Keeps a bounded pre-roll and answers, frame by frame, what may be sent."""
+
+    def __init__(self, keep_ms: int) -> None:
+        self._kept: deque[HeardFrame] = deque(maxlen=max(1, keep_ms // FRAME_MS))
+        self._floor_at = float("-inf")
+        self._sent_until = float("-inf")
+        self._since_speech_frames = NEAR_SPEECH_FRAMES
+        self.state = GateState.SHUT
+
+    def hear(self, frame: HeardFrame) -> bytes:
+        """Take one frame; return what of it may be sent now (empty: nothing)."""
+        self._kept.append(frame)
+        self._since_speech_frames = 0 if frame.speech else self._since_speech_frames + 1
+        if self.state is not GateState.OPEN:
+            return b""
+        self._sent_until = frame.at
+        if frame.over_playback and self._since_speech_frames > NEAR_SPEECH_FRAMES:
+            return SILENT_FRAME
+        return frame.pcm24k
+
+    def onset(self) -> bool:
+        """Has somebody begun to speak, by the last frames?"""
+        recent = [f for f in list(self._kept)[-ONSET_WINDOW_FRAMES:] if f.at >= self._floor_at]
+        over = any(frame.over_playback for frame in recent)
+        needed = OVER_PLAYBACK_SPEECH_FRAMES if over else ONSET_SPEECH_FRAMES
+        return sum(frame.speech for frame in recent) >= needed
+
+    def speech_frames_since(self, at: float) -> int:
+        """Frames labelled speech, captured at `at` or later, among those kept."""
+        return sum(frame.speech for frame in self._kept if frame.at >= at)
+
+    def shut(self) -> None:
+        """Let nothing out; go on keeping the pre-roll."""
+        self.state = GateState.SHUT
+
+    def arm(self, floor_at: float) -> None:
+        """Wait for speech; nothing captured before `floor_at` will count or be sent."""
+        self.state = GateState.ARMED
+        self._floor_at = floor_at
+
+    def open(self, pre_roll_ms: int) -> bytes:
+        """Open, and return the pre-roll that goes first.
+
+        Nothing below the floor is in it, and nothing that was sent before.
+        """
+        self.state = GateState.OPEN
+        count = max(1, pre_roll_ms // FRAME_MS)
+        frames = [
+            frame
+            for frame in list(self._kept)[-count:]
+            if frame.at >= self._floor_at and frame.at > self._sent_until
+        ]
+        self._floor_at = float("-inf")
+        if frames:
+            self._sent_until = frames[-1].at
+        return b"".join(self._cleaned(frames))
+
+    def forget(self) -> None:
+        """Shut, and drop the pre-roll: mute means that nothing was heard."""
+        self.state = GateState.SHUT
+        self._kept.clear()
+        self._floor_at = float("-inf")
+
+    @staticmethod
+    def _cleaned(frames: list[HeardFrame]) -> list[bytes]:
+        out = []
+        for index, frame in enumerate(frames):
+            around = frames[max(0, index - NEAR_SPEECH_FRAMES) : index + NEAR_SPEECH_FRAMES + 1]
+            own_voice = frame.over_playback and not any(near.speech for near in around)
+            out.append(SILENT_FRAME if own_voice else frame.pcm24k)
+        return out

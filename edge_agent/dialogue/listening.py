@@ -1,0 +1,187 @@
+"""Listening: from the first sound to the end of the household's turn (purpose).
+
+Owner thread: event loop.  Must never end our own speech itself: that is `_interrupt`.
+"""
+
+from __future__ import annotations
+
+from edge_agent.contract import commands as c
+from edge_agent.contract import events as e
+from edge_agent.dialogue.gate import GateState
+from edge_agent.dialogue.states import Cause, Link, Microphone, Talk
+from edge_agent.dialogue.talk_core import Commands, TalkCore
+from edge_agent.dialogue.turn import UserTurn
+
+BREATH_LAG_S = 0.1
+"""The wake model fires about here after the word's end; its tail is not "going on talking"."""
+BREATH_SPEECH_FRAMES = 12
+"""Of the 30 frames that follow: a person who goes on talking, not a door."""
+MIN_TURN_SPEECH_FRAMES = 10
+"""Less speech than this is not a turn when our own detector has to decide."""
+SERVER_PATIENCE_S = 8.0
+"""semantic_vad with low eagerness waits so long after the last word."""
+
+
+class Listening(TalkCore):
+    """Ears: our own detectors first, then the server's."""
+
+    def _heard(self, frame: e.HeardFrame) -> Commands:
+        if self.microphone is Microphone.MUTED or self._stopping:
+            return []
+        pcm24k = self._gate.hear(frame)
+        out: Commands = []
+        if frame.wake is not None and self.config.mode != "button":
+            out += self._called("wake word", frame.at, word=frame.wake)
+        if self.talk is Talk.SPEAKING:
+            if self._barge_in.hear(frame) and self.config.barge_in_by_speech:
+                out += self._interrupt("speech", self._barge_in.onset_at)
+        elif self._gate.state is GateState.ARMED:
+            out += self._armed()
+        elif self._gate.state is GateState.OPEN and pcm24k:
+            out += self._stream(pcm24k, frame)
+        return out
+
+    def _called(self, cause: str, at: float, word: str = "") -> Commands:
+        """Wake word or button."""
+        if self.talk in (Talk.SPEAKING, Talk.THINKING, Talk.CONFIRMING):
+            return self._interrupt(cause, at)
+        if self._gate.state is GateState.OPEN and self.talk is Talk.LISTENING:
+            return []  # already streaming: the word is part of what is said
+        return self._wake(cause, at, word)
+
+    def _wake(self, cause: str, at: float, word: str = "") -> Commands:
+        self._go(Cause.WOKEN)
+        self._woken_at = self._now
+        self._answers.expect()
+        self._breath_from = at
+        self._gate.arm(float("-inf"))
+        self._clear("quiet", "follow-up", "utterance", "thinking")
+        self._at("one breath", self.config.one_breath_ms / 1000)
+        out: Commands = [c.Note("talk.woken", {"cause": cause, "word": word})]
+        if not self._device_ok:
+            return out
+        return out + self._explain_link()
+
+    def _explain_link(self) -> Commands:
+        """Somebody wants an answer and the link is down: keep the words, say why."""
+        if self.link is Link.READY:
+            return []
+        if self._link_trouble is not None and self._link_trouble.refused:
+            return [self._say(self._link_trouble.code), *self._give_up("link refused")]
+        self._at("announce", self.config.announce_after_s)
+        return []
+
+    def _armed(self) -> Commands:
+        if self._breath_from is not None:
+            going_on = self._gate.speech_frames_since(self._breath_from + BREATH_LAG_S)
+            if going_on < BREATH_SPEECH_FRAMES:
+                return []
+            self._breath_from = None
+            self._clear("one breath")
+            return self._open(self.config.pre_roll_ms + self.config.one_breath_ms)
+        if not self._gate.onset():
+            return []
+        out: Commands = []
+        if self.talk is Talk.THINKING:
+            return self._interrupt("speech", self._now)
+        if self.talk is Talk.ASLEEP:  # mode `always`
+            out += self._wake("speech", self._now)
+            self._breath_from = None
+            self._clear("one breath")
+        return out + self._open(self.config.onset_pre_roll_ms)
+
+    def _paused_after_wake(self) -> Commands:
+        """The wake word stood alone: now a chime can't land on the first words."""
+        if self._breath_from is None:
+            return []
+        self._gate.arm(self._breath_from)
+        self._breath_from = None
+        self._at("follow-up", self.config.quiet_end_s)
+        return [c.PlayEarcon("woken")] if self.config.chime else []
+
+    def _open(self, pre_roll_ms: int) -> Commands:
+        """Somebody speaks: stream, the pre-roll first."""
+        pcm24k = self._gate.open(pre_roll_ms)
+        self._turn = UserTurn(self._now, self.config.keep_max_s)
+        self._turn.add(pcm24k, self._now, speech=True)
+        self._clear("follow-up")
+        self._at("quiet", self.config.quiet_end_s)
+        self._at("utterance", self.config.utterance_max_s)
+        out: Commands = [c.SendAudio(pcm24k)] if pcm24k else []
+        return out + self._hush()
+
+    def _stream(self, pcm24k: bytes, frame: e.HeardFrame) -> Commands:
+        out: Commands = [c.SendAudio(pcm24k)]
+        turn = self._turn
+        if turn is None or turn.ended:
+            return out  # after a commit the server may still hear the person go on
+        turn.add(pcm24k, frame.at, speech=frame.speech)
+        if frame.speech:
+            self._at("quiet", self.config.quiet_end_s)
+        ours_to_end = not self.config.server_turns or self.link is not Link.READY
+        silence_s = frame.at - turn.last_speech_at
+        if (
+            ours_to_end
+            and turn.speech_frames >= MIN_TURN_SPEECH_FRAMES
+            and silence_s * 1000 >= self.config.local_silence_ms
+        ):
+            out += self._end_turn(by_us=True)
+        return out
+
+    def _end_turn(self, *, by_us: bool) -> Commands:
+        turn = self._turn
+        if turn is None or turn.ended:
+            return []
+        turn.end(self._now)
+        self._turn_ended_at = self._now
+        self._memory.user_said(turn.pcm24k)
+        self._go(Cause.TURN_ENDED)
+        self._clear("quiet", "utterance", "follow-up", "one breath")
+        self._breath_from = None
+        out: Commands = [c.Note("talk.turn_sent", {"ms": round(turn.ms)})]
+        if self.link is not Link.READY:
+            self._gate.shut()
+            self._at("keep", self.config.keep_max_age_s)
+            return [*out, c.Note("talk.kept_for_later", {"ms": round(turn.ms)})]
+        self._at("thinking", self.config.thinking_max_s)
+        if by_us:
+            self._rest()
+            out += [c.CommitAudio(), *self._answers.request(c.RequestResponse())]
+        return out
+
+    def _quiet(self) -> Commands:
+        """Nobody has spoken for a while although the gate is open."""
+        turn = self._turn
+        if turn is None or turn.ended or self.talk is not Talk.LISTENING:
+            return []
+        if turn.server_heard and self._now - turn.last_speech_at < SERVER_PATIENCE_S:
+            self._at("quiet", SERVER_PATIENCE_S)
+            return []
+        if turn.server_heard or (
+            self.link is not Link.READY and turn.speech_frames >= MIN_TURN_SPEECH_FRAMES
+        ):
+            return self._end_turn(by_us=True)
+        return [c.Note("talk.false_wake", {}), *self._give_up("nobody spoke")]
+
+    def _utterance_capped(self) -> Commands:
+        return [c.Note("talk.utterance_capped", {}), *self._end_turn(by_us=True)]
+
+    # --- the server's ears ----------------------------------------------------------------
+
+    def _server_heard(self, event: e.UserSpeechStarted) -> Commands:
+        if self.talk in (Talk.THINKING, Talk.SPEAKING) and self.microphone is Microphone.OPEN:
+            return self._interrupt("server", event.at)
+        if self._turn is not None:
+            self._turn.server_heard = True
+        return []
+
+    def _committed(self, event: e.UserTurnCommitted) -> Commands:
+        out: Commands = []
+        if self.talk is Talk.LISTENING:
+            out = self._end_turn(by_us=False)
+        self._memory.user_item(event.item)
+        return out
+
+    def _user_transcript(self, event: e.UserTranscript) -> Commands:
+        self._memory.user_text(event.item, event.text)
+        return []

@@ -1,0 +1,195 @@
+"""Speaking: from the first word of an answer to its end, or to the cut (purpose).
+
+Owner thread: event loop.  Must never play a chunk of a cut item, nor end an answer before the
+speaker says that it has been heard.
+"""
+
+from __future__ import annotations
+
+from edge_agent.contract import commands as c
+from edge_agent.contract import events as e
+from edge_agent.dialogue.listening import Listening
+from edge_agent.dialogue.states import Cause, Link, Microphone, Talk
+from edge_agent.dialogue.talk_core import Commands, Intent
+
+
+class Speaking(Listening):
+    """The answer, its tools, and the cut."""
+
+    def _response_started(self, event: e.ResponseStarted) -> Commands:
+        out: Commands = []
+        turn = self._turn
+        if self.talk is Talk.LISTENING and turn is not None and turn.server_heard:
+            out += self._end_turn(by_us=False)  # a server that does not announce its commit
+        if "thinking" in self._deadlines:
+            self._at("thinking", self.config.thinking_max_s)
+        return out + self._answers.started(event.response)
+
+    def _voice_chunk(self, event: e.VoiceChunk) -> Commands:
+        if self._stopping or not self._device_ok or not self._answers.chunk(event):
+            return []
+        if self.talk is not Talk.SPEAKING:
+            self._go(Cause.ANSWER_STARTED)
+            self._clear("thinking", "follow-up", "quiet", "utterance", "announce", "one breath")
+            self._breath_from = None
+            self._gate.shut()
+            self._barge_in.reset()
+        self._turn = None  # it is being answered: nothing to replay
+        self._broken_answer = False
+        return [c.PlayVoice(event.item, event.pcm24k)]
+
+    def _voice_text(self, event: e.VoiceText) -> Commands:
+        if self._answers.wants(event.response):
+            self._memory.assistant_text(event.item, event.text)
+        return []
+
+    def _voice_ended(self, event: e.VoiceEnded) -> Commands:
+        return [c.EndVoice(event.item)] if self._answers.voice_ended(event.item) else []
+
+    def _response_ended(self, event: e.ResponseEnded) -> Commands:
+        ours = self._answers.active == event.response and self._answers.wants(event.response)
+        out: Commands = [
+            c.EndVoice(item)
+            for item, spoken in self._answers.speaking.items()
+            if spoken.response == event.response
+        ]
+        out += self._answers.ended(event)
+        if event.usage is not None:
+            out.append(c.Note("usage.response", _usage_fields(event.usage)))
+        if not ours:
+            return out
+        if event.status == "failed":
+            return out + self._answer_failed(event)
+        calls = self._tools.take(event.calls, self._now + self.config.confirm_s)
+        out += calls
+        if calls:
+            self._turn = None  # it has been understood; a replay would run the calls twice
+        if self._tools.consent.pending is not None and self.talk is not Talk.CONFIRMING:
+            self._go(Cause.CONSENT_ASKED)
+            self._gate.shut()
+            self._at("confirm", self.config.confirm_s)
+            out.append(self._say("confirm_by_button"))
+        if calls and not self._tools.waiting:
+            out += self._answers.request(c.RequestResponse())
+        return out + self._settle()
+
+    def _answer_failed(self, event: e.ResponseEnded) -> Commands:
+        code = event.code or "server_error"
+        out: Commands = [c.Note("response.failed", {"code": code})]
+        self._memory.forget_last_user()
+        self._turn = None
+        return [*out, self._say(f"response.{code}"), *self._give_up("answer failed")]
+
+    def _settle(self) -> Commands:
+        """Is the answer over, or is there more to come?"""
+        if self._tools.waiting or self._answers.pending:
+            if self.talk is Talk.SPEAKING and not self._answers.speaking:
+                self._go(Cause.ANSWER_PAUSED)
+                self._arm_at_once()
+                self._at("thinking", self.config.thinking_max_s)
+            return []
+        if self.talk not in (Talk.SPEAKING, Talk.THINKING):
+            return []
+        self._turn = None
+        self._go(Cause.ANSWER_DONE)
+        self._clear("thinking")
+        if self._broken_answer:
+            self._at("announce", self.config.announce_after_s)
+        if self._tools.take_finish() or self.microphone is Microphone.MUTED:
+            return self._give_up("talk finished")
+        self._arm_at_once()
+        self._at("follow-up", self.config.follow_up_s)
+        return []
+
+    def _no_answer(self) -> Commands:
+        turn = self._turn
+        out: Commands = [c.Note("talk.no_answer", {})]
+        if self._tools.waiting:
+            self._at("thinking", self.config.thinking_max_s)
+            return []
+        if turn is not None and turn.replays == 0:
+            return [*out, c.ReopenLink("no answer")]
+        self._turn = None
+        self._answers.refuse_next()
+        out += [self._say("server_trouble"), *self._give_up("no answer")]
+        return out if self.link is not Link.READY else [*out, c.ReopenLink("no answer")]
+
+    def _playback_cut(self, event: e.PlaybackCut) -> Commands:
+        intent, self._intent = self._intent, None
+        for item, spoken in self._answers.speaking.items():
+            heard_ms = event.played_ms if item == event.item else 0.0
+            self._memory.assistant_cut(item, heard_ms / max(1.0, spoken.received_ms))
+        was_speaking = bool(self._answers.speaking)
+        out = self._answers.cut(event)
+        self._sentences = 0
+        self._answer_audible = False
+        if intent is None or intent.kind == "hush":
+            return out
+        if intent.kind == "stop":
+            return [*out, c.Exit()]
+        if intent.kind == "sleep":
+            return out + self._give_up(intent.cause)
+        self._broken_answer = False
+        if was_speaking:
+            fields = {
+                "cause": intent.cause,
+                "audio_end_ms": round(event.played_ms),
+                "latency_ms": round((self._now - intent.at) * 1000),
+            }
+            out.append(c.Note("talk.interrupted", fields))
+        out += self._tools.refuse("Refused: the household began to speak about something else.")
+        self._clear("thinking", "confirm", "announce", "keep")
+        return out + self._listen_after(intent)
+
+    def _listen_after(self, intent: Intent) -> Commands:
+        """We fell silent because somebody wants to say something: listen."""
+        self._go(Cause.INTERRUPTED)
+        self._answers.expect()
+        if self.microphone is Microphone.MUTED:
+            return self._give_up("interrupted while muted")
+        if intent.cause in ("speech", "server"):
+            out = self._open(self.config.interrupt_pre_roll_ms)
+            if self._turn is not None:
+                self._turn.server_heard = intent.cause == "server"
+            return out
+        return self._wake(intent.cause, intent.at)
+
+    # --- the loudspeaker --------------------------------------------------------------------
+
+    def _playback_started(self, event: e.PlaybackStarted) -> Commands:
+        if event.item not in self._answers.speaking or self._answer_audible:
+            return []
+        self._answer_audible = True
+        self._barge_in.playback_started(event.at)
+        latency_ms = round((event.at - self._turn_ended_at) * 1000)
+        return [c.Note("talk.answer_started", {"latency_ms": latency_ms})]
+
+    def _playback_drained(self, event: e.PlaybackDrained) -> Commands:
+        spoken = self._answers.drained(event.item)
+        if spoken is None or self._answers.speaking:
+            return []
+        self._answer_audible = False
+        return [c.Note("talk.answer_done", {"ms": round(event.played_ms)}), *self._settle()]
+
+    def _sentence_drained(self, _event: e.SentenceDrained) -> Commands:
+        self._sentences = max(0, self._sentences - 1)
+        return []
+
+    def _tool_finished(self, event: e.ToolFinished) -> Commands:
+        out = self._tools.finished(event)
+        talking = self._turn is not None and not self._turn.ended
+        if out and not self._tools.waiting and not talking:
+            out += self._answers.request(c.RequestResponse())
+            if self.talk is Talk.THINKING:
+                self._at("thinking", self.config.thinking_max_s)
+        return out
+
+
+def _usage_fields(usage: e.Usage) -> dict[str, object]:
+    return {
+        "text_in": usage.text_in,
+        "audio_in": usage.audio_in,
+        "cached_in": usage.cached_text_in + usage.cached_audio_in + usage.cached_image_in,
+        "text_out": usage.text_out,
+        "audio_out": usage.audio_out,
+    }

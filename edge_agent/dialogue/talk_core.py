@@ -1,0 +1,122 @@
+"""Core of the talk: its state, its deadlines, and the few moves that every part makes (purpose).
+
+Owner thread: event loop.  Must never handle an event: `listening`, `speaking` and `manager` do,
+one journey each, and stand on this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_agent.contract import commands as c
+from edge_agent.contract import events as e
+from edge_agent.dialogue.answers import Answers
+from edge_agent.dialogue.barge_in import BargeIn
+from edge_agent.dialogue.config import DialogueConfig
+from edge_agent.dialogue.gate import Gate
+from edge_agent.dialogue.memory import Memory
+from edge_agent.dialogue.states import TRANSITIONS, Cause, Link, Microphone, Talk
+from edge_agent.dialogue.tool_calls import ToolCalls
+from edge_agent.dialogue.turn import UserTurn
+
+Commands = list[c.Command]
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What the pending `CutPlayback` is for: interrupt · sleep · hush · stop."""
+
+    kind: str
+    cause: str
+    at: float
+
+
+class TalkCore:
+    """State of one talk.  `link`, `microphone`, `talk` are readable for status and tests."""
+
+    def __init__(self, config: DialogueConfig, *, muted: bool = False) -> None:
+        self.config = config
+        self.link = Link.DOWN
+        self.microphone = Microphone.MUTED if muted else Microphone.OPEN
+        self.talk = Talk.ASLEEP
+        self._now = float("-inf")
+        self._deadlines: dict[str, float] = {}
+        keep_ms = max(config.pre_roll_ms, config.interrupt_pre_roll_ms) + config.one_breath_ms
+        self._gate = Gate(keep_ms)
+        self._barge_in = BargeIn(
+            config.barge_in_window_frames,
+            config.barge_in_speech_frames,
+            config.barge_in_hold_off_ms,
+        )
+        self._turn: UserTurn | None = None
+        self._answers = Answers()
+        self._tools = ToolCalls(config.tool_risks)
+        self._memory = Memory(config.memory_turns, config.memory_audio_s)
+        self._intent: Intent | None = None
+        self._breath_from: float | None = None
+        self._woken_at = float("-inf")
+        self._turn_ended_at = float("-inf")
+        self._answer_audible = False
+        self._broken_answer = False
+        self._sentences = 0
+        self._device_ok = True
+        self._link_trouble: e.LinkDown | None = None
+        self._stopping = False
+
+    def _interrupt(self, cause: str, at: float) -> Commands:
+        """The one door for every cause that ends our own speech."""
+        if self._intent is None:
+            self._intent = Intent("interrupt", cause, at)
+            return [c.CutPlayback()]
+        return []
+
+    def _hush(self) -> Commands:
+        """A person speaks while one of our own sentences plays."""
+        if self._sentences == 0 or self._intent is not None:
+            return []
+        self._intent = Intent("hush", "speech", self._now)
+        return [c.CutPlayback()]
+
+    def _give_up(self, why: str) -> Commands:
+        """Back to sleep; what was streamed and not committed is forgotten by the server too."""
+        out: Commands = []
+        turn, self._turn = self._turn, None
+        if turn is not None and not turn.ended:
+            out.append(c.ClearAudio())
+        if self._answers.in_flight or (turn is not None and turn.ended):
+            self._answers.refuse_next()
+        self._breath_from = None
+        self._broken_answer = False
+        self._deadlines = {k: v for k, v in self._deadlines.items() if k == "long press"}
+        out += self._tools.refuse("Refused: the household has gone.")
+        if self.talk is not Talk.ASLEEP:
+            self._go(Cause.GAVE_UP)
+            out.append(c.Note("talk.asleep", {"why": why}))
+        self._rest()
+        return out
+
+    def _rest(self) -> None:
+        """The gate between talks: shut, or armed where the microphone is always open."""
+        always = self.config.mode == "always" and self.talk is Talk.ASLEEP
+        if always and self.microphone is Microphone.OPEN and self._device_ok:
+            self._gate.arm(self._now)
+        else:
+            self._gate.shut()
+
+    def _arm_at_once(self) -> None:
+        if self.microphone is Microphone.OPEN:
+            self._gate.arm(self._now)
+
+    def _say(self, name: str) -> c.PlaySentence:
+        self._sentences += 1
+        return c.PlaySentence(name)
+
+    def _go(self, cause: Cause) -> None:
+        self.talk = TRANSITIONS.get((self.talk, cause), self.talk)
+
+    def _at(self, name: str, in_s: float) -> None:
+        self._deadlines[name] = self._now + in_s
+
+    def _clear(self, *names: str) -> None:
+        for name in names:
+            self._deadlines.pop(name, None)

@@ -1,0 +1,82 @@
+"""Tool calls: every call of a response gets exactly one output (purpose).
+
+Owner thread: event loop.  Must never run a tool: it says which commands are due.
+Rule (PROTOCOL section 6): run all calls of a response, one output per call id, then one
+`response.create` after the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from edge_agent.contract.commands import AddToolOutput, CancelTool, Command, RunTool
+from edge_agent.contract.events import ToolCall, ToolFinished
+from edge_agent.dialogue.consent import Consent, Risk
+
+REFUSED_BUSY = "Refused: another request is waiting for consent. Ask again after it is settled."
+REFUSED_EXPIRED = "Refused: nobody pressed the button in time. Do not try again unasked."
+
+
+class ToolCalls:
+    """The calls of the present session that have no output yet."""
+
+    def __init__(self, risks: Mapping[str, Risk]) -> None:
+        self._risks = risks
+        self._open: dict[str, ToolCall] = {}
+        self._seen: set[str] = set()
+        self._finish = False
+        self.consent = Consent()
+
+    @property
+    def waiting(self) -> bool:
+        """Is any call still without output?"""
+        return bool(self._open)
+
+    def take(self, calls: Iterable[ToolCall], expires_at: float) -> list[Command]:
+        """Start the calls of one response.  A call id seen before is not taken twice."""
+        out: list[Command] = []
+        for call in calls:
+            if call.call_id in self._seen:
+                continue
+            self._seen.add(call.call_id)
+            self._open[call.call_id] = call
+            if self._risks.get(call.name, Risk.HIGH) is Risk.LOW:
+                out.append(RunTool(call.call_id, call.name, call.arguments))
+            elif not self.consent.ask(call, expires_at):
+                out += self._answer(call.call_id, REFUSED_BUSY)
+        return out
+
+    def grant(self, at: float) -> list[Command]:
+        """The button consents to the open question."""
+        call = self.consent.grant(at)
+        return [RunTool(call.call_id, call.name, call.arguments)] if call else []
+
+    def refuse(self, why: str = REFUSED_EXPIRED) -> list[Command]:
+        """The open question is over without consent."""
+        call = self.consent.withdraw()
+        return self._answer(call.call_id, why) if call else []
+
+    def finished(self, event: ToolFinished) -> list[Command]:
+        """A tool ended.  Late, doubled or unknown results yield nothing."""
+        pending = self.consent.pending
+        if pending is not None and pending.call.call_id == event.call_id:
+            return []  # nobody consented: whatever ran, it was not this call
+        if event.call_id in self._open:
+            self._finish = self._finish or event.finish
+        return self._answer(event.call_id, event.output)
+
+    def take_finish(self) -> bool:
+        """Has a tool asked to end the talk?  Asked once."""
+        finish, self._finish = self._finish, False
+        return finish
+
+    def session_lost(self) -> list[Command]:
+        """The session is gone: its calls can never be answered (PROTOCOL section 9)."""
+        pending = self.consent.withdraw()
+        running = [i for i in self._open if pending is None or i != pending.call_id]
+        self._open.clear()
+        self._finish = False
+        return [CancelTool(call_id) for call_id in running]
+
+    def _answer(self, call_id: str, output: str) -> list[Command]:
+        return [AddToolOutput(call_id, output)] if self._open.pop(call_id, None) else []

@@ -1,0 +1,55 @@
+"""The user's turn: the words of one utterance, kept until they are answered (purpose).
+
+Owner thread: event loop.  Must never grow without bound: past `keep_max_s` the oldest go, and
+that is counted.
+"""
+
+from __future__ import annotations
+
+from edge_agent.contract.pcm import WIRE_BYTES_PER_MS, bytes_to_ms
+
+
+class UserTurn:
+    """One utterance, from the opening of the gate to the first audible word of its answer."""
+
+    def __init__(self, opened_at: float, keep_max_s: float) -> None:
+        self._keep_bytes = int(keep_max_s * 1000) * WIRE_BYTES_PER_MS
+        self._pcm = bytearray()
+        self.opened_at = opened_at
+        self.ended_at: float | None = None
+        self.last_speech_at = opened_at
+        self.speech_frames = 0
+        self.server_heard = False
+        """The server's detector reported speech in it."""
+        self.dropped_ms = 0.0
+        self.replays = 0
+
+    @property
+    def ended(self) -> bool:
+        """Has the household finished saying it?"""
+        return self.ended_at is not None
+
+    @property
+    def pcm24k(self) -> bytes:
+        """All that was kept of it."""
+        return bytes(self._pcm)
+
+    @property
+    def ms(self) -> float:
+        """Its length."""
+        return bytes_to_ms(len(self._pcm))
+
+    def add(self, pcm24k: bytes, at: float, *, speech: bool) -> None:
+        """Take what was just streamed, or would have been."""
+        self._pcm += pcm24k
+        if speech:
+            self.last_speech_at = at
+            self.speech_frames += 1
+        excess = len(self._pcm) - self._keep_bytes
+        if excess > 0:
+            del self._pcm[:excess]
+            self.dropped_ms += bytes_to_ms(excess)
+
+    def end(self, at: float) -> None:
+        """The turn is complete."""
+        self.ended_at = at
