@@ -140,26 +140,42 @@ class Answers:
 
     # --- falling silent ---------------------------------------------------------------
 
+    def heard_ms(self, event: PlaybackCut) -> dict[str, float]:
+        """How much of every item that this cut ends was heard, within `0 … received`.
+
+        An item whose last samples are already in the air is not in it: it will drain.
+        """
+        heard = {}
+        for item, spoken in self.speaking.items():
+            if item == event.item:
+                heard[item] = min(max(0.0, event.played_ms), spoken.received_ms)
+            elif item in event.never_started:
+                heard[item] = 0.0
+            elif not spoken.complete:
+                heard[item] = spoken.received_ms  # it ran dry while more was to come
+        return heard
+
     def cut(self, event: PlaybackCut) -> list[Command]:
         """The speaker fell silent: what the server has to be told.
 
-        This is the one place where `audio_end_ms` is clamped to `0 … received`.
+        `heard_ms` is the one place where `audio_end_ms` is clamped to `0 … received`.
         """
         out: list[Command] = []
         if self.active is not None and self.active not in self._dead:
             out.append(CancelResponse(self.active))
             self._bury(self.active)
-        for item, spoken in self.speaking.items():
+        heard = self.heard_ms(event)
+        for spoken in self.speaking.values():
             self._bury(spoken.response)
-            played_ms = event.played_ms if item == event.item else 0.0
-            audio_end_ms = int(min(max(0.0, played_ms), spoken.received_ms))
+        for item, played_ms in heard.items():
+            audio_end_ms = int(played_ms)
             self._remember(self._gone_items, item)
             if audio_end_ms > 0:
                 self._remember(self._kept_items, item)
                 out.append(TruncateItem(item, audio_end_ms))
             else:
                 out.append(DeleteItem(item))
-        self.speaking.clear()
+            del self.speaking[item]
         self._wanted = None
         return out
 

@@ -116,9 +116,9 @@ class Speaking(Listening):
 
     def _playback_cut(self, event: e.PlaybackCut) -> Commands:
         intent, self._intent = self._intent, None
-        for item, spoken in self._answers.speaking.items():
-            heard_ms = event.played_ms if item == event.item else 0.0
-            self._memory.assistant_cut(item, heard_ms / max(1.0, spoken.received_ms))
+        for item, heard_ms in self._answers.heard_ms(event).items():
+            received_ms = self._answers.speaking[item].received_ms
+            self._memory.assistant_cut(item, heard_ms / max(1.0, received_ms))
         was_speaking = bool(self._answers.speaking)
         out = self._answers.cut(event)
         self._sentences = 0
