@@ -1,0 +1,326 @@
+"""The house rules: who imports whom, what a pure file may do, what no file may hold (purpose).
+
+Owner thread: none.  Must never import what it judges: it reads syntax trees and text.  Each rule
+is one function from the files to its offences; `test_house_rules.py` runs them.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# --------------------------------------------------------------------------------- the rules
+
+# Who may be imported beside the own room.  `agent` is the pump; `app` and what stands above it
+# put the parts together; every other room knows the shared words only.
+NEIGHBOURS: dict[str, set[str]] = {"agent": {"contract", "dialogue"}, "contract": set()}
+COMPOSERS = {"app", "cli", "demo", "__main__"}
+
+PURE = ("contract/", "dialogue/", "realtime/messages", "realtime/session", "panel/patterns")
+IMPURE_MODULES = {
+    *("asyncio", "concurrent", "ctypes", "fcntl", "glob", "http", "importlib", "io", "logging"),
+    *("mmap", "multiprocessing", "numpy", "os", "pathlib", "queue", "random", "requests", "sched"),
+    *("select", "selectors", "shutil", "signal", "socket", "ssl", "subprocess", "sysconfig"),
+    *("tempfile", "threading", "time", "urllib", "uuid", "websockets"),
+}
+
+MAX_LINES = 450  # beyond this a file has a second purpose
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Where a heavy library may be imported; `lazy`: only inside functions there."""
+
+    files: str  # regular expression on the path inside edge_agent
+    lazy: bool = True
+
+
+HEAVY: dict[str, Owner] = {
+    "gpiozero": Owner(r"panel/gpio\.py"),
+    "lgpio": Owner(r"panel/gpio\.py"),
+    "livekit": Owner(r"audio/echo\.py"),
+    "matplotlib": Owner(r"(cli|demo)/.*\.py"),
+    "msgspec": Owner(r"realtime/.*\.py", lazy=False),
+    "numpy": Owner(r"(audio|simulation|demo)/.*\.py|cli/demo.*\.py", lazy=False),
+    "openai": Owner(r"(?!)"),  # a client for the tests, never ours
+    "psutil": Owner(r"(?!)"),
+    "pyaudio": Owner(r"audio/portaudio\w*\.py"),
+    "pydantic": Owner(r"host/.*\.py", lazy=False),
+    "pydantic_core": Owner(r"host/.*\.py", lazy=False),
+    "pydantic_settings": Owner(r"host/.*\.py", lazy=False),
+    "pymicro_features": Owner(r"audio/detectors\.py"),
+    "pymicro_wakeword": Owner(r"audio/detectors\.py"),
+    "rich": Owner(r"(cli|demo)/.*\.py", lazy=False),
+    "systemd": Owner(r"host/journal\.py"),
+    "typer": Owner(r"cli/.*\.py", lazy=False),
+    "webrtcvad": Owner(r"audio/detectors\.py"),
+    "websockets": Owner(r"realtime/dialer\.py|simulation/.*\.py", lazy=False),
+}
+
+# Written in pieces, so that this file does not offend against itself.
+PLACES = re.compile("(?<![\\w.])/(?:wo" + "rk|ro" + "ot)(?![\\w-])|/t" + "mp/(?:bash|brief|issues)")
+HOSTS = re.compile(
+    "py"
+    + r"pi\.org|pythonhos"
+    + r"ted\.org|pi"
+    + r"wheels\.org|deb\.debi"
+    + r"an\.org|npm"
+    + r"js\.",
+)
+UNFINISHED = re.compile(r"\b(?:TO" + "DO|FIX" + r"ME|XX" + r"X)\b")
+
+TEXTS = (".py", ".sh", ".md", ".toml", ".txt", ".service", ".json", ".html", ".conf", ".yml")
+FOLDERS = (
+    *("edge_agent", "tests", "benchmarks", "scripts"),
+    *("config", "systemd", "requirements", ".ci"),
+)
+
+
+# --------------------------------------------------------------------------------- the files
+
+
+@dataclass(frozen=True)
+class Module:
+    """One Python file of the package: its path inside `edge_agent` and its tree."""
+
+    path: str
+    source: str
+    tree: ast.Module
+
+    @property
+    def room(self) -> str:
+        return self.path.split("/")[0].removesuffix(".py")
+
+    def at(self, node: ast.AST) -> str:
+        return f"edge_agent/{self.path}:{getattr(node, 'lineno', 1)}"
+
+
+@dataclass(frozen=True)
+class House:
+    """The checkout: the package's modules, and every text file by its path."""
+
+    modules: list[Module]
+    texts: dict[str, str]
+
+
+def read_house(root: Path) -> House:
+    package = root / "edge_agent"
+    modules = []
+    for file in sorted(package.rglob("*.py")):
+        source = file.read_text(encoding="utf-8")
+        path = file.relative_to(package).as_posix()
+        modules.append(Module(path, source, ast.parse(source, filename=str(file))))
+    texts = {}
+    for file in (*root.iterdir(), *(f for d in FOLDERS for f in (root / d).rglob("*"))):
+        if file.is_file() and (file.suffix in TEXTS or file.parent.name == ".ci"):
+            texts[file.relative_to(root).as_posix()] = file.read_text(encoding="utf-8")
+    return House(modules, texts)
+
+
+def imports(module: Module) -> Iterator[tuple[ast.stmt, str, bool]]:
+    """Yield (statement, absolute dotted name, is it inside a function) of every import.
+
+    `from a.b import c` yields `a.b.c`: whether c is a module is not known here, and a prefix is
+    all the rules ask for.
+    """
+    inside = {
+        id(child)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for child in ast.walk(node)
+    }
+    package = ("edge_agent/" + module.path).split("/")[:-1]
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node, alias.name, id(node) in inside
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package[: len(package) - node.level + 1]
+                base = ".".join([*parents, base]).rstrip(".")
+            for alias in node.names:
+                yield node, f"{base}.{alias.name}", id(node) in inside
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield node, ast.unparse(node.func)
+
+
+# ----------------------------------------------------------------------------- rule by rule
+
+
+def rooms_do_not_import_one_another(house: House) -> Iterator[str]:
+    for module in house.modules:
+        if module.room in COMPOSERS:
+            continue
+        allowed = NEIGHBOURS.get(module.room, {"contract"}) | {module.room}
+        for node, name, _ in imports(module):
+            parts = name.split(".")
+            if parts[0] != "edge_agent" or parts[1:] in ([], ["__version__"]):
+                continue
+            if parts[1] not in allowed:
+                yield f"{module.at(node)} imports {name}; may only: {sorted(allowed)}"
+
+
+def pure_modules(house: House) -> list[Module]:
+    """The files named pure, and whatever of ours they import: they are no purer than that."""
+    by_name = {
+        f"edge_agent/{m.path}".removesuffix(".py").replace("/", "."): m for m in house.modules
+    }
+    found = [m for m in house.modules if m.path.startswith(PURE)]
+    for module in found:
+        for _, name, _ in imports(module):
+            for target in (name, name.rpartition(".")[0]):
+                if target in by_name and by_name[target] not in found:
+                    found.append(by_name[target])
+    return found
+
+
+def pure_files_do_no_io(house: House) -> Iterator[str]:
+    for module in pure_modules(house):
+        for node, name, _ in imports(module):
+            if name.split(".")[0] in IMPURE_MODULES:
+                yield f"{module.at(node)} imports {name}; this file decides, it does no I/O"
+        for call, name in calls(module.tree):
+            if name in ("open", "print", "input", "__import__"):
+                yield f"{module.at(call)} calls {name}(); this file decides, it does no I/O"
+
+
+def heavy_libraries_have_one_owner(house: House) -> Iterator[str]:
+    for module in house.modules:
+        for node, name, inside in imports(module):
+            owner = HEAVY.get(name.split(".")[0])
+            if owner is None:
+                continue
+            library = name.split(".")[0]
+            if not re.fullmatch(owner.files, module.path):
+                yield f"{module.at(node)} imports {library}; only {owner.files} may"
+            elif owner.lazy and not inside:
+                yield f"{module.at(node)} imports {library} for everybody; do it in a function"
+
+
+def modules_say_what_they_are(house: House) -> Iterator[str]:
+    for module in house.modules:
+        text = ast.get_docstring(module.tree) or ""
+        if module.path.endswith("__init__.py"):
+            if module.source.strip() and not text:
+                yield f"edge_agent/{module.path} has no docstring"
+        elif (
+            len(text.splitlines()) < 2 or not re.search("owner", text, re.I) or "never" not in text
+        ):
+            yield f"edge_agent/{module.path}: docstring lacks the owner thread or a never"
+
+
+def contract_is_documented(house: House) -> Iterator[str]:
+    definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    for module in house.modules:
+        if module.room != "contract":
+            continue
+        scopes: list[ast.Module | ast.ClassDef] = [module.tree]
+        for scope in scopes:
+            for node in scope.body:
+                if isinstance(node, definition) and not node.name.startswith("_"):
+                    if not ast.get_docstring(node):
+                        yield f"{module.at(node)} {node.name} has no docstring"
+                    if isinstance(node, ast.ClassDef):
+                        scopes.append(node)
+
+
+def files_have_one_purpose(house: House) -> Iterator[str]:
+    for path, text in house.texts.items():
+        lines = text.count("\n")
+        # A test file is a list of cases; its length says nothing.
+        judged = path.endswith((".py", ".sh")) and not path.startswith("tests/")
+        if judged and lines > MAX_LINES:
+            yield f"{path} has {lines} lines, more than {MAX_LINES}: split it by meaning"
+
+
+def only_the_command_line_prints(house: House) -> Iterator[str]:
+    for module in house.modules:
+        if module.room not in ("cli", "demo"):
+            for call, name in calls(module.tree):
+                if name in ("print", "sys.stdout.write", "sys.stderr.write"):
+                    yield f"{module.at(call)} calls {name}; log, or leave it to cli"
+
+
+def nothing_sleeps_or_reads_the_clock_in_async(house: House) -> Iterator[str]:
+    for module in house.modules:
+        for call, name in calls(module.tree):
+            if name == "time.sleep":
+                yield f"{module.at(call)} calls time.sleep; wait on an event, or on the loop"
+        for node, name, _ in imports(module):
+            if name == "time.sleep":
+                yield f"{module.at(node)} imports sleep; wait on an event, or on the loop"
+        for function in ast.walk(module.tree):
+            if isinstance(function, ast.AsyncFunctionDef) and module.room not in ("cli", "demo"):
+                for call, name in calls(function):
+                    if re.fullmatch(r"time\.(time|monotonic|perf_counter)(_ns)?", name):
+                        yield f"{module.at(call)} calls {name} in async code; ask the loop"
+
+
+def no_exception_is_swallowed(house: House) -> Iterator[str]:
+    broad = ("", "Exception", "BaseException")
+    for module in house.modules:
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.ExceptHandler):
+                kind = ast.unparse(node.type) if node.type else ""
+                quiet = all(
+                    isinstance(s, ast.Pass | ast.Continue)
+                    or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
+                    for s in node.body
+                )
+                if kind in broad and quiet:
+                    yield f"{module.at(node)} swallows every exception; name the one you mean"
+        for call, name in calls(module.tree):
+            if name.endswith("suppress") and any(ast.unparse(a) in broad for a in call.args):
+                yield f"{module.at(call)} suppresses every exception; name the one you mean"
+
+
+def nothing_of_one_machine(house: House) -> Iterator[str]:
+    for path, text in house.texts.items():
+        for number, line in enumerate(text.splitlines(), 1):
+            if match := PLACES.search(line):
+                yield f"{path}:{number} names a place on one machine: {match[0]}"
+            if match := HOSTS.search(line):
+                yield f"{path}:{number} names a package registry: {match[0]}"
+
+
+def nothing_is_left_for_later(house: House) -> Iterator[str]:
+    for path, text in house.texts.items():
+        for number, line in enumerate(text.splitlines(), 1):
+            if match := UNFINISHED.search(line):
+                yield f"{path}:{number} says {match[0]}: do it, or write an issue"
+
+
+def no_test_is_skipped(house: House) -> Iterator[str]:
+    for path, text in house.texts.items():
+        if path.startswith("tests/") and path.endswith(".py"):
+            for node in ast.walk(ast.parse(text)):
+                if not isinstance(node, ast.Attribute):
+                    continue
+                name = ast.unparse(node)
+                if re.fullmatch(r"(pytest|unittest)\.(mark\.)?(skip\w*|xfail|importorskip)", name):
+                    yield f"{path}:{node.lineno} uses {name}: a test runs, or is not there"
+
+
+Rule = Callable[[House], Iterator[str]]
+RULES: list[Rule] = [
+    rooms_do_not_import_one_another,
+    pure_files_do_no_io,
+    heavy_libraries_have_one_owner,
+    modules_say_what_they_are,
+    contract_is_documented,
+    files_have_one_purpose,
+    only_the_command_line_prints,
+    nothing_sleeps_or_reads_the_clock_in_async,
+    no_exception_is_swallowed,
+    nothing_of_one_machine,
+    nothing_is_left_for_later,
+    no_test_is_skipped,
+]
