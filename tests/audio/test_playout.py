@@ -6,6 +6,7 @@ Owner thread: the test's.  Must never wait for a clock: time is the count of ren
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -426,6 +427,9 @@ def test_queueing_and_cutting_beside_the_callback_keeps_every_sample() -> None:
         name = str(number)
         for _ in range(5):
             playout.voice(name, tone(number, 300))
+        wanted = len(blocks) + 7 * number % 40
+        while len(blocks) < wanted:
+            time.sleep(0)  # let the callback thread run
         if number % 3 == 0:
             cut = playout.cut(0.0)
             if cut.item is not None:
@@ -441,7 +445,7 @@ def test_queueing_and_cutting_beside_the_callback_keeps_every_sample() -> None:
             played[event.item] = event.played_ms
     heard = np.frombuffer(b"".join(blocks), "<i2")
     assert playout.faults == 0
-    assert sum(played.values()) > 0
+    assert len(played) > 10
     for name, played_ms in played.items():
         assert played_ms * 24 == pytest.approx((heard == int(name)).sum())
 
