@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from edge_agent.contract.commands import WireCommand
+from edge_agent.contract.events import Event, PlaybackCut
+
 
 @runtime_checkable
 class Wire(Protocol):
@@ -91,3 +94,48 @@ class Panel(Protocol):
 
     def close(self) -> None:
         """Release the pins.  Safe to call twice."""
+
+
+class Speaker(Protocol):
+    """The one owner of the loudspeaker, as the pump sees it (`audio.playout`)."""
+
+    def voice(self, item: str, pcm24k: bytes) -> bool:
+        """Queue a piece of an answer; False when it was not taken."""
+
+    def end_voice(self, item: str) -> None:
+        """No more will come for this item."""
+
+    def sentence(self, name: str, pcm24k: bytes) -> None:
+        """Queue a sentence of our own; `SentenceDrained(name)` follows."""
+
+    def earcon(self, pcm24k: bytes) -> None:
+        """Mix a short sound over whatever plays."""
+
+    def cut(self, now: float | None = None) -> PlaybackCut:
+        """Fall silent now, and say what was heard."""
+
+    def collect(self, now: float) -> list[Event]:
+        """What became audible or drained since the last call."""
+
+
+class ModelLink(Protocol):
+    """The link, as the pump sees it (`realtime.connection`)."""
+
+    def execute(self, command: WireCommand) -> None:
+        """Put a command on the wire, in order, without waiting."""
+
+    def reopen(self, reason: str) -> None:
+        """Drop the session and open a fresh one."""
+
+    def set_active(self, active: bool) -> None:
+        """A turn is going on: notice a dead line sooner."""
+
+
+class Hands(Protocol):
+    """The tools, as the pump sees them (`tools.runner`)."""
+
+    def run(self, call_id: str, name: str, arguments: str) -> None:
+        """Start a call; exactly one `ToolFinished` follows."""
+
+    def cancel(self, call_id: str) -> None:
+        """Nobody waits for it any more."""

@@ -1,0 +1,147 @@
+"""The pump: event → dialogue → commands → rooms (purpose).
+
+Owner thread: event loop; other threads reach it through `loop.call_soon_threadsafe(post, …)`.
+Must never decide anything, wait for anything, or know a room's class.
+
+One inbox keeps one order of events.  `CutPlayback` is answered by the speaker at once, and its
+answer goes to the *front* of the inbox: asked and answered within one tick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edge_agent.contract import commands as c
+from edge_agent.contract import events as e
+from edge_agent.contract.ports import Hands, ModelLink, Panel, Speaker
+from edge_agent.dialogue.manager import DialogueManager
+from edge_agent.dialogue.states import Talk
+
+Observer = Callable[[e.Event, list[c.Command], float], None]
+"""Sees every event with the commands that it caused, and the loop time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """All that the pump can reach."""
+
+    speaker: Speaker
+    link: ModelLink
+    hands: Hands
+    panel: Panel
+    note: Callable[..., None]
+    fault: Callable[[BaseException], None]
+    set_status: Callable[[str], None]
+    save_mute: Callable[[bool], None]
+    sentence_pcm: Callable[[str], bytes]
+    """PCM of one of our own sentences (24 kHz), empty when there is none."""
+    earcons: Mapping[str, bytes]
+
+
+class Agent:
+    """`post` events into it; await `finished`."""
+
+    def __init__(self, dialogue: DialogueManager, rooms: Rooms) -> None:
+        self.dialogue = dialogue
+        self.observers: list[Observer] = []
+        self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.faults = 0
+        self._rooms = rooms
+        self._loop = asyncio.get_running_loop()
+        self._inbox: deque[e.Event] = deque()
+        self._pumping = False
+        self._alarm: asyncio.TimerHandle | None = None
+        self._active = False
+        self._run: dict[type[c.Command], Callable[[Any], None]] = {
+            c.ReopenLink: lambda do: rooms.link.reopen(do.reason),
+            c.PlayVoice: lambda do: self._play(do),
+            c.EndVoice: lambda do: rooms.speaker.end_voice(do.item),
+            c.CutPlayback: self._cut,
+            c.PlaySentence: self._speak,
+            c.PlayEarcon: lambda do: rooms.speaker.earcon(rooms.earcons.get(do.name, b"")),
+            c.ShowLight: lambda do: rooms.panel.show(do.light),
+            c.RunTool: lambda do: rooms.hands.run(do.call_id, do.name, do.arguments),
+            c.CancelTool: lambda do: rooms.hands.cancel(do.call_id),
+            c.SaveMute: lambda do: rooms.save_mute(do.muted),
+            c.Note: lambda do: rooms.note(do.code, **do.fields),
+            c.SetStatus: lambda do: rooms.set_status(do.text),
+            c.Exit: self._exit,
+        }
+
+    def post(self, event: e.Event) -> None:
+        """Take an event; it and all that follows from it is done when this returns."""
+        self._inbox.append(event)
+        if isinstance(event, e.HeardFrame):
+            self.collect()
+        self._pump()
+
+    def collect(self) -> None:
+        """Fetch what the speaker has to tell; the microphone's frames are our clock for it."""
+        self._inbox.extend(self._rooms.speaker.collect(self._loop.time()))
+        self._pump()
+
+    def _pump(self) -> None:
+        if self._pumping:
+            return  # a room posted from within a command: the loop below takes it
+        self._pumping = True
+        try:
+            while self._inbox:
+                event = self._inbox.popleft()
+                commands = self.dialogue.handle(event)
+                for command in commands:
+                    self._do(command)
+                for observer in self.observers:
+                    observer(event, commands, self._loop.time())
+        finally:
+            self._pumping = False
+        self._set_alarm()
+        active = self.dialogue.talk is not Talk.ASLEEP
+        if active is not self._active:
+            self._active = active
+            self._rooms.link.set_active(active)
+
+    def _do(self, command: c.Command) -> None:
+        try:
+            if isinstance(command, c.WireCommand):
+                self._rooms.link.execute(command)
+            else:
+                self._run[type(command)](command)
+        except Exception as problem:
+            # one room's failure must not silence the others; it is counted and told
+            self.faults += 1
+            self._rooms.fault(problem)
+
+    def _play(self, command: c.PlayVoice) -> None:
+        self._rooms.speaker.voice(command.item, command.pcm24k)
+
+    def _cut(self, _command: c.CutPlayback) -> None:
+        self._inbox.appendleft(self._rooms.speaker.cut(self._loop.time()))
+
+    def _speak(self, command: c.PlaySentence) -> None:
+        pcm24k = self._rooms.sentence_pcm(command.name)
+        if pcm24k:
+            self._rooms.speaker.sentence(command.name, pcm24k)
+        else:
+            self._inbox.append(e.SentenceDrained(at=self._loop.time(), name=command.name))
+
+    def _exit(self, _command: c.Exit) -> None:
+        if not self.finished.done():
+            self.finished.set_result(None)
+
+    def _set_alarm(self) -> None:
+        deadline = self.dialogue.next_deadline()
+        if self._alarm is not None:
+            if deadline is not None and self._alarm.when() == deadline:
+                return
+            self._alarm.cancel()
+            self._alarm = None
+        if deadline is not None:
+            self._alarm = self._loop.call_at(deadline, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self.post(e.Tick(at=self._loop.time()))
