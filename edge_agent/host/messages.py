@@ -1,0 +1,257 @@
+"""Messages: the catalogue of every line that the journal may hold (purpose).
+
+Owner thread: none, a table.  Must never hold a field for a household's words, a key or sound.
+The code is stable: scripts filter on it and the message id is made from it.  `explanation` is
+what `journalctl -x` shows; `systemd/edge-agent.catalog` is generated from here.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+DEBUG, INFO, NOTICE, WARNING, ERROR = 7, 6, 5, 4, 3
+"""syslog priorities (RFC 5424 section 6.2.1)."""
+
+NAMESPACE = uuid.UUID("3f0c6a0e-6b5e-4d0b-9f6c-2f7f2d1f5c41")
+"""Drawn at random once; message ids are name-based UUIDs in it, so none is typed by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One kind of line: priority, text with `{field}` places, and what it means."""
+
+    level: int
+    text: str
+    explanation: str
+
+
+def message_id(code: str) -> str:
+    """The 128-bit MESSAGE_ID of a code, as journald wants it: 32 hexadecimal digits."""
+    return uuid.uuid5(NAMESPACE, code).hex
+
+
+_PERSON = "The program keeps trying at long intervals and recovers by itself once it is fixed."
+
+MESSAGES: dict[str, Message] = {
+    # --- the talk ----------------------------------------------------------------------
+    "talk.woken": Message(
+        INFO,
+        "Woken by {cause} {word}.",
+        "The gate opened: from here on sound leaves the house until the talk is asleep again. "
+        "CAUSE is wake, button, follow_up or always.",
+    ),
+    "talk.turn_sent": Message(
+        INFO, "A turn of {ms} ms went to the model.", "Somebody finished speaking."
+    ),
+    "talk.answer_started": Message(
+        INFO,
+        "Answering; the first sound came {latency_ms} ms after the end of the turn.",
+        "LATENCY_MS is what a household feels as slowness; most of it is the provider's.",
+    ),
+    "talk.answer_done": Message(
+        INFO, "The answer was heard to its end ({ms} ms).", "The loudspeaker is silent again."
+    ),
+    "talk.interrupted": Message(
+        INFO,
+        "Interrupted by {cause}; {audio_end_ms} ms of the answer had been heard.",
+        "Playing stopped and the provider was told how much was heard. CAUSE is speech, wake, "
+        "button, server, mute or stop. Many of them by speech while nobody spoke mean that the "
+        "echo canceller does not fit the room: see barge_in and echo in the settings.",
+    ),
+    "talk.asleep": Message(
+        INFO, "Asleep ({why}).", "The gate is closed: nothing leaves the house."
+    ),
+    "talk.false_wake": Message(
+        NOTICE,
+        "Woken without anybody speaking; asleep again.",
+        "No speech followed the wake word. If it happens often, raise listen.wake_cutoffs for "
+        "that word.",
+    ),
+    "talk.utterance_capped": Message(
+        NOTICE,
+        "A turn was cut off after {ms} ms.",
+        "listen.utterance_max_s was reached; usually a television that talks on.",
+    ),
+    "talk.kept_for_later": Message(
+        NOTICE,
+        "Kept {ms} ms of speech until the connection is back.",
+        "The line was down while somebody spoke.",
+    ),
+    "talk.replayed": Message(
+        INFO,
+        "Sent {ms} ms of kept speech after the connection came back.",
+        "It is sent and answered once.",
+    ),
+    "talk.dropped_old": Message(
+        WARNING,
+        "Dropped kept speech: it was too old to be answered.",
+        "The line was down for longer than realtime.outbox_max_s; the household was told.",
+    ),
+    "talk.continued": Message(
+        INFO,
+        "Going on with an answer that a lost connection had cut.",
+        "The model was told how much of it had been heard.",
+    ),
+    "talk.no_answer": Message(
+        WARNING,
+        "No answer came.",
+        "The provider was silent for too long; the household was told.",
+    ),
+    "talk.words": Message(
+        INFO,
+        "{who}: {text}",
+        "Written only while journal.transcripts is true.",
+    ),
+    # --- the microphone ----------------------------------------------------------------
+    "mic.muted": Message(
+        NOTICE, "The microphone is muted.", "Nothing is sent until it is opened, also after a boot."
+    ),
+    "mic.open": Message(NOTICE, "The microphone is open.", "It listens for its wake word again."),
+    # --- the link ----------------------------------------------------------------------
+    "link.ready": Message(
+        INFO,
+        "Connected to {model} after {seconds} s.",
+        "A session is configured and acknowledged by the provider.",
+    ),
+    "link.down": Message(
+        WARNING,
+        "The connection is down ({code}); next try in {retry_in_s} s.",
+        "Network or provider trouble. The program keeps trying for ever, at growing random "
+        "intervals; what is said meanwhile is kept for a while.",
+    ),
+    "link.refused": Message(
+        ERROR,
+        "The provider refuses ({code}); only a person can fix this.",
+        "CODE link.bad_key: put a valid key into /etc/edge-agent/openai_api_key. link.no_quota: "
+        "look at the account's billing. link.no_model: the account may not use realtime.model. "
+        "link.bad_url, link.tls: see realtime.url and the clock. " + _PERSON,
+    ),
+    "server.complaint": Message(
+        NOTICE,
+        "The provider complained: {code}.",
+        "An error event that does not end the session.",
+    ),
+    "response.failed": Message(
+        WARNING,
+        "The answer failed ({code}).",
+        "The provider gave up on it; the household was told.",
+    ),
+    "usage.response": Message(
+        INFO,
+        "Tokens: {text_in} text and {audio_in} audio in, {text_out} text and {audio_out} audio "
+        "out.",
+        "What one answer used; cached tokens are a part of those that went in.",
+    ),
+    # --- the device --------------------------------------------------------------------
+    "device.ready": Message(
+        INFO,
+        "Microphone {capture_name} and loudspeaker {render_name} are open.",
+        "Frames move in both directions.",
+    ),
+    "device.down": Message(
+        ERROR,
+        "No sound device ({code}); looking for it.",
+        "The microphone or the loudspeaker is missing or was lost. The program opens it as soon "
+        "as it is there. Names: edge-agent devices.",
+    ),
+    "audio.underrun": Message(
+        WARNING,
+        "The loudspeaker ran dry {count} times in an answer.",
+        "The network or this machine was too slow; the answer had gaps.",
+    ),
+    "queue.overflow": Message(
+        WARNING,
+        "Queue {queue} was full; {count} entries were dropped.",
+        "This machine could not keep up.",
+    ),
+    # --- tools -------------------------------------------------------------------------
+    "tool.started": Message(INFO, "Tool {name} started.", "The model asked for it."),
+    "tool.finished": Message(
+        INFO, "Tool {name} finished in {ms} ms (ok: {ok}).", "Its result went back to the model."
+    ),
+    "tool.refused": Message(
+        NOTICE, "Tool {name} was not run ({why}).", "The model was told so in words."
+    ),
+    # --- the panel ---------------------------------------------------------------------
+    "panel.ready": Message(
+        INFO,
+        "Button and light are on {factory} pins.",
+        "The GPIO lines are in use by this program now.",
+    ),
+    "panel.absent": Message(
+        INFO, "No button and light ({why}).", "panel.enabled is off, or there are no GPIO lines."
+    ),
+    # --- the program -------------------------------------------------------------------
+    "agent.start": Message(NOTICE, "edge-agent {version} starts.", "The first line of every run."),
+    "agent.ready": Message(
+        NOTICE,
+        "Ready after {seconds} s.",
+        "It listens. Being connected is not part of it: offline is not sick.",
+    ),
+    "agent.stopping": Message(NOTICE, "Stopping.", "In order, producers first."),
+    "agent.stopped": Message(NOTICE, "Stopped after {seconds} s.", "The last line of a good run."),
+    "agent.fault": Message(
+        ERROR,
+        "A fault in the program: {kind} at {place}.",
+        "This should not happen; please report it with this line. Nothing of what was said is in "
+        "it.",
+    ),
+    "watchdog.stalled": Message(
+        ERROR,
+        "Nothing moves in {part}; letting systemd restart the program.",
+        "Sound frames or the event loop stood still for longer than health.stall_s. A deaf "
+        "speaker is worse than a restart.",
+    ),
+    "shutdown.timeout": Message(
+        WARNING, "{part} did not stop in time.", "The stop goes on without it."
+    ),
+    "state.repaired": Message(
+        WARNING,
+        "The saved state could not be used ({why}); the old file is kept as {path}.",
+        "Mute and volume are at their defaults. Mute is on if it could not be known.",
+    ),
+    "state.unwritable": Message(
+        WARNING,
+        "The state cannot be saved ({why}).",
+        "Mute and volume will not survive a reboot. See state.path in the settings.",
+    ),
+    "settings.advice": Message(
+        NOTICE, "Settings: {advice}.", "Allowed, but probably not what was wanted."
+    ),
+    "library.complained": Message(
+        WARNING,
+        "{logger}: {template}",
+        "A library underneath logged a warning; its arguments are left out.",
+    ),
+}
+
+
+def catalog() -> str:
+    """The text of `systemd/edge-agent.catalog`, for `journalctl --update-catalog`."""
+    parts = ["# Generated from edge_agent/host/messages.py; do not edit.\n"]
+    for code, message in MESSAGES.items():
+        # A subject may hold @FIELD@ places, filled in by journalctl from the entry's fields.
+        places = {name: f"@{field_name(name)}@" for name in _names(message.text)}
+        subject = message.text.format_map(places).rstrip(".")
+        parts.append(
+            f"-- {message_id(code)}\n"
+            f"Subject: {subject}\n"
+            "Defined-By: edge-agent\n\n"
+            f"{code}: {message.explanation}\n"
+        )
+    return "\n".join(parts)
+
+
+def field_name(name: str) -> str:
+    """The journal field of a note's field: `latency_ms` → `EDGE_LATENCY_MS`.
+
+    A field called `code` (why a link is down) must not hide the line's own EDGE_CODE.
+    """
+    if name == "code":
+        return "EDGE_REASON_CODE"
+    return "EDGE_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in name).upper()
+
+
+def _names(text: str) -> list[str]:
+    return [piece.split("}")[0] for piece in text.split("{")[1:]]
