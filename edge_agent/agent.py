@@ -58,7 +58,7 @@ class Agent:
         self._active = False
         self._run: dict[type[c.Command], Callable[[Any], None]] = {
             c.ReopenLink: lambda do: rooms.link.reopen(do.reason),
-            c.PlayVoice: lambda do: self._play(do),
+            c.PlayVoice: self._play,
             c.EndVoice: lambda do: rooms.speaker.end_voice(do.item),
             c.CutPlayback: self._cut,
             c.PlaySentence: self._speak,
