@@ -1,0 +1,396 @@
+"""Shapes: every server event of the Realtime protocol as a typed struct (purpose).
+
+Owner thread: none, frozen values.  Must never hold behaviour or decode anything itself.
+
+One table, `SERVER_EVENTS`, maps every event name of the GA dialect (PROTOCOL section 5), the
+retired beta names (section 11) and xAI's extras (section 12) to a struct.  Fields that a
+speaker cannot do without are required; everything else may be missing, null or unknown, since
+servers differ there and a lost `response.done` would silence a household.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class ServerMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of everything that `decode` returns."""
+
+
+class Unknown(ServerMessage, frozen=True, kw_only=True):
+    """A well-formed event whose type we have never heard of.  Not an error."""
+
+    type: str
+
+
+class Malformed(ServerMessage, frozen=True, kw_only=True):
+    """Not JSON, not an object, or a known type without what it must carry.
+
+    `reason` names the place and the kind of the fault, never the content.
+    """
+
+    type: str
+    reason: str
+
+
+# --- parts -----------------------------------------------------------------------------
+# Inside objects almost everything is `Any`: `session` picks out what it needs with checks, so
+# that an odd usage figure or metadata value never costs us the whole event.
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversation item (PROTOCOL section 4.3), as far as a speaker reads it."""
+
+    id: str | None = None
+    type: Any = None
+    role: Any = None
+    status: Any = None
+    content: Any = None
+    name: Any = None
+    call_id: Any = None
+    arguments: Any = None
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True):
+    """The response object of `response.created` and `response.done`."""
+
+    id: str
+    status: Any = None
+    status_details: Any = None
+    output: Any = None
+    usage: Any = None
+    metadata: Any = None
+    conversation_id: Any = None
+
+
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What an `error` event says; `event_id` is that of the client event at fault."""
+
+    type: Any = None
+    code: Any = None
+    message: Any = None
+    param: Any = None
+    event_id: Any = None
+
+
+# --- session and conversation ----------------------------------------------------------
+
+
+class SessionCreated(ServerMessage, frozen=True, kw_only=True):
+    """First frame of a GA server."""
+
+    session: dict[str, Any]
+
+
+class SessionUpdated(ServerMessage, frozen=True, kw_only=True):
+    """Acknowledges a `session.update`, with the whole effective configuration."""
+
+    session: dict[str, Any]
+
+
+class ConversationCreated(ServerMessage, frozen=True, kw_only=True):
+    """Sent by xAI and beta servers, sometimes instead of `session.created`."""
+
+    conversation: Any = None
+
+
+class ItemAdded(ServerMessage, frozen=True, kw_only=True):
+    """An item entered the conversation (legacy name: `conversation.item.created`)."""
+
+    item: Item
+    previous_item_id: str | None = None
+
+
+class ItemDone(ServerMessage, frozen=True, kw_only=True):
+    """An item is complete."""
+
+    item: Item
+    previous_item_id: str | None = None
+
+
+class ItemRetrieved(ServerMessage, frozen=True, kw_only=True):
+    """Answer to a retrieve; we never ask for one."""
+
+    item: Item
+
+
+class ItemDeleted(ServerMessage, frozen=True, kw_only=True):
+    """An item is gone.  xAI leaves the id empty."""
+
+    item_id: str | None = None
+
+
+class ItemTruncated(ServerMessage, frozen=True, kw_only=True):
+    """A spoken item was cut."""
+
+    item_id: str
+    content_index: Any = None
+    audio_end_ms: Any = None
+
+
+class TranscriptionDelta(ServerMessage, frozen=True, kw_only=True):
+    """A piece of the household's words (xAI: `.updated`, cumulative)."""
+
+    item_id: str | None = None
+    delta: Any = None
+
+
+class TranscriptionCompleted(ServerMessage, frozen=True, kw_only=True):
+    """The household's words; may come after the answer to them."""
+
+    item_id: str
+    transcript: str
+    usage: Any = None
+
+
+class TranscriptionFailed(ServerMessage, frozen=True, kw_only=True):
+    """No transcript will come for this item."""
+
+    item_id: str | None = None
+    error: ErrorBody | None = None
+
+
+class TranscriptionSegment(ServerMessage, frozen=True, kw_only=True):
+    """A diarised piece; not used."""
+
+    item_id: str | None = None
+
+
+# --- input audio buffer ----------------------------------------------------------------
+
+
+class SpeechStarted(ServerMessage, frozen=True, kw_only=True):
+    """The server's voice detector heard an onset."""
+
+    item_id: str | None = None
+    audio_start_ms: Any = None
+
+
+class SpeechStopped(ServerMessage, frozen=True, kw_only=True):
+    """The server's voice detector heard the end of a turn."""
+
+    item_id: str | None = None
+    audio_end_ms: Any = None
+
+
+class BufferCommitted(ServerMessage, frozen=True, kw_only=True):
+    """The buffer became a user item."""
+
+    item_id: str | None = None
+    previous_item_id: str | None = None
+
+
+class BufferCleared(ServerMessage, frozen=True, kw_only=True):
+    """The buffer was emptied."""
+
+
+class TimeoutTriggered(ServerMessage, frozen=True, kw_only=True):
+    """`idle_timeout_ms` passed in silence; the server will speak by itself."""
+
+    item_id: str | None = None
+
+
+class DtmfReceived(ServerMessage, frozen=True, kw_only=True):
+    """SIP only."""
+
+    event: Any = None
+
+
+class OutputBufferEvent(ServerMessage, frozen=True, kw_only=True):
+    """WebRTC and SIP only: over a WebSocket playback is ours."""
+
+    response_id: str | None = None
+
+
+# --- responses -------------------------------------------------------------------------
+
+
+class ResponseCreated(ServerMessage, frozen=True, kw_only=True):
+    """A response begins."""
+
+    response: Response
+
+
+class ResponseDone(ServerMessage, frozen=True, kw_only=True):
+    """A response ended, well or not; failures come here and not as `error`."""
+
+    response: Response
+
+
+class OutputItemAdded(ServerMessage, frozen=True, kw_only=True):
+    """A response began an item."""
+
+    item: Item
+    response_id: str | None = None
+
+
+class OutputItemDone(ServerMessage, frozen=True, kw_only=True):
+    """A response finished an item."""
+
+    item: Item
+    response_id: str | None = None
+
+
+class ContentPartAdded(ServerMessage, frozen=True, kw_only=True):
+    """An item got a content part."""
+
+    response_id: str | None = None
+    item_id: str | None = None
+    part: Any = None
+
+
+class ContentPartDone(ServerMessage, frozen=True, kw_only=True):
+    """A content part is complete."""
+
+    response_id: str | None = None
+    item_id: str | None = None
+    part: Any = None
+
+
+class AudioDelta(ServerMessage, frozen=True, kw_only=True, gc=False):
+    """A piece of spoken answer: `delta` is decoded PCM16, whole samples."""
+
+    delta: bytes
+    response_id: str | None = None
+    item_id: str | None = None
+
+
+class AudioDone(ServerMessage, frozen=True, kw_only=True):
+    """No more audio for this item."""
+
+    response_id: str | None = None
+    item_id: str | None = None
+
+
+class TranscriptDelta(ServerMessage, frozen=True, kw_only=True):
+    """A piece of what the model is saying."""
+
+    delta: str
+    response_id: str | None = None
+    item_id: str | None = None
+
+
+class TranscriptDone(ServerMessage, frozen=True, kw_only=True):
+    """All that the model said in this item."""
+
+    response_id: str | None = None
+    item_id: str | None = None
+    transcript: Any = None
+
+
+class TextDelta(ServerMessage, frozen=True, kw_only=True):
+    """A piece of a text answer."""
+
+    delta: str
+    response_id: str | None = None
+    item_id: str | None = None
+
+
+class TextDone(ServerMessage, frozen=True, kw_only=True):
+    """All of a text answer."""
+
+    response_id: str | None = None
+    item_id: str | None = None
+    text: Any = None
+
+
+class ArgumentsDelta(ServerMessage, frozen=True, kw_only=True):
+    """A piece of a call's arguments; useless until complete."""
+
+    response_id: str | None = None
+    item_id: str | None = None
+
+
+class ArgumentsDone(ServerMessage, frozen=True, kw_only=True):
+    """A call's arguments, complete.  `name` is missing on some servers."""
+
+    arguments: str
+    response_id: str | None = None
+    item_id: str | None = None
+    call_id: str | None = None
+    name: str | None = None
+
+
+class McpProgress(ServerMessage, frozen=True, kw_only=True):
+    """Progress of a tool that the *server* runs; we configure none."""
+
+    item_id: str | None = None
+
+
+class RateLimitsUpdated(ServerMessage, frozen=True, kw_only=True):
+    """What is left of the provider's limits."""
+
+    rate_limits: Any = None
+
+
+class Heartbeat(ServerMessage, frozen=True, kw_only=True):
+    """xAI's `ping` event: shows life, wants no answer."""
+
+
+class ErrorEvent(ServerMessage, frozen=True, kw_only=True):
+    """Something went wrong; the session usually goes on."""
+
+    error: ErrorBody
+
+
+SERVER_EVENTS: dict[str, type[ServerMessage]] = {
+    "session.created": SessionCreated,
+    "session.updated": SessionUpdated,
+    "conversation.created": ConversationCreated,
+    "conversation.item.added": ItemAdded,
+    "conversation.item.done": ItemDone,
+    "conversation.item.retrieved": ItemRetrieved,
+    "conversation.item.deleted": ItemDeleted,
+    "conversation.item.truncated": ItemTruncated,
+    "conversation.item.input_audio_transcription.delta": TranscriptionDelta,
+    "conversation.item.input_audio_transcription.completed": TranscriptionCompleted,
+    "conversation.item.input_audio_transcription.failed": TranscriptionFailed,
+    "conversation.item.input_audio_transcription.segment": TranscriptionSegment,
+    "input_audio_buffer.speech_started": SpeechStarted,
+    "input_audio_buffer.speech_stopped": SpeechStopped,
+    "input_audio_buffer.committed": BufferCommitted,
+    "input_audio_buffer.cleared": BufferCleared,
+    "input_audio_buffer.timeout_triggered": TimeoutTriggered,
+    "input_audio_buffer.dtmf_event_received": DtmfReceived,
+    "output_audio_buffer.started": OutputBufferEvent,
+    "output_audio_buffer.stopped": OutputBufferEvent,
+    "output_audio_buffer.cleared": OutputBufferEvent,
+    "response.created": ResponseCreated,
+    "response.done": ResponseDone,
+    "response.output_item.added": OutputItemAdded,
+    "response.output_item.done": OutputItemDone,
+    "response.content_part.added": ContentPartAdded,
+    "response.content_part.done": ContentPartDone,
+    "response.output_text.delta": TextDelta,
+    "response.output_text.done": TextDone,
+    "response.output_audio.delta": AudioDelta,
+    "response.output_audio.done": AudioDone,
+    "response.output_audio_transcript.delta": TranscriptDelta,
+    "response.output_audio_transcript.done": TranscriptDone,
+    "response.function_call_arguments.delta": ArgumentsDelta,
+    "response.function_call_arguments.done": ArgumentsDone,
+    "mcp_list_tools.in_progress": McpProgress,
+    "mcp_list_tools.completed": McpProgress,
+    "mcp_list_tools.failed": McpProgress,
+    "response.mcp_call_arguments.delta": McpProgress,
+    "response.mcp_call_arguments.done": McpProgress,
+    "response.mcp_call.in_progress": McpProgress,
+    "response.mcp_call.completed": McpProgress,
+    "response.mcp_call.failed": McpProgress,
+    "rate_limits.updated": RateLimitsUpdated,
+    "error": ErrorEvent,
+    # retired beta names, still spoken by older local servers
+    "conversation.item.created": ItemAdded,
+    "response.audio.delta": AudioDelta,
+    "response.audio.done": AudioDone,
+    "response.audio_transcript.delta": TranscriptDelta,
+    "response.audio_transcript.done": TranscriptDone,
+    "response.text.delta": TextDelta,
+    "response.text.done": TextDone,
+    # xAI
+    "conversation.item.input_audio_transcription.updated": TranscriptionDelta,
+    "ping": Heartbeat,
+}
+"""Every event name that has a meaning for us."""
