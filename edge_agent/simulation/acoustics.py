@@ -8,6 +8,7 @@ Needs numpy.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,8 +121,12 @@ def soft_clip(sound: Sound, drive: float) -> Sound:
     return clipped
 
 
+@lru_cache(maxsize=4)  # 4 MB each; making one takes as long as minutes of a quiet room
 def pink_noise(rate_hz: int, seed: int, seconds: float = NOISE_LOOP_S) -> Sound:
-    """Noise with 3 dB less per octave, level 0 dBFS RMS, made to be repeated seamlessly."""
+    """Noise with 3 dB less per octave, level 0 dBFS RMS, made to be repeated seamlessly.
+
+    The array is shared and read-only.
+    """
     size = round(rate_hz * seconds)
     rng = np.random.default_rng(seed)
     spectrum = rng.standard_normal(size // 2 + 1) + 1j * rng.standard_normal(size // 2 + 1)
@@ -130,6 +135,7 @@ def pink_noise(rate_hz: int, seed: int, seconds: float = NOISE_LOOP_S) -> Sound:
     spectrum *= np.where(hertz >= 50, 1 / np.sqrt(np.maximum(hertz, 50)), 0)
     noise = np.fft.irfft(spectrum, size)
     level_one: Sound = (noise / np.sqrt(np.mean(noise**2))).astype(np.float32)
+    level_one.flags.writeable = False
     return level_one
 
 
