@@ -13,6 +13,7 @@ STATE="$VENV/edge-agent.setup"         # what is in the venv: one small file per
 LOG="$VENV/setup.log"
 HEARTBEAT_S=15       # a person takes a minute of silence for a hang
 APT_LOCK_WAIT_S=300  # a fresh machine runs unattended upgrades in its first minutes
+NO_REMOVE_ERROR='Packages need to be removed but remove is disabled' # apt's own words
 EXIT_UNAVAILABLE=69  # sysexits.h EX_UNAVAILABLE: something this machine must get first
 
 # A stranger's Python settings would leak into the venv; a pip "user = true" breaks every venv.
@@ -51,6 +52,7 @@ quietly() {
     kill "$beat" 2>/dev/null || true
     wait "$beat" 2>/dev/null || true
     trap - EXIT
+    ((status != 130)) || fail 130 "stopped; start it again whenever you like."
     return "$status"
 }
 
@@ -103,7 +105,7 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
 
 # The sound server of the tests; looked at in every run, because nothing in the venv shows it.
 missing_test_packages() {
-    command -v pulseaudio >/dev/null || echo pulseaudio
+    command -v pulseaudio >/dev/null || [[ -x $VENV/bin/pulseaudio ]] || echo pulseaudio
     command -v pactl >/dev/null || echo pulseaudio-utils
     compgen -G '/usr/lib/*/alsa-lib/libasound_module_pcm_pulse.so' >/dev/null || echo libasound2-plugins
 }
@@ -152,14 +154,39 @@ install_packages() {
     fi
     # No package lists, or lists so old that their files are gone.
     quietly "refreshing the package lists" apt_update || apt_failed "$line"
-    quietly "installing system packages: $*" apt_install "$@" || apt_failed "$line"
+    if quietly "installing system packages: $*" apt_install "$@"; then return 0; fi
+    # A desktop with PipeWire excludes the sound server of the tests, and its owner's sound stays.
+    if [[ " $* " == *" pulseaudio "* ]] && grep -q "$NO_REMOVE_ERROR" "$LOG"; then
+        private_pulseaudio "${@/#pulseaudio/}" || apt_failed "$line"
+        return 0
+    fi
+    apt_failed "$line"
+}
+
+# PulseAudio unpacked into the venv beside the machine's own sound server: the libraries come from
+# apt, the server itself is only started by the tests.
+private_pulseaudio() {
+    local others=() name multiarch home=$VENV/pulseaudio modules
+    for name in "$@" $(apt-cache depends --important pulseaudio | sed -n 's/^  Depends: \(lib[^ ]*\)$/\1/p'); do
+        if [[ -n $name ]]; then others+=("$name"); fi
+    done
+    quietly "installing the libraries of PulseAudio" apt_install "${others[@]}" || return 1
+    mkdir -p -- "$home" "$VENV/bin"
+    (cd -- "$home" && quietly "fetching PulseAudio into the venv" apt-get -q download pulseaudio) || return 1
+    dpkg-deb -x "$home"/pulseaudio_*.deb "$home" || return 1
+    multiarch=$(dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || gcc -print-multiarch)
+    modules=$(dirname -- "$(find "$home" -name module-null-sink.so | head -n 1)")
+    printf '#!/bin/sh\nexport LD_LIBRARY_PATH="%s"\nexec "%s" --dl-search-path="%s" "$@"\n' \
+        "$home/usr/lib/$multiarch/pulseaudio:$home/usr/lib/$multiarch:$modules" "$home/usr/bin/pulseaudio" "$modules" \
+        >"$VENV/bin/pulseaudio"
+    chmod +x -- "$VENV/bin/pulseaudio"
 }
 
 apt_failed() {
     show_log
     if grep -q 'Could not get lock\|Unable to lock' "$LOG"; then
         fail $EXIT_UNAVAILABLE "another program keeps apt busy; wait for it to end and start again."
-    elif grep -q 'Packages need to be removed but remove is disabled' "$LOG"; then
+    elif grep -q "$NO_REMOVE_ERROR" "$LOG"; then
         fail $EXIT_UNAVAILABLE "a system package that we need would replace one that this machine uses, which is for you to decide; run: $1"
     elif grep -qi 'Could not resolve\|Temporary failure resolving\|Could not connect\|Network is unreachable' "$LOG"; then
         fail $EXIT_UNAVAILABLE "the package archive cannot be reached; connect this machine to the internet and start again."
@@ -270,14 +297,15 @@ setup() {
     if [[ $state == make ]]; then
         find_python
         say "setting up in $VENV with $("$PYTHON" -V)"
-        rm -rf -- "$VENV"
+        rm -rf -- "$VENV" 2>/dev/null || fail "cannot remove $VENV; use a checkout of your own."
     fi
-    mkdir -p -- "$STATE" || fail "cannot write to $ROOT; use a checkout of your own."
+    if [[ $state != ready ]] && ! { mkdir -p -- "$STATE" && : >"$LOG"; } 2>/dev/null; then
+        fail "cannot write to $VENV; use a checkout of your own, or remove that folder."
+    fi
     if [[ $state == make ]]; then touch -- "$STATE/unfinished"; fi
     if [[ $state == ready ]]; then
         packages=$(if [[ $profile == dev ]]; then missing_test_packages; fi)
     else
-        : >"$LOG"
         packages=$(missing_packages "$profile" "${PYTHON:-$VENV/bin/python}")
     fi
     # shellcheck disable=SC2086 # a list of names

@@ -7,6 +7,7 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 setup dev
 cd -- "$ROOT"
+export PATH="$VENV/bin:$PATH" # the tests' sound server may live there
 
 failed=()
 check() { # check "name" command...
