@@ -203,7 +203,9 @@ show_log() {
 
 pip_failed() {
     show_log
-    if grep -q 'DO NOT MATCH THE HASHES' "$LOG"; then
+    if grep -q 'Operation cancelled by user' "$LOG"; then
+        fail 130 "stopped; start it again whenever you like."
+    elif grep -q 'DO NOT MATCH THE HASHES' "$LOG"; then
         fail "a downloaded package is not the one that was locked, so nothing of it was installed; try again, and from another network if it stays (details in $LOG)."
     elif grep -q 'No space left on device' "$LOG"; then
         fail "the disk is full; about 700 MB are needed in $VENV."

@@ -98,6 +98,13 @@ def test_licence_is_whole() -> None:
     assert PROJECT["license"] == "Apache-2.0"
 
 
+@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"])
+def test_document_is_there(name: str) -> None:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("# ")
+    assert len(lines) > 10
+
+
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_script_is_sound(path: Path) -> None:
     subprocess.run(["bash", "-n", str(path)], check=True)
@@ -204,6 +211,7 @@ def test_old_python_is_one_sentence(tmp_path: Path) -> None:
         ("OSError: [Errno 28] No space left on device", "disk is full"),
         ("NewConnectionError: Failed to establish a new connection", "connect this machine"),
         ("portaudio.h:1: fatal error: no such file", "could not be compiled"),
+        ("ERROR: Operation cancelled by user", "start it again"),
         ("Traceback (most recent call last):", "could not be installed"),
     ],
 )
