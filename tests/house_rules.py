@@ -52,7 +52,7 @@ HEAVY: dict[str, Owner] = {
     "pydantic_core": Owner(r"host/.*\.py", lazy=False),
     "pydantic_settings": Owner(r"host/.*\.py", lazy=False),
     "pymicro_features": Owner(r"audio/detectors\.py"),
-    "pymicro_wakeword": Owner(r"audio/detectors\.py"),
+    "pymicro_wakeword": Owner(r"audio/detectors\.py|simulation/wake_check\.py"),
     "rich": Owner(r"(cli|demo)/.*\.py", lazy=False),
     "systemd": Owner(r"host/journal\.py"),
     "typer": Owner(r"cli/.*\.py", lazy=False),
