@@ -122,6 +122,10 @@ class Session:
             messages.update_session(self._update_id, self._terms.session_object())
         )
 
+    def close(self) -> None:
+        """The connection is gone; nothing can be sent any more."""
+        self.phase = Phase.CLOSED
+
     def _close(self, failure: LinkError) -> None:
         self.failure = failure
         self.phase = Phase.CLOSED

@@ -1,0 +1,194 @@
+"""Providers: where a model lives, how to sign in and what it understands (purpose).
+
+Owner thread: none, frozen records and pure functions.  Must never hold a key: it comes in as an
+argument and leaves only inside `SecretHeaders`, whose repr hides it.  The facts are PROTOCOL
+sections 1, 3 and 12.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from edge_agent.contract.errors import ConfigError, LinkRefused
+from edge_agent.realtime.config import Capabilities, Dialect
+from edge_agent.realtime.faults import BAD_KEY
+
+Auth = Literal["bearer", "api-key", "bearer-optional", "none"]
+
+HOUR_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One kind of Realtime service.
+
+    `url_template` may hold `{resource}` (Azure's resource name).  `dialects`: most likely
+    first; the next is tried when a server refuses even the plainest session.
+    `max_session_s`: after that the provider ends a session; 0 means no known limit.
+    """
+
+    name: str
+    url_template: str
+    model_param: str = "model"
+    auth: Auth = "bearer"
+    dialects: tuple[Dialect, ...] = ("ga",)
+    capabilities: Capabilities = field(default_factory=Capabilities)
+    max_session_s: float = HOUR_S
+
+
+_REASONING_MODELS = ("gpt-realtime-2",)
+"""Other models refuse an update that names `reasoning` (PROTOCOL section 4.1)."""
+
+PROVIDERS: dict[str, Provider] = {
+    provider.name: provider
+    for provider in (
+        Provider(
+            name="openai",
+            url_template="wss://api.openai.com/v1/realtime",
+            capabilities=Capabilities(reasoning_models=_REASONING_MODELS, probe=True),
+        ),
+        Provider(
+            name="azure",
+            url_template="wss://{resource}.openai.azure.com/openai/v1/realtime",
+            auth="api-key",
+            # A deployment may have any name, so it does not tell whether the model reasons.
+            capabilities=Capabilities(reasoning_models=None, probe=True),
+        ),
+        Provider(
+            name="local",
+            url_template="ws://127.0.0.1:8000/v1/realtime",
+            auth="bearer-optional",
+            dialects=("ga", "beta"),
+            capabilities=Capabilities(reasoning_models=None),
+            max_session_s=0.0,
+        ),
+        Provider(
+            name="xai",
+            url_template="wss://api.x.ai/v1/realtime",
+            dialects=("xai",),
+            capabilities=Capabilities(
+                truncate=False,
+                side_questions=False,
+                noise_reduction=False,
+                semantic_vad=False,
+                transcription=False,
+                truncation=False,
+            ),
+        ),
+    )
+}
+"""The providers we know, by the name that settings use."""
+
+
+def provider_named(name: str) -> Provider:
+    """The provider of that name.  Raises `ConfigError` with the names there are."""
+    try:
+        return PROVIDERS[name]
+    except KeyError:
+        raise ConfigError(
+            f"There is no provider {name!r}.", fix=f"Choose one of: {', '.join(PROVIDERS)}."
+        ) from None
+
+
+def build_url(
+    provider: Provider,
+    model: str,
+    *,
+    url: str = "",
+    resource: str = "",
+    allow_insecure: bool = False,
+) -> str:
+    """The URL to dial.
+
+    `url` replaces the provider's own; `http(s)` is read as `ws(s)`, a missing path becomes
+    `/v1/realtime`, and a query is kept.  Raises `ConfigError` for what cannot be dialled and
+    for an unencrypted connection that leaves this machine, unless `allow_insecure`.
+    """
+    text = (url or provider.url_template).strip()
+    if "{resource}" in text:
+        if not resource.replace("-", "").isalnum():
+            raise ConfigError(
+                f"The provider {provider.name} needs the name of your resource.",
+                fix="Set the resource, or the whole URL.",
+            )
+        text = text.replace("{resource}", resource)
+    try:
+        parts = urlsplit(text)
+        host, _port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigError(f"The URL {_shown(text)!r} is not valid: {error}.") from None
+    scheme = {"https": "wss", "http": "ws"}.get(parts.scheme, parts.scheme)
+    if scheme not in ("ws", "wss") or not host:
+        raise ConfigError(
+            f"The URL {_shown(text)!r} is not one of a WebSocket.",
+            fix="It looks like wss://host/v1/realtime.",
+        )
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError(
+            "The URL holds a user name or password.", fix="Keep secrets out of the URL."
+        )
+    if scheme == "ws" and not allow_insecure and not is_loopback(host):
+        raise ConfigError(
+            f"The URL {_shown(text)!r} would send the household's voice and the key unencrypted.",
+            fix="Use wss://, or allow insecure connections if this network is yours alone.",
+        )
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    if provider.model_param not in dict(query):
+        query.append((provider.model_param, model))
+    path = parts.path if parts.path.strip("/") else "/v1/realtime"
+    return urlunsplit((scheme, parts.netloc, path, urlencode(query), ""))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` (a name or an address, without port) is this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _shown(url: str) -> str:
+    """A URL for an error text: no user info, no query, no end of a pasted key."""
+    return url.split("?", 1)[0].rpartition("@")[2][:80]
+
+
+class SecretHeaders(dict[str, str]):
+    """HTTP headers that hold a key; neither repr nor str shows a value."""
+
+    def __repr__(self) -> str:
+        return f"SecretHeaders({', '.join(sorted(self))})"
+
+    __str__ = __repr__
+
+
+def build_headers(provider: Provider, key: str | None) -> SecretHeaders:
+    """The headers that sign us in.  Never `OpenAI-Beta`: that dialect is switched off.
+
+    Raises `LinkRefused` (`link.bad_key`) when the provider needs a key and there is none, or
+    it could not be one.
+    """
+    key = (key or "").strip()
+    if not key:
+        if provider.auth in ("bearer", "api-key"):
+            raise LinkRefused(
+                f"There is no API key for the provider {provider.name}.",
+                fix="Put one in place; the speaker picks it up by itself.",
+                code=BAD_KEY,
+            )
+        return SecretHeaders()
+    if provider.auth == "none":
+        return SecretHeaders()
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise LinkRefused(
+            "The API key holds a space, a line break or a character no key has.",
+            fix="Store the key alone, on one line.",
+            code=BAD_KEY,
+        )
+    if provider.auth == "api-key":
+        return SecretHeaders({"api-key": key})
+    return SecretHeaders({"Authorization": f"Bearer {key}"})
