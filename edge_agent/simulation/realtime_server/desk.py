@@ -58,7 +58,9 @@ class Desk:
         if not out_of_band:
             self.active = response
             self._turn_waits = False
-        self._tasks[response] = asyncio.create_task(self._pace(response))
+        task = asyncio.create_task(self._pace(response))
+        task.add_done_callback(session.watch)
+        self._tasks[response] = task
         return response
 
     def answer_turn(self) -> None:

@@ -147,7 +147,7 @@ RESPONSE = table(
         "tool_choice": TOOL_CHOICE,
         "parallel_tool_calls": boolean,
         "reasoning": REASONING,
-        "maxoutput_tokens": output_tokens,
+        "max_output_tokens": output_tokens,
         "metadata": nullable(_metadata),
         "prompt": nullable(any_table),
     }

@@ -247,9 +247,9 @@ SESSION: dict[str, Check] = {
 }
 
 
-def check_session(patch: object) -> None:
-    """Raise `BadParameter` unless `patch` may be the `session` of a `session.update`."""
-    tagged("type", SESSION)(patch, "session")
+def check_session(patch: object, kind: str) -> None:
+    """Raise `BadParameter` unless `patch` may update a session of that kind."""
+    tagged("type", {kind: SESSION[kind]})(patch, "session")
 
 
 def default_session(kind: str, session_id: str, model: str) -> Json:

@@ -69,6 +69,7 @@ class Session:
         """The `error` objects this client earned, in order."""
         self.is_open = True
         self._wire = wire
+        self._broken: asyncio.Future[None] | None = None
         self._spoke = False
         self._handlers: dict[str, Callable[[dict[str, Any]], None]] = {
             "session.update": self._session_update,
@@ -105,22 +106,29 @@ class Session:
         timer = loop.call_later(limit_s, self.expire)
         self.input.configure(self._audio_input()["turn_detection"])
         self.emit("session.created", session=self.config)
+        broken = self._broken = loop.create_future()
         sender = asyncio.create_task(self.outbox.run())
         receiver = asyncio.create_task(self._receive())
         try:
-            await asyncio.wait((sender, receiver), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((sender, receiver, broken), return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.is_open = False
             timer.cancel()
             await self.desk.aclose()
             await self.transcriber.aclose()
-            for task in (sender, receiver):
-                task.cancel()
-            outcomes = await asyncio.gather(sender, receiver, return_exceptions=True)
+            for part in (sender, receiver, broken):
+                part.cancel()
+            outcomes = await asyncio.gather(sender, receiver, broken, return_exceptions=True)
             await self._wire.close()
         for outcome in outcomes:
             if isinstance(outcome, Exception):
                 raise outcome
+
+    def watch(self, task: asyncio.Task[None]) -> None:
+        """End the session when `task` fails: a mistake of the server must never go unseen."""
+        failure = None if task.cancelled() else task.exception()
+        if failure is not None and self._broken is not None and not self._broken.done():
+            self._broken.set_exception(failure)
 
     async def _receive(self) -> None:
         while True:
@@ -237,12 +245,10 @@ class Session:
 
     def _session_update(self, event: dict[str, Any]) -> None:
         patch = event["session"]
-        schemas.check_session(patch)
-        for key in ("type", "model"):
-            if key in patch and patch[key] != self.config.get(key):
-                path = f"session.{key}"
-                text = f"'{path}' cannot be changed during a session."
-                raise BadParameter("invalid_value", text, path)
+        schemas.check_session(patch, str(self.config["type"]))
+        if patch.get("model", self.config.get("model")) != self.config.get("model"):
+            text = "'session.model' cannot be changed during a session."
+            raise BadParameter("invalid_value", text, "session.model")
         check_reasoning(patch, self.model)
         merged = schemas.merged(self.config, patch)
         assert isinstance(merged, dict)

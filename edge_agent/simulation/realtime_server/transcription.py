@@ -38,6 +38,7 @@ class Transcriber:
         task = asyncio.create_task(self._run(item, words, audio_ms))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._session.watch)
 
     def response_ended(self) -> None:
         """An answer is complete: transcripts that were told to wait may come now."""
