@@ -22,28 +22,21 @@ a second after the router is, and an unanswered dial burdens nobody."""
 PATIENCE_S = 60.0
 """After so long the network cap grows with the length of the outage: one part in sixty."""
 
-BASE_S = 0.25
-"""First pause when a server *did* answer but no healthy session came of it; doubles."""
-
 BUSY_BASE_S = 1.0
 """The same when the server said that it is overloaded."""
-
-CAP_S = 30.0
-"""Longest pause while waiting can help by itself."""
 
 FLOOR_S = 0.05
 """Shortest pause after a failure, so that chance never makes a busy loop."""
 
-REFUSED_BASE_S = 60.0
 REFUSED_CAP_S = 600.0
-"""First and longest pause when only a person can fix it: long enough not to hammer, short
-enough that the household does not have to restart the speaker after fixing it."""
+"""Longest pause when only a person can fix it: long enough not to hammer, short enough that
+the household does not have to restart the speaker after fixing it."""
 
 RETRY_AFTER_CAP_S = 600.0
 """A provider that asks for more is asked again anyway."""
 
 NO_ANSWER_CODES = frozenset(
-    {"link.lost", "link.dns", "link.unreachable", "link.timeout", "link.tls_clock"}
+    {"link.lost", "link.dns", "link.unreachable", "link.timeout", "link.clock"}
 )
 """Faults at which no server did any work for us."""
 
@@ -52,10 +45,25 @@ _DOUBLINGS = 16
 
 
 class Backoff:
-    """Full jitter with memory of the outage."""
+    """Full jitter with memory of the outage.
 
-    def __init__(self, rng: random.Random) -> None:
+    `base_s`: first pause when a server did answer but no healthy session came of it; doubles.
+    `cap_s`: longest pause while waiting can help by itself.  `refused_s`: first pause when only
+    a person can fix it; doubles.
+    """
+
+    def __init__(
+        self,
+        rng: random.Random,
+        *,
+        base_s: float = 0.25,
+        cap_s: float = 30.0,
+        refused_s: float = 60.0,
+    ) -> None:
         self._rng = rng
+        self._base_s = base_s
+        self._cap_s = cap_s
+        self._refused_s = refused_s
         self._failures = 0
         self._refusals = 0
         self._down_since: float | None = None
@@ -76,10 +84,10 @@ class Backoff:
         if self._down_since is None:
             self._down_since = now
         if isinstance(fault, LinkRefused):
-            ceiling = REFUSED_BASE_S * 2.0 ** min(self._refusals, _DOUBLINGS)
+            ceiling = self._refused_s * 2.0 ** min(self._refusals, _DOUBLINGS)
             self._refusals += 1
             # Little jitter: a person may be waiting for it, and refusals do not come in swarms.
-            return min(REFUSED_CAP_S, ceiling) * self._rng.uniform(0.9, 1.0)
+            return min(max(REFUSED_CAP_S, self._refused_s), ceiling) * self._rng.uniform(0.9, 1.0)
         self._refusals = 0
         if isinstance(fault, LinkBusy):
             jittered = self._jitter(BUSY_BASE_S * 2.0 ** self._step())
@@ -93,7 +101,7 @@ class Backoff:
         if fault.code in NO_ANSWER_CODES:
             outage_s = now - self._down_since
             return self._jitter(NETWORK_CAP_S * max(1.0, outage_s / PATIENCE_S))
-        return self._jitter(BASE_S * 2.0 ** self._step())
+        return self._jitter(self._base_s * 2.0 ** self._step())
 
     def _step(self) -> int:
         step = min(self._failures, _DOUBLINGS)
@@ -101,4 +109,4 @@ class Backoff:
         return step
 
     def _jitter(self, ceiling_s: float) -> float:
-        return self._rng.uniform(FLOOR_S, max(FLOOR_S, min(CAP_S, ceiling_s)))
+        return self._rng.uniform(FLOOR_S, max(FLOOR_S, min(self._cap_s, ceiling_s)))

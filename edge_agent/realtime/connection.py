@@ -84,7 +84,12 @@ class RealtimeLink:
         self._note = note
         self._timings = timings or LinkTimings()
         self._terms = self._fresh_terms()
-        self._backoff = Backoff(rng)
+        self._backoff = Backoff(
+            rng,
+            base_s=self._timings.retry_base_s,
+            cap_s=self._timings.retry_cap_s,
+            refused_s=self._timings.refused_s,
+        )
         self._session: Session | None = None
         self._outbox = Outbox()
         self._has_mail = asyncio.Event()
@@ -225,7 +230,7 @@ class RealtimeLink:
                 retry_in_s=delay_s,
             )
         )
-        await self._pause(delay_s, key, watches_key=fault.code == faults.BAD_KEY)
+        await self._pause(delay_s, key, watches_key=fault.code in (faults.BAD_KEY, faults.NO_KEY))
 
     def _read_key(self) -> str | None:
         try:
@@ -403,7 +408,7 @@ class RealtimeLink:
             await asyncio.gather(receiving, return_exceptions=True)
         what = "acknowledge the session" if session.was_greeted else "open a session"
         raise LinkLost(
-            f"The server did not {what} within {timings.handshake_s:g} s.", code="link.no_session"
+            f"The server did not {what} within {timings.handshake_s:g} s.", code="link.no_answer"
         )
 
     async def _write(self, wire: Wire) -> None:

@@ -23,6 +23,7 @@ def scrub(text: object) -> str:
 
 
 BAD_KEY = "link.bad_key"
+NO_KEY = "link.no_key"
 NO_QUOTA = "link.no_quota"
 NO_MODEL = "link.no_model"
 DIALECT = "link.dialect"

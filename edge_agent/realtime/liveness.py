@@ -20,8 +20,8 @@ from typing import Protocol, runtime_checkable
 from edge_agent.contract.errors import LinkLost
 from edge_agent.contract.ports import Wire
 
-HALF_OPEN = "link.half_open"
-STALLED = "link.stalled"
+HALF_OPEN = "link.dead"
+STALLED = "link.no_answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,10 @@ class LinkTimings:
     """For a polite close; the default of the library is ten times that."""
     key_poll_s: float = 5.0
     """How often a refused key is compared with the one in place now."""
+    retry_base_s: float = 0.25
+    retry_cap_s: float = 30.0
+    refused_s: float = 60.0
+    """See `backoff.Backoff`."""
     garbage_frames: int = 20
     """So many malformed frames in a row and the session is not worth keeping."""
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from edge_agent.contract.errors import ConfigError, LinkRefused
 from edge_agent.realtime.config import Capabilities, Dialect
-from edge_agent.realtime.faults import BAD_KEY
+from edge_agent.realtime.faults import BAD_KEY, NO_KEY
 
 Auth = Literal["bearer", "api-key", "bearer-optional", "none"]
 
@@ -169,8 +169,8 @@ class SecretHeaders(dict[str, str]):
 def build_headers(provider: Provider, key: str | None) -> SecretHeaders:
     """The headers that sign us in.  Never `OpenAI-Beta`: that dialect is switched off.
 
-    Raises `LinkRefused` (`link.bad_key`) when the provider needs a key and there is none, or
-    it could not be one.
+    Raises `LinkRefused`: `link.no_key` when the provider needs a key and there is none,
+    `link.bad_key` when it could not be one.
     """
     key = (key or "").strip()
     if not key:
@@ -178,7 +178,7 @@ def build_headers(provider: Provider, key: str | None) -> SecretHeaders:
             raise LinkRefused(
                 f"There is no API key for the provider {provider.name}.",
                 fix="Put one in place; the speaker picks it up by itself.",
-                code=BAD_KEY,
+                code=NO_KEY,
             )
         return SecretHeaders()
     if provider.auth == "none":
