@@ -1,0 +1,403 @@
+"""PyAudio over a real sound server, and the pure parts around it (purpose).
+
+Owner thread: the test's.  Must never judge by the wall clock: samples and counters only.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pyaudio
+import pytest
+from pulse import RATE_HZ, PulseServer, real_time_priority, wait_for
+
+from edge_agent.audio import portaudio
+from edge_agent.audio.devices import DeviceEntry, choose, distinct, stable_name
+from edge_agent.audio.playout import Playout
+from edge_agent.audio.portaudio import PortAudioDevice, list_devices
+from edge_agent.audio.timeline import Timeline
+from edge_agent.contract.errors import (
+    DeviceError,
+    DeviceFormatRefused,
+    DeviceLost,
+    DeviceMissing,
+)
+from edge_agent.contract.events import PlaybackDrained
+from edge_agent.contract.ports import SoundDevice, SoundDeviceInfo
+
+
+def noise(samples: int, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).integers(-8000, 8000, samples).astype("<i2")
+
+
+def find(needle: np.ndarray, hay: np.ndarray) -> int:
+    """Where the first 400 samples of `needle` lie in `hay`, bit for bit; -1 if nowhere."""
+    head, all_of_it = needle[:400].tobytes(), hay.tobytes()
+    place = all_of_it.find(head)
+    while place % 2 == 1 and place > 0:
+        place = all_of_it.find(head, place + 1)
+    return place // 2
+
+
+class Talk:
+    """A device with open ears: what was captured, and silence for the loudspeaker."""
+
+    def __init__(self, device: PortAudioDevice) -> None:
+        self.device = device
+        self.blocks: list[bytes] = []
+        self.stamps: list[float] = []
+
+    def capture(self, block: bytes, at: float) -> None:
+        self.blocks.append(block)
+        self.stamps.append(at)
+
+    def render(self, frames: int, at: float) -> bytes:
+        return bytes(2 * frames)
+
+    @property
+    def heard(self) -> np.ndarray:
+        return np.frombuffer(b"".join(self.blocks), "<i2")
+
+    def open(self) -> SoundDeviceInfo:
+        with real_time_priority():
+            return self.device.open(self.capture, self.render)
+
+    def wait_for_frames(self) -> None:
+        """Until both directions have moved on by a tenth of a second."""
+        device = self.device
+        captured, rendered = device.frames_captured + 4800, device.frames_rendered + 4800
+        wait_for(
+            lambda: device.frames_captured >= captured and device.frames_rendered >= rendered,
+            "moving frames",
+        )
+
+
+@pytest.fixture
+def talk(pulse: PulseServer):
+    talk = Talk(PortAudioDevice())
+    yield talk
+    talk.device.close()
+
+
+def test_it_is_a_sound_device_and_says_what_it_opened(talk: Talk) -> None:
+    device: SoundDevice = talk.device
+    info = talk.open()
+    assert (info.capture_rate_hz, info.render_rate_hz, info.block_frames) == (48_000, 48_000, 480)
+    assert info.capture_name == info.render_name == "default"
+    assert info.input_latency_s > 0
+    talk.wait_for_frames()
+    assert {len(block) for block in talk.blocks} == {960}
+    assert talk.device.active
+    device.close()
+    device.close()
+    assert not talk.device.active
+
+
+def test_what_is_said_into_the_microphone_arrives_sample_by_sample(
+    pulse: PulseServer, talk: Talk
+) -> None:
+    talk.open()
+    talk.wait_for_frames()
+    said = noise(RATE_HZ)
+    pulse.say(said.tobytes())
+    talk.wait_for_frames()
+    place = find(said, talk.heard)
+    assert place >= 0
+    assert np.array_equal(talk.heard[place : place + len(said)], said)
+    assert talk.device.faults == 0
+    steps = np.diff(talk.stamps)
+    assert steps.mean() == pytest.approx(0.01, rel=0.05)
+    assert (steps > 0).all()
+
+
+def test_what_is_played_arrives_whole_at_the_loudspeaker(pulse: PulseServer, talk: Talk) -> None:
+    rendered: list[bytes] = []
+    playout = Playout(reference_write=lambda block, at: rendered.append(block))
+    ramp = (np.arange(12_000) + 1).astype("<i2")
+    with pulse.recording() as tape, real_time_priority():
+        info = talk.device.open(talk.capture, playout.render)
+        playout.open(info.render_rate_hz, info.output_latency_s)
+        talk.wait_for_frames()
+        for start in range(0, 12_000, 2400):
+            playout.voice("a", ramp[start : start + 2400].tobytes())
+        playout.end_voice("a")
+        events: list[object] = []
+
+        def drained() -> bool:
+            events.extend(playout.collect(time.monotonic()))
+            return any(isinstance(event, PlaybackDrained) for event in events)
+
+        wait_for(drained, "the end of the answer")
+        recorded_then = len(tape.pcm)
+        tape.wait_for_seconds(0.2)
+        talk.device.close()
+    sent = np.frombuffer(b"".join(rendered), "<i2")
+    sent = np.trim_zeros(sent)
+    heard = np.frombuffer(tape.pcm[: len(tape.pcm) // 2 * 2], "<i2")
+    place = find(sent, heard)
+    assert place >= 0
+    assert np.array_equal(heard[place : place + len(sent)], sent)
+    assert len(sent) == pytest.approx(24_000, abs=4)  # 0.5 s, first and last sample with it
+    assert sent[-8:].max() >= 11_900  # the ramp's top, before the filter's own end
+    assert playout.underruns == playout.faults == talk.device.faults == 0
+    # The recorder lags by its own 20 ms and its pipe; drained must not come long before.
+    assert recorded_then / 2 >= place + len(sent) - 0.1 * RATE_HZ
+
+
+def test_a_suspended_source_stalls_silently_and_only_the_frames_tell(
+    pulse: PulseServer, talk: Talk
+) -> None:
+    talk.open()
+    talk.wait_for_frames()
+    pulse.pactl("suspend-source", "mic", "1")
+
+    def stalled() -> bool:
+        before = talk.device.frames_captured
+        time.sleep(0.2)
+        return talk.device.frames_captured == before
+
+    try:
+        wait_for(stalled, "the stall")
+        assert talk.device.active
+    finally:
+        pulse.pactl("suspend-source", "mic", "0")
+    talk.wait_for_frames()
+
+
+def test_closing_a_suspended_device_does_not_hang(pulse: PulseServer, talk: Talk) -> None:
+    talk.open()
+    talk.wait_for_frames()
+    pulse.pactl("suspend-source", "mic", "1")
+    pulse.pactl("suspend-sink", "spk", "1")
+    try:
+        talk.device.close()
+    finally:
+        pulse.pactl("suspend-sink", "spk", "0")
+        pulse.pactl("suspend-source", "mic", "0")
+    talk.open()
+    talk.wait_for_frames()
+
+
+def test_a_sound_server_that_crashes_and_comes_back(pulse: PulseServer, talk: Talk) -> None:
+    talk.open()
+    talk.wait_for_frames()
+    pulse.stop(signal.SIGKILL)
+    wait_for(lambda: not talk.device.active, "the loss")
+    counted = talk.device.frames_captured
+    for _ in range(2):
+        with pytest.raises(DeviceError) as caught:
+            talk.open()
+        assert isinstance(caught.value, DeviceLost | DeviceMissing)
+        assert caught.value.fix
+    pulse.start()
+    talk.open()
+    talk.wait_for_frames()
+    assert talk.device.frames_captured > counted
+
+
+def test_opening_again_and_again_leaks_nothing(talk: Talk) -> None:
+    def held() -> tuple[int, ...]:
+        return tuple(len(list(Path("/proc/self", kind).iterdir())) for kind in ("fd", "task"))
+
+    talk.open()
+    talk.device.close()
+    before = held()
+    for _ in range(8):
+        talk.open()
+        talk.open()
+        talk.device.close()
+    wait_for(lambda: held() <= before, f"descriptors and threads to be {before} again")
+
+
+def test_an_unknown_name_is_answered_with_the_names_there_are(pulse: PulseServer) -> None:
+    with pytest.raises(DeviceMissing) as caught:
+        PortAudioDevice("Kitchen").open(lambda b, a: None, lambda n, a: bytes(2 * n))
+    assert "Kitchen" in caught.value.message
+    assert "'pulse'" in caught.value.fix
+    with pytest.raises(DeviceMissing, match="loudspeaker"):
+        PortAudioDevice("pul", "Kitchen").open(lambda b, a: None, lambda n, a: bytes(2 * n))
+
+
+def test_a_rate_nobody_can_use_is_refused_with_those_that_work(pulse: PulseServer) -> None:
+    device = PortAudioDevice(capture_rate_hz=12_345)
+    with pytest.raises(DeviceFormatRefused) as caught:
+        device.open(lambda b, a: None, lambda n, a: bytes(2 * n))
+    assert "12345 Hz" in caught.value.message
+    assert "48000" in caught.value.fix
+
+
+def test_a_card_that_refuses_rates_and_mono_is_used_as_it_is(
+    pulse: PulseServer, talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_open = pyaudio.PyAudio.open
+
+    def picky(self: pyaudio.PyAudio, **arguments: object) -> pyaudio.PyAudio.Stream:
+        if arguments["rate"] != 44_100:
+            raise OSError(-9997, "Invalid sample rate")
+        if arguments["channels"] == 1:
+            raise OSError(-9998, "Invalid number of channels")
+        return real_open(self, **arguments)
+
+    monkeypatch.setattr(pyaudio.PyAudio, "open", picky)
+    info = talk.open()
+    assert (info.capture_rate_hz, info.render_rate_hz) == (44_100, 44_100)
+    wait_for(lambda: talk.device.frames_captured > 4410, "frames")
+    assert {len(block) for block in talk.blocks} == {882}
+    assert talk.device.faults == 0
+    talk.device.close()
+    with pytest.raises(DeviceFormatRefused, match="48000 Hz"):
+        PortAudioDevice(render_rate_hz=48_000).open(talk.capture, talk.render)
+
+
+def test_stereo_is_mixed_down_or_one_channel_is_taken() -> None:
+    stereo = np.array([[100, 300], [-5, -7]], dtype="<i2").tobytes()
+    mean = PortAudioDevice()._to_mono(stereo, 2)
+    right = PortAudioDevice(capture_channel=1)._to_mono(stereo, 2)
+    assert np.frombuffer(mean, "<i2").tolist() == [200, -6]
+    assert np.frombuffer(right, "<i2").tolist() == [300, -7]
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(-9996, DeviceMissing), (-9985, DeviceLost), (-9999, DeviceLost)]
+)
+def test_what_portaudio_says_is_translated(
+    pulse: PulseServer, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[DeviceError]
+) -> None:
+    def broken(self: pyaudio.PyAudio, **arguments: object) -> None:
+        raise OSError(number, "whatever")
+
+    monkeypatch.setattr(pyaudio.PyAudio, "open", broken)
+    with pytest.raises(kind) as caught:
+        PortAudioDevice().open(lambda b, a: None, lambda n, a: bytes(2 * n))
+    assert caught.value.fix
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_callbacks_that_fail_or_are_short_do_not_end_the_stream(talk: Talk) -> None:
+    def angry(block: bytes, at: float) -> None:
+        raise ValueError("never seen by PortAudio")
+
+    talk.device.open(angry, lambda frames, at: b"\1")
+    talk.wait_for_frames()
+    assert talk.device.faults > 0
+    assert talk.device.active
+
+
+def test_libraries_write_nothing_to_the_terminal(
+    pulse: PulseServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    entries = list_devices()
+    pulse.stop()
+    with pytest.raises(DeviceError):
+        PortAudioDevice().open(lambda b, a: None, lambda n, a: bytes(2 * n))
+    assert capfd.readouterr().err == ""
+    assert portaudio._quiet_depth == 0
+    (default,) = (entry for entry in entries if entry.default_capture)
+    assert (default.name, default.host_api, default.directions) == ("default", "ALSA", "in+out")
+
+
+# --- names ------------------------------------------------------------------------------
+
+
+def entry(name: str, capture: int = 1, render: int = 2, **more: bool) -> DeviceEntry:
+    return DeviceEntry(name, "ALSA", capture, render, 48_000, **more)
+
+
+@pytest.fixture
+def cards(tmp_path: Path) -> dict[str, Path]:
+    for number, (card, port) in enumerate([("Device", "1-1.2:1.0"), ("Device_1", "1-1.3:1.0")]):
+        (tmp_path / f"card{number}").mkdir()
+        (tmp_path / f"card{number}" / "id").write_text(card + "\n")
+        (tmp_path / port).mkdir()
+        (tmp_path / f"card{number}" / "device").symlink_to(tmp_path / port)
+    return {"proc": tmp_path, "sys": tmp_path}
+
+
+def test_a_card_is_named_by_its_id_not_by_its_number(cards: dict[str, Path]) -> None:
+    assert stable_name("USB Audio: - (hw:1,0)", proc=cards["proc"]) == (
+        "USB Audio: - (hw:CARD=Device_1,DEV=0)"
+    )
+    assert stable_name("gone (hw:7,0)", proc=cards["proc"]) == "gone (hw:7,0)"
+    assert stable_name("pulse", proc=cards["proc"]) == "pulse"
+
+
+def test_twin_cards_are_told_apart_by_where_they_are_plugged_in(cards: dict[str, Path]) -> None:
+    first, second = entry("USB: - (hw:0,0)"), entry("USB: - (hw:1,0)")
+    names = [e.name for e in distinct([first, second], **cards)]
+    assert names == ["USB: - @ 1-1.2:1.0", "USB: - @ 1-1.3:1.0"]
+    assert [e.name for e in distinct([second, first], **cards)] == names[::-1]
+    alone = distinct([first, entry("HDMI (hw:1,0)")], **cards)
+    assert alone[0].name == "USB: - (hw:CARD=Device,DEV=0)"
+    assert [e.name for e in distinct([entry("a"), entry("a")])] == ["a", "a #2"]
+
+
+def test_a_device_is_chosen_by_default_by_name_or_by_a_part_of_it() -> None:
+    entries = [
+        entry("HDMI", capture=0, default_render=True),
+        entry("USB Zebra"),
+        entry("USB Ant (hw:CARD=Ant,DEV=0)", default_capture=True),
+        entry("usb", capture=0),
+    ]
+    assert choose(entries, "", capture=True).name.startswith("USB Ant")
+    assert choose(entries, "", capture=False).name == "HDMI"
+    assert choose(entries, "USB", capture=False).name == "usb"
+    assert choose(entries, "usb", capture=True).name.startswith("USB Ant")
+    assert choose(entries, "card=ant", capture=True).name.startswith("USB Ant")
+    with pytest.raises(DeviceMissing, match="microphone named 'HDMI'"):
+        choose(entries, "HDMI", capture=True)
+    with pytest.raises(DeviceMissing, match="No microphone was found"):
+        choose([entry("HDMI", capture=0)], "", capture=True)
+
+
+# --- time stamps ------------------------------------------------------------------------
+
+
+class FakeClock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_stamps_of_portaudio_are_used_when_they_can_be_true() -> None:
+    clock = FakeClock()
+    stamps = {"current_time": 5.0, "input_buffer_adc_time": 4.97, "output_buffer_dac_time": 5.03}
+    assert Timeline(48_000, 0.02, clock).captured(480, stamps) == pytest.approx(99.97)
+    assert Timeline(48_000, 0.02, clock).rendered(480, stamps) == pytest.approx(100.03)
+
+
+@pytest.mark.parametrize("stamp", [0.0, 3.0, 9.0, float("nan"), float("inf")])
+def test_nonsense_stamps_give_way_to_the_reported_latency(stamp: float) -> None:
+    clock = FakeClock()
+    stamps = {"current_time": 6.0, "input_buffer_adc_time": stamp, "output_buffer_dac_time": stamp}
+    assert Timeline(48_000, 0.02, clock).captured(480, stamps) == pytest.approx(99.98)
+    assert Timeline(48_000, 0.02, clock).rendered(480, stamps) == pytest.approx(100.02)
+    assert Timeline(48_000, float("nan"), clock).captured(480, {}) == pytest.approx(99.99)
+
+
+def test_jitter_is_evened_out_and_a_real_jump_is_followed() -> None:
+    clock = FakeClock()
+    line = Timeline(48_000, 0.02, clock)
+    jitter = np.random.default_rng(3).uniform(-0.004, 0.004, 400)
+    at = []
+    for late in jitter:
+        clock.now += 0.01
+        at.append(line.captured(480, {"current_time": 6.0, "input_buffer_adc_time": 5.97 - late}))
+    settled = np.diff(at[50:])
+    assert np.abs(settled - 0.01).max() < 0.0006
+    clock.now += 0.5
+    stamps = {"current_time": 6.0, "input_buffer_adc_time": 5.97}
+    assert line.captured(480, stamps) == pytest.approx(clock.now - 0.03)
+    clock.now += 0.02
+    assert line.captured(480, stamps, lost=True) == pytest.approx(clock.now - 0.03)
+
+
+def test_a_call_that_waited_does_not_shift_the_sound() -> None:
+    clock = FakeClock()
+    waited = time.time() - 0.2  # PortAudio read its clock 0.2 s ago
+    stamps = {"current_time": waited, "input_buffer_adc_time": waited - 0.03}
+    at = Timeline(48_000, 0.02, clock).captured(480, stamps)
+    assert at == pytest.approx(100.0 - 0.23, abs=0.05)

@@ -1,0 +1,53 @@
+"""What all tests share: no real sound card, no leaked thread (purpose).
+
+Owner thread: the test's.  Must stay small: fixtures of one room belong into its folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+
+import pytest
+from pulse import PulseServer, prepare_environment
+
+LEAK_PATIENCE_S = 2.0
+"""A thread that was told to stop may need a moment on a loaded machine."""
+
+_sound_folder = prepare_environment()  # before anything loads ALSA
+
+
+@pytest.fixture(scope="session")
+def pulse_session() -> Iterator[PulseServer]:
+    server = PulseServer(_sound_folder)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def pulse(pulse_session: PulseServer) -> PulseServer:
+    """The suite's own sound server, running; see `pulse.py` for its devices."""
+    if not pulse_session.running:
+        pulse_session.start()
+    return pulse_session
+
+
+@pytest.fixture(autouse=True)
+def no_leaked_threads() -> Iterator[None]:
+    """Fail the test that leaves a thread behind."""
+    before = set(threading.enumerate())
+    yield
+    leaked = [thread for thread in threading.enumerate() if thread not in before]
+    # Threads which a library started outside Python stay listed after their end.
+    leaked = [thread for thread in leaked if not isinstance(thread, threading._DummyThread)]
+    for thread in leaked:
+        thread.join(LEAK_PATIENCE_S)
+    names = [thread.name for thread in leaked if thread.is_alive()]
+    assert not names, f"threads left behind: {names}"
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_sound_folder, ignore_errors=True)

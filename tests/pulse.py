@@ -1,0 +1,194 @@
+"""A sound server of the suite's own: PulseAudio with null sinks (purpose).
+
+Owner thread: the test's.  Must never touch the machine's own sound: `prepare_environment` runs
+before anything loads ALSA, and from then on this process sees the private server only, whether
+it runs or not.
+
+What there is: the sink `spk` (our loudspeaker; what it gets is in `spk.monitor`), the sink
+`micfeed` and the source `mic` which hears what is played into `micfeed` (our microphone).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+RATE_HZ = 48_000
+"""Of sinks and source: at this rate nothing between writer and reader resamples."""
+
+PATIENCE_S = 30.0
+"""Waiting for a fact on a loaded machine; the fact is what is judged, not the time."""
+
+POLL_S = 0.02
+"""Between two looks at a fact; one PulseAudio round trip is shorter."""
+
+PROGRAMS = ("pulseaudio", "pactl", "pacat", "parec")
+
+ALSA_CONFIG = """\
+pcm.default { type pulse }
+ctl.default { type pulse }
+pcm.pulse { type pulse }
+ctl.pulse { type pulse }
+"""
+
+# norewinds: without it a stream on a null sink needs seconds until sound flows.
+MODULES = (
+    "module-null-sink norewinds=1 sink_name=spk rate=48000 format=s16le channels=1",
+    "module-null-sink norewinds=1 sink_name=micfeed rate=48000 format=s16le channels=1",
+    "module-remap-source master=micfeed.monitor source_name=mic",
+)
+
+
+def prepare_environment() -> Path:
+    """Point ALSA and PulseAudio clients of this process at a new private folder."""
+    folder = Path(tempfile.mkdtemp(prefix="edge-agent-sound-"))
+    (folder / "alsa.conf").write_text(ALSA_CONFIG)
+    # A client must never start a server of its own accord, nor use the user's.
+    (folder / "client.conf").write_text("autospawn = no\nenable-shm = no\n")
+    os.environ["ALSA_CONFIG_PATH"] = str(folder / "alsa.conf")
+    os.environ["PULSE_CLIENTCONFIG"] = str(folder / "client.conf")
+    os.environ["PULSE_COOKIE"] = str(folder / "cookie")
+    os.environ["PULSE_SERVER"] = f"unix:{folder / 'native'}"
+    return folder
+
+
+def wait_for(fact: Callable[[], bool], what: str) -> None:
+    """Wait until `fact()` holds; fail with `what` if it does not for a long time."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not fact():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {PATIENCE_S:.0f} s in vain for {what}")
+        time.sleep(POLL_S)
+
+
+@contextmanager
+def real_time_priority() -> Iterator[None]:
+    """Threads started inside run before ordinary work, where this machine allows it."""
+    with suppress(PermissionError, OSError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+    try:
+        yield
+    finally:
+        with suppress(PermissionError, OSError):
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+class PulseServer:
+    """Starts, stops, feeds and records.  `start` again after `stop` or `kill` is fine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._daemon: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._daemon is not None and self._daemon.poll() is None
+
+    def start(self) -> None:
+        """Start the daemon and wait until it answers."""
+        missing = [name for name in PROGRAMS if shutil.which(name) is None]
+        if missing:
+            raise RuntimeError(
+                f"The sound tests need {', '.join(missing)}: run `apt-get install pulseaudio "
+                "pulseaudio-utils libasound2-plugins`, or use scripts/test.sh."
+            )
+        socket = self._folder / "native"
+        socket.unlink(missing_ok=True)
+        lines = [f"module-native-protocol-unix auth-anonymous=1 socket={socket}", *MODULES]
+        script = "".join(f"load-module {line}\n" for line in lines)
+        (self._folder / "start.pa").write_text(
+            script + "set-default-sink spk\nset-default-source mic\n"
+        )
+        command = ["pulseaudio", "-n", "-F", str(self._folder / "start.pa"), "--daemonize=no"]
+        command += ["--exit-idle-time=-1", "--use-pid-file=no", "--disable-shm=yes"]
+        command += ["--realtime=no", "--high-priority=no"]  # would ask a system bus for it
+        private = {"HOME", "PULSE_RUNTIME_PATH", "PULSE_STATE_PATH", "XDG_CONFIG_HOME"}
+        environment = os.environ | dict.fromkeys(private, str(self._folder))
+        environment.pop("PULSE_SERVER", None)  # or it takes itself for a client
+        with (self._folder / "pulseaudio.log").open("wb") as log, real_time_priority():
+            self._daemon = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        wait_for(self._answers, f"PulseAudio; see {log.name}")
+
+    def _answers(self) -> bool:
+        if not self.running:
+            text = (self._folder / "pulseaudio.log").read_text(errors="replace")
+            raise RuntimeError(f"PulseAudio ended at once: {text}")
+        done = subprocess.run(
+            ["pactl", "list", "short", "sources"], capture_output=True, check=False
+        )
+        return done.returncode == 0 and b"\tmic\t" in done.stdout
+
+    def stop(self, how: int = signal.SIGTERM) -> None:
+        """End the daemon; SIGKILL is the sound server that crashes."""
+        if self._daemon is not None:
+            if self.running:
+                self._daemon.send_signal(how)
+            try:
+                self._daemon.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                self._daemon.kill()
+                self._daemon.wait()
+            self._daemon = None
+
+    def pactl(self, *arguments: str) -> str:
+        """Run a `pactl` command and return what it printed."""
+        return subprocess.run(
+            ["pactl", *arguments], check=True, capture_output=True, text=True, timeout=PATIENCE_S
+        ).stdout
+
+    def say(self, pcm: bytes, rate_hz: int = RATE_HZ) -> None:
+        """Play PCM16 mono into the microphone; returns once all of it was heard."""
+        command = ["pacat", "--playback", "--device=micfeed", "--raw", "--format=s16le"]
+        command += [f"--rate={rate_hz}", "--channels=1", "--latency-msec=200"]
+        with real_time_priority():
+            subprocess.run(command, input=pcm, check=True, timeout=PATIENCE_S + len(pcm) / rate_hz)
+
+    @contextmanager
+    def recording(self, source: str = "spk.monitor", rate_hz: int = RATE_HZ) -> Iterator[Recording]:
+        """Record a source while the block runs; sound already flows when it begins."""
+        command = ["parec", f"--device={source}", "--raw", "--format=s16le", "--channels=1"]
+        command += [f"--rate={rate_hz}", "--latency-msec=20"]
+        with real_time_priority():
+            process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        tape = Recording(process)
+        try:
+            wait_for(lambda: len(tape.pcm) > 0, "the first recorded sound")
+            yield tape
+        finally:
+            tape.stop()
+
+
+class Recording:
+    """What was recorded so far: `pcm` grows until the block ends."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.pcm = b""
+        self._process = process
+        self._reader = threading.Thread(target=self._read, name="recording")
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        while piece := os.read(self._process.stdout.fileno(), 65_536):
+            self.pcm += piece
+
+    def wait_for_seconds(self, seconds: float, rate_hz: int = RATE_HZ) -> None:
+        """Wait until that much more was recorded."""
+        wanted = len(self.pcm) + round(seconds * rate_hz) * 2
+        wait_for(lambda: len(self.pcm) >= wanted, f"{seconds} s of recording")
+
+    def stop(self) -> None:
+        """End the recording; what was recorded stays."""
+        self._process.terminate()
+        self._reader.join()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
