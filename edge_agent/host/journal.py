@@ -18,6 +18,7 @@ import socket
 import struct
 import sys
 import traceback
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -47,6 +48,8 @@ CONTENT_FIELDS = frozenset(
 """Names that can only mean content or a secret: never written."""
 
 _KEY_LIKE = re.compile(r"\b(?:sk|ek|xai)[-_][\w-]{6,}|(?i:\bbearer\s+\S+)")
+_OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
+_PLACE = re.compile(r"\{(\w+)\}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -81,7 +84,7 @@ class Journal:
         if level > self._level:
             return
         if message:
-            text = " ".join(message.text.format_map(_Places(clean)).split()).replace(" .", ".")
+            text = filled(message.text, clean)
         else:
             text = " ".join([code, *(f"{n}={v}" for n, v in clean.items())])
         if not self._sink.write(level, text, code, clean):
@@ -92,11 +95,15 @@ class Journal:
         self.note("agent.fault", **fault_fields(problem))
 
 
-class _Places(dict[str, str]):
-    """Fields for a text template; what was not given is a question mark or nothing."""
+def filled(template: str, fields: Mapping[str, str]) -> str:
+    """`template` with its `{field}` places; a `[part]` whose fields were not given is left out,
+    elsewhere a field that is missing becomes a question mark."""
+    places = defaultdict(lambda: "?", fields)
 
-    def __missing__(self, name: str) -> str:
-        return "" if name == "word" else "?"
+    def part(match: re.Match[str]) -> str:
+        return match[1] if all(name in fields for name in _PLACE.findall(match[1])) else ""
+
+    return _OPTIONAL.sub(part, template).format_map(places)
 
 
 def fault_fields(problem: BaseException) -> dict[str, str]:

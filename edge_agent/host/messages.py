@@ -7,6 +7,7 @@ what `journalctl -x` shows; `systemd/edge-agent.catalog` is generated from here.
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import dataclass
 
@@ -19,7 +20,8 @@ NAMESPACE = uuid.UUID("3f0c6a0e-6b5e-4d0b-9f6c-2f7f2d1f5c41")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One kind of line: priority, text with `{field}` places, and what it means."""
+    """One kind of line: priority, text with `{field}` places (a `[part]` is left out when its
+    fields are missing), and what it means."""
 
     level: int
     text: str
@@ -37,7 +39,7 @@ MESSAGES: dict[str, Message] = {
     # --- the talk ----------------------------------------------------------------------
     "talk.woken": Message(
         INFO,
-        "Woken by {cause} {word}.",
+        "Woken by {cause}[ ({word})].",
         "The gate opened: from here on sound leaves the house until the talk is asleep again. "
         "CAUSE is wake, button, follow_up or always.",
     ),
@@ -54,13 +56,14 @@ MESSAGES: dict[str, Message] = {
     ),
     "talk.interrupted": Message(
         INFO,
-        "Interrupted by {cause}; {audio_end_ms} ms of the answer had been heard.",
+        "Interrupted by {cause}[ within {latency_ms} ms][; {audio_end_ms} ms of the answer had "
+        "been heard].",
         "Playing stopped and the provider was told how much was heard. CAUSE is speech, wake, "
         "button, server, mute or stop. Many of them by speech while nobody spoke mean that the "
         "echo canceller does not fit the room: see barge_in and echo in the settings.",
     ),
     "talk.asleep": Message(
-        INFO, "Asleep ({why}).", "The gate is closed: nothing leaves the house."
+        INFO, "Asleep[ ({why})].", "The gate is closed: nothing leaves the house."
     ),
     "talk.false_wake": Message(
         NOTICE,
@@ -70,17 +73,17 @@ MESSAGES: dict[str, Message] = {
     ),
     "talk.utterance_capped": Message(
         NOTICE,
-        "A turn was cut off after {ms} ms.",
+        "A turn was cut off[ after {ms} ms]: too long.",
         "listen.utterance_max_s was reached; usually a television that talks on.",
     ),
     "talk.kept_for_later": Message(
         NOTICE,
-        "Kept {ms} ms of speech until the connection is back.",
+        "Kept[ {ms} ms of] speech until the connection is back.",
         "The line was down while somebody spoke.",
     ),
     "talk.replayed": Message(
         INFO,
-        "Sent {ms} ms of kept speech after the connection came back.",
+        "Sent[ {ms} ms of] kept speech after the connection came back.",
         "It is sent and answered once.",
     ),
     "talk.dropped_old": Message(
@@ -111,12 +114,12 @@ MESSAGES: dict[str, Message] = {
     # --- the link ----------------------------------------------------------------------
     "link.ready": Message(
         INFO,
-        "Connected to {model} after {seconds} s.",
+        "Connected[ to {model}][ after {seconds} s].",
         "A session is configured and acknowledged by the provider.",
     ),
     "link.down": Message(
         WARNING,
-        "The connection is down ({code}); next try in {retry_in_s} s.",
+        "The connection is down ({code})[; next try in {retry_in_s} s].",
         "Network or provider trouble. The program keeps trying for ever, at growing random "
         "intervals; what is said meanwhile is kept for a while.",
     ),
@@ -146,7 +149,7 @@ MESSAGES: dict[str, Message] = {
     # --- the device --------------------------------------------------------------------
     "device.ready": Message(
         INFO,
-        "Microphone {capture_name} and loudspeaker {render_name} are open.",
+        "Microphone and loudspeaker are open[: {capture} and {render}].",
         "Frames move in both directions.",
     ),
     "device.down": Message(
@@ -168,32 +171,40 @@ MESSAGES: dict[str, Message] = {
     # --- tools -------------------------------------------------------------------------
     "tool.started": Message(INFO, "Tool {name} started.", "The model asked for it."),
     "tool.finished": Message(
-        INFO, "Tool {name} finished in {ms} ms (ok: {ok}).", "Its result went back to the model."
+        INFO,
+        "Tool {name} finished[ in {ms} ms][ (ok: {ok})].",
+        "Its result went back to the model.",
     ),
     "tool.refused": Message(
-        NOTICE, "Tool {name} was not run ({why}).", "The model was told so in words."
+        NOTICE, "Tool {name} was not run[ ({why})].", "The model was told so in words."
     ),
     # --- the panel ---------------------------------------------------------------------
     "panel.ready": Message(
         INFO,
-        "Button and light are on {factory} pins.",
+        "Button and light are there[ ({factory})].",
         "The GPIO lines are in use by this program now.",
     ),
     "panel.absent": Message(
-        INFO, "No button and light ({why}).", "panel.enabled is off, or there are no GPIO lines."
+        INFO, "No button and light[: {why}].", "panel.enabled is off, or there are no GPIO lines."
     ),
     # --- the program -------------------------------------------------------------------
-    "agent.start": Message(NOTICE, "edge-agent {version} starts.", "The first line of every run."),
+    "agent.start": Message(
+        NOTICE,
+        "edge-agent[ {version}] starts[ with provider {provider}].",
+        "The first line of every run.",
+    ),
     "agent.ready": Message(
         NOTICE,
-        "Ready after {seconds} s.",
+        "Ready[ after {seconds} s].",
         "It listens. Being connected is not part of it: offline is not sick.",
     ),
-    "agent.stopping": Message(NOTICE, "Stopping.", "In order, producers first."),
-    "agent.stopped": Message(NOTICE, "Stopped after {seconds} s.", "The last line of a good run."),
+    "agent.stopping": Message(NOTICE, "Stopping[ ({why})].", "In order, producers first."),
+    "agent.stopped": Message(
+        NOTICE, "Stopped[ after {seconds} s].", "The last line of a good run."
+    ),
     "agent.fault": Message(
         ERROR,
-        "A fault in the program: {kind} at {place}.",
+        "A fault in the program: {kind}[ at {place}].",
         "This should not happen; please report it with this line. Nothing of what was said is in "
         "it.",
     ),
@@ -231,9 +242,9 @@ def catalog() -> str:
     """The text of `systemd/edge-agent.catalog`, for `journalctl --update-catalog`."""
     parts = ["# Generated from edge_agent/host/messages.py; do not edit.\n"]
     for code, message in MESSAGES.items():
-        # A subject may hold @FIELD@ places, filled in by journalctl from the entry's fields.
-        places = {name: f"@{field_name(name)}@" for name in _names(message.text)}
-        subject = message.text.format_map(places).rstrip(".")
+        # The subject is for all entries of this kind: without the optional parts.
+        subject = re.sub(r"\[[^\[\]]*\]", "", message.text).rstrip(".")
+        subject = re.sub(r"\{(\w+)\}", lambda m: f"@{field_name(m[1])}@", subject)
         parts.append(
             f"-- {message_id(code)}\n"
             f"Subject: {subject}\n"
@@ -251,7 +262,3 @@ def field_name(name: str) -> str:
     if name == "code":
         return "EDGE_REASON_CODE"
     return "EDGE_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in name).upper()
-
-
-def _names(text: str) -> list[str]:
-    return [piece.split("}")[0] for piece in text.split("{")[1:]]

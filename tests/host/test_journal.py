@@ -104,10 +104,14 @@ def test_a_missing_field_and_an_unknown_code_still_make_a_line() -> None:
     journal = Journal(sink)
     journal.note("link.down", code="link.lost")
     journal.note("talk.woken", cause="button")
+    journal.note("talk.woken", cause="wake", word="okay_nabu")
+    journal.note("response.failed")
     journal.note("new.thing", count=3)
     assert [line[1] for line in sink.lines] == [
-        "The connection is down (link.lost); next try in ? s.",
+        "The connection is down (link.lost).",
         "Woken by button.",
+        "Woken by wake (okay_nabu).",
+        "The answer failed (?).",
         "new.thing count=3",
     ]
 

@@ -1,0 +1,94 @@
+"""`edge-agent config`: are the settings right, and where did each come from (purpose).
+
+Owner thread: main.  Must never print a secret.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge_agent.cli.outcome import guarded, note
+
+if TYPE_CHECKING:
+    from edge_agent.host.settings_load import Loaded
+
+app = typer.Typer(
+    help="Look at the settings.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help="Settings file.  Default: $EDGE_AGENT_CONFIG, else /etc/edge-agent/edge-agent.toml "
+        "if it exists, else the built-in defaults.",
+    ),
+]
+
+
+@app.command()
+@guarded
+def check(config_file: ConfigOption = None) -> None:
+    """Read all layers and tell every mistake; exit code 78 if there is one."""
+    from edge_agent.host.settings_load import load
+
+    loaded = load(config_file)
+    for warning in loaded.warnings:
+        note(warning)
+    read = ", ".join(map(str, loaded.files)) or "no file, only defaults"
+    typer.echo(f"The settings are right ({read}; {len(loaded.origins)} of them set).")
+
+
+@app.command()
+@guarded
+def show(
+    config_file: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Only what is not the default.")
+    ] = False,
+) -> None:
+    """Print the settings in force and where each came from.  Secrets are masked."""
+    from edge_agent.host.settings_load import load
+
+    loaded = load(config_file)
+    rows = list(_rows(loaded, changed))
+    if as_json:
+        typer.echo(json.dumps({k: {"value": v, "from": o} for k, v, _, o in rows}, indent=2))
+        return
+    width = max((len(f"{key} = {text}") for key, _, text, _ in rows), default=0)
+    for key, _, text, origin in rows:
+        typer.echo(f"{f'{key} = {text}':<{min(width, 60)}}  # {origin}")
+
+
+@app.command()
+@guarded
+def template() -> None:
+    """Print the settings file with every key, its default and its meaning."""
+    from edge_agent.host.settings_text import default_file
+
+    typer.echo(default_file(), nl=False)
+
+
+def _rows(loaded: Loaded, changed: bool) -> list[tuple[str, object, str, str]]:
+    """`(key, value for JSON, value as TOML, origin)` of every key."""
+    from pydantic import SecretStr
+
+    from edge_agent.host.settings_load import all_keys
+    from edge_agent.host.settings_text import toml_value
+
+    rows = []
+    for dotted in all_keys():
+        section, key = dotted.split(".")
+        value = getattr(getattr(loaded.settings, section), key)
+        plain = "********" if isinstance(value, SecretStr) and value else value
+        plain = "" if isinstance(plain, SecretStr) else plain
+        origin = loaded.origin(dotted)
+        if not (changed and origin == "default"):
+            rows.append((dotted, plain, toml_value(value), origin))
+    return rows

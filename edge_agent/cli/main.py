@@ -1,0 +1,104 @@
+"""The command line: `edge-agent VERB` (purpose).
+
+Owner thread: main.  Must never import a heavy library before a verb needs it (`--help` answers at
+once), and never show a traceback to a person who did not ask for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge_agent.cli import config, devices, server
+from edge_agent.cli.outcome import EXIT_CODES_TEXT, debugging, guarded, note
+
+app = typer.Typer(
+    name="edge-agent",
+    help="The smart speaker that belongs to the household that owns it.",
+    epilog=EXIT_CODES_TEXT,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(config.app, name="config")
+app.command("devices")(devices.devices)
+app.command("simulate-server")(server.simulate_server)
+
+ConfigOption = config.ConfigOption
+
+
+@app.callback()
+def options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where in the program an error came from.")
+    ] = False,
+) -> None:
+    """The smart speaker that belongs to the household that owns it."""
+    debugging(debug)
+
+
+@app.command()
+@guarded
+def run(config_file: ConfigOption = None) -> int:
+    """Run the speaker in the foreground, until SIGTERM or Ctrl-C."""
+    from edge_agent.host.settings_load import load
+
+    loaded = load(config_file)
+    for warning in loaded.warnings:
+        note(warning)
+    return int(importlib.import_module("edge_agent.app").run(loaded.settings))
+
+
+@app.command()
+@guarded
+def demo(
+    fast: Annotated[
+        bool, typer.Option("--fast", help="In virtual time: the whole play in seconds.")
+    ] = False,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="With this machine's microphone and speaker, and a parrot."),
+    ] = False,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for the report, the picture and the sound.")
+    ] = Path("out/demo"),
+) -> int:
+    """Watch a household talk to the speaker: the real program, a simulated room and provider."""
+    if fast and live:
+        raise typer.BadParameter("real sound cannot be made faster; use --fast or --live")
+    return int(importlib.import_module("edge_agent.demo").main(fast=fast, live=live, out=out))
+
+
+@app.command()
+@guarded
+def version() -> None:
+    """Print the version, and what it runs on."""
+    import platform
+
+    from edge_agent import __version__
+
+    typer.echo(
+        f"edge-agent {__version__} (Python {platform.python_version()}, "
+        f"{platform.system()} {platform.machine()})"
+    )
+
+
+def main() -> None:
+    """Entry point of the `edge-agent` command."""
+    try:
+        app()
+    except BrokenPipeError:
+        # `edge-agent config show | head`: the reader has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Outcome: how a verb ends, in an exit code and at most a few lines (purpose).
+
+Owner thread: main.  Must never print a secret, and a traceback only with `--debug`.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec
+
+import typer
+
+from edge_agent.contract.errors import AgentError, ConfigError, DeviceError, LinkError
+
+EXIT_FAILED = 1
+EXIT_UNAVAILABLE = 69  # sysexits.h EX_UNAVAILABLE
+EXIT_FAULT = 70  # sysexits.h EX_SOFTWARE
+EXIT_CONFIG = 78  # sysexits.h EX_CONFIG; the unit file does not restart after it
+EXIT_INTERRUPTED = 130  # what shells make of Ctrl-C
+
+EXIT_CODES_TEXT = (
+    "Exit codes: 0 done · 1 a check failed · 2 wrong command line · 69 device or service not "
+    "available · 70 fault in the program · 78 settings are wrong · 130 interrupted"
+)
+
+P = ParamSpec("P")
+_state = {"debug": False}
+
+
+def debugging(wanted: bool) -> None:
+    """Remember `--debug`."""
+    _state["debug"] = wanted
+
+
+def note(text: str) -> None:
+    """One line on standard error that is no failure."""
+    typer.echo(f"edge-agent: note: {text}", err=True)
+
+
+def exit_code(error: AgentError) -> int:
+    """The exit code of an error of ours."""
+    if isinstance(error, ConfigError):
+        return EXIT_CONFIG
+    return EXIT_UNAVAILABLE if isinstance(error, (DeviceError, LinkError)) else EXIT_FAILED
+
+
+def guarded(verb: Callable[P, int | None]) -> Callable[P, None]:
+    """A verb whose errors become sentences: what, where, what to do.  What the verb returns is
+    the exit code (None: 0)."""
+
+    @functools.wraps(verb)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            code = verb(*args, **kwargs) or 0
+        except AgentError as error:
+            _traceback_if_asked()
+            typer.echo(f"edge-agent: {error.message}", err=True)
+            if error.fix:
+                typer.echo(error.fix.strip("\n"), err=True)
+            code = exit_code(error)
+        except KeyboardInterrupt:
+            code = EXIT_INTERRUPTED
+        except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+            raise
+        except Exception as fault:
+            _traceback_if_asked()
+            place = traceback.extract_tb(fault.__traceback__)[-1]
+            # Kind and place only: the text of a foreign exception may hold anything.
+            typer.echo(
+                f"edge-agent: a fault in the program: {type(fault).__name__} at "
+                f"{Path(place.filename).name}:{place.lineno}.\n"
+                "Please report it; `edge-agent --debug …` shows where it came from.",
+                err=True,
+            )
+            code = EXIT_FAULT
+        raise typer.Exit(code)
+
+    return wrapped
+
+
+def _traceback_if_asked() -> None:
+    if _state["debug"]:
+        traceback.print_exc(file=sys.stderr)

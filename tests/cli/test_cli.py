@@ -1,0 +1,295 @@
+"""The command line: quick, honest exit codes, no tracebacks, no secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from edge_agent import __version__
+from edge_agent.audio.devices import DeviceEntry
+from edge_agent.cli import main as cli
+from edge_agent.cli.outcome import debugging
+from edge_agent.contract.errors import DeviceMissing, ToolError
+from edge_agent.host.settings import Settings
+
+HEAVY = ["numpy", "pyaudio", "websockets", "pydantic", "gpiozero", "rich", "asyncio", "msgspec"]
+COMMAND = [sys.executable, "-m", "edge_agent.cli.main"]
+SECRET = "sk-never-to-be-seen-1"
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith("EDGE_AGENT_") or name in ("OPENAI_API_KEY", "CREDENTIALS_DIRECTORY"):
+            monkeypatch.delenv(name)
+    # Whatever this machine has in /etc is none of the tests' business.
+    empty = tmp_path / "empty.toml"
+    empty.write_text("")
+    monkeypatch.setenv("EDGE_AGENT_CONFIG", str(empty))
+
+
+def invoke(*arguments: str) -> Result:
+    try:
+        return CliRunner().invoke(cli.app, arguments, env={"COLUMNS": "100"})
+    finally:
+        debugging(False)
+
+
+# --- quick and documented --------------------------------------------------------------
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from edge_agent.cli import main; "
+        f"print([m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert answer.stdout.decode().strip() == "[]"
+
+
+def test_help_names_every_verb_and_exit_code() -> None:
+    text = " ".join(invoke("--help").output.split())
+    for verb in ("run", "demo", "devices", "config", "simulate-server", "version"):
+        assert verb in text
+    for code in (0, 1, 2, 69, 70, 78, 130):
+        assert re.search(rf"\b{code}\b", text.partition("Exit codes")[2])
+
+
+def test_version() -> None:
+    result = invoke("version")
+    assert result.exit_code == 0
+    assert result.output.startswith(f"edge-agent {__version__} (Python 3.")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["rnu"], ["run", "--nonsense"], ["demo", "--fast", "--live"]]
+)
+def test_a_wrong_command_line_is_2(arguments: list[str]) -> None:
+    assert invoke(*arguments).exit_code == 2
+
+
+# --- settings --------------------------------------------------------------------------
+
+
+def test_check_tells_all_mistakes_and_ends_with_78(tmp_path: Path) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text(f'[listen]\nmdoe = "wake"\n[realtime]\napi_key = "{SECRET}"\nspeed = 9\n')
+    for verb in (("config", "check"), ("config", "show"), ("run",)):
+        result = invoke(*verb, "--config", str(file))
+        assert result.exit_code == 78
+        assert result.output.startswith("edge-agent: The settings have 3 mistakes:")
+        assert "Did you mean listen.mode?" in result.output
+        assert "must be at most 1.5 (it is 9)" in result.output
+        assert SECRET not in result.output
+        assert "Traceback" not in result.output
+
+
+def test_check_of_good_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    result = invoke("config", "check")
+    assert result.exit_code == 0
+    assert "The settings are right" in result.output
+    assert "note" not in result.output
+
+
+def test_show_masks_the_key_and_tells_origins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "edge-agent.toml"
+    file.write_text("[device]\nvolume_percent = 55\n")
+    monkeypatch.setenv("EDGE_AGENT_REALTIME__API_KEY", SECRET)
+    result = invoke("config", "show", "-c", str(file))
+    assert SECRET not in result.output
+    assert f"# {file} line 2" in result.output
+    assert 'realtime.api_key = "********"' in result.output
+    assert "# environment EDGE_AGENT_REALTIME__API_KEY" in result.output
+    rows = json.loads(invoke("config", "show", "-c", str(file), "--json").output)
+    assert rows["device.volume_percent"] == {"value": 55, "from": f"{file} line 2"}
+    assert rows["realtime.api_key"]["value"] == "********"
+    assert rows["listen.wake_words"] == {"value": ["okay_nabu"], "from": "default"}
+    changed = json.loads(invoke("config", "show", "-c", str(file), "--json", "--changed").output)
+    assert set(changed) == {"device.volume_percent", "realtime.api_key"}
+
+
+def test_show_is_itself_a_settings_file() -> None:
+    lines = [line.partition("  # ")[0] for line in invoke("config", "show").output.splitlines()]
+    tree = tomllib.loads("\n".join(line for line in lines if "api_key =" not in line))
+    assert Settings.model_validate(tree) == Settings()
+
+
+def test_template_is_the_shipped_file() -> None:
+    shipped = Path(__file__).parents[2] / "config" / "edge-agent.toml"
+    assert invoke("config", "template").output == shipped.read_text()
+
+
+# --- run and demo ----------------------------------------------------------------------
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, **functions: object) -> None:
+    monkeypatch.setitem(sys.modules, name, SimpleNamespace(**functions))
+
+
+def test_run_hands_over_the_settings_and_its_result_is_the_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Settings] = []
+
+    def run(settings: Settings) -> int:
+        seen.append(settings)
+        return 5
+
+    stand_in(monkeypatch, "edge_agent.app", run=run)
+    file = tmp_path / "edge-agent.toml"
+    file.write_text("[device]\nvolume_percent = 55\n")
+    assert invoke("run", "--config", str(file)).exit_code == 5
+    assert [settings.device.volume_percent for settings in seen] == [55]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (DeviceMissing("No microphone.", fix="Plug one in."), 69, "No microphone.\nPlug one in.\n"),
+        (ToolError("It failed."), 1, "It failed.\n"),
+    ],
+)
+def test_errors_of_ours_are_two_lines(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, text: str
+) -> None:
+    def run(settings: Settings) -> int:
+        raise error
+
+    stand_in(monkeypatch, "edge_agent.app", run=run)
+    result = invoke("run")
+    assert result.exit_code == code
+    assert result.output.endswith(f"edge-agent: {text}")
+    assert "Traceback" not in result.output
+
+
+def test_a_fault_shows_kind_and_place_and_more_only_on_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(settings: Settings) -> int:
+        raise RuntimeError(SECRET)
+
+    stand_in(monkeypatch, "edge_agent.app", run=run)
+    result = invoke("run")
+    assert result.exit_code == 70
+    assert "RuntimeError at test_cli.py:" in result.output
+    assert "Traceback" not in result.output
+    assert SECRET not in result.output
+    assert "Traceback" in invoke("--debug", "run").output
+
+
+def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(settings: Settings) -> int:
+        raise KeyboardInterrupt
+
+    stand_in(monkeypatch, "edge_agent.app", run=run)
+    assert invoke("run").exit_code == 130
+
+
+def test_demo_hands_over_its_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[dict[str, object]] = []
+
+    def demo(**options: object) -> int:
+        seen.append(options)
+        return 0
+
+    stand_in(monkeypatch, "edge_agent.demo", main=demo)
+    assert invoke("demo", "--fast", "--out", str(tmp_path)).exit_code == 0
+    assert seen == [{"fast": True, "live": False, "out": tmp_path}]
+
+
+# --- devices ---------------------------------------------------------------------------
+
+
+def devices_are(monkeypatch: pytest.MonkeyPatch, *entries: DeviceEntry) -> None:
+    stand_in(monkeypatch, "edge_agent.audio.portaudio", list_devices=lambda: list(entries))
+
+
+def test_devices_are_listed_by_name_with_what_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices_are(
+        monkeypatch,
+        DeviceEntry('USB "Mic" (hw:CARD=Mic,DEV=0)', "ALSA", 2, 0, 16_000, True, index=7),
+        DeviceEntry("default", "ALSA", 32, 32, 48_000, False, True, index=9),
+    )
+    output = invoke("devices").output
+    assert "index" not in output
+    settings = output.partition("write into the settings:")[2]
+    assert tomllib.loads(settings)["device"] == {
+        "capture_device": 'USB "Mic" (hw:CARD=Mic,DEV=0)',
+        "render_device": "default",
+    }
+    rows = json.loads(invoke("devices", "--json").output)
+    assert [row["name"] for row in rows] == ['USB "Mic" (hw:CARD=Mic,DEV=0)', "default"]
+    assert "index" not in rows[0]
+
+
+def test_no_device_is_69_and_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices_are(monkeypatch)
+    result = invoke("devices")
+    assert result.exit_code == 69
+    assert "Plug one in" in result.output
+    assert invoke("devices", "--json").exit_code == 69
+
+
+# --- the simulated server --------------------------------------------------------------
+
+
+def test_the_server_serves_until_it_is_told_to_stop() -> None:
+    from websockets.asyncio.client import connect
+
+    async def talk(url: str) -> str:
+        async with connect(url, proxy=None) as wire:
+            return str(json.loads(await wire.recv())["type"])
+
+    with subprocess.Popen(
+        [*COMMAND, "simulate-server", "--port", "0", "--events"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as process:
+        assert process.stdout is not None
+        try:
+            found = re.search(r"Serving (ws://\S+)", process.stdout.readline())
+            assert found
+            assert asyncio.run(talk(found[1] + "?model=x")) == "session.created"
+        finally:
+            process.send_signal(signal.SIGTERM)
+        rest = process.stdout.read()
+        assert process.wait(10) == 0
+    assert "← session.created" in rest
+
+
+def test_server_mistakes_are_sentences(tmp_path: Path) -> None:
+    result = invoke("simulate-server", "--faults", "nonsense=1")
+    assert result.exit_code == 2
+    result = invoke("simulate-server", "--play", str(tmp_path / "none.toml"))
+    assert result.exit_code == 78
+    assert "none.toml" in result.output
+    result = invoke("simulate-server", "--host", "192.0.2.1", "--port", "0")
+    assert result.exit_code == 69
+    assert "Choose another one with --port" in result.output
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    answer = subprocess.run(
+        f"{sys.executable} -m edge_agent.cli.main config template | head -1",
+        shell=True,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert answer.stdout.startswith("# edge-agent settings.")
+    assert answer.stderr == ""
