@@ -52,10 +52,8 @@ RETRY_NOW_REASONS = frozenset({"config", "key", "network"})
 class RealtimeLink:
     """The link to the model, kept up by `run`.
 
-    `key` is asked at every dial and may return another key each time.  `post` takes events and
-    `note` journal notes; both are called on the loop and must not raise.  `url`, `resource`,
-    `allow_insecure` as in `providers.build_url`.  Raises `ConfigError` at once for a URL that
-    can never work.
+    `key` is asked at every dial.  `post` and `note` are called on the loop and must not raise.
+    `url`, `resource`, `allow_insecure` as in `providers.build_url`, which raises `ConfigError`.
     """
 
     def __init__(
@@ -127,10 +125,7 @@ class RealtimeLink:
         return dict(self._session.counts) if self._session else {}
 
     def execute(self, command: cmd.WireCommand) -> None:
-        """Carry out a command; never waits, never raises.
-
-        A command that crossed a `LinkDown` on its way is counted in `late_commands`.
-        """
+        """Carry out a command; never waits, never raises (see `late_commands`)."""
         if isinstance(command, cmd.UpdateSession):
             self._remember(command)
         session = self._session
@@ -150,7 +145,7 @@ class RealtimeLink:
             self._post(replace(event, at=self._now()))
 
     def set_active(self, active: bool) -> None:
-        """Say whether a turn is under way: somebody would notice a dead link at once."""
+        """Say whether a turn is under way: then a dead link is noticed sooner."""
         self._is_active = active
         if self._liveness is not None:
             self._liveness.set_active(active)

@@ -14,12 +14,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import email.utils
+import fcntl
 import logging
 import math
 import socket
 import ssl
 import struct
 import sys
+import termios
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,6 +47,9 @@ UNSENT_LIMIT_BYTES = 32 * 1024
 
 WRITE_LIMIT_BYTES = 32 * 1024
 """The same in the library's own buffer."""
+
+RECENT_ACK_MS = 1000
+"""Several round trips of any network that a talk is possible over."""
 
 _TCP_NOTSENT_LOWAT = 25  # linux/tcp.h; not in the socket module before 3.12
 _LAST_ACK_OFFSET_BYTES = 56  # of tcpi_last_ack_recv (u32, ms) in struct tcp_info
@@ -98,19 +103,26 @@ class WebSocketWire:
         except self._closed_error as error:
             raise _closed(error) from error
 
-    def silent_s(self) -> float | None:
-        """Seconds since the peer's kernel acknowledged anything; None where unknown."""
+    def is_slow(self) -> bool:
+        """Whether data still waits to leave and the peer's kernel acknowledged some lately.
+
+        What a full uplink looks like.  In a black hole nothing is acknowledged; and a peer
+        whose kernel takes everything has had our ping and owes an answer.
+        """
         if self._socket is None or not sys.platform.startswith("linux"):
-            return None
+            return False
         size = _LAST_ACK_OFFSET_BYTES + 4
         try:
             info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, size)
-        except (OSError, AttributeError):
-            return None
+            waiting = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4))
+        except OSError:
+            return False
         if len(info) < size:
-            return None
+            return False
         (silent_ms,) = struct.unpack_from("=I", info, _LAST_ACK_OFFSET_BYTES)
-        return float(silent_ms) / 1000
+        (unacked_bytes,) = struct.unpack("=i", waiting)
+        queued_bytes = unacked_bytes + self._connection.transport.get_write_buffer_size()
+        return bool(queued_bytes and silent_ms < RECENT_ACK_MS)
 
 
 def _closed(error: Any) -> WireClosed:

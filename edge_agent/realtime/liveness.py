@@ -42,8 +42,8 @@ class LinkTimings:
     ping_idle_s: float = 5.0
     pong_idle_s: float = 4.0
     """… and otherwise within this sum, below 10 s, at the price of one ping in 5 s."""
-    acked_s: float = 20.0
-    """Limit while the peer's kernel still acknowledges our bytes: slow is not dead."""
+    slow_s: float = 20.0
+    """Limit while data waits and the peer's kernel keeps taking it: slow is not dead."""
     step_s: float = 0.25
     """How often an awaited answer is looked for."""
     stall_s: float = 8.0
@@ -69,8 +69,8 @@ class ProbedWire(Protocol):
     async def ping(self) -> None:
         """Return when the other side has answered a ping."""
 
-    def silent_s(self) -> float | None:
-        """Seconds since the peer's kernel acknowledged anything; None if unknown."""
+    def is_slow(self) -> bool:
+        """Whether data still waits to leave and the other side's kernel keeps taking it."""
 
 
 class Liveness:
@@ -155,9 +155,8 @@ class Liveness:
         try:
             while self._frame_at <= sent_at:
                 limit_s = self._pong_s()
-                silent_s = wire.silent_s()
-                if silent_s is not None and silent_s < loop.time() - sent_at:
-                    limit_s = self._timings.acked_s  # a full uplink, not a dead one
+                if wire.is_slow():
+                    limit_s = self._timings.slow_s  # our ping is still in the queue
                 left_s = sent_at + limit_s - loop.time()
                 if left_s <= 0:
                     raise LinkLost(
