@@ -88,12 +88,15 @@ class Liveness:
         self._probe = probe
         self._server_answers = server_answers
         self._is_active = False
+        self._frames = 0
+        """Frames, not times, tell an answer: in virtual time it comes in the same instant."""
         self._activity_changed = asyncio.Event()
         self._frame_at = self._sign_at = asyncio.get_running_loop().time()
 
     def frame_came(self, at: float) -> None:
         """A frame came at loop time `at`."""
         self._frame_at = self._sign_at = at
+        self._frames += 1
 
     def set_active(self, active: bool) -> None:
         """A turn begins or ends: be less, or more, patient."""
@@ -139,9 +142,10 @@ class Liveness:
         """Ask the server itself; returns when any frame comes."""
         loop = asyncio.get_running_loop()
         asked_at = self._sign_at = loop.time()
+        frames = self._frames
         if not self._probe():
             return  # still configuring: the reader has its own deadline for that
-        while self._frame_at <= asked_at:
+        while self._frames == frames:
             left_s = asked_at + limit_s() - loop.time()
             if left_s <= 0:
                 raise LinkLost("The server has stopped answering.", code=code)
@@ -151,9 +155,10 @@ class Liveness:
         """Ping; returns on any sign of life."""
         loop = asyncio.get_running_loop()
         sent_at = loop.time()
+        frames = self._frames
         pong = asyncio.ensure_future(wire.ping())
         try:
-            while self._frame_at <= sent_at:
+            while self._frames == frames:
                 limit_s = self._pong_s()
                 if wire.is_slow():
                     limit_s = self._timings.slow_s  # our ping is still in the queue
