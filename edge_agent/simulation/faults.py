@@ -101,6 +101,11 @@ class Faults:
     events_delay_ms: int = 0
     """Every event leaves that much later (a slow server)."""
 
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is to be read or said now."""
+        return self.stall or self.black_hole
+
     def take(self, counter: str) -> bool:
         """Use up one of a counted fault; false when none is left."""
         left = int(getattr(self, counter))

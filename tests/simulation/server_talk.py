@@ -133,7 +133,8 @@ class Client:
         return [event for event in self.log if event["type"] == kind]
 
     async def error(self) -> Event:
-        return (await self.until("error"))["error"]
+        error: Event = (await self.until("error"))["error"]
+        return error
 
 
 @asynccontextmanager

@@ -271,6 +271,23 @@ def test_stall_holds_everything_until_it_ends(fault: str) -> None:
     talk(scene, speaker())
 
 
+@pytest.mark.parametrize("fault", ["stall", "black_hole"])
+def test_the_end_of_the_wire_is_seen_during_a_stall(fault: str) -> None:
+    async def play() -> None:
+        net = network()
+        wire = await net(URL, {})
+        await wire.receive()
+        setattr(net.server.faults, fault, True)
+        await wire.send('{"type": "response.create"}')
+        await asyncio.sleep(1)
+        await wire.close()
+        await asyncio.sleep(1)
+        assert net.server.open_sessions == []
+        await net.aclose()
+
+    run(play())
+
+
 def test_delayed_events_arrive_late_and_in_order() -> None:
     async def scene(client: Client) -> None:
         loop = asyncio.get_running_loop()

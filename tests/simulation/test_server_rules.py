@@ -169,6 +169,7 @@ def test_voice_is_locked_once_it_was_heard() -> None:
     [
         ('{"type": "response.create"', "invalid_json"),
         ("", "invalid_json"),
+        ('{"type": "response.create", "x": NaN}', "invalid_json"),
         (b"\x00\x01", "invalid_json"),
         ("[" * 5000, "invalid_json"),
         ("[1, 2]", "invalid_type"),

@@ -285,6 +285,25 @@ def test_one_response_at_a_time_and_cancel() -> None:
     talk(scene, Says(Speech(LONG, "a long answer")))
 
 
+def test_a_response_cancelled_at_once_was_announced() -> None:
+    brain = Says(Speech(LONG, "never said"))
+
+    async def scene(client: Client) -> None:
+        await client.send("response.create")
+        await client.send("response.cancel")
+        await client.send("response.create", response={"conversation": "none"})
+        await client.until("response.done")
+        await client.until("response.done")
+        ids = [e["response"]["id"] for e in client.log if e["type"].startswith("response.created")]
+        done = [e["response"] for e in client.of("response.done")]
+        assert [d["id"] for d in done] == ids
+        assert [d["status"] for d in done] == ["cancelled", "completed"]
+        assert done[0]["output"] == []
+        assert len(brain.turns) == 1
+
+    talk(scene, brain)
+
+
 def test_calls_preamble_and_output() -> None:
     brain = Says(
         Speech(SPOKEN, "Let me look.", "commentary"),

@@ -7,7 +7,7 @@ default conversation at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.simulation.brains import ToolOutput, Turn
@@ -58,7 +58,9 @@ class Desk:
         if not out_of_band:
             self.active = response
             self._turn_waits = False
-        task = asyncio.create_task(self._pace(response))
+        steps = response.steps()
+        next(steps)  # announced at once: a cancellation may be the client's very next event
+        task = asyncio.create_task(self._pace(response, steps))
         task.add_done_callback(session.watch)
         self._tasks[response] = task
         return response
@@ -107,15 +109,15 @@ class Desk:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _end(self, response: Response, reason: str) -> None:
-        self._tasks[response].cancel()
+        self._tasks.pop(response).cancel()
         response.cancel(reason)
 
-    async def _pace(self, response: Response) -> None:
+    async def _pace(self, response: Response, steps: Iterator[float]) -> None:
         """Run the steps on schedule: lateness of one step does not move the next."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         try:
-            for wait_s in response.steps():
+            for wait_s in steps:
                 due += wait_s
                 await self._session.outbox.room()
                 await asyncio.sleep(max(0.0, due - loop.time()))

@@ -56,7 +56,7 @@ class Ids:
 async def held(faults: Faults) -> None:
     """Wait while the connection is stalled or a black hole."""
     # Polled: the switches are plain fields that tests and people set from outside.
-    while faults.stall or faults.black_hole:  # noqa: ASYNC110
+    while faults.holds:  # noqa: ASYNC110
         await asyncio.sleep(STALL_POLL_S)
 
 

@@ -112,7 +112,10 @@ class Response:
     # -- the course of an answer ---------------------------------------------------------
 
     def steps(self) -> Iterator[float]:
-        """Say the answer event by event; yields seconds to wait before going on."""
+        """Say the answer event by event; yields seconds to wait before going on.
+
+        Up to the first yield it is only announced (`response.created`).
+        """
         session, faults = self._session, self._session.faults
         session.emit("response.created", response=self.shown())
         session.emit_rate_limits(self)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,8 @@ class Session:
         self.is_open = True
         self._wire = wire
         self._broken: asyncio.Future[None] | None = None
+        self._late: deque[str | bytes] = deque()
+        self._catching_up: asyncio.Task[None] | None = None
         self._spoke = False
         self._handlers: dict[str, Callable[[dict[str, Any]], None]] = {
             "session.update": self._session_update,
@@ -116,9 +118,12 @@ class Session:
             timer.cancel()
             await self.desk.aclose()
             await self.transcriber.aclose()
-            for part in (sender, receiver, broken):
+            parts = [sender, receiver, broken]
+            if self._catching_up is not None:
+                parts.append(self._catching_up)
+            for part in parts:
                 part.cancel()
-            outcomes = await asyncio.gather(sender, receiver, broken, return_exceptions=True)
+            outcomes = await asyncio.gather(*parts, return_exceptions=True)
             await self._wire.close()
         for outcome in outcomes:
             if isinstance(outcome, Exception):
@@ -136,8 +141,22 @@ class Session:
                 frame = await self._wire.receive()
             except WireClosed:
                 return
+            # Reading goes on during a stall, or the end of the wire would never be seen.
+            if self._late or self.faults.holds:
+                self._late.append(frame)
+                self._start_catching_up()
+            else:
+                self.handle(frame)
+
+    def _start_catching_up(self) -> None:
+        if self._catching_up is None or self._catching_up.done():
+            self._catching_up = asyncio.create_task(self._catch_up())
+            self._catching_up.add_done_callback(self.watch)
+
+    async def _catch_up(self) -> None:
+        while self._late:
             await held(self.faults)
-            self.handle(frame)
+            self.handle(self._late.popleft())
 
     def expire(self) -> None:
         """The session's time is up: say so and close with 1001."""
@@ -219,7 +238,7 @@ class Session:
         try:
             if isinstance(frame, bytes):
                 raise ValueError
-            event: object = json.loads(frame)
+            event: object = json.loads(frame, parse_constant=_no_constant)
         except (ValueError, RecursionError):
             self.received["malformed"] += 1
             if observe is not None:
@@ -377,6 +396,11 @@ class Session:
             self.input.answer_ended(remaining_ms)
         self.desk.ended(response)
         self.transcriber.response_ended()
+
+
+def _no_constant(name: str) -> object:
+    """`NaN` and `Infinity` are Python's idea, not JSON."""
+    raise ValueError(name)
 
 
 def _voice(config: Json) -> object:
