@@ -16,7 +16,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ _quiet_depth = 0
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keep ALSA and JACK from writing to stderr while PortAudio tries what is there.
+    """Keep ALSA and JACK from writing to stderr: what they have to say is counted or raised.
 
     Through the libraries' own hooks, not by redirecting descriptor 2, which would swallow other
     threads' log lines.  The hook is a C function without arguments or effect, so a library
@@ -186,6 +186,8 @@ class PortAudioDevice:
         self._generation = 0
         self._audio: Any = None
         self._streams: list[Any] = []
+        self._quiet = ExitStack()
+        """Holds `quiet_libraries` while the streams are open: ALSA reports every hole."""
 
     @property
     def frames_captured(self) -> int:
@@ -200,19 +202,23 @@ class PortAudioDevice:
     @property
     def active(self) -> bool:
         """What PortAudio says.  It is no proof of life: a suspended source stays "active", so
-        watch `frames_captured` and `frames_rendered`."""
-        with _library:
-            try:
-                return bool(self._streams) and all(s.is_active() for s in self._streams)
-            except OSError:
-                return False
+        watch `frames_captured` and `frames_rendered`.  False while it is opened or closed."""
+        if not _library.acquire(blocking=False):
+            return False
+        try:
+            return bool(self._streams) and all(s.is_active() for s in self._streams)
+        except OSError:
+            return False
+        finally:
+            _library.release()
 
     def open(self, on_capture: CaptureCallback, on_render: RenderCallback) -> SoundDeviceInfo:
         """Look for the devices anew and open both.  Raises `DeviceMissing`,
         `DeviceFormatRefused`, `DeviceLost`; whatever was half open is then closed."""
         self.close()
-        with _library, quiet_libraries():
+        with _library:
             try:
+                self._quiet.enter_context(quiet_libraries())
                 return self._open(on_capture, on_render)
             except DeviceError:
                 self.close()
@@ -223,7 +229,7 @@ class PortAudioDevice:
 
     def close(self) -> None:
         """Release both streams.  Safe to call twice and after a loss."""
-        with _library, quiet_libraries():
+        with _library:
             self._generation += 1  # late callbacks of the old streams reach nobody
             for stream in self._streams:
                 # `close` aborts; `stop_stream` would wait for a suspended sink to drain.
@@ -235,6 +241,7 @@ class PortAudioDevice:
                 with suppress(OSError):
                     self._audio.terminate()
                 self._audio = None
+            self._quiet.close()
 
     # --- inside -------------------------------------------------------------------------
 
