@@ -91,11 +91,13 @@ class Liveness:
         self._frames = 0
         """Frames, not times, tell an answer: in virtual time it comes in the same instant."""
         self._activity_changed = asyncio.Event()
+        self._frames = 0  # counted, since an answer may come at the instant of the question
         self._frame_at = self._sign_at = asyncio.get_running_loop().time()
 
     def frame_came(self, at: float) -> None:
         """A frame came at loop time `at`."""
         self._frame_at = self._sign_at = at
+        self._frames += 1
         self._frames += 1
 
     def set_active(self, active: bool) -> None:

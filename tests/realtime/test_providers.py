@@ -1,0 +1,181 @@
+"""Providers and faults: where to dial, how to sign in, what a refusal means (purpose).
+
+Owner thread: none.  Must never need a network.
+"""
+
+from __future__ import annotations
+
+import traceback
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.contract.errors import ConfigError, LinkBusy, LinkError, LinkLost, LinkRefused
+from edge_agent.realtime import faults
+from edge_agent.realtime.config import SessionConfig
+from edge_agent.realtime.dialer import retry_after_s, translated
+from edge_agent.realtime.providers import (
+    PROVIDERS,
+    build_headers,
+    build_url,
+    is_loopback,
+    provider_named,
+)
+
+KEY = "sk-proj-abcdefghijklmnop"
+
+
+@pytest.mark.parametrize(
+    ("provider", "options", "url"),
+    [
+        ("openai", {}, "wss://api.openai.com/v1/realtime?model=m"),
+        (
+            "azure",
+            {"resource": "my-house"},
+            "wss://my-house.openai.azure.com/openai/v1/realtime?model=m",
+        ),
+        ("xai", {}, "wss://api.x.ai/v1/realtime?model=m"),
+        ("local", {}, "ws://127.0.0.1:8000/v1/realtime?model=m"),
+        ("local", {"url": "http://[::1]:9"}, "ws://[::1]:9/v1/realtime?model=m"),
+        ("local", {"url": "https://nas.lan/rt?a=b"}, "wss://nas.lan/rt?a=b&model=m"),
+        ("local", {"url": "wss://nas.lan/rt?model=x"}, "wss://nas.lan/rt?model=x"),
+        (
+            "local",
+            {"url": "ws://192.168.1.2/rt", "allow_insecure": True},
+            "ws://192.168.1.2/rt?model=m",
+        ),
+    ],
+)
+def test_urls(provider: str, options: dict[str, object], url: str) -> None:
+    assert build_url(PROVIDERS[provider], "m", **options) == url  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ws://192.168.1.2/v1/realtime",
+        "ws://localhost.evil.example/",
+        "http://api.openai.com/v1/realtime",
+        "ftp://x/",
+        "wss://",
+        "api.openai.com",
+        "wss://user:sk-secret@host/",
+        "wss://host:notaport/",
+        "wss://[::1/",
+    ],
+)
+def test_bad_urls_are_refused_with_a_sentence(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_url(PROVIDERS["local"], "m", url=url)
+    assert str(caught.value).endswith(".")
+    assert "sk-secret" not in str(caught.value)
+
+
+def test_azure_needs_a_resource() -> None:
+    for resource in ("", "a/b", "evil.example/"):
+        with pytest.raises(ConfigError):
+            build_url(PROVIDERS["azure"], "m", resource=resource)
+
+
+def test_an_unknown_provider_is_answered_with_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="openai"):
+        provider_named("openay")
+
+
+def test_loopback() -> None:
+    assert all(map(is_loopback, ["localhost", "a.localhost", "127.0.0.9", "::1"]))
+    assert not any(map(is_loopback, ["10.0.0.1", "example.com", "localhost.example", "::2"]))
+
+
+def test_headers_sign_in_and_never_ask_for_the_retired_dialect() -> None:
+    assert build_headers(PROVIDERS["openai"], f" {KEY}\n") == {"Authorization": f"Bearer {KEY}"}
+    assert build_headers(PROVIDERS["azure"], KEY) == {"api-key": KEY}
+    assert build_headers(PROVIDERS["local"], None) == {}
+    for provider in PROVIDERS.values():
+        assert "openai-beta" not in map(str.lower, build_headers(provider, KEY))
+
+
+def test_the_key_does_not_show() -> None:
+    headers = build_headers(PROVIDERS["openai"], KEY)
+    assert KEY not in f"{headers!r} {headers} {headers!s}"
+
+
+@pytest.mark.parametrize("key", ["sk-a b", "sk-a\nb", "sk-ä", "sk-\x00"])
+def test_what_cannot_be_a_key_is_refused_without_showing_it(key: str) -> None:
+    with pytest.raises(LinkRefused) as caught:
+        build_headers(PROVIDERS["openai"], key)
+    assert caught.value.code == "link.bad_key"
+    assert key not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"speed": 2.0},
+        {"model": " "},
+        {"max_output_tokens": 0},
+        {"noise_reduction": "loud"},
+        {"reasoning_effort": "huge"},
+        {"keep_ratio": 1.5},
+    ],
+)
+def test_a_session_setting_out_of_range_is_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        SessionConfig(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "kind", "name"),
+    [
+        (1000, "", LinkLost, "link.closed"),
+        (1001, "", LinkLost, "link.closed"),
+        (1001, "Your session hit the maximum duration", LinkLost, "link.session_expired"),
+        (1006, "", LinkLost, "link.closed"),
+        (1009, "", LinkLost, "link.frame_too_big"),
+        (1013, "", LinkBusy, "link.busy"),
+        (1008, "policy", LinkRefused, "link.refused"),
+        (3000, "invalid_request_error.invalid_api_key", LinkRefused, "link.bad_key"),
+        (4000, "invalid_request_error.beta_api_shape_disabled", LinkRefused, "link.dialect"),
+        (4001, "insufficient_quota", LinkRefused, "link.no_quota"),
+        (4002, "", LinkRefused, "link.refused"),
+    ],
+)
+def test_what_a_close_means(code: int, reason: str, kind: type, name: str) -> None:
+    fault = faults.from_close(code, reason)
+    assert type(fault) is kind
+    assert fault.code == name
+
+
+@given(st.integers(-1, 6000), st.text())
+def test_every_close_means_something(code: int, reason: str) -> None:
+    assert isinstance(faults.from_close(code, f"{reason} {KEY}"), LinkError)
+    assert KEY not in str(faults.from_close(code, f"{reason} {KEY}"))
+
+
+@given(st.integers(200, 599), st.text(), st.booleans())
+def test_every_http_answer_means_something(status: int, body: str, html: bool) -> None:
+    fault = faults.from_http_status(status, body, html=html, retry_after_s=None)
+    assert isinstance(fault, LinkError)
+    assert fault.message
+
+
+@given(st.text())
+def test_a_retry_after_of_any_text(text: str) -> None:
+    assert (retry_after_s(text) or 0.0) >= 0.0
+
+
+def test_a_retry_after_date_in_the_past_is_now() -> None:
+    assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+    assert retry_after_s("7") == 7.0
+    assert retry_after_s("soon") is None
+    assert retry_after_s("nan") is None
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("sk-x"), ValueError(), OSError(), TimeoutError(), EOFError()]
+)
+def test_no_exception_of_a_library_gets_out(error: Exception) -> None:
+    fault = translated(error)
+    assert isinstance(fault, LinkError)
+    assert "sk-x" not in str(fault)

@@ -1,0 +1,543 @@
+"""Session: the rules of one conversation, over any order of frames (purpose).
+
+Owner thread: none.  Must never need a server or a clock.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.contract import commands as cmd
+from edge_agent.contract import events as ev
+from edge_agent.contract.errors import LinkLost, LinkRefused, LocalProtocolError
+from edge_agent.realtime.config import Capabilities, SemanticVad, SessionConfig
+from edge_agent.realtime.session import Phase, Session
+from edge_agent.realtime.shapes import SERVER_EVENTS
+from edge_agent.realtime.terms import Terms
+
+ABLE = Capabilities(reasoning_models=None, probe=True)
+EVERYTHING = SessionConfig(
+    instructions="Be kind.",
+    tools=({"type": "function", "name": "clock", "parameters": {}},),
+    turn_detection=SemanticVad("low"),
+    transcription_model="gpt-transcribe",
+    transcription_language="en",
+    max_output_tokens=500,
+    speed=1.2,
+    reasoning_effort="low",
+    keep_ratio=0.8,
+    keep_tokens=8000,
+)
+
+
+def frame(kind: str, **fields: object) -> str:
+    return json.dumps({"type": kind, "event_id": "event_1", **fields})
+
+
+def error(code: str, *, event_id: str | None = None, **fields: object) -> str:
+    body = {"type": "invalid_request_error", "code": code, "message": code, "event_id": event_id}
+    return frame("error", error={**body, **fields})
+
+
+CREATED = frame("session.created", session={"id": "sess_1", "model": "m"})
+UPDATED = frame("session.updated", session={"id": "sess_1", "model": "m"})
+
+
+def fresh(
+    config: SessionConfig = EVERYTHING, can: Capabilities = ABLE, dialects: Any = ("ga",)
+) -> Session:
+    return Session(Terms(config, can, dialects), can)
+
+
+def sent(session: Session) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in session.take_outgoing()]
+
+
+def ready(config: SessionConfig = EVERYTHING, can: Capabilities = ABLE) -> Session:
+    session = fresh(config, can)
+    session.opened()
+    session.receive(CREATED, 1.0)
+    session.take_outgoing()
+    assert [type(e) for e in session.receive(UPDATED, 2.0)] == [ev.LinkReady]
+    return session
+
+
+def feed(session: Session, *frames: str) -> list[ev.Event]:
+    return [event for text in frames for event in session.receive(text, 3.0)]
+
+
+def delta(response: str, item: str, pcm: bytes) -> str:
+    audio = base64.b64encode(pcm).decode()
+    return frame("response.output_audio.delta", response_id=response, item_id=item, delta=audio)
+
+
+def created(response: str, **fields: object) -> str:
+    return frame("response.created", response={"id": response, **fields})
+
+
+def done(response: str, status: str = "completed", **fields: object) -> str:
+    return frame("response.done", response={"id": response, "status": status, **fields})
+
+
+# --- opening ---------------------------------------------------------------------------
+
+
+def test_the_greeting_is_awaited_then_answered_then_ready() -> None:
+    session = fresh()
+    assert session.opened() == []
+    assert session.receive(CREATED, 1.0) == []
+    (update,) = sent(session)
+    heard = update["session"]["audio"]["input"]
+    assert update["type"] == "session.update"
+    assert update["session"]["type"] == "realtime"
+    assert update["session"]["output_modalities"] == ["audio"]
+    assert heard["turn_detection"] == {
+        "type": "semantic_vad",
+        "eagerness": "low",
+        "create_response": True,
+        "interrupt_response": True,
+    }
+    assert heard["format"] == {"type": "audio/pcm", "rate": 24000}
+    assert session.receive(UPDATED, 2.0) == [ev.LinkReady(at=2.0, session="sess_1", model="m")]
+    assert session.receive(UPDATED, 2.5) == []
+
+
+def test_nothing_may_be_sent_before_the_acknowledgement() -> None:
+    session = fresh()
+    session.receive(CREATED, 1.0)
+    with pytest.raises(LocalProtocolError):
+        session.command(cmd.SendAudio(bytes(960)))
+
+
+def test_a_server_that_does_not_greet_is_configured_when_nudged() -> None:
+    session = fresh()
+    session.opened()
+    (text,) = session.nudge()
+    assert json.loads(text)["type"] == "session.update"
+    assert session.nudge() == []
+    assert [type(e) for e in session.receive(UPDATED, 2.0)] == [ev.LinkReady]
+
+
+@pytest.mark.parametrize(
+    ("param", "message", "option", "path"),
+    [
+        ("session.reasoning", "", "reasoning", ["reasoning"]),
+        ("session.audio.input.noise_reduction", "", "noise_reduction", None),
+        (None, "Unknown parameter: 'session.truncation'.", "truncation", ["truncation"]),
+        ("session.audio.input.turn_detection.eagerness", "", "semantic_vad", None),
+        ("session.audio.input.transcription.language", "", "transcription_language", None),
+        ("session.audio.input.transcription.model", "", "transcription", None),
+    ],
+)
+def test_a_refused_option_is_given_up_alone(
+    param: str | None, message: str, option: str, path: list[str] | None
+) -> None:
+    session = fresh()
+    session.receive(CREATED, 1.0)
+    (first,) = sent(session)
+    refusal = error("unknown_parameter", param=param, message=message, event_id=first["event_id"])
+    assert session.receive(refusal, 1.5) == []
+    (second,) = sent(session)
+    assert session.take_notes() == [
+        ("link.option_dropped", {"option": option, "error": "unknown_parameter"})
+    ]
+    assert second["event_id"] != first["event_id"]
+    assert second["session"] != first["session"]
+    if path:
+        assert path[0] not in second["session"]
+    assert second["session"]["tools"] == first["session"]["tools"]
+    assert [type(e) for e in session.receive(UPDATED, 2.0)] == [ev.LinkReady]
+
+
+def test_semantic_turns_fall_back_to_silence() -> None:
+    session = fresh()
+    session.receive(CREATED, 1.0)
+    (first,) = sent(session)
+    param = "session.audio.input.turn_detection.type"
+    session.receive(error("invalid_value", param=param, event_id=first["event_id"]), 1.5)
+    (second,) = sent(session)
+    assert second["session"]["audio"]["input"]["turn_detection"]["type"] == "server_vad"
+
+
+def test_only_the_bare_minimum_refused_is_a_refusal() -> None:
+    terms = Terms(EVERYTHING, ABLE, ("ga", "beta"))
+    session = Session(terms, ABLE)
+    session.receive(CREATED, 1.0)
+    updates = []
+    while session.phase is Phase.CONFIGURING:
+        (update,) = sent(session)
+        updates.append(update["session"])
+        assert session.receive(error("weird", event_id=update["event_id"]), 1.5) == []
+        assert len(updates) < 40
+    assert isinstance(session.failure, LinkRefused)
+    assert session.failure.code == "link.dialect"
+    assert updates[0]["type"] == "realtime"
+    assert updates[-1]["input_audio_format"] == "pcm16"
+    assert [update for update in updates if "voice" not in str(update)]
+
+
+def test_what_was_refused_is_not_asked_again_after_a_reconnect() -> None:
+    terms = Terms(EVERYTHING, ABLE)
+    first = Session(terms, ABLE)
+    first.receive(CREATED, 1.0)
+    (update,) = sent(first)
+    first.receive(error("unknown_parameter", param="session.reasoning"), 1.5)
+    second = Session(terms, ABLE)
+    second.receive(CREATED, 9.0)
+    (update,) = sent(second)
+    assert "reasoning" not in update["session"]
+
+
+def test_options_go_only_to_models_and_providers_that_take_them() -> None:
+    can = Capabilities(reasoning_models=("gpt-realtime-2",))
+    for model, takes in (("gpt-realtime-2.1", True), ("gpt-realtime-1.5", False)):
+        config = SessionConfig(model=model, reasoning_effort="low")
+        session = Terms(config, can).session_object()
+        assert ("reasoning" in session) is takes
+    bare = Capabilities(noise_reduction=False, semantic_vad=False)
+    session = Terms(EVERYTHING, bare, ("xai",)).session_object()
+    assert "type" not in session
+    assert session["turn_detection"] == {"type": "server_vad"}
+    assert session["voice"] == "marin"
+
+
+@pytest.mark.parametrize(
+    ("output", "good"),
+    [
+        ({"type": "audio/pcm", "rate": 24000}, True),
+        ({"type": "audio/pcm"}, True),
+        (None, True),
+        ({"type": "audio/pcmu"}, False),
+        ({"type": "audio/pcm", "rate": 16000}, False),
+    ],
+)
+def test_a_server_that_would_speak_something_else_is_refused(output: object, good: bool) -> None:
+    session = fresh()
+    session.receive(CREATED, 1.0)
+    updated = frame("session.updated", session={"audio": {"output": {"format": output}}})
+    events = session.receive(updated, 2.0)
+    assert bool(events) is good
+    assert (session.failure is None) is good
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "name"),
+    [
+        ("invalid_api_key", LinkRefused, "link.bad_key"),
+        ("insufficient_quota", LinkRefused, "link.no_quota"),
+        ("beta_api_shape_disabled", LinkRefused, "link.dialect"),
+        ("model_not_found", LinkRefused, "link.no_model"),
+        ("session_expired", LinkLost, "link.session_expired"),
+    ],
+)
+def test_fatal_errors_end_the_session(code: str, kind: type[Exception], name: str) -> None:
+    for session in (fresh(), ready()):
+        assert session.receive(error(code), 5.0) == []
+        assert isinstance(session.failure, kind)
+        assert session.failure is not None
+        assert session.failure.code == name
+        with pytest.raises(LocalProtocolError):
+            session.command(cmd.CommitAudio())
+
+
+# --- answers ---------------------------------------------------------------------------
+
+
+def test_a_spoken_answer() -> None:
+    events = feed(
+        ready(),
+        created("r1"),
+        delta("r1", "a", b"\1\0" * 10),
+        frame("response.output_audio_transcript.delta", response_id="r1", item_id="a", delta="Hi"),
+        delta("r1", "b", b"\2\0" * 10),
+        frame("response.output_audio.done", response_id="r1", item_id="a"),
+        frame("response.output_audio.done", response_id="r1", item_id="a"),
+        done("r1", output=[{"id": "a"}, {"id": "b"}], usage=None),
+    )
+    assert [type(e) for e in events] == [
+        ev.ResponseStarted,
+        ev.VoiceChunk,
+        ev.VoiceText,
+        ev.VoiceChunk,
+        ev.VoiceEnded,
+        ev.VoiceEnded,
+        ev.ResponseEnded,
+    ]
+    end = events[-1]
+    assert isinstance(end, ev.ResponseEnded)
+    assert end.items == ("a", "b")
+    assert end.usage is None
+
+
+def test_audio_after_the_end_of_a_response_is_not_played() -> None:
+    session = ready()
+    feed(session, created("r1"), delta("r1", "a", b"\1\0"), done("r1", "cancelled"))
+    assert feed(session, delta("r1", "a", b"\1\0"), done("r1")) == []
+    assert session.counts["late_audio"] == 1
+
+
+def test_a_response_that_was_never_announced_still_begins() -> None:
+    events = feed(ready(), delta("r1", "a", b"\1\0"), done("r1"))
+    assert [type(e) for e in events] == [
+        ev.ResponseStarted,
+        ev.VoiceChunk,
+        ev.VoiceEnded,
+        ev.ResponseEnded,
+    ]
+
+
+CALL = {"id": "f1", "type": "function_call", "call_id": "c1", "name": "clock", "arguments": "{}"}
+ARGUMENTS = {"response_id": "r1", "item_id": "f1", "call_id": "c1", "arguments": "{}"}
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [done("r1", output=[{**CALL, "status": "completed"}])],
+        [frame("response.output_item.done", response_id="r1", item=CALL), done("r1")],
+        [
+            frame("response.output_item.added", response_id="r1", item={**CALL, "arguments": ""}),
+            frame("response.function_call_arguments.done", **ARGUMENTS),
+            done("r1", output=None),
+        ],
+        [
+            frame("response.function_call_arguments.done", **ARGUMENTS, name="clock"),
+            frame("response.output_item.done", response_id="r1", item=CALL),
+            done("r1", output=[CALL]),
+        ],
+    ],
+    ids=["in done", "in item", "in arguments", "everywhere"],
+)
+def test_a_call_is_reported_once_wherever_it_stood(frames: list[str]) -> None:
+    end = feed(ready(), created("r1"), *frames)[-1]
+    assert isinstance(end, ev.ResponseEnded)
+    assert end.calls == (ev.ToolCall(call_id="c1", name="clock", arguments="{}"),)
+
+
+def test_a_call_that_was_cut_off_is_not_reported() -> None:
+    item = {**CALL, "status": "incomplete", "arguments": '{"a'}
+    end = feed(ready(), created("r1"), done("r1", "cancelled", output=[item]))[-1]
+    assert isinstance(end, ev.ResponseEnded)
+    assert end.calls == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "code"),
+    [
+        ("failed", {"error": {"code": "insufficient_quota", "message": "m"}}, "insufficient_quota"),
+        ("failed", {"error": {"type": "server_error"}}, "server_error"),
+        ("failed", None, "unknown"),
+        ("incomplete", {"reason": "max_output_tokens"}, "max_output_tokens"),
+        ("cancelled", {"reason": "turn_detected"}, "turn_detected"),
+    ],
+)
+def test_why_a_response_did_not_complete(status: str, details: object, code: str) -> None:
+    end = feed(ready(), created("r1"), done("r1", status, status_details=details))[-1]
+    assert isinstance(end, ev.ResponseEnded)
+    assert (end.status, end.code) == (status, code)
+
+
+def test_usage_with_cached_tokens_and_without_detail() -> None:
+    usage = {
+        "input_tokens": 100,
+        "output_tokens": 50,
+        "input_token_details": {
+            "text_tokens": 60,
+            "audio_tokens": 40,
+            "cached_tokens": 30,
+            "cached_tokens_details": {"text_tokens": 20, "audio_tokens": 10},
+        },
+        "output_token_details": {"text_tokens": 10, "audio_tokens": 40},
+    }
+    end = feed(ready(), done("r1", usage=usage))[-1]
+    assert isinstance(end, ev.ResponseEnded)
+    assert end.usage == ev.Usage(
+        text_in=60, audio_in=40, cached_text_in=20, cached_audio_in=10, text_out=10, audio_out=40
+    )
+    end = feed(ready(), done("r1", usage={"input_tokens": 7, "output_tokens": "odd"}))[-1]
+    assert isinstance(end, ev.ResponseEnded)
+    assert end.usage == ev.Usage(text_in=7)
+
+
+def test_a_side_question_is_answered_beside_the_talk() -> None:
+    session = ready()
+    (text,) = session.command(cmd.AskAside("summary", "Sum up.", ("i1", "i2")))
+    asked = json.loads(text)["response"]
+    assert asked["conversation"] == "none"
+    assert asked["output_modalities"] == ["text"]
+    assert [part["id"] for part in asked["input"]] == ["i1", "i2"]
+    events = feed(
+        session,
+        created("talk"),
+        created("side", metadata=asked["metadata"]),
+        frame("response.output_text.delta", response_id="side", item_id="x", delta="All "),
+        delta("talk", "a", b"\1\0"),
+        frame("response.output_text.delta", response_id="side", item_id="x", delta="well."),
+        done("side", metadata=asked["metadata"]),
+    )
+    assert [type(e) for e in events] == [ev.ResponseStarted, ev.VoiceChunk, ev.SideAnswer]
+    assert events[-1] == ev.SideAnswer(at=3.0, tag="summary", text="All well.")
+
+
+def test_a_refused_side_question_is_answered_too() -> None:
+    session = ready()
+    (text,) = session.command(cmd.AskAside("t", "?"))
+    events = feed(session, error("item_not_known", event_id=json.loads(text)["event_id"]))
+    assert events[0] == ev.SideAnswer(at=3.0, tag="t", text="", ok=False)
+    session = ready(can=Capabilities(side_questions=False))
+    assert session.command(cmd.AskAside("t", "?")) == []
+    assert [type(e) for e in session.take_events()] == [ev.SideAnswer]
+
+
+def test_complaints_name_what_they_are_about_and_races_are_counted() -> None:
+    session = ready()
+    (text,) = session.command(cmd.TruncateItem("item_a", 500))
+    asked = json.loads(text)
+    assert asked["content_index"] == 0
+    (complaint,) = feed(
+        session,
+        error("response_cancel_not_active"),
+        error("input_audio_buffer_commit_empty"),
+        error("odd", event_id=asked["event_id"], message="Key sk-abcdef1234 is odd"),
+    )
+    assert isinstance(complaint, ev.ServerComplained)
+    assert complaint.about == "conversation.item.truncate item_a"
+    assert "sk-abc" not in complaint.message
+    assert session.counts["benign"] == 2
+
+
+def test_an_item_is_announced_once_under_all_its_names() -> None:
+    item = {"id": "i", "type": "message", "role": "user"}
+    kinds = ("conversation.item.added", "conversation.item.created", "conversation.item.done")
+    events = feed(ready(), *(frame(kind, item=item) for kind in kinds))
+    assert events == [ev.ItemAdded(at=3.0, item="i", role="user")]
+
+
+# --- commands --------------------------------------------------------------------------
+
+
+def test_long_audio_is_sent_in_pieces_and_half_samples_never() -> None:
+    pcm = bytes(range(250)) * 1000 + b"\1"
+    texts = ready().command(cmd.SendAudio(pcm))
+    pieces = [base64.b64decode(json.loads(text)["audio"]) for text in texts]
+    assert b"".join(pieces) == pcm[:-1]
+    assert max(map(len, pieces)) <= 48_000
+    assert ready().command(cmd.SendAudio(b"")) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        cmd.AddMessage("x" * 33, "user", "hi"),
+        cmd.AddMessage("x", "robot", "hi"),
+        cmd.AddMessage("x", "assistant", pcm24k=b"\0\0"),
+        cmd.TruncateItem("x", -1),
+        cmd.TruncateItem("", 5),
+        cmd.DeleteItem(""),
+        cmd.AskAside("t" * 513, "?"),
+    ],
+)
+def test_our_own_mistakes_are_ours(command: cmd.WireCommand) -> None:
+    with pytest.raises(LocalProtocolError):
+        ready().command(command)
+
+
+def test_what_is_over_or_impossible_is_not_sent() -> None:
+    session = ready(can=Capabilities(truncate=False))
+    feed(session, created("r1"), done("r1"))
+    assert session.command(cmd.CancelResponse("r1")) == []
+    assert session.command(cmd.TruncateItem("a", 10)) == []
+    assert len(session.command(cmd.CancelResponse("r2"))) == 1
+
+
+# --- any order -------------------------------------------------------------------------
+
+IDS = st.sampled_from(["r1", "r2", "i1", "i2", "c1", None, ""])
+ITEM = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": IDS,
+        "type": st.sampled_from(["message", "function_call", None]),
+        "call_id": IDS,
+        "name": st.sampled_from(["clock", None]),
+        "arguments": st.sampled_from(["{}", "", None, 5]),
+        "status": st.sampled_from(["completed", "incomplete", None]),
+    },
+)
+BODY = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": IDS,
+        "status": st.sampled_from(["completed", "failed", "cancelled", "nonsense", None, 3]),
+        "metadata": st.sampled_from([None, {"edge_agent_side_question": "t"}, [], "x"]),
+        "output": st.lists(ITEM, max_size=3) | st.none() | st.just("x"),
+        "usage": st.none() | st.just({"input_tokens": 1e400}) | st.just([]),
+        "status_details": st.none() | st.just({"error": "x"}) | st.just({"error": {"code": 1}}),
+    },
+)
+FRAME = st.builds(
+    lambda kind, fields: frame(kind, **fields),
+    st.sampled_from(sorted(set(SERVER_EVENTS) - {"error"})),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "response_id": IDS,
+            "item_id": IDS,
+            "call_id": IDS,
+            "item": ITEM,
+            "response": BODY,
+            "session": st.just({"id": "s"}) | st.none(),
+            "delta": st.sampled_from(["AAAA", "A", "", None]),
+            "arguments": st.sampled_from(["{}", None]),
+            "transcript": st.sampled_from(["hi", None]),
+        },
+    ),
+) | st.builds(
+    error,
+    st.sampled_from(["unknown_parameter", "response_cancel_not_active", "server_error", "x"]),
+    event_id=st.sampled_from(["edge_1", "edge_2", None]),
+)
+MUTATED = st.builds(lambda text, cut: text[:cut], FRAME, st.integers(0, 400))
+
+
+@given(
+    st.sampled_from([[CREATED], [CREATED, UPDATED]]),
+    st.lists(FRAME | MUTATED | st.binary(max_size=4), max_size=40),
+)
+def test_the_session_survives_any_order(opening: list[str], frames: list[str | bytes]) -> None:
+    session = fresh()
+    session.opened()
+    events: list[ev.Event] = []
+    for at, text in enumerate([*opening, *frames]):
+        events += session.receive(text, float(at))
+        session.take_outgoing()
+        session.take_notes()
+    assert sum(isinstance(event, ev.LinkReady) for event in events) <= 1
+    if events:
+        assert isinstance(events[0], ev.LinkReady)
+    started: set[str] = set()
+    ended: set[str] = set()
+    voiced_ends: set[tuple[str, str]] = set()
+    for event in events:
+        match event:
+            case ev.ResponseStarted(response=name):
+                assert name not in started
+                started.add(name)
+            case ev.VoiceChunk(response=name, item=item, pcm24k=pcm):
+                assert name in started - ended
+                assert (name, item) not in voiced_ends
+                assert pcm
+                assert len(pcm) % 2 == 0
+            case ev.VoiceEnded(response=name, item=item):
+                assert (name, item) not in voiced_ends
+                voiced_ends.add((name, item))
+            case ev.ResponseEnded(response=name, calls=calls):
+                assert name in started - ended
+                ended.add(name)
+                assert len({call.call_id for call in calls}) == len(calls)
