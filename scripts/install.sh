@@ -1,0 +1,178 @@
+#!/usr/bin/env bash
+# Install the speaker on this machine as a service, or bring an installed one up to date.
+# Debian 12/13 and Raspberry Pi OS.
+#   sudo scripts/install.sh               packages, account, /opt/edge-agent, /etc/edge-agent, service
+#   scripts/install.sh --root DIR         only lay the files out below DIR: no packages, no Python
+#                                         environment, no account, no systemctl (to look, to package)
+# Safe to run again.  Never asks, never overwrites your settings or your key.
+# Read by lib.sh: the service has an environment of its own.
+export EDGE_AGENT_VENV=/opt/edge-agent/venv
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+
+umask 022 # the service's account must be able to read what root installs
+ACCOUNT=edge-agent
+SCRATCH=
+while (($#)); do
+    case $1 in
+    --root)
+        [[ ${2:-} == /* && -d $2 && $(cd -- "$2" && pwd -P) != / ]] ||
+            fail 2 "--root needs an existing folder, as a whole path, that is not / itself."
+        SCRATCH=$(cd -- "$2" && pwd -P)
+        shift 2
+        ;;
+    -h | --help)
+        sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        exit 0
+        ;;
+    *) fail 2 "there is no option $1; see: $0 --help" ;;
+    esac
+done
+
+OPT=$SCRATCH/opt/edge-agent
+ETC=$SCRATCH/etc/edge-agent
+UNIT=$SCRATCH/etc/systemd/system/edge-agent.service
+CATALOG=$SCRATCH/usr/local/lib/systemd/catalog/edge-agent.catalog
+COMMAND=$SCRATCH/usr/local/bin/edge-agent
+KEY=$ETC/openai_api_key
+
+if [[ -z $SCRATCH ]]; then
+    ((EUID == 0)) || fail "installing needs root; run: sudo $0"
+    command -v systemctl >/dev/null || fail $EXIT_UNAVAILABLE "this machine has no systemd; run the speaker by hand: scripts/demo.sh shows how."
+fi
+
+# ------------------------------------------------------------------------------ the program
+
+# An interpreter in somebody's home is invisible to the service (ProtectHome).
+choose_python() {
+    local real
+    export PYTHON=${PYTHON:-/usr/bin/python3}
+    if [[ ! -x $PYTHON ]]; then
+        mkdir -p -- "$VENV" && : >"$LOG" # what apt says goes there
+        install_packages python3 python3-venv
+    fi
+    real=$(readlink -f -- "$(command -v -- "$PYTHON")")
+    case $real in
+    /home/* | /root/* | /run/user/*) fail "$PYTHON is in a home folder, which the service cannot see; use the system's: PYTHON=/usr/bin/python3 $0" ;;
+    esac
+}
+
+install_program() {
+    local source
+    mkdir -p -- "$OPT"
+    choose_python
+    setup run # packages, $VENV (below /opt), locked Python packages
+    # Set-up links to the checkout; a service needs a copy that stays when the checkout goes.
+    source=$(mktemp -d)
+    cp -R -- "$ROOT/pyproject.toml" "$ROOT/edge_agent" "$source/"
+    local file
+    for file in README.md LICENSE; do
+        if [[ -e $ROOT/$file ]]; then cp -- "$ROOT/$file" "$source/"; fi
+    done
+    quietly "copying edge-agent to $OPT" pip_install --no-index --no-deps --force-reinstall "$source" || pip_failed
+    rm -rf -- "$source"
+    install_gpio
+}
+
+# The panel is an extra: without it the speaker works, so nothing here is fatal.
+install_gpio() {
+    compgen -G '/dev/gpiochip*' >/dev/null || return 0
+    if "$VENV/bin/python" -c 'import lgpio' 2>/dev/null; then return 0; fi
+    local install=(pip_install --require-hashes --no-deps -r "$ROOT/requirements/pi.txt")
+    if quietly "installing GPIO support" "${install[@]}"; then return 0; fi
+    # No ready-made package for this Python: build it (PYPI=1 makes it bring its own C library).
+    if quietly "installing what builds it" apt_install swig gcc libc6-dev "$(basename -- "$(readlink -f -- "$PYTHON")")-dev" &&
+        PYPI=1 quietly "building GPIO support" "${install[@]}" --no-binary lgpio; then
+        return 0
+    fi
+    say "note: GPIO support could not be installed (details in $LOG); button and light stay off"
+}
+
+install_account() {
+    local group
+    if ! getent passwd "$ACCOUNT" >/dev/null; then
+        say "adding the account $ACCOUNT"
+        useradd --system --user-group --home-dir /var/lib/edge-agent --no-create-home \
+            --shell /usr/sbin/nologin "$ACCOUNT" || fail "the account $ACCOUNT could not be added."
+    fi
+    for group in audio gpio; do
+        if getent group "$group" >/dev/null; then usermod -a -G "$group" "$ACCOUNT"; fi
+    done
+}
+
+# -------------------------------------------------------------------------------- its files
+
+# put MODE SOURCE TARGET: into place in one step, so that nobody ever reads half of it.
+put() {
+    mkdir -p -- "$(dirname -- "$3")"
+    if ! { install -m "$1" -- "$2" "$3.installing" && mv -f -- "$3.installing" "$3"; }; then
+        fail "cannot write $3; is the disk full or mounted read-only?"
+    fi
+}
+
+install_settings() {
+    local shipped=$ROOT/config/edge-agent.toml last=$OPT/edge-agent.toml
+    mkdir -p -- "$ETC/config.d"
+    if [[ ! -e $ETC/edge-agent.toml ]]; then
+        put 644 "$shipped" "$ETC/edge-agent.toml"
+    elif ! cmp -s -- "$shipped" "$ETC/edge-agent.toml" && ! cmp -s -- "$shipped" "$last"; then
+        # Only when the defaults changed since the last time, not at every run.
+        put 644 "$shipped" "$ETC/edge-agent.toml.new"
+        say "your settings stay as they are; the new defaults are in ${ETC#"$SCRATCH"}/edge-agent.toml.new"
+    fi
+    put 644 "$shipped" "$last"
+    if [[ -e $KEY ]]; then chmod 600 -- "$KEY"; fi
+}
+
+install_files() {
+    install_settings
+    put 644 "$ROOT/systemd/edge-agent.service" "$UNIT"
+    put 644 "$ROOT/systemd/edge-agent.catalog" "$CATALOG"
+    local file
+    for file in README.md LICENSE; do
+        if [[ -e $ROOT/$file ]]; then put 644 "$ROOT/$file" "$OPT/$file"; fi
+    done
+    mkdir -p -- "$(dirname -- "$COMMAND")"
+    if [[ ! -e $COMMAND || -L $COMMAND ]]; then
+        ln -sfn -- /opt/edge-agent/venv/bin/edge-agent "$COMMAND"
+    else
+        say "note: $COMMAND is somebody else's file and stays; use /opt/edge-agent/venv/bin/edge-agent"
+    fi
+}
+
+# -------------------------------------------------------------------------------- its start
+
+# Whether it could say anything: a key, or a provider in the house.
+can_talk() {
+    [[ -s $KEY ]] || "$COMMAND" config show --changed 2>/dev/null |
+        grep -q '^realtime.provider = "local"'
+}
+
+start_service() {
+    local missing_key="sudo install -m 600 /dev/stdin $KEY     (paste the key, press Enter, then Ctrl-D)"
+    journalctl --update-catalog >/dev/null 2>&1 || true # only the explanations of `journalctl -x`
+    systemctl daemon-reload
+    systemctl enable --quiet edge-agent.service
+    if ! "$COMMAND" config check >/dev/null 2>&1; then
+        "$COMMAND" config check >/dev/null || true # its mistakes, on stderr
+        fail 78 "installed, but not started: correct the settings above, then run: sudo systemctl restart edge-agent"
+    fi
+    if ! can_talk; then
+        say "installed, and not started: there is no key yet.  Two lines are left for you:"
+        printf '    %s\n    %s\n' "$missing_key" "sudo systemctl restart edge-agent"
+        return
+    fi
+    say "starting the service"
+    systemctl restart edge-agent.service ||
+        fail $EXIT_UNAVAILABLE "installed, but the service does not start; see: journalctl -u edge-agent -n 30"
+    say "it runs.  Watch it: journalctl -fu edge-agent     Its state: systemctl status edge-agent"
+}
+
+if [[ -n $SCRATCH ]]; then
+    install_files
+    say "files laid out below $SCRATCH; packages, account and service are left out"
+else
+    install_program
+    install_account
+    install_files
+    start_service
+fi

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Take the speaker off this machine.
+#   sudo scripts/uninstall.sh             the service and the program; settings, key and state stay
+#   sudo scripts/uninstall.sh --purge     those as well, and the account
+#   scripts/uninstall.sh --root DIR       what `install.sh --root DIR` laid out
+# Safe to run again.  System packages stay: others may use them.
+set -euo pipefail
+
+fail() {
+    local status=1
+    if [[ $1 =~ ^[0-9]+$ ]]; then
+        status=$1
+        shift
+    fi
+    printf '%s: %s\n' "$(basename -- "$0")" "$*" >&2
+    exit "$status"
+}
+
+ACCOUNT=edge-agent
+SCRATCH=
+PURGE=
+while (($#)); do
+    case $1 in
+    --purge)
+        PURGE=yes
+        shift
+        ;;
+    --root)
+        [[ ${2:-} == /* && -d $2 && $(cd -- "$2" && pwd -P) != / ]] ||
+            fail 2 "--root needs an existing folder, as a whole path, that is not / itself."
+        SCRATCH=$(cd -- "$2" && pwd -P)
+        shift 2
+        ;;
+    -h | --help)
+        sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        exit 0
+        ;;
+    *) fail 2 "there is no option $1; see: $0 --help" ;;
+    esac
+done
+
+if [[ -z $SCRATCH ]]; then
+    ((EUID == 0)) || fail "uninstalling needs root; run: sudo $0"
+    if command -v systemctl >/dev/null; then
+        systemctl disable --now --quiet edge-agent.service 2>/dev/null || true # may be gone already
+    fi
+fi
+
+COMMAND=$SCRATCH/usr/local/bin/edge-agent
+if [[ -L $COMMAND && $(readlink -- "$COMMAND") == /opt/edge-agent/* ]]; then rm -f -- "$COMMAND"; fi
+rm -f -- "$SCRATCH/etc/systemd/system/edge-agent.service" \
+    "$SCRATCH/usr/local/lib/systemd/catalog/edge-agent.catalog"
+rm -rf -- "$SCRATCH/opt/edge-agent"
+if [[ -n $PURGE ]]; then
+    rm -rf -- "$SCRATCH/etc/edge-agent" "$SCRATCH/etc/systemd/system/edge-agent.service.d" \
+        "$SCRATCH/var/lib/edge-agent"
+fi
+
+if [[ -z $SCRATCH ]]; then
+    if command -v systemctl >/dev/null; then
+        systemctl daemon-reload || true
+        systemctl reset-failed edge-agent.service 2>/dev/null || true
+        journalctl --update-catalog >/dev/null 2>&1 || true
+    fi
+    if [[ -n $PURGE ]] && getent passwd "$ACCOUNT" >/dev/null; then
+        userdel "$ACCOUNT" || fail "the account $ACCOUNT could not be removed; is something of it still running?"
+    fi
+fi
+
+if [[ -n $PURGE ]]; then
+    echo "edge-agent is gone, with settings, key and state."
+else
+    echo "edge-agent is gone.  Left: ${SCRATCH}/etc/edge-agent and ${SCRATCH}/var/lib/edge-agent (remove them with --purge)."
+fi

@@ -1,0 +1,171 @@
+"""Install and uninstall: what lands where, twice, and what is never touched."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).parents[2]
+LAID_OUT = {
+    "etc/edge-agent/edge-agent.toml",
+    "etc/systemd/system/edge-agent.service",
+    "opt/edge-agent/edge-agent.toml",
+    "usr/local/bin/edge-agent",
+    "usr/local/lib/systemd/catalog/edge-agent.catalog",
+}
+DOCUMENTS = {"opt/edge-agent/README.md", "opt/edge-agent/LICENSE"}
+
+
+def script(name: str, *arguments: str, repo: Path = REPO) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(repo / "scripts" / name), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        env={"PATH": os.environ["PATH"]},
+    )
+
+
+def good(name: str, *arguments: str, repo: Path = REPO) -> str:
+    answer = script(name, *arguments, repo=repo)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stderr == ""
+    return answer.stdout
+
+
+def files(root: Path) -> set[str]:
+    return {
+        str(path.relative_to(root))
+        for path in root.rglob("*")
+        if path.is_symlink() or path.is_file()
+    }
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what the installer reads, to be changed."""
+    copy = tmp_path / "checkout"
+    for name in ("scripts", "systemd", "config"):
+        shutil.copytree(REPO / name, copy / name)
+    return copy
+
+
+def test_everything_lands_in_its_place_and_twice_is_once(root: Path) -> None:
+    good("install.sh", "--root", str(root))
+    first = {name: os.lstat(root / name).st_mode for name in files(root)}
+    assert set(first) - DOCUMENTS == LAID_OUT
+    good("install.sh", "--root", str(root))
+    assert {name: os.lstat(root / name).st_mode for name in files(root)} == first
+    for name in LAID_OUT - {"usr/local/bin/edge-agent"}:
+        assert stat.S_IMODE(first[name]) == 0o644
+    program = (root / "usr/local/bin/edge-agent").readlink()
+    unit = (root / "etc/systemd/system/edge-agent.service").read_text()
+    assert f"ExecStart={program} run" in unit
+
+
+def test_settings_and_key_are_never_overwritten(root: Path) -> None:
+    etc = root / "etc/edge-agent"
+    etc.mkdir(parents=True)
+    (etc / "edge-agent.toml").write_text("# mine\n")
+    (etc / "openai_api_key").write_text("key\n")
+    (etc / "openai_api_key").chmod(0o644)
+    good("install.sh", "--root", str(root))
+    assert (etc / "edge-agent.toml").read_text() == "# mine\n"
+    assert (etc / "openai_api_key").read_text() == "key\n"
+    assert stat.S_IMODE((etc / "openai_api_key").stat().st_mode) == 0o600
+
+
+def test_new_defaults_are_put_beside_changed_settings_once(root: Path, checkout: Path) -> None:
+    etc = root / "etc/edge-agent"
+    good("install.sh", "--root", str(root), repo=checkout)
+    (etc / "edge-agent.toml").write_text("# mine\n")
+    assert ".new" not in good("install.sh", "--root", str(root), repo=checkout)
+    assert not (etc / "edge-agent.toml.new").exists()
+    shipped = checkout / "config/edge-agent.toml"
+    shipped.write_text(shipped.read_text() + "# a new default\n")
+    said = good("install.sh", "--root", str(root), repo=checkout)
+    assert "/etc/edge-agent/edge-agent.toml.new" in said
+    assert (etc / "edge-agent.toml.new").read_text() == shipped.read_text()
+    assert (etc / "edge-agent.toml").read_text() == "# mine\n"
+    (etc / "edge-agent.toml.new").unlink()
+    good("install.sh", "--root", str(root), repo=checkout)
+    assert not (etc / "edge-agent.toml.new").exists()
+
+
+def test_a_command_of_somebody_else_stays(root: Path) -> None:
+    command = root / "usr/local/bin/edge-agent"
+    command.parent.mkdir(parents=True)
+    command.write_text("#!/bin/sh\n")
+    assert "somebody else's file" in good("install.sh", "--root", str(root))
+    good("uninstall.sh", "--purge", "--root", str(root))
+    assert files(root) == {"usr/local/bin/edge-agent"}
+
+
+def test_uninstall_leaves_what_is_yours_and_purge_nothing(root: Path) -> None:
+    good("install.sh", "--root", str(root))
+    state = root / "var/lib/edge-agent/state.json"
+    state.parent.mkdir(parents=True)
+    state.write_text("{}")
+    good("uninstall.sh", "--root", str(root))
+    assert files(root) == {"etc/edge-agent/edge-agent.toml", "var/lib/edge-agent/state.json"}
+    good("uninstall.sh", "--root", str(root))
+    good("uninstall.sh", "--root", str(root), "--purge")
+    assert files(root) == set()
+    good("uninstall.sh", "--root", str(root), "--purge")
+
+
+@pytest.mark.parametrize("name", ["install.sh", "uninstall.sh"])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--nonsense"], ["--root"], ["--root", "relative"], ["--root", "/"], ["--root", "/nowhere"]],
+)
+def test_wrong_options_are_a_sentence(name: str, arguments: list[str]) -> None:
+    answer = script(name, *arguments)
+    assert answer.returncode == 2
+    assert re.fullmatch(rf"{name}: .+\n", answer.stderr)
+    assert answer.stdout == ""
+
+
+@pytest.mark.parametrize("name", ["install.sh", "uninstall.sh"])
+def test_help_is_the_head_of_the_script(name: str) -> None:
+    text = good(name, "--help")
+    assert f"sudo scripts/{name}" in text
+    assert "source" not in text
+
+
+def test_a_disk_that_cannot_be_written_is_a_sentence(root: Path) -> None:
+    (root / "etc").write_text("in the way")
+    answer = script("install.sh", "--root", str(root))
+    assert answer.returncode != 0
+    assert "etc" in answer.stderr
+
+
+def test_the_journal_takes_the_catalogue(tmp_path: Path) -> None:
+    journalctl = shutil.which("journalctl")
+    assert journalctl, "journalctl is missing; run: sudo apt-get install -y systemd"
+    for folder in ("usr/lib/systemd/catalog", "var/lib/systemd/catalog"):
+        (tmp_path / folder).mkdir(parents=True)
+    shutil.copy(REPO / "systemd/edge-agent.catalog", tmp_path / "usr/lib/systemd/catalog")
+    command = [journalctl, f"--root={tmp_path}"]
+    subprocess.run([*command, "--update-catalog"], check=True, capture_output=True)
+    answer = subprocess.run(
+        [*command, "--list-catalog"], check=True, capture_output=True, text=True
+    )
+    from edge_agent.host.messages import MESSAGES, message_id
+
+    listed = {line.split()[0] for line in answer.stdout.splitlines()}
+    assert {message_id(code) for code in MESSAGES} <= listed
