@@ -11,6 +11,7 @@ server's voice detector keeps its sense of time.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from enum import Enum
 
 from edge_agent.contract.events import HeardFrame
@@ -33,12 +34,22 @@ class GateState(Enum):
     OPEN = "open"
 
 
+@dataclass(frozen=True, slots=True)
+class PreRoll:
+    """What was heard just before the gate opened: all of it, and what was not yet sent."""
+
+    words: bytes
+    unsent: bytes
+    speech_frames: int
+
+
 class Gate:
     """Keeps a bounded pre-roll and answers, frame by frame, what may be sent."""
 
     def __init__(self, keep_ms: int) -> None:
         self._kept: deque[HeardFrame] = deque(maxlen=max(1, keep_ms // FRAME_MS))
         self._floor_at = float("-inf")
+        self._send_from = float("-inf")
         self._sent_until = float("-inf")
         self._since_speech_frames = NEAR_SPEECH_FRAMES
         self.state = GateState.SHUT
@@ -69,33 +80,40 @@ class Gate:
         """Let nothing out; go on keeping the pre-roll."""
         self.state = GateState.SHUT
 
-    def arm(self, floor_at: float) -> None:
-        """Wait for speech; nothing captured before `floor_at` will count or be sent."""
+    def arm(self, floor_at: float, send_from: float | None = None) -> None:
+        """Wait for speech; nothing captured before `floor_at` counts as evidence of it.
+
+        Nothing captured before `send_from` (None: the same moment) will be sent.
+        """
         self.state = GateState.ARMED
         self._floor_at = floor_at
+        self._send_from = floor_at if send_from is None else send_from
 
-    def open(self, pre_roll_ms: int) -> bytes:
-        """Open, and return the pre-roll that goes first.
-
-        Nothing below the floor is in it, and nothing that was sent before.
-        """
+    def open(self, pre_roll_ms: int) -> PreRoll:
+        """Open, and return the pre-roll that goes first."""
         self.state = GateState.OPEN
         count = max(1, pre_roll_ms // FRAME_MS)
-        frames = [
-            frame
-            for frame in list(self._kept)[-count:]
-            if frame.at >= self._floor_at and frame.at > self._sent_until
+        frames = [frame for frame in list(self._kept)[-count:] if frame.at >= self._send_from]
+        cleaned = self._cleaned(frames)
+        unsent = [
+            pcm24k
+            for frame, pcm24k in zip(frames, cleaned, strict=True)
+            if frame.at > self._sent_until
         ]
-        self._floor_at = float("-inf")
+        self._floor_at = self._send_from = float("-inf")
         if frames:
-            self._sent_until = frames[-1].at
-        return b"".join(self._cleaned(frames))
+            self._sent_until = max(self._sent_until, frames[-1].at)
+        return PreRoll(
+            words=b"".join(cleaned),
+            unsent=b"".join(unsent),
+            speech_frames=sum(frame.speech for frame in frames),
+        )
 
     def forget(self) -> None:
         """Shut, and drop the pre-roll: mute means that nothing was heard."""
         self.state = GateState.SHUT
         self._kept.clear()
-        self._floor_at = float("-inf")
+        self._floor_at = self._send_from = float("-inf")
 
     @staticmethod
     def _cleaned(frames: list[HeardFrame]) -> list[bytes]:

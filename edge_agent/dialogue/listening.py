@@ -18,6 +18,8 @@ BREATH_SPEECH_FRAMES = 12
 """Of the 30 frames that follow: a person who goes on talking, not a door."""
 MIN_TURN_SPEECH_FRAMES = 10
 """Less speech than this is not a turn when our own detector has to decide."""
+SURE_SPEECH_FRAMES = 30
+"""0.3 s of speech: somebody spoke, even if the server's detector says nothing (or is stuck)."""
 SERVER_PATIENCE_S = 8.0
 """semantic_vad with low eagerness waits so long after the last word."""
 
@@ -43,28 +45,31 @@ class Listening(TalkCore):
 
     def _called(self, cause: str, at: float, word: str = "") -> Commands:
         """Wake word or button."""
-        if self.talk in (Talk.SPEAKING, Talk.THINKING, Talk.CONFIRMING):
-            return self._interrupt(cause, at)
         if self._gate.state is GateState.OPEN and self.talk is Talk.LISTENING:
             return []  # already streaming: the word is part of what is said
+        if self._sounding or self.talk in (Talk.SPEAKING, Talk.THINKING, Talk.CONFIRMING):
+            return self._interrupt(cause, at)
         return self._wake(cause, at, word)
 
     def _wake(self, cause: str, at: float, word: str = "") -> Commands:
         self._go(Cause.WOKEN)
         self._woken_at = self._now
-        self._answers.expect()
         self._breath_from = at
-        self._gate.arm(float("-inf"))
+        # One breath holds the wake word itself; nobody says a button.
+        spoken = cause == "wake word"
+        onset_s = self.config.onset_pre_roll_ms / 1000
+        self._gate.arm(float("-inf"), float("-inf") if spoken else at - onset_s)
         self._clear("quiet", "follow-up", "utterance", "thinking")
         self._at("one breath", self.config.one_breath_ms / 1000)
         out: Commands = [c.Note("talk.woken", {"cause": cause, "word": word})]
+        out += self._answers.abandon(owed=False)
         if not self._device_ok:
             return out
         return out + self._explain_link()
 
     def _explain_link(self) -> Commands:
         """Somebody wants an answer and the link is down: keep the words, say why."""
-        if self.link is Link.READY:
+        if self.link is Link.READY or self._explained or "announce" in self._deadlines:
             return []
         if self._link_trouble is not None and self._link_trouble.refused:
             return [self._say(self._link_trouble.code), *self._give_up("link refused")]
@@ -86,6 +91,8 @@ class Listening(TalkCore):
             return self._interrupt("speech", self._now)
         if self.talk is Talk.ASLEEP:  # mode `always`
             out += self._wake("speech", self._now)
+            if self.talk is Talk.ASLEEP:  # nobody can answer: it has been said why
+                return out
             self._breath_from = None
             self._clear("one breath")
         return out + self._open(self.config.onset_pre_roll_ms)
@@ -96,26 +103,29 @@ class Listening(TalkCore):
             return []
         self._gate.arm(self._breath_from)
         self._breath_from = None
-        self._at("follow-up", self.config.quiet_end_s)
+        self._at("quiet", self.config.quiet_end_s)
         return [c.PlayEarcon("woken")] if self.config.chime else []
 
     def _open(self, pre_roll_ms: int) -> Commands:
         """Somebody speaks: stream, the pre-roll first."""
-        pcm24k = self._gate.open(pre_roll_ms)
+        pre_roll = self._gate.open(pre_roll_ms)
         self._turn = UserTurn(self._now, self.config.keep_max_s)
-        self._turn.add(pcm24k, self._now, speech=True)
+        self._turn.add(pre_roll.words, self._now, speech_frames=pre_roll.speech_frames)
+        self._unanswered = False
         self._clear("follow-up")
         self._at("quiet", self.config.quiet_end_s)
         self._at("utterance", self.config.utterance_max_s)
-        out: Commands = [c.SendAudio(pcm24k)] if pcm24k else []
-        return out + self._hush()
+        out = self._answers.abandon(owed=False)
+        if pre_roll.unsent:
+            out.append(c.SendAudio(pre_roll.unsent))
+        return out + self._hush() + self._explain_link()
 
     def _stream(self, pcm24k: bytes, frame: e.HeardFrame) -> Commands:
         out: Commands = [c.SendAudio(pcm24k)]
         turn = self._turn
         if turn is None or turn.ended:
             return out  # after a commit the server may still hear the person go on
-        turn.add(pcm24k, frame.at, speech=frame.speech)
+        turn.add(pcm24k, frame.at, speech_frames=int(frame.speech))
         if frame.speech:
             self._at("quiet", self.config.quiet_end_s)
         ours_to_end = not self.config.server_turns or self.link is not Link.READY
@@ -132,7 +142,8 @@ class Listening(TalkCore):
         turn = self._turn
         if turn is None or turn.ended:
             return []
-        turn.end(self._now)
+        turn.end(self._now, by_us=by_us)
+        self._answers.expect()
         self._turn_ended_at = self._now
         self._memory.user_said(turn.pcm24k)
         self._go(Cause.TURN_ENDED)
@@ -142,42 +153,75 @@ class Listening(TalkCore):
         if self.link is not Link.READY:
             self._gate.shut()
             self._at("keep", self.config.keep_max_age_s)
-            return [*out, c.Note("talk.kept_for_later", {"ms": round(turn.ms)})]
+            return [*out, c.Note("talk.kept_for_later", {"seconds": round(turn.ms / 1000, 1)})]
         self._at("thinking", self.config.thinking_max_s)
         if by_us:
-            self._rest()
-            out += [c.CommitAudio(), *self._answers.request(c.RequestResponse())]
+            self._gate.shut()
+            self._commits_due += 1
+            request = self._answers.request(c.RequestResponse(), insist=False)
+            out += [c.CommitAudio(), *request]
         return out
 
     def _quiet(self) -> Commands:
         """Nobody has spoken for a while although the gate is open."""
         turn = self._turn
-        if turn is None or turn.ended or self.talk is not Talk.LISTENING:
+        if self.talk is not Talk.LISTENING:
             return []
-        if turn.server_heard and self._now - turn.last_speech_at < SERVER_PATIENCE_S:
-            self._at("quiet", SERVER_PATIENCE_S)
+        if turn is None:
+            return [c.Note("talk.false_wake", {}), *self._give_up("nobody spoke")]
+        patience_s = turn.last_speech_at + SERVER_PATIENCE_S - self._now
+        if turn.server_heard and patience_s > 0:
+            self._at("quiet", patience_s)
             return []
-        if turn.server_heard or (
-            self.link is not Link.READY and turn.speech_frames >= MIN_TURN_SPEECH_FRAMES
-        ):
+        ours_to_end = not self.config.server_turns or self.link is not Link.READY
+        enough = MIN_TURN_SPEECH_FRAMES if ours_to_end else SURE_SPEECH_FRAMES
+        if turn.server_heard or turn.speech_frames >= enough:
             return self._end_turn(by_us=True)
         return [c.Note("talk.false_wake", {}), *self._give_up("nobody spoke")]
 
     def _utterance_capped(self) -> Commands:
-        return [c.Note("talk.utterance_capped", {}), *self._end_turn(by_us=True)]
+        turn = self._turn
+        if turn is None or turn.ended:
+            return []
+        note = c.Note("talk.utterance_capped", {"ms": round(turn.ms)})
+        return [note, *self._end_turn(by_us=True)]
 
     # --- the server's ears ----------------------------------------------------------------
 
     def _server_heard(self, event: e.UserSpeechStarted) -> Commands:
-        if self.talk in (Talk.THINKING, Talk.SPEAKING) and self.microphone is Microphone.OPEN:
+        turn = self._turn
+        if self.microphone is Microphone.MUTED:
+            return []
+        if self.talk is Talk.LISTENING:
+            if turn is None and self._gate.state is GateState.ARMED and self._breath_from is None:
+                # The tail of what was streamed before: somebody has been speaking since.
+                out = self._open(self.config.onset_pre_roll_ms)
+                turn = self._turn
+            else:
+                out = []
+            if turn is not None:
+                turn.server_heard = True
+                self._answers.expect()
+            return out
+        if self.talk is Talk.THINKING and turn is not None:
+            late = turn.ended_by_us and not turn.server_heard
+            turn.server_heard = True
+            if late:  # it is the very turn that is being answered
+                return []
+        if self.talk in (Talk.THINKING, Talk.SPEAKING):
             return self._interrupt("server", event.at)
-        if self._turn is not None:
-            self._turn.server_heard = True
+        return []
+
+    def _server_heard_end(self, _event: e.UserSpeechStopped) -> Commands:
+        if self.talk is Talk.LISTENING and self._turn is not None:
+            self._answers.expect()
         return []
 
     def _committed(self, event: e.UserTurnCommitted) -> Commands:
         out: Commands = []
-        if self.talk is Talk.LISTENING:
+        if self._commits_due:
+            self._commits_due -= 1
+        elif self.talk is Talk.LISTENING:
             out = self._end_turn(by_us=False)
         self._memory.user_item(event.item)
         return out

@@ -30,6 +30,21 @@ CONTINUE = (
 )
 
 
+FROM_SERVER = (
+    e.UserSpeechStarted,
+    e.UserSpeechStopped,
+    e.UserTurnCommitted,
+    e.UserTranscript,
+    e.ResponseStarted,
+    e.VoiceChunk,
+    e.VoiceText,
+    e.VoiceEnded,
+    e.ResponseEnded,
+    e.ServerComplained,
+)
+"""Without a session there is nobody who could have said it."""
+
+
 class DialogueManager(Speaking):
     """The seam, and what belongs to no single journey: link, device, button, light."""
 
@@ -37,6 +52,8 @@ class DialogueManager(Speaking):
         super().__init__(config, muted=muted)
         self._light = ""
         self._status = ""
+        self._link_from: float | None = None
+        """When the present attempt to get a session began."""
         self._handlers: dict[type[e.Event], Callable[[Any], Commands]] = {
             e.Tick: self._ignore,
             e.HeardFrame: self._heard,
@@ -54,7 +71,7 @@ class DialogueManager(Speaking):
             e.LinkReady: self._link_ready,
             e.LinkDown: self._link_down,
             e.UserSpeechStarted: self._server_heard,
-            e.UserSpeechStopped: self._ignore,
+            e.UserSpeechStopped: self._server_heard_end,
             e.UserTurnCommitted: self._committed,
             e.UserTranscript: self._user_transcript,
             e.ResponseStarted: self._response_started,
@@ -71,7 +88,7 @@ class DialogueManager(Speaking):
         self._when_due: dict[str, Callable[[], Commands]] = {
             "one breath": self._paused_after_wake,
             "quiet": self._quiet,
-            "follow-up": lambda: self._give_up("follow-up window over"),
+            "follow-up": self._follow_up_over,
             "utterance": self._utterance_capped,
             "thinking": self._no_answer,
             "announce": self._announce,
@@ -85,12 +102,18 @@ class DialogueManager(Speaking):
     def handle(self, event: e.Event) -> Commands:
         """Take one event; return what is to be done, in order.  Total, in every state."""
         self._now = max(self._now, event.at)
+        if self._stopping:
+            return self._stopped(event)
         out = self._fire_due()
-        out += self._handlers[type(event)](event)
+        if self.link is Link.READY or not isinstance(event, FROM_SERVER):
+            out += self._handlers.get(type(event), self._ignore)(event)
         out += self._appearance()
-        if self.link is not Link.READY:
-            return [command for command in out if not isinstance(command, c.WireCommand)]
-        return out
+        return self._sendable(out)
+
+    def _sendable(self, out: Commands) -> Commands:
+        if self.link is Link.READY:
+            return out
+        return [command for command in out if not isinstance(command, c.WireCommand)]
 
     def next_deadline(self) -> float | None:
         """When `Tick` is due, in loop time; None while nothing is waited for."""
@@ -102,50 +125,78 @@ class DialogueManager(Speaking):
         self._device_ok = True
         if self.talk is Talk.ASLEEP:
             self._rest()
-        fields = {"capture": event.capture_name, "render": event.render_name}
+        fields = {"capture_name": event.capture_name, "render_name": event.render_name}
         return [c.Note("device.ready", fields)]
 
     def _device_down(self, event: e.DeviceDown) -> Commands:
+        """The talk is over; what waits for the speaker must not come out when it is back."""
         self._device_ok = False
-        out: Commands = [c.Note("device.down", {"code": event.code, "message": event.message})]
-        if self._answers.active is not None:
-            out.append(c.CancelResponse(self._answers.active))
-        self._answers.forget()
-        self._sentences = 0
-        self._turn = None
         self._gate.forget()
-        return out + self._give_up("sound device lost")
+        self._intent = Intent("sleep", "sound device lost", event.at)
+        return [
+            c.Note("device.down", {"code": event.code, "message": event.message}),
+            c.CutPlayback(),
+        ]
 
     # --- the link -----------------------------------------------------------------------------
 
     def _link_connecting(self, _event: e.LinkConnecting) -> Commands:
         if self.link is Link.DOWN:
             self.link = Link.CONNECTING
+        if self.link is not Link.READY and self._link_from is None:
+            self._link_from = self._now
         return []
 
     def _link_ready(self, event: e.LinkReady) -> Commands:
+        # A second session may come without a word about the end of the first.
+        out = self._session_over() if self.link is Link.READY else []
         self.link = Link.READY
         self._link_trouble = None
+        self._explained = False
         self._clear("announce", "keep")
-        out: Commands = [c.Note("link.ready", {"model": event.model})]
+        seconds = round(self._now - self._link_from, 2) if self._link_from is not None else 0.0
+        self._link_from = None
+        out.append(c.Note("link.ready", {"model": event.model, "seconds": seconds}))
         out += self._memory.reseed()
         turn = self._turn
+        if turn is not None:
+            seconds = round(turn.ms / 1000, 1)
+            out.append(c.Note("talk.replayed", {"seconds": seconds}))
+            turn.server_heard = False  # this server has not
         if turn is not None and not turn.ended:
             out.append(c.SendAudio(turn.pcm24k))
         elif turn is not None:
             turn.replays += 1
-            out.append(c.Note("talk.replayed", {"ms": round(turn.ms)}))
-            out += self._ask_again(c.RequestResponse())
+            out += self._ask_again("")
         elif self._broken_answer:
             out.append(c.Note("talk.continued", {}))
-            out += self._ask_again(c.RequestResponse(CONTINUE))
+            out += self._ask_again(CONTINUE if self._memory.ends_with_answer else "")
         return out
 
-    def _ask_again(self, request: c.RequestResponse) -> Commands:
+    def _session_over(self) -> Commands:
+        """What only the session that has ended knew is void."""
+        awaited = self._answers.awaited or self._tools.waiting
+        if self._turn is None and (
+            self.talk in (Talk.THINKING, Talk.CONFIRMING)
+            or (self.talk is Talk.SPEAKING and awaited)
+        ):
+            self._broken_answer = True
+        out: Commands = [c.EndVoice(item) for item in self._answers.session_lost()]
+        out += self._tools.session_lost()
+        self._commits_due = 0
+        self._clear("thinking", "confirm")
+        if self.talk is Talk.CONFIRMING:
+            self._go(Cause.CONSENT_SETTLED)
+        return out
+
+    def _ask_again(self, instructions: str) -> Commands:
         self._broken_answer = False
+        self._clear("follow-up")
+        if self.talk is Talk.LISTENING:  # its first half has been heard to the end
+            self._go(Cause.TURN_ENDED)
         if self.talk is Talk.THINKING:
             self._at("thinking", self.config.thinking_max_s)
-        return self._answers.request(request)
+        return self._answers.request(c.RequestResponse(instructions), insist=True)
 
     def _link_down(self, event: e.LinkDown) -> Commands:
         had_session = self.link is Link.READY
@@ -154,18 +205,11 @@ class DialogueManager(Speaking):
         note = "link.refused" if event.refused else "link.down"
         fields = {"code": event.code, "message": event.message, "fix": event.fix}
         out: Commands = [c.Note(note, {**fields, "retry_in_s": round(event.retry_in_s, 2)})]
-        answering = self._answers.in_flight or self._tools.waiting
-        out += [c.EndVoice(item) for item in self._answers.session_lost()]
-        out += self._tools.session_lost()
-        self._clear("thinking", "confirm")
-        if self.talk is Talk.CONFIRMING:
-            self._go(Cause.CONSENT_SETTLED)
-        if had_session and answering and self._turn is None:
-            self._broken_answer = True
+        if had_session:
+            self._link_from = self._now
+            out += self._session_over()
         waiting = self.talk in (Talk.LISTENING, Talk.THINKING)
         if event.refused and (waiting or self._broken_answer):
-            self._broken_answer = False
-            self._turn = None
             return [*out, self._say(event.code), *self._give_up("link refused")]
         if (waiting or self._broken_answer) and "announce" not in self._deadlines and had_session:
             self._at("announce", self.config.announce_after_s)
@@ -184,16 +228,16 @@ class DialogueManager(Speaking):
         ):
             self._at("announce", ANNOUNCE_RETRY_S)
             return []
+        self._explained = True
         return [self._say(self._link_trouble.code if self._link_trouble else "link.connecting")]
 
     def _kept_too_long(self) -> Commands:
         if self.link is Link.READY or self.talk is not Talk.THINKING:
             return []
         self._memory.forget_last_user()
-        self._turn = None
-        self._broken_answer = False
+        seconds = round(self._turn.ms / 1000, 1) if self._turn is not None else 0.0
         return [
-            c.Note("talk.dropped_old", {}),
+            c.Note("talk.dropped_old", {"seconds": seconds}),
             self._say("too_old"),
             *self._give_up("kept too long"),
         ]
@@ -202,6 +246,10 @@ class DialogueManager(Speaking):
         if event.code == "conversation_already_has_active_response":
             self._answers.collided()
             return []
+        if event.about.startswith("response.create"):
+            self._answers.request_refused()
+        elif event.about.startswith("input_audio_buffer.commit"):
+            self._commits_due = max(0, self._commits_due - 1)
         return [c.Note("server.complaint", {"code": event.code})]
 
     # --- hands --------------------------------------------------------------------------------
@@ -213,7 +261,7 @@ class DialogueManager(Speaking):
         if self.talk is Talk.CONFIRMING:
             return self._settle_consent(self._tools.grant(self._now))
         if self.microphone is Microphone.MUTED:
-            if self.talk is Talk.SPEAKING:
+            if self.talk is Talk.SPEAKING or self._sounding:
                 return self._interrupt("button", event.at)
             return [c.PlayEarcon("muted")]
         if self.talk is Talk.LISTENING:
@@ -226,8 +274,9 @@ class DialogueManager(Speaking):
             return [c.CutPlayback()]
         return self._called("button", event.at)
 
-    def _released(self, _event: e.ButtonReleased) -> Commands:
-        self._clear("long press")
+    def _released(self, event: e.ButtonReleased) -> Commands:
+        if event.button != "mute":
+            self._clear("long press")
         return []
 
     def _set_mute(self, muted: bool) -> Commands:
@@ -248,12 +297,14 @@ class DialogueManager(Speaking):
 
     def _settle_consent(self, decided: Commands) -> Commands:
         if self.talk is not Talk.CONFIRMING:
-            return []
+            return decided
         self._clear("confirm")
         self._go(Cause.CONSENT_SETTLED)
+        self._arm_at_once()
         self._at("thinking", self.config.thinking_max_s)
         if not self._tools.waiting:
-            decided = [*decided, *self._answers.request(c.RequestResponse())]
+            again = self._answers.request(c.RequestResponse(), insist=True)
+            decided = [*decided, *again]
         return decided
 
     def _stop(self, event: e.StopRequested) -> Commands:
@@ -261,7 +312,14 @@ class DialogueManager(Speaking):
         self._deadlines.clear()
         self._gate.forget()
         self._intent = Intent("stop", "stop", event.at)
-        return [c.Note("agent.stopping", {}), c.CutPlayback()]
+        return [c.Note("agent.stopping", {"why": "asked to"}), c.CutPlayback()]
+
+    def _stopped(self, event: e.Event) -> Commands:
+        """Only the answer to the last `CutPlayback` still counts."""
+        out: Commands = []
+        if isinstance(event, e.PlaybackCut) and self._intent is not None:
+            out = self._playback_cut(event)
+        return self._sendable(out)
 
     def _fire_due(self) -> Commands:
         out: Commands = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_agent.contract.commands import AddMessage
+from edge_agent.contract.commands import AddMessage, Command, DeleteItem
 from edge_agent.contract.pcm import WIRE_BYTES_PER_MS
 
 
@@ -20,6 +20,9 @@ class Remembered:
 
     role: str
     item: str = ""
+    """Its item in the session in which it was said."""
+    seed: str = ""
+    """Its item in the present session, if that was told of it."""
     text: str = ""
     pcm24k: bytes = b""
 
@@ -32,6 +35,11 @@ class Memory:
         self._max_audio_bytes = int(max_audio_s * 1000) * WIRE_BYTES_PER_MS
         self._entries: list[Remembered] = []
         self._seeds = 0
+
+    @property
+    def ends_with_answer(self) -> bool:
+        """Was the last word the assistant's?"""
+        return bool(self._entries) and self._entries[-1].role == "assistant"
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -68,32 +76,46 @@ class Memory:
         self._entries.append(Remembered("assistant", item=item, text=text))
         self._bound()
 
-    def assistant_cut(self, item: str, heard_share: float) -> None:
-        """Only `heard_share` (0 … 1) of an answer's audio was heard: keep as much text."""
+    def assistant_cut(self, item: str, heard_share: float) -> list[Command]:
+        """Only `heard_share` (0 … 1) of an answer's audio was heard: keep as much text.
+
+        Returns what corrects the present session if it was told the whole text.
+        """
         for index, entry in enumerate(self._entries):
-            if entry.item == item and entry.role == "assistant":
-                kept = entry.text[: round(len(entry.text) * min(1.0, max(0.0, heard_share)))]
-                # a word that was cut in the middle was not understood
-                entry.text = kept.rsplit(" ", 1)[0] if kept != entry.text else kept
-                if not entry.text.strip():
-                    del self._entries[index]
-                return
+            if entry.item != item or entry.role != "assistant":
+                continue
+            kept = entry.text[: round(len(entry.text) * min(1.0, max(0.0, heard_share)))]
+            if kept == entry.text:
+                return []
+            # a word that was cut in the middle was not understood
+            entry.text = kept.rpartition(" ")[0]
+            out: list[Command] = [DeleteItem(entry.seed)] if entry.seed else []
+            if not entry.text.strip():
+                del self._entries[index]
+            elif entry.seed:
+                before = self._entries[index - 1].seed if index else ""
+                out.append(self._seed(entry, after=before or "root"))
+            return out
+        return []
 
     def reseed(self) -> list[AddMessage]:
         """The messages that tell a fresh session of the talk so far, oldest first."""
         out = []
         for entry in self._entries:
-            if not entry.text and not entry.pcm24k:
-                continue
-            self._seeds += 1
-            entry.item = f"seed_{self._seeds}"
-            out.append(AddMessage(entry.item, entry.role, entry.text, entry.pcm24k))
+            entry.seed = ""
+            if entry.text or entry.pcm24k:
+                out.append(self._seed(entry))
         return out
+
+    def _seed(self, entry: Remembered, after: str = "") -> AddMessage:
+        self._seeds += 1
+        entry.seed = f"seed_{self._seeds}"
+        return AddMessage(entry.seed, entry.role, entry.text, entry.pcm24k, after)
 
     def _bound(self) -> None:
         del self._entries[: -self._max_entries]
         room = self._max_audio_bytes
-        for entry in reversed(self._entries):
+        for age, entry in enumerate(reversed(self._entries)):
             room -= len(entry.pcm24k)
-            if room < 0:
+            if room < 0 and age > 0:  # the newest may still have to be answered
                 entry.pcm24k = b""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
-from edge_agent.dialogue.listening import Listening
-from edge_agent.dialogue.states import Cause, Link, Microphone, Talk
+from edge_agent.dialogue.listening import MIN_TURN_SPEECH_FRAMES, Listening
+from edge_agent.dialogue.states import Cause, Microphone, Talk
 from edge_agent.dialogue.talk_core import Commands, Intent
 
 
@@ -19,7 +19,10 @@ class Speaking(Listening):
     def _response_started(self, event: e.ResponseStarted) -> Commands:
         out: Commands = []
         turn = self._turn
-        if self.talk is Talk.LISTENING and turn is not None and turn.server_heard:
+        spoken = turn is not None and (
+            turn.server_heard or turn.speech_frames >= MIN_TURN_SPEECH_FRAMES
+        )
+        if self.talk is Talk.LISTENING and spoken and self._answers.takes_unasked:
             out += self._end_turn(by_us=False)  # a server that does not announce its commit
         if "thinking" in self._deadlines:
             self._at("thinking", self.config.thinking_max_s)
@@ -51,26 +54,34 @@ class Speaking(Listening):
         out: Commands = [
             c.EndVoice(item)
             for item, spoken in self._answers.speaking.items()
-            if spoken.response == event.response
+            if spoken.response == event.response and self._answers.voice_ended(item)
         ]
         out += self._answers.ended(event)
         if event.usage is not None:
             out.append(c.Note("usage.response", _usage_fields(event.usage)))
         if not ours:
-            return out
+            return out if self._tools.waiting else out + self._answers.ask_waiting()
         if event.status == "failed":
             return out + self._answer_failed(event)
         calls = self._tools.take(event.calls, self._now + self.config.confirm_s)
         out += calls
         if calls:
             self._turn = None  # it has been understood; a replay would run the calls twice
+        elif self._turn is not None and self._turn.ended:
+            self._unanswered = event.status == "cancelled"  # somebody goes on speaking, it seems
+            if not self._unanswered:
+                out.append(self._say(f"response.{event.code or 'empty'}"))
         if self._tools.consent.pending is not None and self.talk is not Talk.CONFIRMING:
             self._go(Cause.CONSENT_ASKED)
+            self._clear("thinking", "follow-up")
             self._gate.shut()
             self._at("confirm", self.config.confirm_s)
             out.append(self._say("confirm_by_button"))
-        if calls and not self._tools.waiting:
-            out += self._answers.request(c.RequestResponse())
+        if not self._tools.waiting:
+            if calls:
+                out += self._answers.request(c.RequestResponse(), insist=True)
+            else:
+                out += self._answers.ask_waiting()
         return out + self._settle()
 
     def _answer_failed(self, event: e.ResponseEnded) -> Commands:
@@ -103,54 +114,65 @@ class Speaking(Listening):
 
     def _no_answer(self) -> Commands:
         turn = self._turn
-        out: Commands = [c.Note("talk.no_answer", {})]
         if self._tools.waiting:
             self._at("thinking", self.config.thinking_max_s)
             return []
+        out: Commands = [c.Note("talk.no_answer", {}), c.ReopenLink("no answer")]
         if turn is not None and turn.replays == 0:
-            return [*out, c.ReopenLink("no answer")]
-        self._turn = None
-        self._answers.refuse_next()
-        out += [self._say("server_trouble"), *self._give_up("no answer")]
-        return out if self.link is not Link.READY else [*out, c.ReopenLink("no answer")]
+            self._at("thinking", self.config.thinking_max_s)  # in case nothing comes of it
+            turn.replays += 1
+            return out
+        return [*out, self._say("server_trouble"), *self._give_up("no answer")]
+
+    def _follow_up_over(self) -> Commands:
+        out: Commands = [self._say("response.empty")] if self._unanswered else []
+        return out + self._give_up("follow-up window over")
 
     def _playback_cut(self, event: e.PlaybackCut) -> Commands:
         intent, self._intent = self._intent, None
-        for item, heard_ms in self._answers.heard_ms(event).items():
-            received_ms = self._answers.speaking[item].received_ms
-            self._memory.assistant_cut(item, heard_ms / max(1.0, received_ms))
-        was_speaking = bool(self._answers.speaking)
-        out = self._answers.cut(event)
+        heard = self._answers.heard_ms(event)
+        corrections: Commands = []
+        for item, heard_ms in heard.items():
+            received_ms = int(self._answers.speaking[item].received_ms)
+            share = heard_ms / received_ms if received_ms else 0.0
+            corrections += self._memory.assistant_cut(item, share)
+        out = self._answers.cut(event) + corrections
         self._sentences = 0
         self._answer_audible = False
-        if intent is None or intent.kind == "hush":
+        if intent is None:
+            return out + self._settle()
+        if intent.kind == "hush":
             return out
         if intent.kind == "stop":
             return [*out, c.Exit()]
         if intent.kind == "sleep":
             return out + self._give_up(intent.cause)
         self._broken_answer = False
-        if was_speaking:
+        if heard:
             fields = {
                 "cause": intent.cause,
-                "audio_end_ms": round(event.played_ms),
+                "audio_end_ms": heard.get(event.item or "", 0),
                 "latency_ms": round((self._now - intent.at) * 1000),
             }
             out.append(c.Note("talk.interrupted", fields))
         out += self._tools.refuse("Refused: the household began to speak about something else.")
+        self._tools.take_finish()  # the talk goes on after all
         self._clear("thinking", "confirm", "announce", "keep")
         return out + self._listen_after(intent)
 
     def _listen_after(self, intent: Intent) -> Commands:
         """We fell silent because somebody wants to say something: listen."""
         self._go(Cause.INTERRUPTED)
-        self._answers.expect()
+        turn, self._turn = self._turn, None
+        owed = turn is not None and turn.ended
+        self._answers.abandon(owed=owed)
         if self.microphone is Microphone.MUTED:
             return self._give_up("interrupted while muted")
         if intent.cause in ("speech", "server"):
             out = self._open(self.config.interrupt_pre_roll_ms)
-            if self._turn is not None:
-                self._turn.server_heard = intent.cause == "server"
+            if self._turn is not None and intent.cause == "server":
+                self._turn.server_heard = True
+                self._answers.expect()
             return out
         return self._wake(intent.cause, intent.at)
 
@@ -177,11 +199,11 @@ class Speaking(Listening):
 
     def _tool_finished(self, event: e.ToolFinished) -> Commands:
         out = self._tools.finished(event)
-        talking = self._turn is not None and not self._turn.ended
-        if out and not self._tools.waiting and not talking:
-            out += self._answers.request(c.RequestResponse())
-            if self.talk is Talk.THINKING:
-                self._at("thinking", self.config.thinking_max_s)
+        if not out or self._tools.waiting or self.talk in (Talk.ASLEEP, Talk.LISTENING):
+            return out  # the next answer can tell of it; nobody waits for one now
+        out += self._answers.request(c.RequestResponse(), insist=True)
+        if self.talk is Talk.THINKING:
+            self._at("thinking", self.config.thinking_max_s)
         return out
 
 

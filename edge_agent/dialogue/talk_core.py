@@ -13,7 +13,7 @@ from edge_agent.contract import events as e
 from edge_agent.dialogue.answers import Answers
 from edge_agent.dialogue.barge_in import BargeIn
 from edge_agent.dialogue.config import DialogueConfig
-from edge_agent.dialogue.gate import Gate
+from edge_agent.dialogue.gate import Gate, GateState
 from edge_agent.dialogue.memory import Memory
 from edge_agent.dialogue.states import TRANSITIONS, Cause, Link, Microphone, Talk
 from edge_agent.dialogue.tool_calls import ToolCalls
@@ -58,6 +58,12 @@ class TalkCore:
         self._turn_ended_at = float("-inf")
         self._answer_audible = False
         self._broken_answer = False
+        self._unanswered = False
+        """The server cancelled the answer to the last turn; somebody should go on speaking."""
+        self._explained = False
+        """The household was told why nobody answers."""
+        self._commits_due = 0
+        """Commits of ours that the server has not acknowledged yet."""
         self._sentences = 0
         self._device_ok = True
         self._link_trouble: e.LinkDown | None = None
@@ -81,12 +87,12 @@ class TalkCore:
         """Back to sleep; what was streamed and not committed is forgotten by the server too."""
         out: Commands = []
         turn, self._turn = self._turn, None
-        if turn is not None and not turn.ended:
+        if self._gate.state is GateState.OPEN or (turn is not None and not turn.ended):
             out.append(c.ClearAudio())
-        if self._answers.in_flight or (turn is not None and turn.ended):
-            self._answers.refuse_next()
+        owed = turn is not None and (turn.ended or turn.server_heard)
+        out += self._answers.abandon(owed=owed)
         self._breath_from = None
-        self._broken_answer = False
+        self._broken_answer = self._unanswered = self._explained = False
         self._deadlines = {k: v for k, v in self._deadlines.items() if k == "long press"}
         out += self._tools.refuse("Refused: the household has gone.")
         if self.talk is not Talk.ASLEEP:
@@ -99,13 +105,20 @@ class TalkCore:
         """The gate between talks: shut, or armed where the microphone is always open."""
         always = self.config.mode == "always" and self.talk is Talk.ASLEEP
         if always and self.microphone is Microphone.OPEN and self._device_ok:
-            self._gate.arm(self._now)
+            self._arm_at_once()
         else:
             self._gate.shut()
 
     def _arm_at_once(self) -> None:
+        """Listen from now on; a first sound that began just before is sent, not counted."""
         if self.microphone is Microphone.OPEN:
-            self._gate.arm(self._now)
+            onset_s = self.config.onset_pre_roll_ms / 1000
+            self._gate.arm(self._now, self._now - onset_s)
+
+    @property
+    def _sounding(self) -> bool:
+        """Does our own voice come from the speaker, or is it about to?"""
+        return self._sentences > 0 or bool(self._answers.speaking)
 
     def _say(self, name: str) -> c.PlaySentence:
         self._sentences += 1

@@ -14,6 +14,8 @@ from edge_agent.contract.events import ToolCall, ToolFinished
 from edge_agent.dialogue.consent import Consent, Risk
 
 REFUSED_BUSY = "Refused: another request is waiting for consent. Ask again after it is settled."
+SEEN_MAX = 256
+"""Call ids that are remembered; one that comes twice does so within its response."""
 REFUSED_EXPIRED = "Refused: nobody pressed the button in time. Do not try again unasked."
 
 
@@ -23,7 +25,7 @@ class ToolCalls:
     def __init__(self, risks: Mapping[str, Risk]) -> None:
         self._risks = risks
         self._open: dict[str, ToolCall] = {}
-        self._seen: set[str] = set()
+        self._seen: dict[str, None] = {}
         self._finish = False
         self.consent = Consent()
 
@@ -38,7 +40,9 @@ class ToolCalls:
         for call in calls:
             if call.call_id in self._seen:
                 continue
-            self._seen.add(call.call_id)
+            self._seen[call.call_id] = None
+            if len(self._seen) > SEEN_MAX:
+                del self._seen[next(iter(self._seen))]
             self._open[call.call_id] = call
             if self._risks.get(call.name, Risk.HIGH) is Risk.LOW:
                 out.append(RunTool(call.call_id, call.name, call.arguments))
@@ -75,6 +79,7 @@ class ToolCalls:
         pending = self.consent.withdraw()
         running = [i for i in self._open if pending is None or i != pending.call_id]
         self._open.clear()
+        self._seen.clear()  # another session may use the same identifiers
         self._finish = False
         return [CancelTool(call_id) for call_id in running]
 

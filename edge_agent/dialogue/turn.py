@@ -21,6 +21,7 @@ class UserTurn:
         self.speech_frames = 0
         self.server_heard = False
         """The server's detector reported speech in it."""
+        self.ended_by_us = False
         self.dropped_ms = 0.0
         self.replays = 0
 
@@ -39,17 +40,18 @@ class UserTurn:
         """Its length."""
         return bytes_to_ms(len(self._pcm))
 
-    def add(self, pcm24k: bytes, at: float, *, speech: bool) -> None:
-        """Take what was just streamed, or would have been."""
+    def add(self, pcm24k: bytes, at: float, *, speech_frames: int) -> None:
+        """Take what was just streamed, or would have been; `speech_frames` of it are speech."""
         self._pcm += pcm24k
-        if speech:
+        if speech_frames:
             self.last_speech_at = at
-            self.speech_frames += 1
+            self.speech_frames += speech_frames
         excess = len(self._pcm) - self._keep_bytes
         if excess > 0:
             del self._pcm[:excess]
             self.dropped_ms += bytes_to_ms(excess)
 
-    def end(self, at: float) -> None:
-        """The turn is complete."""
+    def end(self, at: float, *, by_us: bool) -> None:
+        """The turn is complete; `by_us`: our own detector, a limit or the button said so."""
         self.ended_at = at
+        self.ended_by_us = by_us
