@@ -168,6 +168,35 @@ def test_what_is_played_arrives_whole_at_the_loudspeaker(pulse: PulseServer, tal
     assert playout.underruns == playout.faults == talk.device.faults == 0
 
 
+def test_a_cut_answer_was_heard_for_exactly_as_long_as_the_ledger_says(
+    pulse: PulseServer, talk: Talk
+) -> None:
+    playout = Playout()
+    with pulse.recording() as tape:
+        with real_time_priority():
+            info = talk.device.open(talk.capture, playout.render)
+        playout.open(info.render_rate_hz, info.output_latency_s)
+        talk.wait_for_frames()
+
+        def attempt() -> bool:
+            quiet_until = len(tape.pcm) // 2
+            name = str(quiet_until)
+            playout.voice(name, np.full(72_000, 5000, dtype="<i2").tobytes())
+            talk.wait_for_frames()
+            cut = playout.cut(time.monotonic())
+            assert cut.item == name
+            tape.wait_for_seconds(0.3)
+            heard = np.frombuffer(tape.pcm[: len(tape.pcm) // 2 * 2], "<i2")[quiet_until:]
+            sounding = np.flatnonzero(heard)
+            emitted = int(sounding[-1] - sounding[0]) + 1
+            playout.collect(time.monotonic())
+            return abs(emitted - cut.played_ms * 48) <= 2 and not playout.audible
+
+        undisturbed(talk.device, attempt)
+        talk.device.close()
+    assert playout.underruns == playout.faults == 0
+
+
 def test_a_suspended_source_stalls_silently_and_only_the_frames_tell(
     pulse: PulseServer, talk: Talk
 ) -> None:
@@ -318,6 +347,14 @@ def test_libraries_write_nothing_to_the_terminal(
     assert portaudio._quiet_depth == 0
     (default,) = (entry for entry in entries if entry.default_capture)
     assert (default.name, default.host_api, default.directions) == ("default", "ALSA", "in+out")
+
+
+def test_without_a_sound_server_the_suite_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match="apt-get install pulseaudio"):
+        PulseServer(tmp_path).start()
 
 
 # --- names ------------------------------------------------------------------------------
