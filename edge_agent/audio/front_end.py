@@ -1,0 +1,273 @@
+"""Front end: from microphone blocks to labelled 10 ms frames (purpose).
+
+Owner thread: its own ("front-end"), or the caller's where no threads are wanted (virtual time).
+`on_capture` runs on the sound device's callback and only queues.  Must never decide what leaves
+the house, touch asyncio (`emit` is given to it), or end while the device still delivers: an error
+in one block is counted and reported, and the next block is processed.
+
+capture rate → 24 kHz → echo stage → 16 kHz → wake word, voice → `HeardFrame`
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+import numpy as np
+
+from edge_agent.contract.events import HeardFrame
+
+from .detectors import DETECTOR_RATE_HZ, VoiceDetector, WakeDetector
+from .echo import ReferenceTrack
+from .echo_stage import FRAME_SAMPLES, FRAMES_PER_S, STREAM_RATE_HZ, EchoChoice, EchoStage
+from .resample import (
+    FloatArray,
+    Int16Array,
+    Resampler,
+    array_to_pcm,
+    level_dbfs,
+    pcm_to_array,
+    to_int16,
+)
+from .sample_clock import SampleClock
+
+QUEUE_S = 1.0
+"""Overflow rule: the oldest block is dropped, counted, and replaced by silence of its length
+(the cancellers need 2 s to find a shifted echo again)."""
+
+LONGEST_PAD_S = 1.0
+"""A longer gap is a pause of the device; nobody wants it filled."""
+
+POLL_S = 0.5
+"""The thread looks for the stop flag at least that often; blocks wake it at once."""
+
+JOIN_S = 2.0
+"""More than a full queue takes to process."""
+
+CLIPPED_FROM = 32767
+"""Absolute sample value that counts as clipped."""
+
+FAULTS_PER_REPORT = 100
+"""After the first one only each hundredth is reported: once a second if all frames fail."""
+
+SMALLEST_STEP_S = 1e-6
+"""Time stamps of frames always rise, even when the device's clock was set back."""
+
+
+class FrontEnd:
+    """Label the microphone.
+
+    `emit` gets each `HeardFrame` on the front end's thread (the app wraps it in
+    `loop.call_soon_threadsafe`).  `wake` is None where the button alone wakes.  `echo` is `aec3`,
+    `linear` or `off`.  Order of calls: `start` when the device is open, `on_capture` for each
+    block, `stop` before the device is opened anew; `load` once, off the event loop.
+    """
+
+    def __init__(
+        self,
+        emit: Callable[[HeardFrame], None],
+        *,
+        wake: WakeDetector | None,
+        voice: VoiceDetector,
+        reference: ReferenceTrack,
+        echo: str = "aec3",
+        on_fault: Callable[[Exception], None] | None = None,
+    ) -> None:
+        self._emit = emit
+        self._wake = wake
+        self._voice = voice
+        self._stage = EchoStage(reference, EchoChoice(echo))
+        self._on_fault = on_fault
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._queue: SimpleQueue[tuple[bytes, float] | None] = SimpleQueue()
+        self._running = False
+        self.capture_rate_hz = STREAM_RATE_HZ
+        self.frames_out = 0
+        """Frames emitted since the start of the process: it moving is the sign of health."""
+        self.blocks_dropped = 0
+        self.clipped_samples = 0
+        self.padded_samples = 0
+        """Silence put in for lost sound, at the capture rate."""
+        self.faults = 0
+        self._prepare(STREAM_RATE_HZ)
+
+    # --- life ---------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Load what is heavy (AEC3).  Raises `ConfigError` where it is not installed."""
+        self._stage.load()
+
+    def start(self, capture_rate_hz: int, *, threaded: bool = True) -> None:
+        """Begin with a freshly opened device; `threaded=False` processes inside `on_capture`.
+
+        Raises `ValueError` for a rate the resampler does not know, `RuntimeError` if running.
+        """
+        if self._running:
+            raise RuntimeError("the front end is running already")
+        self._prepare(capture_rate_hz)
+        if threaded:
+            self._thread = threading.Thread(target=self._run, name="front-end", daemon=True)
+            self._thread.start()
+        self._running = True
+
+    def stop(self) -> bool:
+        """End the thread; False if it did not end in time.  Safe to call twice."""
+        self._running = False
+        thread = self._thread
+        if thread is None:
+            return True
+        self._stopping.set()
+        self._queue.put(None)
+        thread.join(JOIN_S)
+        self._thread = None
+        return not thread.is_alive()
+
+    def _prepare(self, capture_rate_hz: int) -> None:
+        self._to_stream = Resampler(capture_rate_hz, STREAM_RATE_HZ)
+        self._to_detectors = Resampler(STREAM_RATE_HZ, DETECTOR_RATE_HZ)
+        self.capture_rate_hz = capture_rate_hz
+        self._clock = SampleClock(capture_rate_hz)
+        # New objects, so that a thread that hangs in an old device cannot disturb the new one.
+        self._stopping = threading.Event()
+        self._queue = SimpleQueue()
+        self._lost_samples = 0  # written by the callback only
+        self._lost_and_padded = 0  # written by the thread only
+        self._samples_in = 0
+        self._frames_cut = 0
+        self._pending: FloatArray = np.zeros(0)
+        self._last_at = float("-inf")
+        self._stage.begin()
+
+    # --- in -----------------------------------------------------------------------------
+
+    def on_capture(self, block: bytes, at: float) -> None:
+        """Take a block (the `CaptureCallback`); never blocks, never raises."""
+        if not self._running or len(block) < 2:
+            return
+        if self._thread is None:
+            self._take(block, at)
+            return
+        queue = self._queue
+        longest = max(2, round(QUEUE_S * self.capture_rate_hz * 2 / len(block)))
+        if queue.qsize() >= longest:
+            try:
+                oldest = queue.get_nowait()
+            except Empty:
+                oldest = None
+            if oldest is not None:
+                self._lost_samples += len(oldest[0]) // 2
+                self.blocks_dropped += 1
+        queue.put((block, at))
+
+    def _run(self) -> None:
+        queue, stopping = self._queue, self._stopping
+        while not stopping.is_set():
+            try:
+                entry = queue.get(timeout=POLL_S)
+            except Empty:
+                continue
+            if entry is not None:
+                self._take(*entry)
+
+    def _take(self, block: bytes, at: float) -> None:
+        try:
+            self._process_block(pcm_to_array(block[: len(block) // 2 * 2]), at)
+        except Exception as error:
+            self._report(error)
+
+    def _report(self, error: Exception) -> None:
+        self.faults += 1
+        if self._on_fault is None or self.faults % FAULTS_PER_REPORT != 1:
+            return
+        try:
+            self._on_fault(error)
+        except Exception:
+            self.faults += 1
+
+    # --- work ---------------------------------------------------------------------------
+
+    def _process_block(self, block: Int16Array, at: float) -> None:
+        loud = (block >= CLIPPED_FROM) | (block <= -CLIPPED_FROM)
+        self.clipped_samples += int(np.count_nonzero(loud))
+        lost = self._lost_samples - self._lost_and_padded
+        self._lost_and_padded += lost
+        self._pad(lost)
+        jump_s = self._clock.observe(self._samples_in, at)
+        if 0.0 < jump_s <= LONGEST_PAD_S:
+            self._clock.reset()
+            self._clock.observe(self._samples_in, at - jump_s)
+            self._pad(round(jump_s * self.capture_rate_hz))
+            self._clock.observe(self._samples_in, at)
+        self._feed(block)
+
+    def _pad(self, samples: int) -> None:
+        samples = min(samples, round(LONGEST_PAD_S * self.capture_rate_hz))
+        if samples > 0:
+            self.padded_samples += samples
+            self._feed(np.zeros(samples, dtype=np.int16))
+
+    def _feed(self, samples: Int16Array) -> None:
+        self._samples_in += samples.size
+        stream = self._to_stream.process_array(samples)
+        self._pending = np.concatenate((self._pending, stream))
+        while self._pending.size >= FRAME_SAMPLES:
+            frame, self._pending = (
+                self._pending[:FRAME_SAMPLES],
+                self._pending[FRAME_SAMPLES:],
+            )
+            at = self._clock.time_of(self._frames_cut * self.capture_rate_hz / FRAMES_PER_S)
+            self._frames_cut += 1
+            try:
+                self._process_frame(frame, at)
+            except Exception as error:
+                self._report(error)
+
+    def _process_frame(self, frame: FloatArray, captured_at: float) -> None:
+        try:
+            clean, speech, over_playback = self._stage.process(frame, captured_at)
+        except Exception as error:
+            # A deaf speaker is worse than one that hears its own echo.
+            self._report(error)
+            self._stage.give_up_aec3()
+            clean, speech = frame, False
+            over_playback = self._stage.reference.audible(captured_at)
+        stream = to_int16(clean)
+        narrow = array_to_pcm(to_int16(self._to_detectors.process_array(stream)))
+        if speech is None:
+            speech = self._voice.is_speech(narrow)
+        wake = None if self._wake is None else self._wake.process(narrow)
+        at = captured_at - self._to_stream.delay_ms / 1000
+        self._last_at = max(at, self._last_at + SMALLEST_STEP_S)
+        heard = HeardFrame(
+            at=self._last_at,
+            pcm24k=array_to_pcm(stream),
+            speech=speech,
+            over_playback=over_playback,
+            wake=wake,
+            level_dbfs=level_dbfs(stream),
+        )
+        self.frames_out += 1
+        self._emit(heard)
+
+    # --- for logs -----------------------------------------------------------------------
+
+    @property
+    def erle_db(self) -> float:
+        """How much of the echo the linear canceller took away at the end of the last playback."""
+        return self._stage.erle_db
+
+    def describe(self) -> str:
+        """One line for the journal."""
+        words = "none"
+        if self._wake is not None:
+            words = ", ".join(f"{name} {cut:.2f}" for name, cut in self._wake.cutoffs.items())
+        echo = self._stage.choice.value
+        if self._stage.choice is EchoChoice.AEC3 and not self._stage.aec3_loaded:
+            echo = "linear (aec3 is not loaded yet)"
+        speaker_hz = self._stage.reference.rate_hz
+        return (
+            f"microphone {self.capture_rate_hz} Hz, loudspeaker {speaker_hz} Hz, "
+            f"wake words: {words}, voice detector mode {self._voice.mode}, echo: {echo}"
+        )

@@ -1,0 +1,300 @@
+"""The front end: framing, time stamps, overflow, faults, stopping; with and without a thread."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic import babble, pcm, room_noise
+
+from edge_agent.audio.detectors import VoiceDetector
+from edge_agent.audio.echo import ReferenceTrack
+from edge_agent.audio.front_end import FrontEnd
+from edge_agent.audio.resample import level_dbfs, pcm_to_array
+from edge_agent.contract.events import HeardFrame
+from edge_agent.contract.pcm import WIRE_FRAME_BYTES
+
+
+class Ear:
+    """A front end on the bench, without a thread, and what it said."""
+
+    def __init__(self, rate_hz: int = 48_000, echo: str = "linear", wake: object = None) -> None:
+        self.rate_hz = rate_hz
+        self.frames: list[HeardFrame] = []
+        self.faults: list[Exception] = []
+        self.reference = ReferenceTrack(48_000)
+        self.front = FrontEnd(
+            self.frames.append,
+            wake=wake,  # type: ignore[arg-type]
+            voice=VoiceDetector(),
+            reference=self.reference,
+            echo=echo,
+            on_fault=self.faults.append,
+        )
+        self.front.start(rate_hz, threaded=False)
+
+    def hear(self, sound: bytes, block: int, start: float = 100.0, first: int = 0) -> None:
+        for begin in range(0, len(sound), block * 2):
+            at = start + (first + begin // 2) / self.rate_hz
+            self.front.on_capture(sound[begin : begin + block * 2], at)
+
+    @property
+    def stream(self) -> bytes:
+        return b"".join(frame.pcm24k for frame in self.frames)
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 16_000, 22_050, 24_000, 44_100, 48_000, 96_000])
+def test_ten_millisecond_frames_from_any_rate(rate_hz: int) -> None:
+    ear = Ear(rate_hz)
+    sound = np.sin(np.arange(rate_hz * 2) * 2 * np.pi * 440 / rate_hz) * 8000
+    ear.hear(pcm(sound), rate_hz // 100)
+    assert 198 <= len(ear.frames) <= 200
+    assert {len(frame.pcm24k) for frame in ear.frames} == {WIRE_FRAME_BYTES}
+    assert all(abs(frame.level_dbfs + 15.3) < 0.3 for frame in ear.frames[2:])
+    gaps = np.diff([frame.at for frame in ear.frames])
+    assert np.allclose(gaps, 0.01, atol=1e-6)
+    assert ear.frames[0].at == pytest.approx(100.0, abs=0.0025)
+    assert ear.front.frames_out == len(ear.frames)
+    assert not ear.faults
+
+
+@settings(max_examples=25, deadline=None)
+@given(block=st.integers(1, 3000), rate_hz=st.sampled_from([16_000, 44_100, 48_000]))
+def test_the_stream_does_not_depend_on_the_block_length(block: int, rate_hz: int) -> None:
+    sound = pcm(room_noise(rate_hz // 5, seed=1, rms=2000.0))
+    whole, cut = Ear(rate_hz), Ear(rate_hz)
+    whole.hear(sound, rate_hz // 100)
+    cut.hear(sound, max(block, 40))
+    assert cut.stream == whole.stream
+    assert [f.at for f in cut.frames] == pytest.approx([f.at for f in whole.frames], abs=1e-6)
+
+
+def test_speech_is_labelled_and_the_quiet_room_is_not() -> None:
+    ear = Ear()
+    speech = babble(2, 48_000, seed=3)
+    ear.hear(pcm(np.concatenate((room_noise(96_000, 1), speech + room_noise(96_000, 2)))), 480)
+    labels = [frame.speech for frame in ear.frames]
+    assert sum(labels[:190]) == 0
+    assert sum(labels[200:]) > 120
+    assert not any(frame.over_playback for frame in ear.frames)
+
+
+def test_our_silent_speaker_leaves_the_microphone_untouched() -> None:
+    sound = pcm(room_noise(48_000, seed=4, rms=1500.0))
+    bare, with_echo = Ear(echo="off"), Ear(echo="linear")
+    for block in range(110):
+        with_echo.reference.write(bytes(960), 100.0 + block * 0.01)
+    bare.hear(sound, 480)
+    with_echo.hear(sound, 480)
+    assert with_echo.stream == bare.stream
+
+
+def test_jittery_time_stamps_neither_lose_nor_add_sound() -> None:
+    ear, steady = Ear(), Ear()
+    sound = pcm(room_noise(48_000 * 3, seed=5, rms=1500.0))
+    rng = np.random.default_rng(6)
+    steady.hear(sound, 480)
+    for number in range(300):
+        late = rng.uniform(0, 0.015) + (0.04 if number == 150 else 0.0)
+        ear.front.on_capture(sound[number * 960 : number * 960 + 960], 100 + number / 100 + late)
+    assert ear.stream == steady.stream
+    ats = np.array([frame.at for frame in ear.frames])
+    assert np.all(np.diff(ats) > 0)
+    assert np.ptp(ats[100:] - np.arange(100, 300) / 100) < 0.003
+
+
+@pytest.mark.parametrize("gap_ms", [300, 800])
+def test_lost_sound_is_replaced_by_silence(gap_ms: int) -> None:
+    ear = Ear()
+    sound = pcm(room_noise(48_000, seed=7, rms=1500.0))
+    ear.hear(sound, 480)
+    ear.hear(sound, 480, first=48_000 + gap_ms * 48)
+    assert len(ear.frames) == 200 + gap_ms // 10
+    assert ear.front.padded_samples == gap_ms * 48
+    assert ear.frames[-1].at == pytest.approx(101.99 + gap_ms / 1000, abs=0.002)
+    assert ear.frames[110].level_dbfs == -100.0
+
+
+def test_a_long_pause_is_not_filled() -> None:
+    ear = Ear()
+    ear.hear(bytes(48_000 * 2), 480)
+    ear.hear(bytes(48_000 * 2), 480, first=48_000 * 3600)
+    assert len(ear.frames) == 200
+    assert ear.frames[-1].at == pytest.approx(100 + 3600.99, abs=0.002)
+
+
+def test_time_never_runs_backwards() -> None:
+    ear = Ear()
+    ear.hear(bytes(48_000 * 2), 480)
+    ear.hear(bytes(48_000 * 2), 480, start=50.0)
+    assert np.all(np.diff([frame.at for frame in ear.frames]) > 0)
+    assert len(ear.frames) == 200
+
+
+def test_clipped_samples_are_counted() -> None:
+    ear = Ear()
+    block = np.zeros(480, dtype="<i2")
+    block[:5] = 32767
+    block[5:8] = -32768
+    ear.hear(block.tobytes(), 480)
+    assert ear.front.clipped_samples == 8
+
+
+class Wake:
+    """Hears the word in every hundredth frame, fails in the one it is told to."""
+
+    cutoffs = {"okay_nabu": 0.85}  # noqa: RUF012
+
+    def __init__(self, fails_at: int = -1) -> None:
+        self.count = 0
+        self.fails_at = fails_at
+
+    def process(self, pcm16k: bytes) -> str | None:
+        assert len(pcm16k) == 320
+        self.count += 1
+        if self.count == self.fails_at:
+            raise OverflowError("model")
+        return "okay_nabu" if self.count % 100 == 0 else None
+
+
+def test_the_wake_model_hears_every_frame_and_its_word_is_passed_on() -> None:
+    wake = Wake()
+    ear = Ear(wake=wake)
+    ear.hear(bytes(96_000 * 3), 480)
+    assert wake.count == len(ear.frames) == 300
+    assert [i for i, frame in enumerate(ear.frames) if frame.wake] == [99, 199, 299]
+    assert "okay_nabu 0.85" in ear.front.describe()
+
+
+def test_a_fault_costs_one_frame_and_is_reported() -> None:
+    ear = Ear(wake=Wake(fails_at=50))
+    ear.hear(bytes(96_000), 480)
+    assert len(ear.frames) == 99
+    assert [type(fault) for fault in ear.faults] == [OverflowError]
+    assert ear.front.faults == 1
+
+
+def test_faults_in_every_frame_are_not_reported_in_every_frame() -> None:
+    reports: list[Exception] = []
+
+    def emit(frame: HeardFrame) -> None:
+        raise RuntimeError("closed")
+
+    front = FrontEnd(
+        emit,
+        wake=None,
+        voice=VoiceDetector(),
+        reference=ReferenceTrack(48_000),
+        echo="off",
+        on_fault=reports.append,
+    )
+    front.start(48_000, threaded=False)
+    for number in range(250):
+        front.on_capture(bytes(960), number / 100)
+    assert front.faults == 250
+    assert len(reports) == 3
+
+
+def test_odd_blocks_do_no_harm() -> None:
+    ear = Ear()
+    ear.front.on_capture(b"", 0.0)
+    ear.front.on_capture(b"\x00", 0.0)
+    ear.front.on_capture(bytes(961), 0.0)
+    assert len(ear.frames) == 1
+
+
+def test_nothing_is_heard_before_the_start_and_after_the_stop() -> None:
+    ear = Ear()
+    ear.front.stop()
+    ear.hear(bytes(9600), 480)
+    assert ear.frames == []
+    ear.front.start(48_000, threaded=False)
+    with pytest.raises(RuntimeError):
+        ear.front.start(48_000, threaded=False)
+    ear.hear(bytes(9600), 480)
+    assert len(ear.frames) == 10
+
+
+def test_unknown_choices_are_refused() -> None:
+    with pytest.raises(ValueError, match="magic"):
+        Ear(echo="magic")
+    with pytest.raises(ValueError, match="11025"):
+        Ear(rate_hz=11_025)
+
+
+class Threaded:
+    """A front end with its own thread, whose consumer can be held up."""
+
+    def __init__(self) -> None:
+        self.frames: list[HeardFrame] = []
+        self.free = threading.Event()
+        self.free.set()
+        self.held = threading.Event()
+        self.enough = threading.Event()
+        self.expected = 0
+        self.front = FrontEnd(
+            self.emit,
+            wake=None,
+            voice=VoiceDetector(),
+            reference=ReferenceTrack(48_000),
+            echo="off",
+        )
+        self.front.start(48_000)
+
+    def emit(self, frame: HeardFrame) -> None:
+        self.held.set()
+        assert self.free.wait(10)
+        self.frames.append(frame)
+        if len(self.frames) >= self.expected > 0:
+            self.enough.set()
+
+    def wait_for(self, count: int) -> None:
+        self.expected = count
+        if len(self.frames) < count:
+            assert self.enough.wait(10)
+
+
+def test_the_thread_gives_the_same_as_the_inline_way_and_ends() -> None:
+    sound = pcm(room_noise(48_000, seed=8, rms=1500.0))
+    inline, threaded = Ear(echo="off"), Threaded()
+    inline.hear(sound, 480)
+    for number in range(50):  # within the queue's second, whatever the scheduler does
+        threaded.front.on_capture(sound[number * 960 : number * 960 + 960], 100 + number / 100)
+    threaded.wait_for(50)
+    assert threaded.front.stop()
+    assert threaded.frames == inline.frames[:50]
+    assert "front-end" not in {thread.name for thread in threading.enumerate()}
+    assert threaded.front.stop()
+
+
+def test_an_overflowing_queue_drops_the_oldest_counts_and_pads() -> None:
+    threaded = Threaded()
+    threaded.free.clear()
+    block = pcm(np.full(480, 1000.0))
+    threaded.front.on_capture(block, 100.0)
+    assert threaded.held.wait(10)
+    for number in range(1, 131):
+        threaded.front.on_capture(block, 100.0 + number / 100)
+    assert threaded.front.blocks_dropped == 30
+    threaded.free.set()
+    threaded.wait_for(131)
+    assert threaded.front.stop()
+    assert len(threaded.frames) == 131
+    levels = [level_dbfs(pcm_to_array(frame.pcm24k)) for frame in threaded.frames]
+    assert sum(level == -100.0 for level in levels) in range(27, 31)
+    assert threaded.frames[-1].at == pytest.approx(101.3, abs=0.002)
+    assert threaded.front.padded_samples == 30 * 480
+
+
+def test_the_thread_can_be_started_again_for_another_device() -> None:
+    threaded = Threaded()
+    threaded.front.stop()
+    threaded.front.start(16_000)
+    for number in range(20):
+        threaded.front.on_capture(bytes(320), 7.0 + number / 100)
+    threaded.wait_for(20)
+    assert threaded.front.stop()
+    assert threaded.frames[0].at == pytest.approx(7.0, abs=0.003)
