@@ -14,10 +14,11 @@ import tomllib
 import wave
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from edge_agent.simulation.faults import FaultError, Faults
 from edge_agent.simulation.realtime_server.vad import speech_only
 
 RATE_HZ = 24_000
@@ -88,10 +89,14 @@ Part = Speech | Text | Call
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The items of one response, in order, after `delay_ms` of thinking."""
+    """The items of one response, in order, after `delay_ms` of thinking.
+
+    `faults` (as for `Faults.parse`) are switched on before the first of them is said.
+    """
 
     parts: tuple[Part, ...]
     delay_ms: int = 0
+    faults: str = ""
 
 
 class Brain(ABC):
@@ -215,11 +220,9 @@ def read_wav(path: Path) -> bytes:
     return data
 
 
-_LINE_KEYS = frozenset(
-    {"heard", "when", "delay_ms", "say", "audio", "phase", "text", "call", "arguments", "parts"}
-)
 _PART_KEYS = frozenset({"say", "audio", "phase", "text", "call", "arguments", "call_id"})
-_REPLY_KEYS = _PART_KEYS | {"parts", "delay_ms"}
+_REPLY_KEYS = _PART_KEYS | {"parts", "delay_ms", "faults"}
+_LINE_KEYS = _REPLY_KEYS | {"heard", "when", "after_tool"}
 _PLAY_KEYS = frozenset({"title", "loop", "repeat_after_drop", "line", "keyed", "side"})
 
 
@@ -230,7 +233,8 @@ def load_play(path: Path) -> Play:
     `when` occurs in what the user typed, whatever the order.  A line holds `say` (words) with
     `audio` (WAV, 24 kHz mono, relative to the play; hummed if absent), or `text`, or `call` with
     `arguments`, or several of these as `parts`; further `heard` (the user's words, for input
-    transcription), `delay_ms`, and `[[line.after_tool]]` for the answers after its calls.
+    transcription), `delay_ms`, `faults` (for this answer), and `[[line.after_tool]]` tables for the
+    answers after its calls.
     `[side]` maps metadata values to out-of-band answers.  Raises `PlayError`.
     """
     try:
@@ -269,7 +273,7 @@ class _Loader:
 
     def line(self, raw: Mapping[str, Any], place: str) -> Line:
         where = f"{self._path}, {place}"
-        _known(raw, _LINE_KEYS | {"after_tool"}, where)
+        _known(raw, _LINE_KEYS, where)
         after = tuple(self.reply(t, f"{where}, after_tool") for t in raw.get("after_tool", []))
         own = {k: v for k, v in raw.items() if k not in ("heard", "when", "after_tool")}
         return Line(
@@ -282,8 +286,15 @@ class _Loader:
         tables = [*([own] if own else []), *raw.get("parts", [])]
         if not tables:
             raise PlayError(f"{where}: nothing to say: wants say, text, call or parts.")
+        faults = str(raw.get("faults", ""))
+        try:
+            Faults.parse(faults)
+        except FaultError as exc:
+            raise PlayError(f"{where}: {exc}") from exc
         return Reply(
-            tuple(self.part(table, where) for table in tables), int(raw.get("delay_ms", 0))
+            tuple(self.part(table, where) for table in tables),
+            int(raw.get("delay_ms", 0)),
+            faults,
         )
 
     def part(self, raw: Mapping[str, Any], where: str) -> Part:
@@ -313,6 +324,7 @@ class ScriptBrain(Brain):
         self._current: Line | None = None
         self._after_tool = 0
         self._last: tuple[Turn, int] | None = None
+        self._dropped: int | None = None
 
     @classmethod
     def from_file(cls, path: Path) -> ScriptBrain:
@@ -343,13 +355,16 @@ class ScriptBrain(Brain):
         self._current = upcoming
         if upcoming is None:
             return Reply((Speech(hum("The play is over."), "The play is over."),))
+        repeated = self._dropped == self.next_line
         self._last = (turn, self.next_line)
+        self._dropped = None
         self.next_line += 1
-        return upcoming.reply
+        # The fault that dropped a line must not drop its repetition, again and again.
+        return replace(upcoming.reply, faults="") if repeated else upcoming.reply
 
     def abandoned(self, turn: Turn) -> None:
         if self.play.repeat_after_drop and self._last is not None and self._last[0] is turn:
-            self.next_line = self._last[1]
+            self.next_line = self._dropped = self._last[1]
 
     def _upcoming(self) -> Line | None:
         lines = self.play.lines

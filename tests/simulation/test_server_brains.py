@@ -128,6 +128,25 @@ def test_a_line_cut_off_by_the_link_is_said_again(play: Path) -> None:
     run(night())
 
 
+def test_a_play_brings_its_own_faults_once(tmp_path: Path) -> None:
+    path = tmp_path / "storm.toml"
+    path.write_text('[[line]]\nsay = "a storm is coming up"\nfaults = "close_after_deltas=3"\n')
+
+    async def night() -> None:
+        server = RealtimeServer(ScriptBrain.from_file(path))
+        async with talking(server) as client:
+            await client.send("response.create")
+            await client.gone.wait()
+            assert client.closed is not None
+            assert client.closed.close_code == 1011
+        async with talking(server) as client:
+            await client.send("response.create")
+            done = (await client.until("response.done"))["response"]
+            assert done["status"] == "completed"
+
+    run(night())
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -139,6 +158,7 @@ def test_a_line_cut_off_by_the_link_is_said_again(play: Path) -> None:
         ("[[line]]\naudio = 'wide.wav'", "wants 1 channel"),
         ("[[line]]\naudio = 'text.wav'", "not a readable WAV"),
         ("[[line", "not valid TOML"),
+        ("[[line]]\nsay = 'x'\nfaults = 'rain'", "There is no fault 'rain'"),
     ],
 )
 def test_bad_plays_are_refused_with_a_sentence(tmp_path: Path, text: str, reason: str) -> None:

@@ -77,6 +77,8 @@ def test_close_in_the_middle_of_an_answer(code: int) -> None:
         if code != 1006:
             assert len(client.of("response.output_audio.delta")) == 4
         assert client.server.faults.close_after_deltas == 0
+        await asyncio.sleep(1)
+        assert brain.dropped == brain.turns
 
     talk(scene, brain)
 

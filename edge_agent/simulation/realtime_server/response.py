@@ -39,12 +39,16 @@ FAILURES = {
 
 
 class _Ended(Exception):
-    """The answer ends early: a failure, a limit, or a dead connection."""
+    """The answer ends early: a failure or a limit."""
 
     def __init__(self, status: str, details: Json) -> None:
         super().__init__(status)
         self.status = status
         self.details = details
+
+
+class _HungUp(Exception):
+    """The connection is gone in the middle of the answer."""
 
 
 @dataclass
@@ -125,11 +129,15 @@ class Response:
                 reply = session.brain.reply(self.turn)
             except Exception:  # whatever a brain raises, the client sees what it would really see
                 raise self._failure("server_error") from None
+            if reply.faults:
+                faults.set_from(reply.faults)
             yield (session.first_delta_ms + reply.delay_ms + faults.thinking_extra_ms) / 1000
             if faults.fail_code and not faults.fail_after_deltas and faults.take("fail_count"):
                 raise self._failure(faults.fail_code)
             for part in self._parts(reply.parts):
                 yield from self._part(part)
+        except _HungUp:
+            return  # left unfinished, as the session's end finds it
         except _Ended as ended:
             self.finish(ended.status, ended.details)
         else:
@@ -294,7 +302,7 @@ class Response:
         if faults.close_after_deltas and self._deltas >= faults.close_after_deltas:
             faults.close_after_deltas = 0
             self._session.hang_up(faults.close_code, "")
-            raise _Ended("cancelled", {"type": "cancelled"})
+            raise _HungUp
         fails = bool(faults.fail_code) and self._deltas == faults.fail_after_deltas
         if fails and faults.take("fail_count"):
             raise self._failure(faults.fail_code)
