@@ -110,16 +110,20 @@ put() {
 }
 
 install_settings() {
-    local shipped=$ROOT/config/edge-agent.toml last=$OPT/edge-agent.toml
+    local last=$OPT/edge-agent.toml now
+    now=$(mktemp)
+    # Each key with a # before it: what nobody changed follows the defaults of the next version.
+    sed -E 's/^([a-z0-9_]+ = )/#\1/' "$ROOT/config/edge-agent.toml" >"$now"
     mkdir -p -- "$ETC/config.d"
     if [[ ! -e $ETC/edge-agent.toml ]]; then
-        put 644 "$shipped" "$ETC/edge-agent.toml"
-    elif ! cmp -s -- "$shipped" "$ETC/edge-agent.toml" && ! cmp -s -- "$shipped" "$last"; then
+        put 644 "$now" "$ETC/edge-agent.toml"
+    elif ! cmp -s -- "$now" "$ETC/edge-agent.toml" && ! cmp -s -- "$now" "$last"; then
         # Only when the defaults changed since the last time, not at every run.
-        put 644 "$shipped" "$ETC/edge-agent.toml.new"
+        put 644 "$now" "$ETC/edge-agent.toml.new"
         say "your settings stay as they are; the new defaults are in ${ETC#"$SCRATCH"}/edge-agent.toml.new"
     fi
-    put 644 "$shipped" "$last"
+    put 644 "$now" "$last"
+    rm -f -- "$now"
     if [[ -e $KEY ]]; then chmod 600 -- "$KEY"; fi
 }
 

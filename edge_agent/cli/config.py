@@ -50,7 +50,7 @@ def show(
     config_file: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     changed: Annotated[
-        bool, typer.Option("--changed", help="Only what is not the default.")
+        bool, typer.Option("--changed", help="Only what differs from the default.")
     ] = False,
 ) -> None:
     """Print the settings in force and where each came from.  Secrets are masked."""
@@ -79,16 +79,17 @@ def _rows(loaded: Loaded, changed: bool) -> list[tuple[str, object, str, str]]:
     """`(key, value for JSON, value as TOML, origin)` of every key."""
     from pydantic import SecretStr
 
+    from edge_agent.host.settings import Settings
     from edge_agent.host.settings_load import all_keys
     from edge_agent.host.settings_text import toml_value
 
-    rows = []
+    rows, defaults = [], Settings()
     for dotted in all_keys():
         section, key = dotted.split(".")
         value = getattr(getattr(loaded.settings, section), key)
         plain = "********" if isinstance(value, SecretStr) and value else value
         plain = "" if isinstance(plain, SecretStr) else plain
         origin = loaded.origin(dotted)
-        if not (changed and origin == "default"):
+        if not (changed and value == getattr(getattr(defaults, section), key)):
             rows.append((dotted, plain, toml_value(value), origin))
     return rows

@@ -28,6 +28,8 @@ DEFAULT_PATH = Path("/etc/edge-agent/edge-agent.toml")
 DROP_IN_FOLDER = "config.d"
 ENV_PREFIX = "EDGE_AGENT_"
 ENV_CONFIG = "EDGE_AGENT_CONFIG"
+ENV_RESERVED = frozenset({ENV_CONFIG, "EDGE_AGENT_VENV"})
+"""Variables of this family that are no settings; the second belongs to the scripts."""
 CREDENTIAL_NAME = "openai_api_key"
 """Name under which the unit file hands the key over (LoadCredential)."""
 SHOWN_MAX_CHARS = 60
@@ -174,7 +176,7 @@ class _Layers:
     def read_environment(self) -> None:
         known = {_env_name(key): key for key in all_keys()}
         for variable in sorted(self.environ):
-            if not variable.startswith(ENV_PREFIX) or variable == ENV_CONFIG:
+            if not variable.startswith(ENV_PREFIX) or variable in ENV_RESERVED:
                 continue
             where = f"environment {variable}"
             dotted = known.get(variable)
@@ -311,7 +313,7 @@ def _unknown(name: str, valid: list[str], what: str) -> str:
     same_key = [v for v in valid if what == "key" and v.partition(".")[2] == key]
     loose = name.replace("__", "_")
     respelt = [v for v in valid if v.replace("__", "_") == loose]
-    near = same_key or respelt or difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+    near = same_key or respelt or difflib.get_close_matches(name, valid, n=1, cutoff=0.65)
     if near:
         return f"there is no such {what}. Did you mean {near[0]}?"
     if what == "section":

@@ -22,7 +22,8 @@ COMMENT_WIDTH_CHARS = 92
 """Readable in a terminal of 100 columns beside line numbers."""
 
 HEADER = """\
-# edge-agent settings.  Every key is here with its default; delete what you do not change.
+# edge-agent settings.  Every key is here with its default.  What is deleted, or has a # before
+# it, follows the program's default, also that of a later version.
 # Stronger than this file: config.d/*.toml beside it (in name order), then environment
 # variables EDGE_AGENT_<SECTION>__<KEY>, then the systemd credential for the key.
 # Check with:  edge-agent config check      See the result:  edge-agent config show

@@ -7,6 +7,7 @@ import re
 import shutil
 import stat
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,14 @@ def test_everything_lands_in_its_place_and_twice_is_once(root: Path) -> None:
     assert f"ExecStart={program} run" in unit
 
 
+def test_installed_settings_name_every_key_and_pin_none(root: Path) -> None:
+    good("install.sh", "--root", str(root))
+    text = (root / "etc/edge-agent/edge-agent.toml").read_text()
+    assert not any(tomllib.loads(text).values())
+    chosen = re.sub(r"(?m)^#([a-z0-9_]+ = )", r"\1", text)
+    assert chosen == (REPO / "config/edge-agent.toml").read_text()
+
+
 def test_settings_and_key_are_never_overwritten(root: Path) -> None:
     etc = root / "etc/edge-agent"
     etc.mkdir(parents=True)
@@ -99,7 +108,7 @@ def test_new_defaults_are_put_beside_changed_settings_once(root: Path, checkout:
     shipped.write_text(shipped.read_text() + "# a new default\n")
     said = good("install.sh", "--root", str(root), repo=checkout)
     assert "/etc/edge-agent/edge-agent.toml.new" in said
-    assert (etc / "edge-agent.toml.new").read_text() == shipped.read_text()
+    assert (etc / "edge-agent.toml.new").read_text().endswith("# a new default\n")
     assert (etc / "edge-agent.toml").read_text() == "# mine\n"
     (etc / "edge-agent.toml.new").unlink()
     good("install.sh", "--root", str(root), repo=checkout)

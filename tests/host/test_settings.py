@@ -198,6 +198,10 @@ def test_environment_text_becomes_values(
     assert getattr(getattr(loaded.settings, section), key) == wanted
 
 
+def test_a_variable_of_the_scripts_is_no_setting() -> None:
+    assert load(environ={"EDGE_AGENT_VENV": "/x"}, default_path=NOWHERE).settings == Settings()
+
+
 # --- the key ---------------------------------------------------------------------------
 
 
