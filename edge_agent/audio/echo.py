@@ -75,6 +75,7 @@ class ReferenceTrack:
         self._written = 0
         self._sounding: deque[list[int]] = deque(maxlen=SPANS)
         self._next: int | None = None
+        self._may_step = False
         self._slewing = False
         self._slew_pause = 0
 
@@ -130,15 +131,28 @@ class ReferenceTrack:
             self.late_samples += int(np.count_nonzero(indices >= self._written))
             return np.where(known & (indices >= 0), out, 0).astype(np.int16)
 
+    def skip(self, samples: int) -> None:
+        """Pass over samples that nobody needs, our speaker being silent."""
+        if self._next is not None:
+            self._next += samples
+
     def align(self) -> None:
-        """Take the exact position at the next read: call it when our speaker has been silent."""
-        self._next = None
+        """Let the next read step to where the clock says, if that is more than 1 ms off.
+
+        Call it after our speaker has been silent: such a step costs nothing then.  Less is
+        jitter; stepping after it would undo what the cancellers have learned.
+        """
+        self._may_step = True
 
     def _follow(self, wanted: float, samples: int) -> int:
+        may_step, self._may_step = self._may_step, False
         if self._next is None:
             self._slewing = False
             return round(wanted)
         off_s = (wanted - self._next) / self.rate_hz
+        if may_step and abs(off_s) > SLEW_START_S:
+            self._slewing = False
+            return round(wanted)
         if abs(off_s) > REALIGN_S:
             self.realignments += 1
             self._slewing = False

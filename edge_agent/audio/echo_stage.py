@@ -95,27 +95,31 @@ class EchoStage:
         self._linear.reset()
         self._double_talk.reset()
         self._active = False
+        self._taken = 0
+        self._spare: FloatArray = np.zeros(0)
         self._restart()
 
     def _restart(self) -> None:
         """Begin of a playback."""
         rate_hz = self.reference.rate_hz
         self.reference.align()
-        self._taken = 0
         self._reference_24k = Resampler(rate_hz, STREAM_RATE_HZ)
         self._reference_16k = Resampler(STREAM_RATE_HZ, DETECTOR_RATE_HZ)
         self._microphone_16k = Resampler(STREAM_RATE_HZ, DETECTOR_RATE_HZ)
         self._residual_16k = Resampler(STREAM_RATE_HZ, DETECTOR_RATE_HZ)
-        self._spare: FloatArray = np.zeros(0)
+        self._spare = np.zeros(0)
         self._linear.restart()
         self._double_talk.restart()
 
-    def _next_reference(self, at: float) -> FloatArray:
+    def _next_samples(self) -> int:
+        """Reference samples that belong to the next frame; each frame counts, silent or not."""
         rate_hz = self.reference.rate_hz
         done = self._taken * rate_hz // FRAMES_PER_S
         self._taken += 1
-        samples = self._taken * rate_hz // FRAMES_PER_S - done
-        played = self._reference_24k.process_array(self.reference.read(at, samples))
+        return self._taken * rate_hz // FRAMES_PER_S - done
+
+    def _next_reference(self, at: float) -> FloatArray:
+        played = self._reference_24k.process_array(self.reference.read(at, self._next_samples()))
         joined = np.concatenate((self._spare, played))
         if joined.size < FRAME_SAMPLES:
             # Only at 22.05 kHz, whose 10 ms are no whole number of samples.
@@ -134,6 +138,7 @@ class EchoStage:
             return microphone, None, audible
         was_active, self._active = self._active, audible
         if not audible and not was_active:
+            self.reference.skip(self._next_samples())
             return microphone, None, False
         if audible and not was_active:
             self._restart()

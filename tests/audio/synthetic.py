@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 
 
-def babble(seconds: float, rate_hz: int, seed: int, pitch_hz: float = 120.0) -> FloatArray:
+def babble(
+    seconds: float, rate_hz: int, seed: int, pitch_hz: float = 120.0, pauses: bool = True
+) -> FloatArray:
     """Voiced syllables: a pitch train through moving formants, with pauses; RMS about 3000.
 
     Not a language, but periodic, formant-shaped and syllabic, which is what voice detectors and
@@ -33,7 +35,8 @@ def babble(seconds: float, rate_hz: int, seed: int, pitch_hz: float = 120.0) -> 
                 out[piece] += gain * np.sin(harmonic * phase + rng.uniform(0, 6.28))
             out[piece] *= np.sin(np.pi * local / length) ** 0.5
             out[piece] += rng.normal(0, 0.02, local.size)
-        start += length + (rng.uniform(0.02, 0.1) if rng.random() < 0.85 else rng.uniform(0.2, 0.5))
+        fluent = rng.random() < 0.85 or not pauses
+        start += length + (rng.uniform(0.02, 0.1) if fluent else rng.uniform(0.2, 0.5))
     return out / np.sqrt(np.mean(out**2)) * 3000.0
 
 

@@ -1,0 +1,439 @@
+"""Echo: the reference track, both cancellers, the double-talk detector, and all of it together."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import numpy as np
+import pytest
+from synthetic import FloatArray, babble, echo_of, pcm, room_noise
+
+from edge_agent.audio.canceller import LinearEcho
+from edge_agent.audio.detectors import VoiceDetector
+from edge_agent.audio.double_talk import DoubleTalkDetector
+from edge_agent.audio.echo import ReferenceTrack, WebRtcEcho
+from edge_agent.audio.echo_stage import EchoChoice, EchoStage
+from edge_agent.audio.front_end import FrontEnd
+from edge_agent.audio.sample_clock import SampleClock
+from edge_agent.contract.errors import ConfigError
+from edge_agent.contract.events import HeardFrame
+
+RATE_HZ = 48_000
+BLOCK = 480
+
+
+def decibel(ratio: float) -> float:
+    return float(10 * np.log10(ratio))
+
+
+def power(samples: FloatArray) -> float:
+    return float(np.mean(samples**2)) + 1e-9
+
+
+# --- the clock -------------------------------------------------------------------------
+
+
+def test_the_clock_averages_jitter_and_ignores_a_stall() -> None:
+    clock = SampleClock(RATE_HZ)
+    rng = np.random.default_rng(1)
+    for block in range(500):
+        stall = max(0.0, 0.04 - 0.01 * abs(block - 300)) if block >= 300 else 0.0
+        assert clock.observe(block * BLOCK, block / 100 + rng.uniform(0, 0.01) + stall) == 0.0
+        if block > 100:
+            assert clock.time_of(block * BLOCK) == pytest.approx(block / 100 + 0.005, abs=0.003)
+    assert clock.jumps == 0
+
+
+def test_the_clock_follows_drift_and_says_jumps() -> None:
+    clock = SampleClock(RATE_HZ)
+    for block in range(6000):
+        clock.observe(block * BLOCK, block / 100 * 1.0001)
+    assert clock.time_of(6000 * BLOCK) == pytest.approx(60.006, abs=0.001)
+    jumps = [
+        clock.observe(block * BLOCK, block / 100 * 1.0001 + 0.03) for block in range(6000, 6050)
+    ]
+    assert [jump for jump in jumps if jump] == [pytest.approx(0.03, abs=0.012)]
+    assert clock.observe(6050 * BLOCK, 100.0) > 30
+    assert clock.index_of(clock.time_of(1234)) == pytest.approx(1234)
+
+
+# --- the reference track ---------------------------------------------------------------
+
+
+def ramp(first: int, count: int) -> bytes:
+    return ((np.arange(first, first + count) % 20_000) + 1).astype("<i2").tobytes()
+
+
+def test_a_read_gives_what_was_audible_then() -> None:
+    track = ReferenceTrack(RATE_HZ, lead_s=0.0)
+    for block in range(50):
+        track.write(ramp(block * BLOCK, BLOCK), 10.0 + block / 100)
+    got = track.read(10.2, BLOCK)
+    assert got[0] == pytest.approx(9601, abs=1)
+    assert np.all(np.diff(got.astype(int)) == 1)
+    lead = ReferenceTrack(RATE_HZ, lead_s=0.01)
+    for block in range(50):
+        lead.write(ramp(block * BLOCK, BLOCK), 10.0 + block / 100)
+    assert lead.read(10.2, BLOCK)[0] == pytest.approx(9601 + 480, abs=1)
+
+
+def test_nothing_rendered_reads_as_silence() -> None:
+    track = ReferenceTrack(RATE_HZ, lead_s=0.0)
+    assert not track.read(5.0, BLOCK).any()
+    assert not track.audible(5.0)
+    track.write(ramp(0, BLOCK), 10.0)
+    before = track.read(9.995, BLOCK)
+    assert not before[:239].any()
+    assert before[242:].all()
+    track.align()
+    after = track.read(10.005, BLOCK)
+    assert after[:238].all()
+    assert not after[242:].any()
+    assert track.late_samples > 200
+
+
+def test_what_is_older_than_the_ring_is_silence() -> None:
+    track = ReferenceTrack(RATE_HZ, lead_s=0.0)
+    for block in range(400):
+        track.write(ramp(block * BLOCK, BLOCK), block / 100)
+    assert not track.read(0.5, BLOCK).any()
+    track.align()
+    assert track.read(3.5, BLOCK).all()
+
+
+def test_jitter_never_makes_a_slip_and_drift_is_followed_by_single_samples() -> None:
+    track = ReferenceTrack(RATE_HZ, lead_s=0.0)
+    rng = np.random.default_rng(2)
+    steps = []
+    last = None
+    for block in range(6000):
+        at = block / 100 * 1.00005 + 0.05
+        track.write(ramp(block * BLOCK, BLOCK), at + rng.uniform(0, 0.008))
+        if block >= 20:
+            got = track.read(block / 100 + rng.uniform(0, 0.001), BLOCK).astype(int)
+            if last is not None:
+                steps.append((got[0] - last - 1 + 10_000) % 20_000 - 10_000)
+            last = got[-1]
+    assert track.realignments == 0
+    assert set(steps[200:]) <= {-1, 0, 1}
+    assert sum(map(abs, steps[200:])) > 60  # 50 ppm of a minute are 144 samples
+
+
+def test_a_large_offset_is_realigned_at_once_and_counted() -> None:
+    track = ReferenceTrack(RATE_HZ, lead_s=0.0)
+    for block in range(100):
+        track.write(ramp(block * BLOCK, BLOCK), block / 100)
+    track.read(0.2, BLOCK)
+    assert track.read(0.21, BLOCK)[0] == pytest.approx(0.21 * RATE_HZ + 1, abs=1)
+    assert track.read(0.6, BLOCK)[0] == pytest.approx(0.6 * RATE_HZ + 1 - 20_000, abs=1)
+    assert track.realignments == 1
+    track.align()
+    track.read(0.3, BLOCK)
+    assert track.realignments == 1
+
+
+def test_a_pause_of_our_voice_keeps_the_position_to_the_sample() -> None:
+    track = ReferenceTrack(RATE_HZ, lead_s=0.0)
+    rng = np.random.default_rng(3)
+    for block in range(150):
+        track.write(ramp(block * BLOCK, BLOCK), block / 100 + rng.uniform(0, 0.0005))
+    first = int(track.read(0.2, BLOCK)[0])
+    for _ in range(99):
+        track.skip(BLOCK)
+    track.align()
+    later = int(track.read(1.2 + 0.0005, BLOCK)[0])
+    assert later == (first - 1 + 100 * BLOCK) % 20_000 + 1
+    track.skip(BLOCK)
+    track.align()
+    stepped = int(track.read(1.22 + 0.005, BLOCK)[0])
+    assert (stepped - later - 2 * BLOCK) % 20_000 == pytest.approx(0.005 * RATE_HZ, abs=30)
+    assert track.realignments == 0
+
+
+def test_a_pause_of_the_device_keeps_times_right() -> None:
+    track = ReferenceTrack(RATE_HZ, lead_s=0.0)
+    for block in range(50):
+        track.write(ramp(block * BLOCK, BLOCK), block / 100)
+    for block in range(50, 100):
+        track.write(ramp(block * BLOCK, BLOCK), block / 100 + 0.3)
+    assert track.read(0.4, BLOCK)[0] == pytest.approx(0.4 * RATE_HZ + 1, abs=1)
+    assert not track.read(0.6, BLOCK).any()
+    track.align()
+    assert track.read(1.0, BLOCK)[0] == pytest.approx(0.7 * RATE_HZ + 1 - 20_000, abs=1)
+
+
+def test_audible_covers_the_lead_the_sound_and_the_tail() -> None:
+    track = ReferenceTrack(RATE_HZ, lead_s=0.01, tail_s=0.25)
+    loud = np.full(BLOCK, 3000, dtype="<i2").tobytes()
+    for block in range(300):
+        sounding = 100 <= block < 120 or 200 <= block < 210
+        track.write(loud if sounding else bytes(960), block / 100)
+    heard = [block for block in range(300) if track.audible(block / 100 + 0.0005)]
+    assert heard == [*range(99, 145), *range(199, 235)]
+
+
+def test_dither_is_not_audible() -> None:
+    track = ReferenceTrack(RATE_HZ)
+    track.write(np.ones(BLOCK, dtype="<i2").tobytes(), 0.0)
+    assert not track.audible(0.0)
+
+
+def test_a_reopened_device_may_have_another_rate() -> None:
+    track = ReferenceTrack(RATE_HZ, lead_s=0.0)
+    track.write(ramp(0, BLOCK), 0.0)
+    track.restart(16_000)
+    assert not track.audible(0.0)
+    track.write(ramp(0, 160), 5.0)
+    assert track.read(5.0, 160).tolist() == list(range(1, 161))
+
+
+def test_writer_and_reader_may_be_two_threads() -> None:
+    track = ReferenceTrack(RATE_HZ, lead_s=0.0)
+    failures: list[Exception] = []
+
+    def write() -> None:
+        try:
+            for block in range(2000):
+                track.write(ramp(block * BLOCK, BLOCK), block / 100)
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    for block in range(2000):
+        got = track.read(block / 100, BLOCK).astype(int)
+        inside = np.diff(got[got > 0])
+        assert np.all((inside == 1) | (inside == -19_999))
+    thread.join(10)
+    assert not failures
+
+
+# --- the linear canceller --------------------------------------------------------------
+
+
+def cancel(linear: LinearEcho, microphone: FloatArray, far: FloatArray) -> FloatArray:
+    step = linear.rate_hz // 100
+    return np.concatenate(
+        [
+            linear.process(microphone[i : i + step], far[i : i + step])
+            for i in range(0, far.size - step + 1, step)
+        ]
+    )
+
+
+@pytest.mark.parametrize("rate_hz", [16_000, 24_000])
+@pytest.mark.parametrize("delay_ms", [5, 60])
+def test_the_linear_canceller_learns_the_room(rate_hz: int, delay_ms: int) -> None:
+    far = babble(8, rate_hz, seed=1)
+    microphone = echo_of(far, rate_hz, delay_ms) + room_noise(far.size, 2)
+    linear = LinearEcho(rate_hz)
+    out = cancel(linear, microphone, far)
+    last = slice(5 * rate_hz, None)
+    assert decibel(power(microphone[last]) / power(out[last])) > 12
+    assert linear.erle_db > 10
+
+
+def test_the_words_spoken_over_our_voice_stay_whole() -> None:
+    rate_hz = 24_000
+    far = babble(12, rate_hz, seed=3)
+    near = babble(12, rate_hz, seed=4, pitch_hz=190)
+    near[: 6 * rate_hz] = 0.0
+    echo = echo_of(far, rate_hz, 20)
+    out = cancel(LinearEcho(rate_hz), echo + near + room_noise(far.size, 5), far)
+    talk = slice(7 * rate_hz, None)
+    error_before = decibel(power(near[talk]) / power(echo[talk]))
+    error_after = decibel(power(near[talk]) / power(out[talk] - near[talk]))
+    assert error_after - error_before > 8
+
+
+def test_silence_teaches_nothing_wrong() -> None:
+    linear = LinearEcho()
+    noise = room_noise(24_000, 6, rms=300.0)
+    out = cancel(linear, noise, np.zeros(24_000))
+    assert np.array_equal(np.round(out), np.round(noise))
+    assert linear.erle_db == 0.0
+
+
+def test_a_long_delay_is_moved_out_of_the_filter_between_two_playbacks() -> None:
+    rate_hz = 24_000
+    far = babble(16, rate_hz, seed=7)
+    microphone = echo_of(far, rate_hz, 120) + room_noise(far.size, 8)
+    linear = LinearEcho(rate_hz)
+    half = 8 * rate_hz
+    cancel(linear, microphone[:half], far[:half])
+    linear.restart()
+    assert 9 <= linear.delay_blocks <= 12
+    out = cancel(linear, microphone[half:], far[half:])
+    late = slice(2 * rate_hz, None)
+    assert decibel(power(microphone[half:][late]) / power(out[late])) > 14
+
+
+# --- AEC3 and the double-talk detector ---------------------------------------------------
+
+
+def test_aec3_removes_our_voice() -> None:
+    far = babble(6, 16_000, seed=9)
+    microphone = echo_of(far, 16_000, 40) + room_noise(far.size, 10)
+    aec3 = WebRtcEcho()
+    out = [
+        np.frombuffer(aec3.process(pcm(microphone[i : i + 160]), pcm(far[i : i + 160])), "<i2")
+        for i in range(0, far.size - 159, 160)
+    ]
+    cleaned = np.concatenate(out).astype(float)
+    assert decibel(power(microphone[48_000:]) / power(cleaned[48_000:])) > 20
+
+
+def test_the_double_talk_detector_knows_our_own_residual() -> None:
+    rate_hz = 24_000
+    far = babble(10, rate_hz, seed=11)
+    near = babble(10, rate_hz, seed=12, pitch_hz=200) * 0.5
+    near[: 6 * rate_hz] = 0.0
+    microphone = echo_of(far, rate_hz, 10) + near + room_noise(far.size, 13)
+    linear, detector = LinearEcho(rate_hz), DoubleTalkDetector(rate_hz)
+    excess = []
+    for i in range(0, far.size - 239, 240):
+        residual = linear.process(microphone[i : i + 240], far[i : i + 240])
+        excess.append(detector.excess_db(residual, linear.echo))
+    assert np.mean(np.array(excess[:600]) > 3) < 0.02
+    assert np.mean(np.array(excess[605:640]) > 3) > 0.5
+
+
+# --- together ----------------------------------------------------------------------------
+
+
+class Talk:
+    """A front end and a simulated room: what it labelled."""
+
+    def __init__(self, echo: str, *, load: bool = True) -> None:
+        self.frames: list[HeardFrame] = []
+        self.reference = ReferenceTrack(RATE_HZ)
+        self.faults: list[Exception] = []
+        self.front = FrontEnd(
+            self.frames.append,
+            wake=None,
+            voice=VoiceDetector(),
+            reference=self.reference,
+            echo=echo,
+            on_fault=self.faults.append,
+        )
+        if load:
+            self.front.load()
+        self.front.start(RATE_HZ, threaded=False)
+
+    def play(self, far: FloatArray, microphone: FloatArray) -> None:
+        played, heard = pcm(far), pcm(microphone)
+        written = 0
+        for block in range(far.size // BLOCK):
+            while written <= min(block + 3, far.size // BLOCK - 1):
+                part = played[written * 960 : written * 960 + 960]
+                self.reference.write(part, written / 100)
+                written += 1
+            self.front.on_capture(heard[block * 960 : block * 960 + 960], block / 100)
+
+    def interruptions(self, first: int = 0, last: int | None = None) -> list[int]:
+        """Frames at which 8 of the last 10 were speech over playback."""
+        labels = [frame.speech and frame.over_playback for frame in self.frames]
+        return [
+            i for i in range(max(first, 9), len(labels))[:last] if sum(labels[i - 9 : i + 1]) >= 8
+        ]
+
+
+@pytest.fixture(scope="module")
+def scene() -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Our voice for 8 s, then silence for 2 s; its echo; a person from 6 s on, as loud."""
+    far = babble(10, RATE_HZ, seed=21, pauses=False)
+    far[8 * RATE_HZ :] = 0.0
+    echo = echo_of(far, RATE_HZ, 15, gain=0.5) + room_noise(far.size, 22)
+    near = babble(10, RATE_HZ, seed=23, pitch_hz=200) * 0.5
+    near[: 6 * RATE_HZ] = 0.0
+    near[round(7.5 * RATE_HZ) :] = 0.0
+    return far, echo, near
+
+
+@pytest.mark.parametrize("choice", ["aec3", "linear"])
+def test_our_own_voice_interrupts_nobody(
+    scene: tuple[FloatArray, FloatArray, FloatArray], choice: str
+) -> None:
+    far, echo, _ = scene
+    talk = Talk(choice)
+    talk.play(far, echo)
+    assert talk.interruptions() == []
+    assert talk.front.erle_db > 10
+    playing = [frame.over_playback for frame in talk.frames]
+    assert all(playing[5:800])
+    assert not any(playing[830:])
+    assert not talk.faults
+
+
+@pytest.mark.parametrize("choice", ["aec3", "linear"])
+def test_a_person_as_loud_as_the_echo_interrupts(
+    scene: tuple[FloatArray, FloatArray, FloatArray], choice: str
+) -> None:
+    far, echo, near = scene
+    talk = Talk(choice)
+    talk.play(far, echo + near)
+    hits = talk.interruptions()
+    assert hits
+    assert 600 <= hits[0] <= 630
+
+
+def test_the_stream_is_the_bare_microphone_again_after_the_tail(
+    scene: tuple[FloatArray, FloatArray, FloatArray],
+) -> None:
+    far, echo, _ = scene
+    cancelled, bare = Talk("linear"), Talk("off")
+    cancelled.play(far, echo)
+    bare.play(far, echo)
+    same = [a.pcm24k == b.pcm24k for a, b in zip(cancelled.frames, bare.frames, strict=True)]
+    assert all(same[830:])
+    assert not any(same[100:800])
+    assert all(frame.over_playback for frame in bare.frames[5:800])
+
+
+def test_without_echo_control_the_microphone_is_believed(
+    scene: tuple[FloatArray, FloatArray, FloatArray],
+) -> None:
+    far, echo, _ = scene
+    talk = Talk("off")
+    talk.play(far, echo)
+    assert talk.interruptions()
+
+
+def test_the_front_end_works_before_aec3_is_loaded(
+    scene: tuple[FloatArray, FloatArray, FloatArray],
+) -> None:
+    far, echo, _ = scene
+    talk = Talk("aec3", load=False)
+    assert "not loaded" in talk.front.describe()
+    talk.play(far[: 3 * RATE_HZ], echo[: 3 * RATE_HZ])
+    assert len(talk.frames) == 300
+    assert talk.interruptions() == []
+    talk.front.load()
+    assert "echo: aec3" in talk.front.describe()
+
+
+def test_a_missing_library_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "livekit.rtc", None)
+    stage = EchoStage(ReferenceTrack(RATE_HZ), EchoChoice.AEC3)
+    with pytest.raises(ConfigError, match="livekit") as caught:
+        stage.load()
+    assert caught.value.code == "config.no_aec3"
+    EchoStage(ReferenceTrack(RATE_HZ), EchoChoice.LINEAR).load()
+
+
+def test_a_failing_canceller_does_not_make_the_speaker_deaf(
+    scene: tuple[FloatArray, FloatArray, FloatArray],
+) -> None:
+    far, echo, _ = scene
+    talk = Talk("aec3")
+
+    class Broken:
+        def process(self, microphone: bytes, reference: bytes) -> bytes:
+            raise RuntimeError("native")
+
+    talk.front._stage._aec3 = Broken()  # type: ignore[assignment]
+    talk.play(far[:RATE_HZ], echo[:RATE_HZ])
+    assert len(talk.frames) == 100
+    assert len(talk.faults) == 1
+    assert "echo: linear" in talk.front.describe()
