@@ -1,0 +1,141 @@
+"""The link and the real dialer against the simulated server on a real port (purpose).
+
+Owner thread: the test's.  Must never reach beyond this machine; real time passes here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import pytest
+from real_sockets import free_port
+
+from edge_agent.contract import commands as cmd
+from edge_agent.contract import events as ev
+from edge_agent.realtime.config import SessionConfig
+from edge_agent.realtime.connection import RealtimeLink
+from edge_agent.realtime.dialer import WebSocketDialer
+from edge_agent.realtime.liveness import LinkTimings
+from edge_agent.realtime.providers import PROVIDERS
+from edge_agent.simulation.brains import ParrotBrain
+from edge_agent.simulation.server import RealtimeServer, listen
+
+QUICK = LinkTimings(
+    healthy_s=0.0, ping_active_s=0.1, pong_active_s=0.2, ping_idle_s=0.2, pong_idle_s=0.2
+)
+
+
+@dataclass
+class World:
+    link: RealtimeLink
+    events: list[ev.Event] = field(default_factory=list)
+
+    @property
+    def downs(self) -> list[ev.LinkDown]:
+        return [event for event in self.events if isinstance(event, ev.LinkDown)]
+
+    async def until(self, reached: Callable[[], object]) -> None:
+        async with asyncio.timeout(20):
+            while not reached():  # noqa: ASYNC110 - what is awaited has no event of its own
+                await asyncio.sleep(0.005)
+
+
+@contextlib.asynccontextmanager
+async def linked(port: int, timings: LinkTimings = QUICK) -> AsyncIterator[World]:
+    events: list[ev.Event] = []
+    link = RealtimeLink(
+        dial=WebSocketDialer(),
+        provider=PROVIDERS["openai"],
+        config=SessionConfig(turn_detection=None),
+        key=lambda: "sk-test",
+        post=events.append,
+        note=lambda _code, _fields: None,
+        rng=random.Random(5),
+        timings=timings,
+        url=f"ws://127.0.0.1:{port}/v1/realtime",
+    )
+    running = asyncio.create_task(link.run())
+    try:
+        yield World(link, events)
+    finally:
+        await link.close()
+        await running
+
+
+def test_a_talk_and_a_polite_end() -> None:
+    async def main() -> None:
+        server = RealtimeServer(ParrotBrain())
+        async with listen(server, "127.0.0.1", 0) as port, linked(port.port) as world:
+            await world.until(lambda: world.link.is_ready)
+            world.link.execute(cmd.AddMessage("", "user", "hello"))
+            world.link.execute(cmd.RequestResponse())
+            await world.until(lambda: any(isinstance(e, ev.ResponseEnded) for e in world.events))
+        assert any(isinstance(event, ev.VoiceChunk) for event in world.events)
+        assert not world.downs
+
+    asyncio.run(main())
+
+
+def test_a_port_that_closes_and_opens_again() -> None:
+    async def main() -> None:
+        port = free_port()
+        server = RealtimeServer(ParrotBrain())
+        async with linked(port) as world:
+            await world.until(lambda: world.downs)
+            assert world.downs[0].code == "link.unreachable"
+            for times in (1, 2):
+                async with listen(server, "127.0.0.1", port):
+                    await world.until(lambda n=times: world.link.sessions == n)
+                await world.until(lambda: not world.link.is_ready)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("close_code", [1001, 1006, 1011])
+def test_a_session_cut_in_an_answer_is_followed_by_another(close_code: int) -> None:
+    async def main() -> None:
+        server = RealtimeServer(ParrotBrain())
+        async with listen(server, "127.0.0.1", 0) as port, linked(port.port) as world:
+            await world.until(lambda: world.link.is_ready)
+            server.faults.close_after_deltas = 2
+            server.faults.close_code = close_code
+            world.link.execute(cmd.AddMessage("", "user", "hello"))
+            world.link.execute(cmd.RequestResponse())
+            await world.until(lambda: world.link.sessions == 2)
+            assert [down.code for down in world.downs] == ["link.closed"]
+
+    asyncio.run(main())
+
+
+def test_a_peer_that_takes_everything_and_says_nothing_is_noticed() -> None:
+    async def main() -> None:
+        server = RealtimeServer(ParrotBrain())
+        async with listen(server, "127.0.0.1", 0) as port, linked(port.port) as world:
+            await world.until(lambda: world.link.is_ready)
+            server.faults.black_hole = True
+            await world.until(lambda: world.downs)
+            assert world.downs[0].code == "link.dead"
+            server.faults.black_hole = False
+            await world.until(lambda: world.link.sessions == 2)
+
+    asyncio.run(main())
+
+
+def test_a_frame_of_20_mb_and_garbage_do_not_end_a_session() -> None:
+    async def main() -> None:
+        server = RealtimeServer(ParrotBrain())
+        calm = LinkTimings()
+        async with listen(server, "127.0.0.1", 0) as port, linked(port.port, calm) as world:
+            await world.until(lambda: world.link.is_ready)
+            server.faults.huge_frame_bytes = 20_000_000
+            server.faults.garbage_frames = 3
+            world.link.execute(cmd.AddMessage("", "user", "hello"))
+            world.link.execute(cmd.RequestResponse())
+            await world.until(lambda: any(isinstance(e, ev.ResponseEnded) for e in world.events))
+            assert not world.downs
+
+    asyncio.run(main())
