@@ -39,6 +39,7 @@ AUDIO_SPEED = 8.0  # audio arrives much faster than it is played: about what is 
 DELTA_MS = 100
 FIRST_DELTA_MS = 250  # thinking time of a quick model
 TRANSCRIPTION_MS = 300
+ENDED_SESSIONS_KEPT = 16  # enough to look at after a test; an hour of talk is some 10 MB
 CLOSE_REASONS = {
     3000: "invalid_request_error.invalid_api_key",
     4000: "invalid_request_error.beta_api_shape_disabled",
@@ -95,7 +96,8 @@ class RealtimeServer:
         self.on_event = on_event
         self.unix_time = unix_time
         self.sessions: list[Session] = []
-        """Every session there was, oldest first; `is_open` tells the living."""
+        """The open sessions and the last few that ended, oldest first; `is_open` tells which."""
+        self.sessions_begun = 0
         self.dials = 0
         self.refusals = 0
 
@@ -135,9 +137,19 @@ class RealtimeServer:
         query = parse_qs(urlsplit(path).query)
         kind = "transcription" if query.get("intent") == ["transcription"] else "realtime"
         model = (query.get("model") or query.get("deployment") or [DEFAULT_MODEL])[0]
-        session = Session(self, wire, len(self.sessions) + 1, kind, model)
+        self.sessions_begun += 1
+        session = Session(self, wire, self.sessions_begun, kind, model)
         self.sessions.append(session)
-        await session.serve()
+        try:
+            await session.serve()
+        finally:
+            self._forget_old_sessions()
+
+    def _forget_old_sessions(self) -> None:
+        """Closed sessions hold their audio; a soak of days must not keep it all."""
+        ended = [session for session in self.sessions if not session.is_open]
+        for session in ended[: max(0, len(ended) - ENDED_SESSIONS_KEPT)]:
+            self.sessions.remove(session)
 
     async def _turn_away(self, wire: Wire, code: int) -> None:
         """Accept, say why not, close: how the service treats bad keys and old dialects."""

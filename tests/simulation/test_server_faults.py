@@ -490,6 +490,24 @@ def test_memory_wire_pushes_back_when_nobody_reads() -> None:
     run(play())
 
 
+def test_old_sessions_are_forgotten() -> None:
+    async def play() -> None:
+        net = network()
+        first = await net(URL, {})
+        for _ in range(40):
+            wire = await net(URL, {})
+            await wire.receive()
+            await wire.close()
+            await asyncio.sleep(1)
+        assert net.server.sessions_begun == 41
+        assert len(net.server.sessions) == 17
+        assert net.server.open_sessions == [net.server.sessions[0]]
+        assert json.loads(await first.receive())["session"]["id"] == net.server.sessions[0].id
+        await net.aclose()
+
+    run(play())
+
+
 def test_network_goes_down_comes_up_and_swallows() -> None:
     async def play() -> None:
         loop = asyncio.get_running_loop()
