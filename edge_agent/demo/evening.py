@@ -1,0 +1,151 @@
+"""The evening: all that the picture and the report show, taken from the stage once (purpose).
+
+Owner thread: any, frozen values; times are seconds from the evening's start.  Must never hold
+what was said, but as the sound of the shipped clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.demo.score import Band, Moment, Score
+from edge_agent.demo.stage import Stage
+from edge_agent.demo.verdict import ActResult, Figure
+from edge_agent.simulation import acoustics
+from edge_agent.simulation.room_record import Track
+
+Samples = NDArray[np.int16]
+
+LANES = ("talk", "link", "microphone")
+
+WIRE_STEP_S = 0.1
+"""Traffic is shown in steps of a tenth of a second: one delta of the server."""
+
+SHOWN_ON_WIRE: dict[str, str] = {
+    "session.updated": "session",
+    "input_audio_buffer.speech_started": "speech",
+    "input_audio_buffer.committed": "committed",
+    "response.created": "answer",
+    "conversation.item.truncate": "truncate",
+    "response.cancel": "cancel",
+}
+"""Messages that are pointed at, and the word for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evening:
+    """What happened, ready to be drawn.
+
+    `people`, `microphone` and `loudspeaker` are PCM16 at `rate_hz`, all from time 0.
+    `traffic` is `(bytes of sound up, down)` per `WIRE_STEP_S`.
+    """
+
+    mode: str
+    length_s: float
+    rate_hz: int
+    people: Samples
+    microphone: Samples
+    loudspeaker: Samples
+    room: Samples
+    lanes: dict[str, list[Band]]
+    wire_events: list[Moment]
+    moments: list[Moment]
+    traffic: NDArray[np.float64]
+    acts: list[ActResult]
+    figures: list[tuple[int, Figure]]
+    """(number of the act, figure), times moved to the evening's start."""
+
+    @property
+    def ok(self) -> bool:
+        """Did every act go as it must?"""
+        return all(act.ok for act in self.acts)
+
+
+def take_evening(stage: Stage, acts: Sequence[ActResult], mode: str) -> Evening:
+    """Everything from the stage, with the start of the stage as time 0."""
+    begin, end = stage.started_at, stage.now()
+    room, score = stage.room, stage.score
+
+    def cut(track: Track) -> Samples:
+        return _from(track, begin, end)
+
+    mix, spoken = cut(room.mix), cut(room.spoken)
+    people = np.clip(mix.astype(np.int32) - spoken, -32768, 32767).astype(np.int16)
+    lanes = {
+        lane: [
+            Band(max(0.0, b.begin - begin), b.end - begin, b.state) for b in score.bands(lane, end)
+        ]
+        for lane in LANES
+    }
+    figures = [(act.number, _moved(figure, begin)) for act in acts for figure in act.figures]
+    return Evening(
+        mode=mode,
+        length_s=end - begin,
+        rate_hz=room.rate_hz,
+        people=people,
+        microphone=cut(room.heard),
+        loudspeaker=spoken,
+        room=mix,
+        lanes=lanes,
+        wire_events=_wire_events(score, begin),
+        moments=[Moment(m.at - begin, m.kind, m.text) for m in score.moments],
+        traffic=_traffic(score, begin, end),
+        acts=[_shifted(act, begin) for act in acts],
+        figures=figures,
+    )
+
+
+def _from(track: Track, begin: float, end: float) -> Samples:
+    """The track between two times, silence where it knows nothing."""
+    whole = np.zeros(round((end - begin) * track.rate_hz), np.int16)
+    known = track.samples(begin, end)
+    at = max(0, round((track.start_s - begin) * track.rate_hz))
+    known = known[: len(whole) - at]
+    whole[at : at + len(known)] = known
+    return whole
+
+
+def _moved(figure: Figure, by: float) -> Figure:
+    if figure.begin is None or figure.end is None:
+        return figure
+    return Figure(figure.name, figure.value, figure.unit, figure.begin - by, figure.end - by)
+
+
+def _shifted(act: ActResult, by: float) -> ActResult:
+    moved = ActResult(act.number, act.key, act.title, act.story, played=act.played)
+    moved.begin, moved.end = (act.begin - by, act.end - by) if act.played else (0.0, 0.0)
+    moved.checks, moved.figures = act.checks, [_moved(f, by) for f in act.figures]
+    return moved
+
+
+def _wire_events(score: Score, begin: float) -> list[Moment]:
+    """The server's acknowledgements of sessions, and what speaks of turns."""
+    return [
+        Moment(w.at - begin, "up" if w.up else "down", SHOWN_ON_WIRE[w.kind])
+        for w in score.wire
+        if w.kind in SHOWN_ON_WIRE
+    ]
+
+
+def _traffic(score: Score, begin: float, end: float) -> NDArray[np.float64]:
+    steps = np.zeros((int((end - begin) / WIRE_STEP_S) + 1, 2))
+    for w in score.wire:
+        index = int((w.at - begin) / WIRE_STEP_S)
+        if w.audio_bytes and 0 <= index < len(steps):
+            steps[index, 0 if w.up else 1] += w.audio_bytes
+    return steps
+
+
+def envelope(samples: Samples, columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lowest and highest value per column, -1 … 1: how a waveform is drawn."""
+    if not len(samples):
+        return np.zeros(columns), np.zeros(columns)
+    edges = np.linspace(0, len(samples), columns + 1).astype(int)
+    starts = np.minimum(edges[:-1], len(samples) - 1)
+    low = np.minimum.reduceat(samples, starts) / acoustics.FULL_SCALE
+    high = np.maximum.reduceat(samples, starts) / acoustics.FULL_SCALE
+    return low.astype(np.float64), high.astype(np.float64)

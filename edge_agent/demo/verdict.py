@@ -1,0 +1,89 @@
+"""Verdicts: what an act promised, what was seen, and the figures it measured (purpose).
+
+Owner thread: none, plain values.  Must never judge: the acts do, and write it down here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One promise: `text`, and what was expected and seen in words a person can compare."""
+
+    text: str
+    ok: bool
+    expected: str
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A measured value, e.g. `Figure("barge-in: onset to silence", 121.3, "ms", 6.02)`.
+
+    `begin` and `end` (loop time) draw it on the time line as a span, if both are there.
+    """
+
+    name: str
+    value: float
+    unit: str = "ms"
+    begin: float | None = None
+    end: float | None = None
+
+
+@dataclass
+class ActResult:
+    """One act as it went.  `played` is False when it never began."""
+
+    number: int
+    key: str
+    title: str
+    story: str
+    begin: float = 0.0
+    end: float = 0.0
+    played: bool = False
+    checks: list[Check] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Played to its end, and every check passed."""
+        return self.played and bool(self.checks) and all(check.ok for check in self.checks)
+
+    @property
+    def failed(self) -> list[Check]:
+        """The checks that did not pass."""
+        return [check for check in self.checks if not check.ok]
+
+    def check(self, text: str, ok: object, expected: str, seen: str) -> bool:
+        """Write down a promise and whether it was kept."""
+        self.checks.append(Check(text, bool(ok), expected, seen))
+        return bool(ok)
+
+    def figure(
+        self,
+        name: str,
+        value: float,
+        unit: str = "ms",
+        *,
+        begin: float | None = None,
+        end: float | None = None,
+    ) -> float:
+        """Write down a measured value; returns it."""
+        self.figures.append(Figure(name, value, unit, begin, end))
+        return value
+
+    def within(
+        self,
+        text: str,
+        seconds: tuple[float, float],
+        limit_ms: float,
+        *,
+        name: str = "",
+    ) -> bool:
+        """Check that a span of time was not longer than `limit_ms`, and keep it as a figure."""
+        begin, end = seconds
+        took_ms = (end - begin) * 1000
+        self.figure(name or text, took_ms, begin=begin, end=end)
+        return self.check(text, 0 <= took_ms <= limit_ms, f"≤ {limit_ms:g} ms", f"{took_ms:.0f} ms")
