@@ -146,6 +146,43 @@ MESSAGES: dict[str, Message] = {
         "out.",
         "What one answer used; cached tokens are a part of those that went in.",
     ),
+    "link.audio_dropped": Message(
+        WARNING,
+        "{dropped_ms} ms of waiting sound were dropped.",
+        "The network took less than was said; silence goes first, and the limit is "
+        "realtime.outbox_max_s.",
+    ),
+    "link.option_dropped": Message(
+        NOTICE,
+        "The provider does not know the option {option} ({error}); going on without it.",
+        "Another model or provider than the settings were made for.",
+    ),
+    "link.dialect_changed": Message(
+        NOTICE,
+        "The provider speaks the dialect {dialect} ({error}).",
+        "An older or another server; the program follows it.",
+    ),
+    "link.key_unreadable": Message(
+        ERROR,
+        "The key cannot be read ({error}).",
+        "See that the key's file or credential is there and is text.",
+    ),
+    "link.unknown_event": Message(
+        DEBUG, "An unknown kind of event came: {type}.", "Newer than this program; it is skipped."
+    ),
+    "link.garbage": Message(
+        WARNING, "An event of kind {type} made no sense.", "The server's slip; it is skipped."
+    ),
+    "link.local_error": Message(
+        WARNING,
+        "The program was about to send something wrong.",
+        "It was left out.  This should not happen; please report it with this line.",
+    ),
+    "link.internal_error": Message(
+        ERROR,
+        "The session ended by a fault in the program: {error}.",
+        "A new session is opened.  This should not happen; please report it with this line.",
+    ),
     # --- the device --------------------------------------------------------------------
     "device.ready": Message(
         INFO,
@@ -162,6 +199,12 @@ MESSAGES: dict[str, Message] = {
         WARNING,
         "The loudspeaker ran dry {count} times in an answer.",
         "The network or this machine was too slow; the answer had gaps.",
+    ),
+    "echo.unavailable": Message(
+        ERROR,
+        "Echo cannot be cancelled as set[: {message}][ {fix}]",
+        "Talking over the speaker is not safe to notice without it: wake word and button still "
+        "interrupt.",
     ),
     "queue.overflow": Message(
         WARNING,

@@ -1,0 +1,1 @@
+"""The panel room: button and light.  Imports only `contract` and itself."""
