@@ -1,1 +1,1 @@
-"""The cli room: the command line, one thin file per group of verbs.."""
+"""The command line: one thin file per group of verbs."""

@@ -1,1 +1,4 @@
-"""The host room: what surrounds the talk: settings, journal, systemd, health, state, sentences.  Imports only `contract` and itself."""
+"""The host room: settings, journal, systemd, health, state, sentences.
+
+Imports only `contract` and itself.
+"""

@@ -69,6 +69,7 @@ class Journal:
         self._transcripts = transcripts
         self.dropped = 0
         """Lines that journald could not take."""
+        self._untold = 0
 
     def note(self, code: str, /, **fields: object) -> None:
         """Write the line of `code` (see `messages.MESSAGES`; an unknown code is written as it
@@ -89,6 +90,10 @@ class Journal:
             text = " ".join([code, *(f"{n}={v}" for n, v in clean.items())])
         if not self._sink.write(level, text, code, clean):
             self.dropped += 1
+            self._untold += 1
+        elif self._untold:
+            count, self._untold = self._untold, 0
+            self.note("journal.dropped", count=count)
 
     def fault(self, problem: BaseException) -> None:
         """Write `agent.fault`: kind and place of an exception, never its text."""

@@ -273,6 +273,11 @@ MESSAGES: dict[str, Message] = {
     "settings.advice": Message(
         NOTICE, "Settings: {advice}.", "Allowed, but probably not what was wanted."
     ),
+    "journal.dropped": Message(
+        WARNING,
+        "{count} lines before this one were lost: the journal could not take them.",
+        "The program never waits for the journal; a household waits for nobody's log.",
+    ),
     "library.complained": Message(
         WARNING,
         "{logger}: {template}",

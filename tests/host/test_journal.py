@@ -239,6 +239,8 @@ def test_a_restarted_journald_is_found_again(tmp_path: Path) -> None:
         second.settimeout(2)
         journal.note("talk.asleep", why="back")
         assert parse(second.recv(4096))["EDGE_WHY"] == "back"
+        lost = parse(second.recv(4096))
+        assert (lost["EDGE_CODE"], lost["EDGE_COUNT"]) == ("journal.dropped", "1")
     sink.close()
 
 
