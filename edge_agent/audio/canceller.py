@@ -94,6 +94,7 @@ class LinearEcho:
         self._last_reference: FloatArray = np.zeros(self._block)
         self._microphone_power = self._residual_power = 0.0
         self.echo: FloatArray = np.zeros(self._block)
+        self.uncertain_power: FloatArray = np.zeros(self._block + 1)
 
     def _align(self) -> None:
         energy = np.sum(self._weights.real**2 + self._weights.imag**2, axis=1)
@@ -120,7 +121,11 @@ class LinearEcho:
         return float(10 * np.log10(self._microphone_power / self._residual_power))
 
     def process(self, microphone: FloatArray, reference: FloatArray) -> FloatArray:
-        """Return the microphone frame without our own voice; `echo` holds what was removed."""
+        """Return the microphone frame without our own voice.
+
+        Afterwards `echo` holds what was removed, and `uncertain_power` how much echo the filter
+        itself thinks may be left: the power of one block in bins of 50 Hz.
+        """
         block = self._block
         self._waiting.append(reference / FULL_SCALE)
         far = self._waiting.popleft()
@@ -138,7 +143,8 @@ class LinearEcho:
 
         power = spectra.real**2 + spectra.imag**2
         explained = self._uncertainty * power
-        total = explained.sum(axis=0) + self._error_power + POWER_FLOOR
+        uncertain = explained.sum(axis=0)
+        total = uncertain + self._error_power + POWER_FLOOR
         gain = self._uncertainty / total
         weights += gain * spectra.conj() * error_spectrum
         weights *= TRANSITION
@@ -156,4 +162,5 @@ class LinearEcho:
             self._residual_power *= ERLE_SMOOTHING
             self._residual_power += (1 - ERLE_SMOOTHING) * float(error @ error)
         self.echo = echo * FULL_SCALE
+        self.uncertain_power = uncertain * FULL_SCALE**2
         return error * FULL_SCALE
