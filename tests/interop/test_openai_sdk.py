@@ -172,7 +172,7 @@ def test_the_official_sdk_holds_a_whole_talk() -> None:
             on_event=record,
             first_delta_ms=5,
             transcription_ms=5,
-            audio_speed=30.0,
+            audio_speed=4.0,  # the story lasts 9 s: time to talk over it on a slow machine
         )
         async with listen(server) as port:
             await whole_talk(port.url, log)

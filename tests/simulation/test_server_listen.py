@@ -143,6 +143,19 @@ def test_black_hole_swallows_pings_and_gives_them_back() -> None:
     serve(scene)
 
 
+def test_an_abort_resets_the_connection_even_in_a_stall() -> None:
+    async def scene(server: RealtimeServer, port: Listening) -> None:
+        async with connect(port.url, ping_interval=None) as client:
+            await until(client, "session.created")
+            server.faults.stall = True
+            server.abort_sessions()
+            with pytest.raises(ConnectionClosed) as caught:
+                await client.recv()
+            assert isinstance(caught.value.__cause__, ConnectionResetError)
+
+    serve(scene)
+
+
 def test_stopping_with_a_black_hole_open() -> None:
     async def scene(server: RealtimeServer, port: Listening) -> None:
         client = await connect(port.url, ping_interval=None, close_timeout=0.05)

@@ -21,6 +21,7 @@ from edge_agent.simulation.realtime_server.schemas import Json
 Observer = Callable[[str, dict[str, object], float], None]
 
 QUEUE_LIMIT_EVENTS = 256  # generation waits behind a client that reads slower than this
+ABORTED = 1006  # RFC 6455: no close frame was seen, so none can be sent
 STALL_POLL_S = 0.02  # how often a stalled connection looks whether it may go on
 LEGACY_NAMES = {
     "response.output_audio.delta": "response.audio.delta",
@@ -80,9 +81,12 @@ class Outbox:
         self._put(event)
 
     def close(self, code: int, reason: str) -> None:
-        """Close the wire after all that is queued; 1006 aborts it at once instead."""
-        if code == 1006:
+        """Close the wire after all that is queued; 1006 aborts it now, whatever it is doing."""
+        abort = getattr(self._wire, "abort", None)
+        if code == ABORTED and abort is not None:
             self._queue.clear()
+            abort()
+            return
         self._put(_Close(code, reason))
 
     def _put(self, entry: Json | _Close) -> None:
@@ -107,20 +111,13 @@ class Outbox:
             if self._faults.events_delay_ms:
                 await asyncio.sleep(self._faults.events_delay_ms / 1000)
             if isinstance(entry, _Close):
-                await self._shut(entry)
+                await self._wire.close(entry.code, entry.reason)
                 return
             try:
                 await self._bad_frames()
                 await self._send(entry)
             except WireClosed:
                 return
-
-    async def _shut(self, closing: _Close) -> None:
-        abort = getattr(self._wire, "abort", None)
-        if closing.code == 1006 and abort is not None:
-            abort()
-        else:
-            await self._wire.close(closing.code, closing.reason)
 
     async def _send(self, event: Json) -> None:
         faults = self._faults
