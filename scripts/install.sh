@@ -52,7 +52,7 @@ choose_python() {
     fi
     real=$(readlink -f -- "$(command -v -- "$PYTHON")")
     case $real in
-    /home/* | /root/* | /run/user/*) fail "$PYTHON is in a home folder, which the service cannot see; use the system's: PYTHON=/usr/bin/python3 $0" ;;
+    /home/* | ~root/* | /run/user/*) fail "$PYTHON is in a home folder, which the service cannot see; use the system's: PYTHON=/usr/bin/python3 $0" ;;
     esac
 }
 

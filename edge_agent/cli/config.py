@@ -77,19 +77,15 @@ def template() -> None:
 
 def _rows(loaded: Loaded, changed: bool) -> list[tuple[str, object, str, str]]:
     """`(key, value for JSON, value as TOML, origin)` of every key."""
-    from pydantic import SecretStr
-
     from edge_agent.host.settings import Settings
     from edge_agent.host.settings_load import all_keys
-    from edge_agent.host.settings_text import toml_value
+    from edge_agent.host.settings_text import plain_value, toml_value
 
     rows, defaults = [], Settings()
     for dotted in all_keys():
         section, key = dotted.split(".")
         value = getattr(getattr(loaded.settings, section), key)
-        plain = "********" if isinstance(value, SecretStr) and value else value
-        plain = "" if isinstance(plain, SecretStr) else plain
         origin = loaded.origin(dotted)
         if not (changed and value == getattr(getattr(defaults, section), key)):
-            rows.append((dotted, plain, toml_value(value), origin))
+            rows.append((dotted, plain_value(value), toml_value(value), origin))
     return rows

@@ -79,6 +79,13 @@ def toml_value(value: object) -> str:
     return repr(value)
 
 
+def plain_value(value: object) -> object:
+    """One value for JSON, a `SecretStr` masked as in `toml_value`."""
+    if isinstance(value, SecretStr):
+        return "********" if value.get_secret_value() else ""
+    return value
+
+
 def default_file() -> str:
     """The text of `config/edge-agent.toml`: every key, its default and its meaning."""
     texts = documentation()

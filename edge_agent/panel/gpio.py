@@ -9,6 +9,7 @@ gpiozero is imported only when there is a panel: most desks have none.
 from __future__ import annotations
 
 import contextlib
+import sys
 from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ class GpioPanel:
         factory: Any,
     ) -> None:
         """Claims the pins.  `post` is called on the loop.  Raises `DeviceMissing`."""
-        from gpiozero import DigitalInputDevice, DigitalOutputDevice, GPIOZeroError
+        from gpiozero import DigitalInputDevice, DigitalOutputDevice
 
         self._loop = loop
         self._post = post
@@ -93,7 +94,7 @@ class GpioPanel:
                 for pin in pins
                 if pin != NO_PIN
             ]
-        except (GPIOZeroError, OSError) as problem:
+        except _pin_errors() as problem:
             self.close()
             raise _missing(problem) from problem
 
@@ -115,10 +116,10 @@ class GpioPanel:
             self._timer = None
         for device in (*self._buttons, *self._leds):
             # A USB GPIO expander may be gone by now; there is nothing left to release then.
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(*_pin_errors()):
                 device.close()
         self._buttons, self._leds = [], []
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(*_pin_errors()):
             self._factory.close()
 
     def _step(self) -> None:
@@ -187,8 +188,16 @@ def _real_factory(dev: Path) -> Any:
             fix="Run scripts/install.sh again, or: pip install 'edge-agent[pi]'.",
             code="panel.missing",
         ) from problem
-    except Exception as problem:  # lgpio raises its own `error`, derived from Exception only
+    except _pin_errors() as problem:
         raise _missing(problem) from problem
+
+
+def _pin_errors() -> tuple[type[Exception], ...]:
+    """What pins may raise; lgpio has an `error` of its own, derived from Exception only."""
+    from gpiozero import GPIOZeroError
+
+    own = getattr(sys.modules.get("lgpio"), "error", OSError)
+    return (GPIOZeroError, OSError, own)
 
 
 def _missing(problem: BaseException) -> DeviceMissing:
