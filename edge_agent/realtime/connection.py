@@ -40,7 +40,7 @@ from edge_agent.realtime.session import Phase, Session
 from edge_agent.realtime.terms import Terms
 
 Post = Callable[[ev.Event], None]
-NoteSink = Callable[[str, Mapping[str, object]], None]
+NoteSink = Callable[..., None]  # (code, **fields), as the journal takes it
 
 FRAMES_PER_TURN = 16
 """Frames handled before others get a turn: a burst of deltas must not starve the loop."""
@@ -135,7 +135,7 @@ class RealtimeLink:
         try:
             texts = session.command(command)
         except LocalProtocolError as error:
-            self._note("link.local_error", {"error": error.message})
+            self._note("link.local_error", error=error.message)
             return
         audio_ms = 0.0
         if isinstance(command, cmd.SendAudio) and texts:
@@ -151,10 +151,7 @@ class RealtimeLink:
             self._liveness.set_active(active)
 
     def reopen(self, reason: str) -> None:
-        """Drop the session, if any, and dial again.
-
-        For a reason of `RETRY_NOW_REASONS` without a pause, also out of a long wait.
-        """
+        """Drop the session and dial again; see `RETRY_NOW_REASONS`."""
         if reason in RETRY_NOW_REASONS:
             self._backoff.forgive()
         if reason == "config":
@@ -201,7 +198,7 @@ class RealtimeLink:
             fault = error
         except Exception as error:
             # A bug, ours or a library's, must not leave a speaker deaf for ever.
-            self._note("link.internal_error", {"error": type(error).__name__})
+            self._note("link.internal_error", error=type(error).__name__)
             fault = LinkLost("The session ended by an internal error.", code="link.internal")
         if self._is_closing:
             return
@@ -231,7 +228,7 @@ class RealtimeLink:
         try:
             return self._key()
         except OSError as error:
-            self._note("link.key_unreadable", {"error": type(error).__name__})
+            self._note("link.key_unreadable", error=type(error).__name__)
             return None
 
     async def _pause(self, delay_s: float, used_key: str | None, *, watches_key: bool) -> None:
@@ -369,7 +366,7 @@ class RealtimeLink:
                 self._post(event)
             self._mail(session.take_outgoing())
             for code, fields in session.take_notes():
-                self._note(code, fields)
+                self._note(code, **fields)
             if session.failure is not None:
                 raise session.failure
             if session.garbage_run >= self._timings.garbage_frames:
@@ -419,7 +416,7 @@ class RealtimeLink:
             is_first = self.dropped_ms == 0 or self._outbox.dropped_ms == dropped_ms
             self.dropped_ms += dropped_ms
             if is_first:  # once a session: a slow network drops for minutes
-                self._note("link.audio_dropped", {"dropped_ms": round(dropped_ms)})
+                self._note("link.audio_dropped", dropped_ms=round(dropped_ms))
         if texts:
             self._has_mail.set()
 

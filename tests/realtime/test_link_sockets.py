@@ -53,7 +53,7 @@ async def linked(port: int, timings: LinkTimings = QUICK) -> AsyncIterator[World
         config=SessionConfig(turn_detection=None),
         key=lambda: "sk-test",
         post=events.append,
-        note=lambda _code, _fields: None,
+        note=lambda _code, **_fields: None,
         rng=random.Random(5),
         timings=timings,
         url=f"ws://127.0.0.1:{port}/v1/realtime",

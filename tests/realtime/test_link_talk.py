@@ -82,7 +82,7 @@ def play(
             config=config,
             key=lambda: world.keys[-1],
             post=world.events.append,
-            note=lambda code, _fields: world.notes.append(code),
+            note=lambda code, **_fields: world.notes.append(code),
             rng=random.Random(seed),
             timings=timings,
         )
@@ -410,7 +410,7 @@ def test_cancelling_run_leaves_nothing_behind() -> None:
             config=WITHOUT_VAD,
             key=lambda: "sk-test",
             post=lambda _event: None,
-            note=lambda _code, _fields: None,
+            note=lambda _code, **_fields: None,
             rng=random.Random(1),
         )
         for moment_s in (0.0, 0.001, 0.5, 7.0):
@@ -426,7 +426,7 @@ def test_cancelling_run_leaves_nothing_behind() -> None:
                 config=WITHOUT_VAD,
                 key=lambda: "sk-test",
                 post=lambda _event: None,
-                note=lambda _code, _fields: None,
+                note=lambda _code, **_fields: None,
                 rng=random.Random(1),
             )
         await asyncio.sleep(0.1)
