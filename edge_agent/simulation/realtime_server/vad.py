@@ -31,6 +31,7 @@ FLOOR_BLOCK_FRAMES = 10  # the floor is kept as minima of 100 ms …
 FLOOR_BLOCKS = 40  # … over 4 s: longer than people speak without a breath
 FLOOR_CEILING_DB = -48.0  # a stream may begin in mid-word; until it paused, assume a quiet room
 FLOOR_TRUSTED_FRAMES = 40  # after 400 ms there was a pause between syllables, if it was speech
+DIGITAL_SILENCE_POWER = 1e-9  # half of the last bit: put in by the client, not a room's sound
 QUIETEST_SPEECH_DB = -66.0  # RMS of speech whose peaks are near -45 dBFS, with some room
 MARGIN_DB_AT_0 = 4.0  # loud = floor + 4 dB at threshold 0 …
 MARGIN_DB_PER_UNIT = 8.0  # … 8 dB at the default 0.5, 12 dB at 1
@@ -69,6 +70,8 @@ class EnergyVad:
         self._powers: deque[float] = deque(maxlen=3)
         self._floor_blocks: deque[float] = deque(maxlen=FLOOR_BLOCKS)
         self._floor_now = 0.0
+        self._floor_db = 0.0
+        self._knows_room = False
         self._frames = 0
         self._quiet_frames = 0
         self.in_speech = False
@@ -133,6 +136,11 @@ class EnergyVad:
 
     def _floor(self, power: float) -> float:
         """The room's level in dB (lowest smoothed level of the last seconds)."""
+        if power > DIGITAL_SILENCE_POWER:
+            self._knows_room = True
+        elif self._knows_room:
+            # A client that mutes itself for a moment does not make the room quieter.
+            return self._floor_db
         self._powers.append(power)
         smooth_db = _decibel(sum(self._powers) / len(self._powers))
         if self._frames % FLOOR_BLOCK_FRAMES == 0:
@@ -144,6 +152,7 @@ class EnergyVad:
         floor_db = min([self._floor_now, *self._floor_blocks])
         if self._frames < FLOOR_TRUSTED_FRAMES:
             floor_db = min(floor_db, FLOOR_CEILING_DB)
+        self._floor_db = floor_db
         return floor_db
 
     def _voiced(self) -> bool:
