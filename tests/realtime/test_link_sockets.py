@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from real_sockets import free_port
@@ -120,6 +120,24 @@ def test_a_peer_that_takes_everything_and_says_nothing_is_noticed() -> None:
             await world.until(lambda: world.downs)
             assert world.downs[0].code == "link.dead"
             server.faults.black_hole = False
+            await world.until(lambda: world.link.sessions == 2)
+
+    asyncio.run(main())
+
+
+def test_a_server_that_stalls_behind_a_living_socket_is_noticed_in_a_turn() -> None:
+    async def main() -> None:
+        server = RealtimeServer(ParrotBrain())
+        timings = replace(QUICK, stall_s=0.4, stall_answer_s=0.3)
+        async with listen(server, "127.0.0.1", 0) as port, linked(port.port, timings) as world:
+            await world.until(lambda: world.link.is_ready)
+            world.link.set_active(True)
+            await asyncio.sleep(1.2)  # a quiet server that answers is left in peace
+            assert not world.downs
+            server.faults.stall = True
+            await world.until(lambda: world.downs)
+            assert world.downs[0].code == "link.no_answer"
+            server.faults.stall = False
             await world.until(lambda: world.link.sessions == 2)
 
     asyncio.run(main())

@@ -6,6 +6,7 @@ Owner thread: the test's.  Must never wait for real time or open a socket.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import pytest
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract.pcm import silence
-from edge_agent.realtime.config import SessionConfig
+from edge_agent.realtime.config import SemanticVad, SessionConfig
 from edge_agent.realtime.connection import RealtimeLink
 from edge_agent.realtime.liveness import LinkTimings
 from edge_agent.realtime.providers import PROVIDERS, Provider
@@ -434,3 +435,73 @@ def test_cancelling_run_leaves_nothing_behind() -> None:
         await network.aclose()
 
     run(main())
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SessionConfig(),
+        SessionConfig(
+            instructions="Be kind.",
+            tools=({"type": "function", "name": "clock", "parameters": {"type": "object"}},),
+            turn_detection=SemanticVad("high"),
+            transcription_model="gpt-transcribe",
+            transcription_language="en",
+            max_output_tokens=500,
+            speed=1.2,
+            reasoning_effort="low",
+            keep_ratio=0.8,
+            keep_tokens=8000,
+        ),
+    ],
+    ids=["plain", "everything"],
+)
+def test_a_strict_server_takes_the_whole_configuration(config: SessionConfig) -> None:
+    async def act(world: World) -> None:
+        await world.ready()
+
+    assert play(act, config=config).notes == []
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_happens_the_story_is_told_in_order_and_ends_well(seed: int) -> None:
+    chance = random.Random(seed)
+
+    async def act(world: World) -> None:
+        faults = world.server.faults
+        for _ in range(chance.randint(5, 25)):
+            blow = chance.choice(
+                ["cut", "down", "up", "hole", "refuse", "busy", "close", "garbage", "ask", "calm"]
+            )
+            faults.refuse_status = {"refuse": 401, "busy": 503}.get(blow, 0)
+            faults.accept_then_close = chance.choice([1001, 1011, 3000]) if blow == "close" else 0
+            faults.garbage_frames = chance.choice([0, 50]) if blow == "garbage" else 0
+            if blow in ("cut", "down", "up"):
+                getattr(world.network, blow)()
+            elif blow == "hole":
+                world.network.black_hole(chance.random() < 0.7)
+            elif blow == "ask":
+                world.link.execute(cmd.AddMessage("", "user", "hello"))
+                world.link.execute(cmd.RequestResponse())
+            world.link.set_active(chance.random() < 0.5)
+            if chance.random() < 0.2:
+                world.link.reopen(chance.choice(["network", "config", "unhappy"]))
+            await asyncio.sleep(chance.choice([0.0, 0.01, 0.3, 2.0, 15.0]))
+        faults.refuse_status = faults.accept_then_close = faults.garbage_frames = 0
+        world.network.up()
+        sessions = world.link.sessions
+        world.link.reopen("network")
+        await world.until(lambda: world.link.sessions > sessions, 15)
+        await asyncio.sleep(1)
+        assert world.link.is_ready
+
+    world = play(act, seed=seed)
+    told = world.of(ev.LinkConnecting, ev.LinkReady, ev.LinkDown)
+    follows = {
+        ev.LinkConnecting: (ev.LinkReady, ev.LinkDown),
+        ev.LinkReady: (ev.LinkDown,),
+        ev.LinkDown: (ev.LinkConnecting,),
+    }
+    for one, following in itertools.pairwise(told):
+        assert isinstance(following, follows[type(one)]), (one, following)
+    assert [event.at for event in told] == sorted(event.at for event in told)
