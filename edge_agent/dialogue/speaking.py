@@ -65,7 +65,7 @@ class Speaking(Listening):
             return out + self._answer_failed(event)
         calls = self._tools.take(event.calls, self._now + self.config.confirm_s)
         out += calls
-        if calls:
+        if calls or self._tools.waiting:
             self._turn = None  # it has been understood; a replay would run the calls twice
         elif self._turn is not None and self._turn.ended:
             self._unanswered = event.status == "cancelled"  # somebody goes on speaking, it seems

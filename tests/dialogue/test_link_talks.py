@@ -1,0 +1,203 @@
+"""Talks over a link that dies: words are kept, answered once, or a sentence says why not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from driver import House
+from server_model import ModelServer, Plan
+
+from edge_agent.contract import commands as c
+from edge_agent.dialogue.states import Talk
+
+SPOKEN = (0.5, 2.4)
+
+
+def asked(**config: Any) -> House:
+    house = House(**config)
+    house.connect()
+    house.says(*SPOKEN)
+    house.wake_word(1.1)
+    return house
+
+
+def heard_answers(house: House) -> list[str]:
+    """Responses of which something was audible, in order."""
+    heard = [house.server.item_response[item] for item in house.speaker.played]
+    return list(dict.fromkeys(heard))
+
+
+@pytest.mark.parametrize("at_s", [0.2, 1.3, 1.9, 2.5, 2.95, 3.05, 3.2])
+@pytest.mark.parametrize("for_s", [0.2, 1.0])
+def test_short_drop_before_the_answer_loses_nothing_and_says_nothing(
+    at_s: float, for_s: float
+) -> None:
+    house = asked()
+    house.blip(at_s, for_s)
+    house.run(at_s + for_s + 7)
+    assert house.sentences() == []
+    assert len(heard_answers(house)) == 1
+    assert house.server.about[heard_answers(house)[0]] == house.spoken_frames(*SPOKEN)
+    assert house.server.offences == []
+
+
+@pytest.mark.parametrize("at_s", [1.3, 1.9, 2.5, 3.1])
+def test_long_drop_is_explained_and_the_words_are_answered_afterwards(at_s: float) -> None:
+    house = asked()
+    house.blip(at_s, 8.0)
+    house.run(at_s + 20)
+    assert house.sentences() == ["link.lost"]
+    said_at = house.when(c.PlaySentence)[0]
+    assert at_s + 1.4 < said_at < at_s + 3.0
+    assert len(heard_answers(house)) == 1
+    assert house.server.about[heard_answers(house)[0]] == house.spoken_frames(*SPOKEN)
+
+
+def test_wake_while_the_link_is_down_says_why_within_three_seconds() -> None:
+    house = House()
+    house.drop("link.lost")
+    house.says(*SPOKEN)
+    house.wake_word(1.1)
+    house.run(30.0)
+    assert house.sentences() == ["link.lost"]
+    assert 1.1 + 1.4 < house.when(c.PlaySentence)[0] < 1.1 + 3.0
+    house.connect()
+    house.run(36.0)
+    assert house.server.fresh[0][1] == house.spoken_frames(*SPOKEN)
+    assert len(heard_answers(house)) == 1
+
+
+def test_too_old_words_are_dropped_with_a_sentence() -> None:
+    house = asked()
+    house.blip(2.0, 90.0)
+    house.run(80.0)
+    assert house.sentences() == ["link.lost", "too_old"]
+    assert house.manager.talk is Talk.ASLEEP
+    house.run(95.0)
+    assert house.server.fresh == []
+
+
+def test_refused_link_says_so_and_sleeps() -> None:
+    house = asked()
+    house.at(3.0, lambda: house.drop("link.bad_key", refused=True))
+    house.run(10.0)
+    assert house.sentences() == ["link.bad_key"]
+    assert house.manager.talk is Talk.ASLEEP
+    assert house.did(c.ShowLight)[-1].light == "refused"
+    house.wakes[1100] = "okay_nabu"
+    house.run(12.0)
+    assert house.sentences() == ["link.bad_key", "link.bad_key"]
+    assert house.manager.talk is Talk.ASLEEP
+
+
+def test_drop_while_asleep_says_nothing() -> None:
+    house = House()
+    house.connect()
+    house.blip(1.0, 30.0)
+    house.run(35.0)
+    assert house.sentences() == []
+    assert [cmd.light for cmd in house.did(c.ShowLight)] == ["asleep", "offline", "asleep"]
+
+
+@pytest.mark.parametrize("for_s", [0.5, 3.0])
+def test_broken_answer_is_continued_not_repeated(for_s: float) -> None:
+    house = asked()
+    house.server.plans = [Plan(items_ms=(20_000.0,))]
+    house.blip(5.0, for_s)
+    house.run(30.0)
+    assert len(house.server.fresh) == 1
+    assert len(house.server.continued) == 1
+    assert heard_answers(house) == [house.server.fresh[0][0], house.server.continued[0]]
+    assert house.sentences() == []
+    assert house.server.offences == []
+
+
+def test_broken_answer_that_nobody_waits_for_stays_broken() -> None:
+    house = asked()
+    house.server.plans = [Plan(items_ms=(20_000.0,))]
+    house.blip(4.0, 6.0)
+    house.run(4.2)
+    house.press()  # listen …
+    house.run(4.5)
+    house.press()  # … no, sleep
+    assert house.manager.talk is Talk.ASLEEP
+    house.run(20.0)
+    assert house.server.continued == []
+    assert len(house.server.fresh) == 1
+
+
+def test_drop_after_everything_was_received_is_not_noticed() -> None:
+    house = asked()
+    house.blip(4.5, 1.0)
+    house.run(10.0)
+    assert house.speaker.played == {next(iter(house.server.item_response)): 2000.0}
+    assert house.server.continued == []
+
+
+def test_interruption_after_a_reconnect_corrects_what_the_new_session_was_told() -> None:
+    house = asked()
+    house.blip(4.2, 0.2)
+    house.run(4.6)
+    assert house.manager.talk is Talk.SPEAKING
+    seeded = [cmd.text for cmd in house.did(c.AddMessage) if cmd.role == "assistant"]
+    house.says(4.7, 5.6)
+    house.run(9.0)
+    assert house.did(c.TruncateItem) == []
+    fixed = [cmd for cmd in house.did(c.AddMessage) if cmd.role == "assistant"][-1]
+    assert 0 < len(fixed.text) < len(seeded[0])
+    assert len(house.did(c.DeleteItem)) == 1
+    assert house.server.offences == []
+    texts = [entry.text for entry in house.server.items.values() if entry.text]
+    assert texts == [fixed.text]
+
+
+def test_two_utterances_in_one_outage_are_both_answered() -> None:
+    house = asked()
+    house.blip(1.5, 9.0)
+    house.wake_word(5.0)
+    house.says(5.6, 6.6)
+    house.run(18.0)
+    assert house.server.fresh[-1][1] >= house.spoken_frames(*SPOKEN) | house.spoken_frames(5.6, 6.6)
+    assert len(heard_answers(house)) == 1
+
+
+def test_follow_up_spoken_into_a_dead_link_is_kept_and_explained() -> None:
+    house = asked().run(5.6)
+    assert house.manager.talk is Talk.LISTENING
+    house.blip(5.8, 10.0)
+    house.says(8.5, 9.5)
+    house.run(24.0)
+    assert house.sentences() == ["link.lost"]
+    assert house.server.about[heard_answers(house)[-1]] >= house.spoken_frames(8.5, 9.5)
+
+
+def test_cancelled_answer_still_on_its_way_is_not_taken_for_a_broken_one() -> None:
+    house = House(ModelServer(lag_s=0.5))
+    house.connect()
+    house.says(*SPOKEN)
+    house.wake_word(1.1)
+    house.server.plans = [Plan(items_ms=(30_000.0,))]
+    house.run(6.0)
+    assert house.manager.talk is Talk.SPEAKING
+    house.press()
+    house.drop()
+    house.run(6.3)
+    house.connect()
+    house.run(14.0)
+    assert house.server.continued == []
+    assert house.manager.talk is Talk.ASLEEP
+
+
+def test_same_identifiers_in_the_next_session_are_heard() -> None:
+    house = asked()
+    house.server.plans = [Plan(items_ms=(20_000.0,))]
+    house.run(4.0)
+    house.says(4.2, 5.2)
+    house.run(4.6)
+    house.drop()
+    house.server._ids = 0
+    house.speaker.gone.clear()
+    house.connect()
+    house.run(12.0)
+    assert len(house.did(c.PlayVoice, 5.0)) > 10

@@ -1,0 +1,560 @@
+"""Talks: a household, a loudspeaker and a server play whole conversations in virtual time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from driver import House
+from server_model import ModelServer, Plan
+
+from edge_agent.contract import commands as c
+from edge_agent.contract import events as e
+from edge_agent.dialogue.states import Link, Microphone, Talk
+
+
+def awake_house(**config: Any) -> House:
+    house = House(**config)
+    house.connect()
+    return house
+
+
+def question(house: House) -> House:
+    """One breath: wake word 0.5-1.0 s (detected at 1.1), question until 2.4 s."""
+    house.says(0.5, 2.4)
+    house.wake_word(1.1)
+    return house
+
+
+def test_nothing_leaves_before_the_wake_word() -> None:
+    house = awake_house()
+    house.says(0.5, 4.0)
+    house.run(5.0)
+    assert house.did(c.SendAudio) == []
+    assert house.manager.talk is Talk.ASLEEP
+
+
+def test_one_breath_arrives_whole_with_its_pre_roll_and_without_chime() -> None:
+    house = question(awake_house()).run(2.3)
+    sent = house.sent_frames()
+    assert house.spoken_frames(0.5, 2.3) <= set(sent)
+    assert sent == sorted(set(sent)), "in order, nothing twice"
+    assert 110 - sent[0] >= 60, "600 ms of pre-roll before the detection"
+    assert house.did(c.PlayEarcon) == []
+    house.run(8.0)
+    assert len(house.server.fresh) == 1
+    assert house.server.fresh[0][1] == house.spoken_frames(0.5, 2.4)
+    assert house.server.offences == []
+
+
+def test_wake_pause_chime_question() -> None:
+    house = awake_house()
+    house.says(0.5, 1.0)
+    house.wake_word(1.1)
+    house.says(2.5, 3.6)
+    house.run(2.4)
+    assert [cmd.name for cmd in house.did(c.PlayEarcon)] == ["woken"]
+    assert house.did(c.SendAudio) == [], "neither the wake word nor the chime is streamed"
+    house.run(9.0)
+    sent = set(house.sent_frames())
+    assert house.spoken_frames(2.5, 3.6) <= sent
+    assert min(sent) > 110
+    assert house.server.fresh[0][1] == house.spoken_frames(2.5, 3.6)
+
+
+def test_follow_up_needs_no_wake_word_and_the_window_closes() -> None:
+    house = question(awake_house()).run(6.0)
+    assert house.manager.talk is Talk.LISTENING
+    house.says(6.5, 7.5)
+    house.run(20.0)
+    assert [about for _, about in house.server.fresh] == [
+        house.spoken_frames(0.5, 2.4),
+        house.spoken_frames(6.5, 7.5),
+    ]
+    assert house.manager.talk is Talk.ASLEEP
+    house.says(21.0, 22.0)
+    before = len(house.did(c.SendAudio))
+    house.run(23.0)
+    assert len(house.did(c.SendAudio)) == before
+
+
+def test_first_sound_of_a_follow_up_that_began_before_the_answer_ended_is_sent() -> None:
+    house = question(awake_house(barge_in_by_speech=False)).run(3.5)
+    house.run(4.0)
+    while house.speaker.queue:
+        house.run(house.now + 0.01)
+    end = house.now
+    # Too short over the answer to cut it: three frames before its end, then on.
+    house = question(awake_house())
+    house.says(end - 0.05, end + 1.2)
+    house.run(end + 6)
+    assert house.server.fresh[1][1] == house.spoken_frames(end - 0.05, end + 1.2)
+
+
+def test_false_wake_ends_quietly() -> None:
+    house = awake_house()
+    house.wake_word(1.0)
+    house.run(8.0)
+    assert "talk.false_wake" in house.notes()
+    assert house.manager.talk is Talk.ASLEEP
+    assert house.sentences() == []
+    assert house.did(c.SendAudio) == []
+
+
+def test_false_wake_with_a_click_clears_what_was_streamed() -> None:
+    house = awake_house()
+    house.server.vad = False
+    house.wake_word(1.0)
+    house.says(2.0, 2.08)
+    house.run(10.0)
+    assert house.did(c.SendAudio)
+    assert len(house.did(c.ClearAudio)) == 1
+    assert "talk.false_wake" in house.notes()
+    assert house.manager.talk is Talk.ASLEEP
+
+
+def test_a_server_that_hears_nothing_does_not_swallow_a_question() -> None:
+    house = question(awake_house())
+    house.server.vad = False
+    house.run(16.0)
+    assert len(house.server.fresh) == 1
+    assert house.server.fresh[0][1] == house.spoken_frames(0.5, 2.4)
+
+
+def test_utterance_cap() -> None:
+    house = awake_house(utterance_max_s=4.0)
+    house.wake_word(1.0)
+    house.says(1.5, 5.6)
+    house.run(6.5)
+    assert "talk.utterance_capped" in house.notes()
+    assert len(house.did(c.CommitAudio)) == 1
+    assert house.manager.talk is Talk.SPEAKING
+
+
+@pytest.mark.parametrize("vad", [True, False])
+def test_local_end_of_turn(vad: bool) -> None:
+    house = House(ModelServer(vad=False), server_turns=False)
+    house.connect()
+    question(house).run(9.0)
+    assert len(house.did(c.CommitAudio)) == 1
+    assert len(house.did(c.RequestResponse)) == 1
+    assert 3.05 < house.when(c.CommitAudio)[0] < 3.2
+    assert house.server.fresh[0][1] == house.spoken_frames(0.5, 2.4)
+
+
+def test_short_command_in_one_breath_is_a_turn_for_our_own_detector() -> None:
+    house = House(ModelServer(vad=False), server_turns=False)
+    house.connect()
+    house.says(0.5, 1.45)
+    house.wake_word(1.1)
+    house.run(6.0)
+    assert len(house.server.fresh) == 1
+
+
+def test_always_mode_needs_no_wake_word() -> None:
+    house = awake_house(mode="always")
+    house.says(1.0, 2.0)
+    house.run(12.0)
+    assert house.spoken_frames(1.0, 2.0) <= set(house.sent_frames())
+    assert len(house.server.fresh) == 1
+    assert house.manager.talk is Talk.ASLEEP
+    house.says(13.0, 14.0)
+    house.run(16.0)
+    assert len(house.server.fresh) == 2
+
+
+def test_always_mode_with_a_refused_link_sends_nothing_while_asleep() -> None:
+    house = House(mode="always")
+    house.drop("link.bad_key", refused=True)
+    house.says(1.0, 2.0)
+    house.run(1.5)
+    assert house.manager.talk is Talk.ASLEEP
+    house.connect()
+    house.run(5.0)  # the driver asserts: asleep, nothing sent
+    assert house.sentences()[0] == "link.bad_key"
+
+
+def test_button_mode_ignores_wake_words() -> None:
+    house = awake_house(mode="button")
+    question(house).run(3.0)
+    assert house.manager.talk is Talk.ASLEEP
+    house.press()
+    house.says(3.6, 4.5)
+    house.run(9.0)
+    assert house.server.fresh[0][1] == house.spoken_frames(3.6, 4.5)
+
+
+def test_button_sends_little_of_what_was_said_before_it() -> None:
+    house = awake_house()
+    house.says(0.2, 3.0)
+    house.at(1.5, house.press)
+    house.run(2.8)
+    assert min(house.sent_frames()) >= 150 - 41
+
+
+# --- the button in every state -------------------------------------------------------------
+
+
+def test_button_while_listening_without_words_goes_back_to_sleep() -> None:
+    house = awake_house()
+    house.wake_word(1.0)
+    house.run(2.0)
+    house.press()
+    assert house.manager.talk is Talk.ASLEEP
+    assert house.did(c.PlayEarcon)[-1].name == "sleep"
+
+
+def test_button_while_listening_to_words_ends_the_turn() -> None:
+    house = question(awake_house()).run(2.45)
+    house.press()
+    assert house.manager.talk is Talk.THINKING
+    house.run(8.0)
+    assert len(house.server.fresh) == 1, "the server's own end of turn does not double it"
+    assert house.manager.talk is Talk.LISTENING
+
+
+def test_button_while_thinking_calls_it_off() -> None:
+    house = question(awake_house()).run(3.05)
+    assert house.manager.talk is Talk.THINKING
+    house.press()
+    assert house.manager.talk is Talk.ASLEEP
+    house.run(8.0)
+    assert house.did(c.PlayVoice) == []
+
+
+def test_button_before_the_response_was_announced_calls_it_off_too() -> None:
+    house = House(ModelServer(lag_s=0.3))
+    house.connect()
+    question(house)
+    while house.manager.talk is not Talk.THINKING:
+        house.run(house.now + 0.01)
+    house.press()
+    house.run(9.0)
+    assert house.did(c.PlayVoice) == []
+    assert house.manager.talk is Talk.ASLEEP
+
+
+def test_button_while_speaking_cuts_and_listens() -> None:
+    house = question(awake_house()).run(4.5)
+    assert house.manager.talk is Talk.SPEAKING
+    house.press()
+    assert not house.speaker.audible
+    assert house.manager.talk is Talk.LISTENING
+    house.says(5.0, 6.0)
+    house.run(8.0)
+    assert len(house.server.fresh) == 2
+
+
+def test_long_press_mutes_and_unmutes() -> None:
+    house = awake_house()
+    house.run(0.5)
+    house.press(hold_s=2.0)
+    house.run(3.0)
+    assert house.manager.microphone is Microphone.MUTED
+    assert [cmd.muted for cmd in house.did(c.SaveMute)] == [True]
+    house.press(hold_s=2.0)
+    house.run(6.0)
+    assert house.manager.microphone is Microphone.OPEN
+
+
+# --- mute ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at_s", [0.3, 1.2, 1.9, 2.7, 3.1, 3.6, 4.5, 6.5])
+def test_mute_at_any_moment_stops_the_stream_and_nothing_wakes(at_s: float) -> None:
+    house = question(awake_house()).run(at_s)
+    house.press("mute")
+    assert house.manager.microphone is Microphone.MUTED
+    muted_at = house.now
+    house.says(at_s + 0.5, at_s + 8)
+    house.wake_word(at_s + 5)
+    house.run(at_s + 20)
+    assert house.did(c.SendAudio, since_s=muted_at + 0.001) == []
+    assert house.manager.talk is Talk.ASLEEP
+    house.press("mute")
+    assert house.manager.microphone is Microphone.OPEN
+    house.wakes.clear()
+    house.says(house.now + 0.5, house.now + 2.0)
+    house.wake_word(house.now + 0.8)
+    before = len(house.server.fresh)
+    house.run(house.now + 5)
+    assert len(house.server.fresh) == before + 1
+
+
+def test_muted_at_start() -> None:
+    house = House(muted=True)
+    house.connect()
+    question(house).run(5.0)
+    assert house.did(c.SendAudio) == []
+    assert house.manager.microphone is Microphone.MUTED
+    assert house.did(c.ShowLight)[-1].light == "muted"
+
+
+# --- barge-in ------------------------------------------------------------------------------
+
+
+def wire(house: House, since_s: float) -> list[str]:
+    """Kinds of wire commands in order, each run of equal ones once."""
+    kinds = [type(x).__name__ for at, x in house.log if at >= since_s and is_wire(x)]
+    return [k for i, k in enumerate(kinds) if i == 0 or kinds[i - 1] != k]
+
+
+def is_wire(command: c.Command) -> bool:
+    return isinstance(command, c.WireCommand)
+
+
+def test_barge_in_by_speech_while_generating() -> None:
+    house = question(awake_house())
+    house.server.plans = [Plan(items_ms=(30_000.0,))]
+    house.run(4.0)
+    house.says(4.2, 5.5)
+    house.run(4.5)
+    assert not house.speaker.audible
+    cut_at = house.when(c.CutPlayback)[0]
+    assert cut_at - 4.2 < 0.12
+    assert wire(house, cut_at)[:3] == ["CancelResponse", "TruncateItem", "SendAudio"]
+    (truncate,) = house.did(c.TruncateItem)
+    assert truncate.audio_end_ms == pytest.approx(house.speaker.played[truncate.item], abs=1)
+    assert house.spoken_frames(4.2, 4.5) <= set(house.sent_frames(cut_at))
+    house.run(9.0)
+    assert house.server.fresh[1][1] == house.spoken_frames(4.2, 5.5)
+    assert house.server.offences == []
+    assert "talk.interrupted" in house.notes()
+
+
+def test_barge_in_after_generation_ended_only_truncates() -> None:
+    house = question(awake_house()).run(4.5)
+    assert house.server.running is None
+    house.says(4.6, 5.5)
+    house.run(5.0)
+    assert house.did(c.CancelResponse) == []
+    assert len(house.did(c.TruncateItem)) == 1
+
+
+def test_barge_in_by_wake_word_does_not_need_speech_evidence() -> None:
+    house = question(awake_house(barge_in_by_speech=False)).run(4.5)
+    house.wakes[460] = "okay_nabu"
+    house.run(4.7)
+    assert not house.speaker.audible
+    assert house.manager.talk is Talk.LISTENING
+    house.run(12.0)
+    assert house.manager.talk is Talk.ASLEEP
+
+
+def test_barge_in_by_the_server() -> None:
+    house = question(awake_house()).run(4.0)
+    house.send(e.UserSpeechStarted(at=house.now, item="late"))
+    assert not house.speaker.audible
+    assert house.manager.talk is Talk.LISTENING
+
+
+def test_items_that_never_started_are_deleted_and_heard_ones_stay() -> None:
+    house = question(awake_house())
+    house.server.plans = [Plan(items_ms=(400.0, 3000.0, 1000.0))]
+    house.run(4.6)
+    first, second, third = house.server.item_response
+    house.says(4.6, 5.5)
+    house.run(9.0)
+    assert [cmd.item for cmd in house.did(c.TruncateItem)] == [second]
+    assert [cmd.item for cmd in house.did(c.DeleteItem)] == [third]
+    assert first in house.server.items
+    assert house.server.offences == []
+
+
+def test_late_chunks_of_a_cut_answer_are_dropped() -> None:
+    house = House(ModelServer(lag_s=0.4))
+    house.connect()
+    question(house)
+    house.server.plans = [Plan(items_ms=(60_000.0,))]
+    house.run(6.0)
+    house.says(6.0, 7.0)
+    house.run(6.3)
+    cut_at = house.when(c.CutPlayback)[0]
+    house.run(7.3)  # the speaker refuses chunks of an item that is over
+    assert house.did(c.PlayVoice, cut_at + 0.001) == []
+
+
+def test_speech_while_thinking_extends_the_turn() -> None:
+    house = House(ModelServer(think_s=2.0))
+    house.connect()
+    question(house)
+    house.says(3.4, 4.4)
+    house.run(12.0)
+    assert house.server.fresh[-1][1] == house.spoken_frames(0.5, 2.4) | house.spoken_frames(
+        3.4, 4.4
+    )
+    played = {house.server.item_response[item] for item in house.speaker.played}
+    assert played == {house.server.fresh[-1][0]}
+
+
+def test_wake_during_a_spoken_sentence_cuts_it() -> None:
+    house = question(awake_house())
+    house.server.plans = [Plan(items_ms=(), status="failed", code="rate_limit_exceeded")]
+    while "response.rate_limit_exceeded" not in house.sentences():
+        house.run(house.now + 0.01)
+    house.run(house.now + 0.2)
+    house.wakes[house.steps + 1] = "okay_nabu"
+    house.run(house.now + 0.05)
+    assert not house.speaker.queue
+    assert house.manager.talk is Talk.LISTENING
+
+
+# --- odd servers ------------------------------------------------------------------------------
+
+
+def test_server_that_does_not_announce_its_commit() -> None:
+    house = awake_house()
+    house.server.announces_commit = False
+    question(house).run(6.0)
+    assert len(house.server.fresh) == 1
+    assert house.manager.talk is Talk.LISTENING
+    house.says(6.5, 7.5)
+    house.run(12.0)
+    assert len(house.server.fresh) == 2
+    assert house.did(c.CancelResponse) == []
+
+
+def test_commit_of_ours_that_is_acknowledged_late_does_not_end_the_next_turn() -> None:
+    house = House(ModelServer(vad=False, lag_s=0.5), server_turns=False)
+    house.connect()
+    question(house)
+    while house.manager.talk is not Talk.THINKING:
+        house.run(house.now + 0.01)
+    at = house.now
+    house.press()
+    house.press()
+    house.says(at + 0.3, at + 3.0)
+    house.run(at + 1.5)
+    assert house.manager.talk is Talk.LISTENING
+    house.run(at + 10)
+    assert house.server.fresh[-1][1] >= house.spoken_frames(at + 0.3, at + 3.0)
+    played = [house.server.item_response[item] for item in house.speaker.played]
+    assert played == [house.server.fresh[-1][0]]
+
+
+def test_late_speech_started_of_the_turn_being_answered_is_no_interruption() -> None:
+    house = House(ModelServer(vad=False))
+    house.connect()
+    question(house).run(2.45)
+    house.press()
+    house.send(e.UserSpeechStarted(at=house.now, item="u"))
+    assert house.manager.talk is Talk.THINKING
+
+
+def test_failed_answer_is_said() -> None:
+    house = question(awake_house())
+    house.server.plans = [Plan(items_ms=(), status="failed", code="insufficient_quota")]
+    house.run(6.0)
+    assert house.sentences() == ["response.insufficient_quota"]
+    assert house.manager.talk is Talk.ASLEEP
+
+
+@pytest.mark.parametrize(("status", "code"), [("incomplete", "content_filter"), ("completed", "")])
+def test_answer_without_a_word_is_said(status: str, code: str) -> None:
+    house = question(awake_house())
+    house.server.plans = [Plan(items_ms=(), status=status, code=code)]
+    house.run(5.0)
+    assert house.sentences() == [f"response.{code or 'empty'}"]
+    assert house.manager.talk is Talk.LISTENING
+
+
+def test_answer_cancelled_by_the_server_for_no_visible_reason_is_said_in_the_end() -> None:
+    house = question(awake_house())
+    house.server.plans = [Plan(items_ms=(), status="cancelled")]
+    house.run(14.0)
+    assert house.sentences() == ["response.empty"]
+    assert house.manager.talk is Talk.ASLEEP
+
+
+def test_speech_started_after_the_cancelled_response_opens_the_gate() -> None:
+    house = question(awake_house()).run(3.2)
+    assert house.manager.talk is Talk.THINKING
+    (response, _), *_ = house.server.fresh
+    house.server.running = None
+    house.send(e.ResponseEnded(at=house.now, response=response, status="cancelled"))
+    house.send(e.UserSpeechStarted(at=house.now, item="u2"))
+    house.run(3.3)
+    assert house.manager.talk is Talk.LISTENING
+    assert set(house.sent_frames(3.25)) >= {326, 327, 328}
+
+
+def test_stalled_server_is_left_and_the_question_is_asked_again_once() -> None:
+    house = question(awake_house(thinking_max_s=3.0)).run(2.6)
+    house.server.stalled = True
+    house.at(14.0, lambda: setattr(house.server, "stalled", False))
+    house.run(20.0)
+    assert len(house.did(c.ReopenLink)) == 1
+    assert house.server.fresh[-1][1] == house.spoken_frames(0.5, 2.4)
+    assert len(house.speaker.played) == 1
+    assert house.sentences() == []
+
+
+def test_server_that_stays_stalled_is_told_to_the_household() -> None:
+    house = question(awake_house(thinking_max_s=3.0)).run(2.6)
+    house.server.stalled = True
+    house.run(30.0)
+    assert house.sentences() == ["server_trouble"]
+    assert house.manager.talk is Talk.ASLEEP
+
+
+def test_answer_drained_before_the_response_is_done_goes_on() -> None:
+    house = awake_house()
+    house.server.plans = [Plan(items_ms=(200.0, 200.0))]
+    question(house).run(3.2)
+    house.server.stalled = True
+    house.run(5.0)
+    house.server.stalled = False
+    house.run(9.0)
+    assert len(house.speaker.played) == 2
+    assert house.manager.talk is Talk.LISTENING
+
+
+# --- device, stop -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at_s", [0.2, 1.3, 1.9, 3.1, 4.5])
+def test_device_lost_and_back(at_s: float) -> None:
+    house = question(awake_house()).run(at_s)
+    house.send(e.DeviceDown(at=house.now, code="device.lost", message="gone"))
+    assert house.manager.talk is Talk.ASLEEP
+    assert not house.speaker.queue, "nothing waits to be said when it is back"
+    house.speech_frames.clear()
+    house.wakes.clear()
+    house.run(at_s + 3)
+    house.send(e.DeviceReady(at=house.now))
+    house.says(house.now + 0.5, house.now + 2.0)
+    house.wake_word(house.now + 0.8)
+    before = len(house.server.fresh)
+    house.run(house.now + 8)
+    assert len(house.server.fresh) == before + 1
+    assert house.server.offences == []
+    assert house.manager.talk is Talk.LISTENING
+
+
+@pytest.mark.parametrize("at_s", [0.2, 1.3, 1.9, 3.1, 4.5, 6.5])
+@pytest.mark.parametrize("connected", [True, False])
+def test_stop_in_each_state(at_s: float, connected: bool) -> None:
+    house = question(awake_house())
+    if not connected:
+        house.at(1.0, house.drop)
+    house.run(at_s)
+    commands = house.send(e.StopRequested(at=house.now))
+    assert isinstance(commands[-1], c.Exit)
+    assert not house.speaker.queue
+    mark = len(house.log)
+    house.send(e.StopRequested(at=house.now))
+    house.run(at_s + 5)
+    assert house.log[mark:] == []
+    assert house.manager.next_deadline() is None
+    assert house.did(c.ShowLight)[-1].light == "off"
+
+
+def test_link_machine() -> None:
+    house = House()
+    assert house.manager.link is Link.DOWN
+    house.send(e.LinkConnecting(at=0.0))
+    assert house.manager.link is Link.CONNECTING
+    house.connect()
+    assert house.manager.link is Link.READY
+    house.drop()
+    assert house.manager.link is Link.DOWN
