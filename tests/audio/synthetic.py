@@ -1,9 +1,15 @@
-"""Speech-like signals and an echo path, made from numbers alone, for the tests of this room."""
+"""Speech-like signals, an echo path and the shipped clips, for the tests of this room."""
 
 from __future__ import annotations
 
+import wave
+from importlib.resources import files
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
+
+from edge_agent.audio.resample import Resampler, pcm_to_array
 
 FloatArray = NDArray[np.float64]
 
@@ -69,3 +75,12 @@ def room_noise(count: int, seed: int, rms: float = 12.0) -> FloatArray:
 def pcm(samples: FloatArray) -> bytes:
     """As PCM16."""
     return np.clip(np.rint(samples), -32768, 32767).astype("<i2").tobytes()
+
+
+def clip(name: str, rate_hz: int) -> FloatArray:
+    """One of the spoken clips shipped with the simulation, at the given rate."""
+    path = Path(str(files("edge_agent.simulation") / "assets" / f"{name}.wav"))
+    with wave.open(str(path)) as sound:
+        own_hz = sound.getframerate()
+        samples = pcm_to_array(sound.readframes(sound.getnframes()))
+    return Resampler(own_hz, rate_hz).process_array(samples)

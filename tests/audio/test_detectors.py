@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from synthetic import babble, pcm, room_noise
+from synthetic import babble, clip, pcm, room_noise
 
 from edge_agent.audio.detectors import (
     FRAME_BYTES,
@@ -66,6 +66,26 @@ def test_other_sounds_wake_nobody() -> None:
     assert [hit for frame in frames(pcm(sound)) if (hit := detector.process(frame))] == []
     with pytest.raises(ValueError, match="320"):
         detector.process(bytes(100))
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("wake_only", "okay_nabu"),
+        ("wake_what_time", "okay_nabu"),
+        ("wake_tea_second_voice", "okay_nabu"),
+        ("hey_jarvis", "hey_jarvis"),
+        ("button_question", None),
+        ("stop_wait", None),
+        ("answer_weather", None),
+    ],
+)
+def test_each_spoken_word_is_heard_once_among_four(name: str, word: str | None) -> None:
+    detector = WakeDetector(dict.fromkeys(available_wake_words()))
+    speech = np.concatenate((np.zeros(16_000), clip(name, 16_000), np.zeros(16_000)))
+    sound = pcm(speech + room_noise(speech.size, 7, rms=4.0))
+    hits = [hit for frame in frames(sound) if (hit := detector.process(frame))]
+    assert hits == ([word] if word else [])
 
 
 class Scores:

@@ -7,10 +7,10 @@ import threading
 
 import numpy as np
 import pytest
-from synthetic import FloatArray, babble, echo_of, pcm, room_noise
+from synthetic import FloatArray, babble, clip, echo_of, pcm, room_noise
 
 from edge_agent.audio.canceller import LinearEcho
-from edge_agent.audio.detectors import VoiceDetector
+from edge_agent.audio.detectors import VoiceDetector, WakeDetector
 from edge_agent.audio.double_talk import DoubleTalkDetector
 from edge_agent.audio.echo import ReferenceTrack, WebRtcEcho
 from edge_agent.audio.echo_stage import EchoChoice, EchoStage
@@ -305,13 +305,13 @@ def test_the_double_talk_detector_knows_our_own_residual() -> None:
 class Talk:
     """A front end and a simulated room: what it labelled."""
 
-    def __init__(self, echo: str, *, load: bool = True) -> None:
+    def __init__(self, echo: str, *, load: bool = True, wake: WakeDetector | None = None) -> None:
         self.frames: list[HeardFrame] = []
         self.reference = ReferenceTrack(RATE_HZ)
         self.faults: list[Exception] = []
         self.front = FrontEnd(
             self.frames.append,
-            wake=None,
+            wake=wake,
             voice=VoiceDetector(),
             reference=self.reference,
             echo=echo,
@@ -376,6 +376,39 @@ def test_a_person_as_loud_as_the_echo_interrupts(
     hits = talk.interruptions()
     assert hits
     assert 600 <= hits[0] <= 630
+
+
+def over_the_story(name: str, near_to_echo_db: float) -> tuple[FloatArray, FloatArray, int]:
+    """A spoken answer, its echo with a shipped clip said over it, and the clip's first frame."""
+    far = np.tile(clip("answer_story", RATE_HZ), 2)[: 12 * RATE_HZ]
+    echo = echo_of(far, RATE_HZ, 20, gain=0.5)
+    said = clip(name, RATE_HZ)
+    said *= np.sqrt(power(echo) / power(said)) * 10 ** (near_to_echo_db / 20)
+    first = 8 * RATE_HZ
+    microphone = echo + room_noise(far.size, 31)
+    microphone[first : first + said.size] += said[: far.size - first]
+    return far, microphone, 800
+
+
+@pytest.mark.parametrize("choice", ["aec3", "linear"])
+@pytest.mark.parametrize("near_to_echo_db", [10, 0, -6])
+def test_stop_said_over_an_answer_is_an_interruption(choice: str, near_to_echo_db: float) -> None:
+    far, microphone, first = over_the_story("stop_wait", near_to_echo_db)
+    talk = Talk(choice)
+    talk.play(far, microphone)
+    hits = talk.interruptions()
+    assert hits
+    assert first <= hits[0] <= first + 40
+    assert not talk.faults
+
+
+def test_the_wake_word_is_heard_over_our_own_answer() -> None:
+    far, microphone, first = over_the_story("wake_only", 6)
+    talk = Talk("linear", wake=WakeDetector({"okay_nabu": None}))
+    talk.play(far, microphone)
+    heard = [i for i, frame in enumerate(talk.frames) if frame.wake]
+    assert len(heard) == 1
+    assert first < heard[0] < first + 150
 
 
 def test_the_stream_is_the_bare_microphone_again_after_the_tail(
