@@ -15,13 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from server_model import ModelServer
+
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import WIRE_FRAME_BYTES, bytes_to_ms, silence
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.states import TRANSITIONS, Link, Microphone, Talk
-from server_model import ModelServer
 
 STEP_S = 0.01
 C = TypeVar("C", bound=c.Command)

@@ -1,0 +1,99 @@
+"""Built-in tools: what every speaker can do without anybody else (purpose).
+
+Owner thread: event loop.  Must never reach into another room: effects go through `Home`, which
+`app` implements, and time comes from the clock that is passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, Protocol
+
+from pydantic import Field
+
+from edge_agent.tools.registry import Finish, Risk, Tool, tool
+
+
+class Home(Protocol):
+    """What the tools may do to this speaker.  Each returns at once."""
+
+    def volume(self) -> int:
+        """The volume in percent, 0 … 100."""
+
+    def set_volume(self, percent: int) -> None:
+        """Set the volume, 0 … 100; it survives a reboot."""
+
+    def mute(self) -> None:
+        """Mute the microphone, as the button does (only the button opens it again)."""
+
+    def status(self) -> str:
+        """In plain words: is everything well, and what was the last trouble?"""
+
+
+def builtin_tools(home: Home, now: Callable[[], datetime]) -> tuple[Tool, ...]:
+    """The built-in tools for one speaker.  `now` gives local time *with* its zone."""
+
+    @tool(risk=Risk.LOW, speakable="the clock")
+    def current_time() -> dict[str, str]:
+        """Local time, date, weekday and time zone. Use it for every question about them."""
+        moment = now()
+        return {
+            "time": moment.strftime("%H:%M:%S"),
+            "date": moment.date().isoformat(),
+            "weekday": WEEKDAYS[moment.weekday()],
+            "timezone": _zone(moment),
+        }
+
+    @tool(risk=Risk.LOW, speakable="the volume")
+    def set_volume(
+        percent: Annotated[int, Field(ge=0, le=100, description="0 is silent, 100 the loudest")],
+    ) -> dict[str, int]:
+        """Set how loud this speaker is. For louder or quieter, ask get_volume first."""
+        before = home.volume()
+        home.set_volume(percent)
+        return {"before_percent": before, "percent": home.volume()}
+
+    @tool(risk=Risk.LOW, speakable="the volume")
+    def get_volume() -> dict[str, int]:
+        """How loud this speaker is, in percent."""
+        return {"percent": home.volume()}
+
+    @tool(risk=Risk.LOW, speakable="the microphone")
+    def mute_microphone() -> str:
+        """Mute the microphone when the household asks for it in so many words. Nobody can talk
+        to you then until the button on the speaker is pressed: say so."""
+        home.mute()
+        return "The microphone is muted. Only the button opens it again."
+
+    @tool(risk=Risk.LOW, speakable="my own state")
+    def device_status() -> str:
+        """How this speaker is doing, in plain words: connection, sound, microphone, last
+        trouble. Use it for questions such as: why didn't you answer?"""
+        return home.status()
+
+    @tool(risk=Risk.LOW, speakable="goodbye")
+    def finish_session() -> Finish:
+        """End the talk, when the household says goodbye, thanks you and wants no more, or tells
+        you to stop. Then say a very short goodbye, or nothing."""
+        return Finish("The talk ends after your next sentence.")
+
+    return (
+        current_time,
+        set_volume,
+        get_volume,
+        mute_microphone,
+        device_status,
+        finish_session,
+    )
+
+
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+"""In English whatever the locale: the model translates."""
+
+
+def _zone(moment: datetime) -> str:
+    key: Any = getattr(moment.tzinfo, "key", None)  # a named zone says more than its offset
+    offset = moment.strftime("%z")
+    utc = f"UTC{offset[:3]}:{offset[3:5]}" if offset else "unknown"
+    return f"{key} ({utc})" if key else utc

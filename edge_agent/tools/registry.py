@@ -1,0 +1,189 @@
+"""Registry: declare a tool from a typed function, and describe it to the model (purpose).
+
+Owner thread: any, everything is fixed once declared.  Must never run a tool: `runner` does.
+The JSON schema and the check of arguments come from the same signature, so they can't differ.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from edge_agent.contract.errors import ConfigError, ToolError
+
+NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+"""Function names that the Realtime API takes."""
+
+DEFAULT_TIMEOUT_S = 10.0
+"""Longer than this and a household thinks that the speaker has died."""
+
+
+class Risk(Enum):
+    """What a tool can do to a household; what follows from it is the dialogue's affair."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """A tool's result when the talk shall end after the answer."""
+
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One declared tool.  `speakable` is its name in a spoken sentence."""
+
+    name: str
+    description: str
+    function: Callable[..., Any]
+    arguments: type[BaseModel]
+    risk: Risk
+    timeout_s: float
+    speakable: str
+
+    def schema(self) -> dict[str, Any]:
+        """How `session.update` describes it (GA shape)."""
+        parameters = _without_titles(self.arguments.model_json_schema())
+        parameters.setdefault("properties", {})
+        return {
+            "type": "function",
+            "name": self.name,
+            "description": self.description,
+            "parameters": parameters,
+        }
+
+    def validate(self, arguments: str) -> dict[str, Any]:
+        """Keyword arguments from the model's JSON text; no text at all means none.
+
+        Raises `ToolError`, worded for the model, without repeating the values.
+        """
+        try:
+            given = self.arguments.model_validate_json(arguments.strip() or "{}")
+        except ValidationError as error:
+            raise ToolError(
+                f"The arguments do not fit: {_complaints(error)}. Call it again correctly.",
+                code="tool.bad_arguments",
+            ) from error
+        return {name: getattr(given, name) for name in type(given).model_fields}
+
+
+def tool(
+    *,
+    risk: Risk = Risk.HIGH,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    speakable: str = "",
+    name: str = "",
+) -> Callable[[Callable[..., Any]], Tool]:
+    """Declare the function below as a tool.
+
+    Its name, docstring and annotated parameters become the description; use
+    `Annotated[int, Field(ge=0, description=…)]` for limits.  It may be `async`; one that is
+    not runs on the event loop and so must return within 5 ms.  Raises `ConfigError` when no
+    schema can be made of it.
+    """
+
+    def declare(function: Callable[..., Any]) -> Tool:
+        tool_name = name or function.__name__
+        description = inspect.cleandoc(function.__doc__ or "")
+        if not NAME.fullmatch(tool_name):
+            raise ConfigError(f"{tool_name!r} can't be the name of a tool.")
+        if not description:
+            raise ConfigError(f"The tool {tool_name} has no docstring: no model could use it.")
+        if timeout_s <= 0:
+            raise ConfigError(f"The tool {tool_name} has a time limit of {timeout_s} s.")
+        return Tool(
+            name=tool_name,
+            description=description,
+            function=function,
+            arguments=_arguments_model(tool_name, function),
+            risk=risk,
+            timeout_s=timeout_s,
+            speakable=speakable or tool_name.replace("_", " "),
+        )
+
+    return declare
+
+
+class Registry:
+    """The tools of this speaker, by name."""
+
+    def __init__(self, tools: Iterable[Tool] = ()) -> None:
+        self._tools: dict[str, Tool] = {}
+        for declared in tools:
+            self.add(declared)
+
+    def add(self, declared: Tool) -> None:
+        """Add one; raises `ConfigError` for a name that is taken."""
+        if declared.name in self._tools:
+            raise ConfigError(f"There are two tools called {declared.name}.")
+        self._tools[declared.name] = declared
+
+    def get(self, name: str) -> Tool | None:
+        """The tool of that name, if there is one."""
+        return self._tools.get(name)
+
+    def schemas(self) -> tuple[Mapping[str, Any], ...]:
+        """All tools as `session.update` wants them."""
+        return tuple(declared.schema() for declared in self._tools.values())
+
+    def risks(self) -> Mapping[str, str]:
+        """Name → `low`, `medium` or `high`."""
+        return MappingProxyType({name: t.risk.value for name, t in self._tools.items()})
+
+
+def _arguments_model(name: str, function: Callable[..., Any]) -> type[BaseModel]:
+    fields: dict[str, Any] = {}
+    try:
+        hints = get_type_hints(function, include_extras=True)
+        for parameter in inspect.signature(function).parameters.values():
+            if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                raise ConfigError(f"The tool {name} takes *args or **kwargs.")
+            required = parameter.default is parameter.empty
+            fields[parameter.name] = (
+                hints[parameter.name],
+                ... if required else parameter.default,
+            )
+        model: type[BaseModel] = create_model(
+            f"{name}_arguments", __config__=ConfigDict(extra="forbid"), **fields
+        )
+        model.model_json_schema()
+    except ConfigError:
+        raise
+    except KeyError as error:
+        raise ConfigError(f"The tool {name} has a parameter without type.") from error
+    except Exception as error:  # pydantic has many ways to say that a type has no schema
+        raise ConfigError(f"No schema can be made for the tool {name}.") from error
+    return model
+
+
+def _without_titles(schema: Any, *, names: bool = False) -> Any:
+    """A schema without pydantic's titles, which only cost tokens; `names`: keys are names."""
+    if isinstance(schema, dict):
+        return {
+            key: _without_titles(value, names=key in ("properties", "$defs") and not names)
+            for key, value in schema.items()
+            if names or key != "title"
+        }
+    if isinstance(schema, list):
+        return [_without_titles(value) for value in schema]
+    return schema
+
+
+def _complaints(error: ValidationError) -> str:
+    return "; ".join(
+        ".".join(str(part) for part in detail["loc"]) + ": " + detail["msg"]
+        if detail["loc"]
+        else detail["msg"]
+        for detail in error.errors(include_url=False, include_input=False, include_context=False)
+    )
