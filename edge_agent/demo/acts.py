@@ -47,10 +47,13 @@ END_LIMIT_MS = 4000.0
 INTERRUPT_AFTER_S = 2.0
 """How long one listens before talking over it; the answer has no pause there."""
 
-NETWORK_DIES_AFTER_S = 2.5
-"""In the middle of a question of five seconds."""
+CHIME_S = 0.75
+"""Who presses a button waits for the sound that answers it, and then speaks."""
 
-NETWORK_BACK_AFTER_S = 2.6
+NETWORK_DIES_AFTER_S = 3.6
+"""In mid-sentence: the question lasts five seconds."""
+
+NETWORK_BACK_AFTER_S = 3.8
 """After the end of that question: long enough that the speaker has to say something."""
 
 # --- the acts -----------------------------------------------------------------------------------
@@ -192,8 +195,10 @@ async def button(play: Play, act: ActResult) -> None:
     await play.until_asleep()
     begin = stage.now()
     await stage.push()
-    said = play.last_said = stage.speak("button_question", in_s=0.2)
+    said = play.last_said = stage.speak("button_question", in_s=CHIME_S)
     await play.answered_to_the_end(act, said, "story")
+    chime = stage.room.spoken.audible(begin, said.onset_at)
+    act.check("a chime says go on", chime is not None, "a sound", _span(chime, begin))
     causes = [str(line.fields.get("cause")) for line in stage.score.codes("talk.woken", begin)]
     act.check("the button woke it", causes == ["button"], "button", ", ".join(causes) or "nothing")
 
@@ -362,7 +367,7 @@ ACTS: tuple[Act, ...] = (
     ),
     Act(
         "one_breath",
-        "Woken and asked in one breath",
+        "Asked in one breath",
         "“Okay Nabu, what time is it in Lisbon?” without a pause.",
         one_breath,
     ),

@@ -22,14 +22,20 @@ Samples = NDArray[np.int16]
 
 LANES = ("talk", "link", "microphone")
 
+BLINK_S = 0.15
+"""A dial into a dead network is over sooner; drawn, it would only be a stripe."""
+
+TOGETHER_S = 0.12
+"""Messages of one direction that come closer than this share one label."""
+
 WIRE_STEP_S = 0.1
 """Traffic is shown in steps of a tenth of a second: one delta of the server."""
 
 SHOWN_ON_WIRE: dict[str, str] = {
-    "session.updated": "session",
+    "session.created": "session",
     "input_audio_buffer.speech_started": "speech",
     "input_audio_buffer.committed": "committed",
-    "response.created": "answer",
+    "response.created": "response",
     "conversation.item.truncate": "truncate",
     "response.cancel": "cancel",
 }
@@ -76,9 +82,12 @@ def take_evening(stage: Stage, acts: Sequence[ActResult], mode: str) -> Evening:
     mix, spoken = cut(room.mix), cut(room.spoken)
     people = np.clip(mix.astype(np.int32) - spoken, -32768, 32767).astype(np.int16)
     lanes = {
-        lane: [
-            Band(max(0.0, b.begin - begin), b.end - begin, b.state) for b in score.bands(lane, end)
-        ]
+        lane: _calmed(
+            [
+                Band(max(0.0, b.begin - begin), b.end - begin, b.state)
+                for b in score.bands(lane, end)
+            ]
+        )
         for lane in LANES
     }
     figures = [(act.number, _moved(figure, begin)) for act in acts for figure in act.figures]
@@ -122,13 +131,35 @@ def _shifted(act: ActResult, by: float) -> ActResult:
     return moved
 
 
+def _calmed(bands: list[Band]) -> list[Band]:
+    """Without blinks inside a longer state (`down · connecting · down`), neighbours joined."""
+    calm: list[Band] = []
+    for band in bands:
+        is_blink = band.state == "connecting" and band.end - band.begin < BLINK_S
+        state = calm[-1].state if is_blink and calm else band.state
+        if calm and calm[-1].state == state:
+            calm[-1] = Band(calm[-1].begin, band.end, state)
+        else:
+            calm.append(Band(band.begin, band.end, state))
+    return calm
+
+
 def _wire_events(score: Score, begin: float) -> list[Moment]:
-    """The server's acknowledgements of sessions, and what speaks of turns."""
-    return [
-        Moment(w.at - begin, "up" if w.up else "down", SHOWN_ON_WIRE[w.kind])
-        for w in score.wire
-        if w.kind in SHOWN_ON_WIRE
-    ]
+    """What speaks of sessions and turns; what comes together shares one label."""
+    events: list[Moment] = []
+    for side, up in (("up", True), ("down", False)):
+        mine: list[Moment] = []
+        for w in score.wire:
+            word = SHOWN_ON_WIRE.get(w.kind)
+            if word is None or w.up is not up:
+                continue
+            at = w.at - begin
+            if mine and at - mine[-1].at < TOGETHER_S:
+                mine[-1] = Moment(mine[-1].at, side, f"{mine[-1].text} · {word}")
+            else:
+                mine.append(Moment(at, side, word))
+        events += mine
+    return events
 
 
 def _traffic(score: Score, begin: float, end: float) -> NDArray[np.float64]:

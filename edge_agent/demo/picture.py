@@ -13,10 +13,9 @@ import numpy as np
 
 from edge_agent.demo import style
 from edge_agent.demo.evening import LANES, WIRE_STEP_S, Evening, envelope
-from edge_agent.demo.verdict import Figure
 
 STRIP_S = 24.0
-"""Seconds per strip: at this length a tenth of a second and the words of an act can be read."""
+"""Most seconds per strip: a tenth of a second and the words of an act can still be read."""
 
 DPI = 110
 WIDTH_IN = 19.0
@@ -35,6 +34,7 @@ def draw_picture(evening: Evening, path: Path) -> bool:
     from matplotlib import pyplot as plt
 
     strips = max(1, int(np.ceil(evening.length_s / STRIP_S)))
+    strip_s = evening.length_s / strips
     with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 8, "axes.linewidth": 0.6}):
         figure = plt.figure(
             figsize=(WIDTH_IN, 1.1 + STRIP_HEIGHT_IN * strips), dpi=DPI, facecolor=style.PAPER
@@ -51,7 +51,7 @@ def draw_picture(evening: Evening, path: Path) -> bool:
         _headline(figure, evening)
         for n in range(strips):
             inner = outer[n].subgridspec(len(ROWS), 1, height_ratios=[h for _, h in ROWS], hspace=0)
-            _strip(figure, inner, evening, n * STRIP_S, (n + 1) * STRIP_S)
+            _strip(figure, inner, evening, n * strip_s, (n + 1) * strip_s)
         figure.savefig(path, facecolor=style.PAPER)
         plt.close(figure)
     return True
@@ -100,7 +100,7 @@ def _strip(figure: Any, grid: Any, evening: Evening, begin: float, end: float) -
         for side in ("top", "right", "left"):
             axis.spines[side].set_visible(False)
         axis.spines["bottom"].set_color(style.GRID)
-        axis.set_xticks(np.arange(begin, end + 0.5, 1.0))
+        axis.set_xticks(np.arange(np.ceil(begin), end + 1e-6, 1.0))
         axis.tick_params(axis="x", length=0, labelbottom=False)
         if name != "acts":
             axis.grid(axis="x", color=style.GRID, linewidth=0.6)
@@ -137,9 +137,9 @@ def _acts(axis: Any, evening: Evening, begin: float, end: float) -> None:
         if not act.played or high - low < 0.05:
             continue
         colour = style.GOOD if act.ok else style.BAD
-        axis.add_patch(_box(low, 0.12, high - low, 0.7, colour, alpha=0.12))
+        axis.add_patch(_box(low, 0.12, high - low, 0.7, facecolor=colour, alpha=0.12))
         axis.plot([low, low], [0.12, 0.82], color=colour, linewidth=1.6)
-        room = int((high - low) * 7.0)
+        room = int((high - low) * 8.4)
         words = f"{act.number}  {act.title}"
         words = words if len(words) <= room else words[: max(0, room - 1)].rstrip() + "…"
         if room > 4:
@@ -155,10 +155,10 @@ def _acts(axis: Any, evening: Evening, begin: float, end: float) -> None:
             )
 
 
-def _box(x: float, y: float, width: float, height: float, colour: str, alpha: float = 1.0) -> Any:
+def _box(x: float, y: float, width: float, height: float, **look: Any) -> Any:
     from matplotlib.patches import Rectangle
 
-    return Rectangle((x, y), width, height, facecolor=colour, alpha=alpha, linewidth=0)
+    return Rectangle((x, y), width, height, linewidth=0, **look)
 
 
 def _waves(mic: Any, speaker: Any, evening: Evening, begin: float, end: float) -> None:
@@ -197,8 +197,8 @@ def _states(axis: Any, evening: Evening, begin: float, end: float) -> None:
             if high <= low:
                 continue
             fill = style.STATES.get(band.state, style.GRID)
-            axis.add_patch(_box(low, y + 0.08, high - low, 0.84, fill))
-            if high - low > 0.1 * len(band.state) + 0.1:
+            axis.add_patch(_box(low, y + 0.08, high - low, 0.84, facecolor=fill))
+            if high - low > 0.07 * len(band.state):
                 axis.text(
                     low + 0.08, y + 0.48, band.state, va="center", fontsize=7.5, color=style.INK
                 )
@@ -215,8 +215,8 @@ def _wire(axis: Any, evening: Evening, begin: float, end: float) -> None:
     axis.axhline(0, color=style.FAINT_INK, linewidth=0.5)
     _name(axis, "wire, up ↑", 0.72)
     _name(axis, "down ↓", 0.28)
-    last = {"up": -1.0, "down": -1.0}
-    for event in evening.wire_events:
+    free_from = {"up": -1.0, "down": -1.0}
+    for event in sorted(evening.wire_events, key=lambda e: e.at):
         if not begin <= event.at < end:
             continue
         side = 1.0 if event.kind == "up" else -1.0
@@ -226,38 +226,44 @@ def _wire(axis: Any, evening: Evening, begin: float, end: float) -> None:
             linewidth=0.9,
             color=style.UP if event.kind == "up" else style.DOWN,
         )
-        if event.at - last[event.kind] > 0.11 * len(event.text) + 0.1:
-            axis.text(
-                event.at + 0.04, side * 0.98, event.text, fontsize=7, va="center", color=style.INK
-            )
-            last[event.kind] = event.at
+        crowded = event.at < free_from[event.kind]
+        axis.text(
+            event.at + 0.04,
+            side * (0.62 if crowded else 0.98),
+            event.text,
+            fontsize=7,
+            va="center",
+            color=style.INK,
+            clip_on=True,
+        )
+        free_from[event.kind] = event.at + 0.085 * len(event.text) + 0.1
 
 
 def _spans(axis: Any, evening: Evening, begin: float, end: float) -> None:
-    """Latencies, as brackets over the loudspeaker's row: that is where they end."""
+    """Latencies, as brackets in the loudspeaker's row: that is where they end."""
     top = axis.get_ylim()[1]
+    free_from, level = -1.0, 0
     for _number, figure in evening.figures:
         if figure.begin is None or figure.end is None or not begin <= figure.begin < end:
             continue
-        _span(axis, figure, top * 0.86)
-
-
-def _span(axis: Any, figure: Figure, y: float) -> None:
-    axis.plot(
-        [figure.begin, figure.end], [y, y], color=style.SPAN, linewidth=1.6, solid_capstyle="butt"
-    )
-    axis.plot([figure.begin] * 2, [y * 0.9, y * 1.1], color=style.SPAN, linewidth=1)
-    axis.plot([figure.end] * 2, [y * 0.9, y * 1.1], color=style.SPAN, linewidth=1)
-    text = f"{figure.name}: {style.figure_text(figure.value, figure.unit)}"
-    axis.text(
-        figure.begin,
-        -y,
-        text,
-        fontsize=7.5,
-        color=style.SPAN,
-        va="center",
-        bbox={"facecolor": style.PAPER, "alpha": 0.75, "pad": 0.8, "linewidth": 0},
-    )
+        level = level + 1 if figure.begin < free_from else 0
+        y = top * (0.88 - 0.26 * level)
+        for x, height in ((figure.begin, 0.09), (figure.end, 0.09)):
+            axis.plot([x, x], [y - top * height, y + top * height], color=style.SPAN, linewidth=1)
+        axis.plot([figure.begin, figure.end], [y, y], color=style.SPAN, linewidth=1.6)
+        text = f"{figure.name}: {style.figure_text(figure.value, figure.unit)}"
+        axis.text(
+            figure.begin,
+            -top * (0.88 - 0.3 * level),
+            text,
+            fontsize=7.5,
+            color=style.SPAN,
+            va="center",
+            clip_on=False,
+            ha="left" if end - figure.begin > 2.5 else "right",
+            bbox={"facecolor": style.PAPER, "alpha": 0.8, "pad": 0.8, "linewidth": 0},
+        )
+        free_from = figure.begin + 0.09 * len(text)
 
 
 def _marks(axes: dict[str, Any], evening: Evening, begin: float, end: float) -> None:

@@ -53,5 +53,5 @@ LANE_NAMES = {"talk": "talk", "link": "link", "microphone": "mute"}
 def figure_text(value: float, unit: str) -> str:
     """A measured value as people read it."""
     if unit == "ms":
-        return f"{value:+.1f} ms" if abs(value) < 10 else f"{value:.0f} ms"
+        return f"{round(value, 1) + 0.0:.1f} ms" if abs(value) < 9.95 else f"{value:.0f} ms"
     return f"{value:.1f} {unit}"
