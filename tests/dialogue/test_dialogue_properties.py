@@ -354,3 +354,83 @@ def test_random_drops_lose_and_double_nothing(
             free_at = at + length + 0.02
     house.run(32.0)
     verdict(house)
+
+
+ACTIONS = st.one_of(
+    st.tuples(st.just("says"), st.floats(0.05, 3.0)),
+    st.tuples(st.just("wake"), st.none()),
+    st.tuples(st.just("press"), st.sampled_from([0.1, 2.0])),
+    st.tuples(st.just("mute"), st.none()),
+    st.tuples(st.just("drop"), st.floats(0.05, 4.0)),
+    st.tuples(st.just("device"), st.floats(0.05, 2.0)),
+    st.tuples(st.just("late server word"), st.none()),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    actions=st.lists(st.tuples(st.floats(0.1, 15.0), ACTIONS), max_size=10),
+    lag_s=st.sampled_from([0.0, 0.03, 0.3]),
+    server_turns=st.booleans(),
+    announces=st.booleans(),
+    plans=st.lists(
+        st.builds(
+            Plan,
+            items_ms=st.lists(st.sampled_from([200.0, 1500.0]), max_size=3).map(tuple),
+            calls=st.lists(
+                st.builds(
+                    e.ToolCall,
+                    call_id=st.uuids().map(str),
+                    name=st.sampled_from(["clock", "shop"]),
+                    arguments=st.just("{}"),
+                ),
+                max_size=2,
+            ).map(tuple),
+            status=st.sampled_from(["completed", "completed", "incomplete", "failed"]),
+        ),
+        max_size=3,
+    ),
+)
+def test_a_lively_household_never_makes_us_break_the_protocol(
+    actions: list[tuple[float, tuple[str, Any]]],
+    lag_s: float,
+    server_turns: bool,
+    announces: bool,
+    plans: list[Plan],
+) -> None:
+    server = ModelServer(vad=server_turns, lag_s=lag_s)
+    server.announces_commit = announces
+    house = House(server, tool_risks=RISKS, server_turns=server_turns, confirm_s=4.0)
+    house.connect()
+    server.plans = plans
+    house.wake_word(0.5)
+    house.says(0.8, 1.8)
+    up_at = 0.0
+    for at, (what, value) in sorted(actions, key=lambda action: action[0]):
+        if what == "says":
+            house.says(at, at + value)
+        elif what == "wake":
+            house.wake_word(at)
+        elif what == "press":
+            house.at(at, lambda value=value: house.press(hold_s=value))
+        elif what == "mute":
+            house.at(at, lambda: house.press("mute"))
+        elif what == "drop" and at > up_at:
+            house.blip(at, value)
+            up_at = at + value + 0.5
+        elif what == "device":
+            down = e.DeviceDown(at=at, code="device.lost", message="")
+            house.at(at, lambda down=down: house.send(down))
+            house.at(at + value, lambda: house.send(e.DeviceReady(at=house.now)))
+        elif what == "late server word":
+            word = e.UserSpeechStarted(at=at, item="late")
+            house.at(at, lambda word=word: house.send(word))
+    house.run(21.0)
+    while house.now < 60 and house.manager.next_deadline() is not None:
+        house.run(house.now + 1)
+    house.run(house.now + 1)
+    collisions = {"conversation_already_has_active_response"} if server_turns else set()
+    assert set(server.offences) <= collisions
+    assert house.manager.talk is Talk.ASLEEP, "in the end there is peace"
+    assert not house.speaker.queue
+    assert house.manager.next_deadline() is None
