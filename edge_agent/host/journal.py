@@ -1,22 +1,23 @@
 """Journal: one line per thing that happened, for people and for filters (purpose).
 
-Owner thread: any; one datagram or one write per line.  Must never write a household's words (but
-for `talk.words` while the owner asked for it), a key or sound, and never make the event loop wait
-for journald: a full queue drops the line and counts it.
+Owner thread: any; under systemd a thread of its own hands the lines over.  Must never write a
+household's words (but for `talk.words` while the owner asked for it), a key or sound, and never
+make the event loop wait for journald: a full queue drops the line and counts it.
 
-Under systemd the line goes to journald's own socket with structured fields (protocol:
-systemd.io/JOURNAL_NATIVE_PROTOCOL); elsewhere it is text on standard error.
+Under systemd a line goes to journald with structured fields, through systemd-python; where that
+cannot be loaded it is `<N>`-prefixed text on standard error (sd-daemon(3)), elsewhere plain text.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
+import queue
 import re
-import socket
-import struct
 import sys
+import threading
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -35,7 +36,14 @@ from edge_agent.host.messages import (
     message_id,
 )
 
-JOURNAL_SOCKET = "/run/systemd/journal/socket"
+JOURNAL_SOCKET = Path("/run/systemd/journal/socket")
+"""Where libsystemd finds journald; without it, it drops every line and says that all is well."""
+QUEUE_MAX_LINES = 512
+"""Some minutes of a busy evening; 512 is also what systemd lets a socket hold."""
+CLOSE_S = 0.5
+"""Far below `health.stop_s`: a stop does not wait for a log."""
+NAME_MAX_CHARS = 64
+"""journald drops a field whose name is longer."""
 FIELD_MAX_CHARS = 200
 """A field is a number or a short name; more than this is content and does not belong here."""
 
@@ -87,7 +95,7 @@ class Journal:
         if message:
             text = filled(message.text, clean)
         else:
-            text = " ".join([code, *(f"{n}={v}" for n, v in clean.items())])
+            text = _CONTROL.sub(" ", " ".join([code, *(f"{n}={v}" for n, v in clean.items())]))
         if not self._sink.write(level, text, code, clean):
             self.dropped += 1
             self._untold += 1
@@ -132,55 +140,66 @@ def _clean(name: str, value: object) -> str | None:
 # --- sinks -----------------------------------------------------------------------------
 
 
-class NativeSink:
-    """journald's datagram socket, never waiting."""
+class JournaldSink:
+    """journald through systemd-python, with a thread of its own.
 
-    def __init__(self, path: str = JOURNAL_SOCKET) -> None:
-        """Raises OSError if nobody listens there."""
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        try:
-            self._socket.setblocking(False)
-            self._socket.connect(path)
-        except OSError:
-            self._socket.close()
-            raise
-        self._path = path
+    The library waits when journald does not read; a household must not.  So lines go through a
+    bounded queue, and what does not fit is dropped and counted by `Journal`.
+    """
+
+    def __init__(self, send: Callable[..., object]) -> None:
+        """`send` is `systemd.journal.send`, or something that takes the same arguments."""
+        self._send = send
+        self._queue: queue.Queue[dict[str, str] | None] = queue.Queue(QUEUE_MAX_LINES)
+        self._refused = 0
+        self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)  # the last lines of a run are the ones people look for
 
     def write(self, level: int, text: str, code: str, fields: Mapping[str, str]) -> bool:
-        """One datagram.  A restarted journald is found again at the next line."""
-        entry = {
-            "MESSAGE": text,
-            "MESSAGE_ID": message_id(code),
-            "PRIORITY": str(level),
-            "SYSLOG_IDENTIFIER": "edge-agent",
-            "EDGE_CODE": code,
-        }
-        for name, value in fields.items():
-            entry[field_name(name)] = value
-        datagram = b"".join(_native(name, value) for name, value in entry.items())
-        for attempt in (1, 2):
-            try:
-                self._socket.send(datagram)
-            except BlockingIOError:
-                return False
-            except OSError:
-                if attempt == 1:
-                    with contextlib.suppress(OSError):
-                        self._socket.connect(self._path)
-            else:
-                return True
-        return False
+        """Queue one entry.  May be called from any thread."""
+        entry = {field_name(name)[:NAME_MAX_CHARS]: _utf8(v) for name, v in fields.items()}
+        entry |= _entry(level, _utf8(text), code)
+        try:
+            self._queue.put_nowait(entry)
+        except queue.Full:
+            return False
+        return True
 
     def close(self) -> None:
-        """Release the socket."""
-        self._socket.close()
+        """Let the thread write what is queued, for a bounded time.  Safe to call twice."""
+        atexit.unregister(self.close)
+        with contextlib.suppress(queue.Full):
+            self._queue.put(None, timeout=CLOSE_S)
+        self._thread.join(CLOSE_S)
+
+    def _work(self) -> None:
+        while (entry := self._queue.get()) is not None:
+            try:
+                self._send(**entry)
+                if self._refused:  # journald was restarted, and is back
+                    text = filled(MESSAGES["journal.dropped"].text, {"count": str(self._refused)})
+                    lost = {"EDGE_COUNT": str(self._refused)}
+                    self._refused = 0
+                    self._send(**lost, **_entry(WARNING, text, "journal.dropped"))
+            except OSError:
+                self._refused += 1
 
 
-def _native(name: str, value: str) -> bytes:
-    data = value.encode("utf-8", "replace")
-    if b"\n" in data:
-        return name.encode() + b"\n" + struct.pack("<Q", len(data)) + data + b"\n"
-    return name.encode() + b"=" + data + b"\n"
+def _entry(level: int, text: str, code: str) -> dict[str, str]:
+    """The fields that every entry has."""
+    return {
+        "MESSAGE": text,
+        "MESSAGE_ID": message_id(code),
+        "PRIORITY": str(level),
+        "SYSLOG_IDENTIFIER": "edge-agent",
+        "EDGE_CODE": code,
+    }
+
+
+def _utf8(text: str) -> str:
+    """Without half letters, which the library refuses."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 class TextSink:
@@ -228,20 +247,30 @@ def open_journal(
     transcripts: bool = False,
     environ: Mapping[str, str] | None = None,
     stream: TextIO | None = None,
-    socket_path: str = JOURNAL_SOCKET,
 ) -> Journal:
     """The journal that fits where standard error leads: journald, a terminal or a file."""
     env = os.environ if environ is None else environ
     out = sys.stderr if stream is None else stream
-    sink: Sink
-    if _leads_to_journald(env, out):
-        try:
-            sink = NativeSink(socket_path)
-        except OSError:
-            sink = TextSink(out, prefix=True)
-    else:
-        sink = TextSink(out, colour=out.isatty() and "NO_COLOR" not in env)
-    return Journal(sink, level=LEVELS[level], transcripts=transcripts)
+    if not _leads_to_journald(env, out):
+        sink: Sink = TextSink(out, colour=out.isatty() and "NO_COLOR" not in env)
+        return Journal(sink, level=LEVELS[level], transcripts=transcripts)
+    send, why = _journald()
+    sink = JournaldSink(send) if send is not None else TextSink(out, prefix=True)
+    journal = Journal(sink, level=LEVELS[level], transcripts=transcripts)
+    if why:
+        journal.note("journal.plain", why=why)
+    return journal
+
+
+def _journald() -> tuple[Callable[..., object] | None, str]:
+    """The library's `send`, or None and why not."""
+    try:
+        from systemd.journal import send
+    except ImportError:  # the module, or the system's libsystemd beneath it
+        return None, "systemd-python cannot be loaded"
+    if not JOURNAL_SOCKET.exists():
+        return None, "journald's socket is out of reach"
+    return send, ""
 
 
 def _leads_to_journald(environ: Mapping[str, str], stream: TextIO) -> bool:

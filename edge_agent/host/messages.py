@@ -278,6 +278,12 @@ MESSAGES: dict[str, Message] = {
         "{count} lines before this one were lost: the journal could not take them.",
         "The program never waits for the journal; a household waits for nobody's log.",
     ),
+    "journal.plain": Message(
+        NOTICE,
+        "Journal lines come without fields: {why}.",
+        "They are still there to read, but cannot be filtered by EDGE_CODE or explained by "
+        "journalctl -x. scripts/install.sh puts what is missing in place.",
+    ),
     "library.complained": Message(
         WARNING,
         "{logger}: {template}",

@@ -1,7 +1,8 @@
 """systemd: telling the service manager how we are (purpose).
 
-Owner thread: the event loop.  Must never block or raise: a manager that does not listen is no
-reason to stop talking to the household.  Protocol: sd_notify(3), plain datagrams.
+Owner thread: the event loop.  Must never raise: a manager that does not listen is no reason to
+stop talking to the household.  Through systemd-python, which waits only when the manager has left
+hundreds of messages unread; where it cannot be loaded, sd_notify(3) is one plain datagram.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 STATUS_MAX_CHARS = 200
 """One line of `systemctl status`."""
@@ -22,21 +23,18 @@ class Notifier:
     """Speaks to `$NOTIFY_SOCKET`; without one every call does nothing and returns False."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        """`environ`: another one than the process's own, which the library cannot read."""
         env = os.environ if environ is None else environ
-        self._socket: socket.socket | None = None
         self._watchdog_interval_s = _watchdog_interval_s(env)
-        path = env.get("NOTIFY_SOCKET", "")
-        if path[:1] not in ("/", "@"):
-            return
-        # "@" stands for the zero byte of an abstract socket.
-        self._address = "\0" + path[1:] if path.startswith("@") else path
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._socket.setblocking(False)
+        address = env.get("NOTIFY_SOCKET", "")
+        self._notify: Callable[[str], object] | None = None
+        if address:
+            self._notify = (_library() if environ is None else None) or _plain(address)
 
     @property
     def connected(self) -> bool:
         """Whether a manager asked to be told."""
-        return self._socket is not None
+        return self._notify is not None
 
     def ready(self, status: str = "") -> bool:
         """The service is up; with Type=notify `systemctl start` returns now."""
@@ -74,19 +72,40 @@ class Notifier:
         return self._watchdog_interval_s
 
     def close(self) -> None:
-        """Release the socket.  Safe to call twice."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        """Say nothing any more.  Safe to call twice."""
+        self._notify = None
 
     def _send(self, *lines: str) -> bool:
-        if self._socket is None:
+        if self._notify is None:
             return False
         try:
-            self._socket.sendto("\n".join(lines).encode(), self._address)
+            self._notify("\n".join(lines))
         except OSError:
             return False
         return True
+
+
+def _library() -> Callable[[str], object] | None:
+    try:
+        from systemd.daemon import notify
+    except ImportError:  # the module, or the system's libsystemd beneath it
+        return None
+    library: Callable[[str], object] = notify
+    return library
+
+
+def _plain(address: str) -> Callable[[str], object] | None:
+    if address[0] not in "/@":
+        return None
+    # "@" stands for the zero byte of an abstract socket.
+    path = "\0" + address[1:] if address[0] == "@" else address
+
+    def notify(text: str) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            sock.sendto(text.encode(), path)
+
+    return notify
 
 
 def _status(text: str) -> list[str]:

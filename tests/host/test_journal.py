@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import re
-import socket
-import struct
-from collections.abc import Mapping
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from hypothesis import given
@@ -18,9 +22,10 @@ from hypothesis import strategies as st
 
 from edge_agent.host.journal import (
     FIELD_MAX_CHARS,
+    QUEUE_MAX_LINES,
     Journal,
+    JournaldSink,
     LibraryWarnings,
-    NativeSink,
     TextSink,
     fault_fields,
     open_journal,
@@ -39,27 +44,6 @@ class Lines:
     def write(self, level: int, text: str, code: str, fields: Mapping[str, str]) -> bool:
         self.lines.append((level, text, code, dict(fields)))
         return True
-
-
-def parse(datagram: bytes) -> dict[str, str]:
-    """journald's reading of an entry, written from its protocol description."""
-    fields: dict[str, str] = {}
-    while datagram:
-        head, _, datagram = datagram.partition(b"\n")
-        name, equals, value = head.partition(b"=")
-        if not equals:
-            (length,) = struct.unpack("<Q", datagram[:8])
-            value, datagram = datagram[8 : 8 + length], datagram[9 + length :]
-        fields[name.decode()] = value.decode()
-    return fields
-
-
-@pytest.fixture
-def journald(tmp_path: Path) -> object:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
-        server.bind(str(tmp_path / "socket"))
-        server.settimeout(2)
-        yield server
 
 
 # --- the catalogue ---------------------------------------------------------------------
@@ -185,80 +169,162 @@ def test_library_warnings_come_without_their_arguments() -> None:
 # --- where lines go --------------------------------------------------------------------
 
 
-def test_a_journald_entry_has_fields_to_filter_on(journald: socket.socket, tmp_path: Path) -> None:
-    sink = NativeSink(str(tmp_path / "socket"))
-    journal = Journal(sink)
-    journal.note("link.down", code="link.lost", retry_in_s=2.5)
+class Library:
+    """Stands where `systemd.journal.send` does: remembers, stalls or refuses."""
+
+    def __init__(self) -> None:
+        self.entries: list[dict[str, str]] = []
+        self.open = threading.Event()
+        self.open.set()
+        self.refusing = False
+
+    def send(self, **entry: str) -> None:
+        assert self.open.wait(5)
+        if self.refusing:
+            raise ConnectionRefusedError(111, "Connection refused")
+        self.entries.append(entry)
+
+
+def test_a_journald_entry_has_fields_to_filter_on() -> None:
+    library = Library()
+    sink = JournaldSink(library.send)
+    Journal(sink).note("link.down", code="link.lost", retry_in_s=2.5)
     sink.close()
-    assert parse(journald.recv(4096)) == {
-        "MESSAGE": "The connection is down (link.lost); next try in 2.5 s.",
-        "MESSAGE_ID": message_id("link.down"),
-        "PRIORITY": "4",
-        "SYSLOG_IDENTIFIER": "edge-agent",
-        "EDGE_CODE": "link.down",
-        "EDGE_REASON_CODE": "link.lost",
-        "EDGE_RETRY_IN_S": "2.5",
-    }
+    assert library.entries == [
+        {
+            "MESSAGE": "The connection is down (link.lost); next try in 2.5 s.",
+            "MESSAGE_ID": message_id("link.down"),
+            "PRIORITY": "4",
+            "SYSLOG_IDENTIFIER": "edge-agent",
+            "EDGE_CODE": "link.down",
+            "EDGE_REASON_CODE": "link.lost",
+            "EDGE_RETRY_IN_S": "2.5",
+        }
+    ]
 
 
-@given(st.text(max_size=50), st.text(min_size=1, max_size=50))
-def test_no_field_can_break_out_of_its_line(name: str, value: str) -> None:
-    left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    with left, right:
-        sink = NativeSink.__new__(NativeSink)
-        sink._socket = left
-        Journal(sink).note("new.thing", **{name: value})
-        fields = parse(right.recv(65536))
-    assert fields["EDGE_CODE"] == "new.thing"
-    assert all(re.fullmatch(r"[A-Z][A-Z0-9_]*", field) for field in fields)
-    assert len(fields) <= 6
+@given(st.text(max_size=80), st.text(min_size=1, max_size=50))
+def test_no_field_can_break_out_of_its_place(name: str, value: str) -> None:
+    library = Library()
+    sink = JournaldSink(library.send)
+    Journal(sink).note("new.thing", **{name: value})
+    sink.close()
+    (entry,) = library.entries
+    assert entry["EDGE_CODE"] == "new.thing"
+    assert all(re.fullmatch(r"[A-Z][A-Z0-9_]{0,63}", field) for field in entry)
+    assert all("\n" not in text and text.encode() for text in entry.values())
+    assert len(entry) <= 6
 
 
-def test_a_full_journald_costs_lines_and_not_time(journald: socket.socket, tmp_path: Path) -> None:
-    sink = NativeSink(str(tmp_path / "socket"))
+def test_a_journald_that_stands_still_costs_lines_and_not_time() -> None:
+    library = Library()
+    library.open.clear()
+    sink = JournaldSink(library.send)
     journal = Journal(sink)
-    for _ in range(20_000):
+    journal.note("talk.asleep", why="in the thread's hands")
+    while not sink._queue.empty():
+        time.sleep(0.001)
+    for _ in range(QUEUE_MAX_LINES + 9):
         journal.note("talk.asleep", why="done")
-        if journal.dropped:
-            break
+    assert journal.dropped == 9
+    library.open.set()
+    while not sink._queue.empty():
+        time.sleep(0.001)
+    journal.note("talk.asleep", why="back")
     sink.close()
-    assert journal.dropped == 1
+    sink.close()
+    assert [e["EDGE_COUNT"] for e in library.entries if e["EDGE_CODE"] == "journal.dropped"] == [
+        "9"
+    ]
 
 
-def test_a_restarted_journald_is_found_again(tmp_path: Path) -> None:
-    path = tmp_path / "socket"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as first:
-        first.bind(str(path))
-        sink = NativeSink(str(path))
-        journal = Journal(sink)
-    path.unlink()
+def test_a_journald_that_was_restarted_is_told_what_it_missed() -> None:
+    library = Library()
+    sink = JournaldSink(library.send)
+    journal = Journal(sink)
+    library.refusing = True
     journal.note("talk.asleep", why="nobody is there")
-    assert journal.dropped == 1
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as second:
-        second.bind(str(path))
-        second.settimeout(2)
-        journal.note("talk.asleep", why="back")
-        assert parse(second.recv(4096))["EDGE_WHY"] == "back"
-        lost = parse(second.recv(4096))
-        assert (lost["EDGE_CODE"], lost["EDGE_COUNT"]) == ("journal.dropped", "1")
+    journal.note("talk.asleep", why="nobody is there")
+    while not sink._queue.empty() or sink._refused < 2:
+        time.sleep(0.001)
+    library.refusing = False
+    journal.note("talk.asleep", why="back")
     sink.close()
+    assert [(e["EDGE_CODE"], e.get("EDGE_COUNT")) for e in library.entries] == [
+        ("talk.asleep", None),
+        ("journal.dropped", "2"),
+    ]
 
 
-def test_under_systemd_lines_go_to_journald(
-    journald: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+IN_A_HOUSE_OF_ITS_OWN = """
+mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/journal /run/log/journal || exit 1
+/lib/systemd/systemd-journald >/run/said 2>&1 </dev/null &
+for _ in $(seq 100); do [ -S /run/systemd/journal/socket ] && break; sleep 0.05; done
+"$0" -c "$1" || cat /run/said
+for _ in $(seq 100); do
+    entry=$(journalctl -D /run/log/journal -o json EDGE_CODE=link.down)
+    [ -n "$entry" ] && break
+    sleep 0.05
+done
+printf '%s' "$entry"
+kill $!
+"""
+"""A private /run with a real journald in it: the library knows only one place for its socket."""
+
+A_LINE_UNDER_SYSTEMD = """
+import os, sys
+from edge_agent.host.journal import JournaldSink, open_journal
+status = os.fstat(2)
+journal = open_journal(environ={"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
+assert isinstance(journal._sink, JournaldSink), journal._sink
+journal.note("link.down", code="link.lost", retry_in_s=2.5)
+"""
+
+
+def test_a_real_journald_takes_the_line_and_its_fields() -> None:
+    namespace = ["unshare", "--mount", "--map-root-user"]
+    command = [*namespace, "bash", "-c", IN_A_HOUSE_OF_ITS_OWN, sys.executable]
+    answer = subprocess.run(
+        [*command, A_LINE_UNDER_SYSTEMD], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    entry = json.loads(answer.stdout)
+    assert entry["_TRANSPORT"] == "journal"
+    assert entry["MESSAGE"] == "The connection is down (link.lost); next try in 2.5 s."
+    assert entry["MESSAGE_ID"] == message_id("link.down")
+    assert entry["SYSLOG_IDENTIFIER"] == "edge-agent"
+    assert (entry["PRIORITY"], entry["EDGE_REASON_CODE"]) == ("4", "link.lost")
+
+
+@pytest.fixture
+def under_systemd(tmp_path: Path) -> Iterator[tuple[dict[str, str], TextIO]]:
+    """An environment and a stream as systemd hands them over."""
     with (tmp_path / "stderr").open("w") as stream:
         status = os.fstat(stream.fileno())
-        environ = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
-        path = str(tmp_path / "socket")
-        journal = open_journal(environ=environ, stream=stream, socket_path=path)
-        journal.note("agent.ready", seconds=0.5)
-        assert parse(journald.recv(4096))["EDGE_CODE"] == "agent.ready"
-        # The socket is out of reach: the stream that systemd connected still works.
-        lost = open_journal(environ=environ, stream=stream, socket_path=path + "x")
-        lost.note("agent.ready", seconds=0.5)
-        journal._sink.close()  # type: ignore[attr-defined]
-    assert (tmp_path / "stderr").read_text() == "<5>Ready after 0.5 s. [agent.ready]\n"
+        yield {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}, stream
+
+
+def test_without_the_library_lines_are_plain_and_say_so_once(
+    under_systemd: tuple[dict[str, str], TextIO], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "systemd.journal", None)
+    environ, stream = under_systemd
+    open_journal(environ=environ, stream=stream).note("agent.ready", seconds=0.5)
+    assert (tmp_path / "stderr").read_text() == (
+        "<5>Journal lines come without fields: systemd-python cannot be loaded. [journal.plain]\n"
+        "<5>Ready after 0.5 s. [agent.ready]\n"
+    )
+
+
+def test_without_a_journald_lines_are_plain(
+    under_systemd: tuple[dict[str, str], TextIO], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_agent.host.journal.JOURNAL_SOCKET", tmp_path / "nobody")
+    environ, stream = under_systemd
+    open_journal(environ=environ, stream=stream).note("agent.ready", seconds=0.5)
+    lines = (tmp_path / "stderr").read_text().splitlines()
+    assert lines[1:] == ["<5>Ready after 0.5 s. [agent.ready]"]
+    assert "out of reach" in lines[0]
 
 
 def test_a_variable_from_somewhere_else_does_not_count(tmp_path: Path) -> None:

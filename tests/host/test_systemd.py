@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from systemd.daemon import notify as library_notify
 
 from edge_agent.host.systemd import STATUS_MAX_CHARS, Notifier
 
@@ -22,9 +24,26 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[so
         yield server, name
 
 
-def test_each_message_is_one_datagram(manager: tuple[socket.socket, str]) -> None:
-    server, name = manager
-    notifier = Notifier({"NOTIFY_SOCKET": name})
+@pytest.fixture(params=["library", "plain"])
+def notifier(
+    request: pytest.FixtureRequest,
+    manager: tuple[socket.socket, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Notifier]:
+    """One that speaks through systemd-python, and one of a machine without it."""
+    monkeypatch.setenv("NOTIFY_SOCKET", manager[1])
+    if request.param == "plain":
+        monkeypatch.setitem(sys.modules, "systemd.daemon", None)
+    notifier = Notifier()
+    assert (notifier._notify is library_notify) == (request.param == "library")
+    yield notifier
+    notifier.close()
+
+
+def test_each_message_is_one_datagram(
+    manager: tuple[socket.socket, str], notifier: Notifier
+) -> None:
+    server, _ = manager
     assert notifier.connected
     calls: list[tuple[Callable[[], bool], bytes]] = [
         (lambda: notifier.ready("listening"), b"READY=1\nSTATUS=listening"),
@@ -46,12 +65,18 @@ def test_each_message_is_one_datagram(manager: tuple[socket.socket, str]) -> Non
     assert not notifier.watchdog()
 
 
-def test_a_long_status_is_cut(manager: tuple[socket.socket, str]) -> None:
-    server, name = manager
-    notifier = Notifier({"NOTIFY_SOCKET": name})
+def test_a_long_status_is_cut(manager: tuple[socket.socket, str], notifier: Notifier) -> None:
     notifier.status("x" * 5000)
-    assert len(server.recv(8192)) == len("STATUS=") + STATUS_MAX_CHARS
-    notifier.close()
+    assert len(manager[0].recv(8192)) == len("STATUS=") + STATUS_MAX_CHARS
+
+
+def test_a_manager_that_is_gone_does_not_stop_us(
+    manager: tuple[socket.socket, str], notifier: Notifier
+) -> None:
+    manager[0].close()
+    if manager[1].startswith("/"):
+        Path(manager[1]).unlink()
+    assert not notifier.watchdog()
 
 
 @pytest.mark.parametrize("environ", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "vsock:2:1"}])
@@ -62,13 +87,7 @@ def test_without_a_manager_nothing_happens(environ: dict[str, str]) -> None:
     notifier.close()
 
 
-def test_a_manager_that_is_gone_does_not_stop_us(tmp_path: Path) -> None:
-    notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "nobody")})
-    assert not notifier.watchdog()
-    notifier.close()
-
-
-def test_a_manager_that_does_not_read_does_not_block_us(
+def test_without_the_library_a_manager_that_does_not_read_does_not_block_us(
     manager: tuple[socket.socket, str],
 ) -> None:
     notifier = Notifier({"NOTIFY_SOCKET": manager[1]})
