@@ -36,6 +36,12 @@ EXCESS_WITH_AEC3_DB = 1.0
 """Enough when a voice is left after AEC3 as well: still none in 30 minutes, and quicker; at
 0.5 dB it is two.  AEC3 and a voice detector alone: 95."""
 
+TRUST_ERLE_DB = 4.0
+"""The double-talk detector builds on the linear canceller's echo estimate.  Until that has once
+removed so much, it may never: wrong time stamps, an echo that comes later than its tail.  Then a
+frame is speech only if AEC3, which follows delays up to half a second, finds a voice as well;
+without AEC3 no frame is: better a button to interrupt than a speaker that interrupts itself."""
+
 RESIDUAL_VAD_MODE = 2
 """On the linear residual: mode 3 misses every seventh utterance at 0 dB, 2 none."""
 
@@ -68,6 +74,11 @@ class EchoStage:
         self.begin()
 
     @property
+    def trusted(self) -> bool:
+        """Whether the linear canceller has proved, on this device, that it finds the echo."""
+        return self._trusted
+
+    @property
     def aec3_loaded(self) -> bool:
         """Whether AEC3 takes part; until it is loaded the linear canceller works alone."""
         return self._aec3 is not None
@@ -96,6 +107,7 @@ class EchoStage:
         self._linear.reset()
         self._double_talk.reset()
         self._active = False
+        self._trusted = False
         self._taken = 0
         self._spare: FloatArray = np.zeros(0)
         self._restart()
@@ -159,10 +171,12 @@ class EchoStage:
         )
         narrow = array_to_pcm(to_int16(self._residual_16k.process_array(residual)))
         voiced = self._residual_voice.is_speech(narrow)
-        enough_db = EXCESS_ALONE_DB
-        if self._aec3 is not None:
-            near = array_to_pcm(to_int16(self._microphone_16k.process_array(microphone)))
-            far = array_to_pcm(to_int16(self._reference_16k.process_array(reference)))
-            if self._aec3_voice.is_speech(self._aec3.process(near, far)):
-                enough_db = EXCESS_WITH_AEC3_DB
-        return voiced and excess_db > enough_db
+        if self._linear.erle_db > TRUST_ERLE_DB:
+            self._trusted = True
+        if self._aec3 is None:
+            return voiced and self._trusted and excess_db > EXCESS_ALONE_DB
+        near = array_to_pcm(to_int16(self._microphone_16k.process_array(microphone)))
+        far = array_to_pcm(to_int16(self._reference_16k.process_array(reference)))
+        if self._aec3_voice.is_speech(self._aec3.process(near, far)):
+            return voiced and excess_db > EXCESS_WITH_AEC3_DB
+        return voiced and self._trusted and excess_db > EXCESS_ALONE_DB

@@ -258,6 +258,15 @@ class FrontEnd:
         """How much of the echo the linear canceller took away at the end of the last playback."""
         return self._stage.erle_db
 
+    @property
+    def echo_found(self) -> bool:
+        """False while the linear canceller has not yet found our voice in the microphone.
+
+        If it is still False after seconds of playback, time stamps are wrong or the echo is too
+        faint to matter: worth a line in the journal.
+        """
+        return self._stage.trusted
+
     def describe(self) -> str:
         """One line for the journal."""
         words = "none"

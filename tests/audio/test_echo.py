@@ -360,6 +360,7 @@ def test_our_own_voice_interrupts_nobody(
     talk.play(far, echo)
     assert talk.interruptions() == []
     assert talk.front.erle_db > 10
+    assert talk.front.echo_found
     playing = [frame.over_playback for frame in talk.frames]
     assert all(playing[5:800])
     assert not any(playing[830:])
@@ -422,6 +423,18 @@ def test_the_stream_is_the_bare_microphone_again_after_the_tail(
     assert all(same[830:])
     assert not any(same[100:800])
     assert all(frame.over_playback for frame in bare.frames[5:800])
+
+
+def test_an_echo_that_cannot_be_found_interrupts_nobody(
+    scene: tuple[FloatArray, FloatArray, FloatArray],
+) -> None:
+    far, _, _ = scene
+    far = far[: 6 * RATE_HZ]
+    late = echo_of(far, RATE_HZ, 700, gain=0.5) + room_noise(far.size, 24)
+    talk = Talk("linear")
+    talk.play(far, late)
+    assert not talk.front.echo_found
+    assert talk.interruptions() == []
 
 
 def test_without_echo_control_the_microphone_is_believed(
