@@ -19,8 +19,20 @@ STRIP_S = 24.0
 
 DPI = 110
 WIDTH_IN = 19.0
-STRIP_HEIGHT_IN = 4.5
-ROWS = (("acts", 0.8), ("microphone", 1.5), ("loudspeaker", 1.5), ("states", 1.05), ("wire", 1.35))
+STRIP_HEIGHT_IN = 4.7
+ROWS = (
+    ("acts", 0.75),
+    ("microphone", 1.5),
+    ("loudspeaker", 1.4),
+    ("measured", 0.7),
+    ("states", 1.0),
+    ("wire", 1.3),
+)
+LEVELS = 3
+"""Lines for measured spans; what begins while another one's words go on takes the next."""
+CHAR_S = 0.095
+"""About how long a letter is, in seconds of the time line."""
+
 HEADROOM = 1.15
 
 
@@ -113,7 +125,7 @@ def _strip(figure: Any, grid: Any, evening: Evening, begin: float, end: float) -
     _waves(axes["microphone"], axes["loudspeaker"], evening, begin, end)
     _states(axes["states"], evening, begin, end)
     _wire(axes["wire"], evening, begin, end)
-    _spans(axes["loudspeaker"], evening, begin, end)
+    _spans(axes["measured"], evening, begin, end)
     _marks(axes, evening, begin, end)
 
 
@@ -240,30 +252,33 @@ def _wire(axis: Any, evening: Evening, begin: float, end: float) -> None:
 
 
 def _spans(axis: Any, evening: Evening, begin: float, end: float) -> None:
-    """Latencies, as brackets in the loudspeaker's row: that is where they end."""
-    top = axis.get_ylim()[1]
-    free_from, level = -1.0, 0
+    """Measured latencies, each as a bracket with its words behind it."""
+    axis.set_ylim(0, LEVELS)
+    axis.grid(visible=False)
+    _name(axis, "measured", 0.62)
+    free_from = [-1.0] * LEVELS
     for _number, figure in evening.figures:
         if figure.begin is None or figure.end is None or not begin <= figure.begin < end:
             continue
-        level = level + 1 if figure.begin < free_from else 0
-        y = top * (0.88 - 0.26 * level)
-        for x, height in ((figure.begin, 0.09), (figure.end, 0.09)):
-            axis.plot([x, x], [y - top * height, y + top * height], color=style.SPAN, linewidth=1)
-        axis.plot([figure.begin, figure.end], [y, y], color=style.SPAN, linewidth=1.6)
         text = f"{figure.name}: {style.figure_text(figure.value, figure.unit)}"
+        length_s = CHAR_S * len(text)
+        backwards = figure.end + length_s > end + 0.5
+        low = figure.begin - length_s if backwards else figure.begin
+        level = next((n for n, free in enumerate(free_from) if low > free), LEVELS - 1)
+        y = LEVELS - 0.5 - level
+        for x in (figure.begin, figure.end):
+            axis.plot([x, x], [y - 0.28, y + 0.28], color=style.SPAN, linewidth=1)
+        axis.plot([figure.begin, figure.end], [y, y], color=style.SPAN, linewidth=1.6)
         axis.text(
-            figure.begin,
-            -top * (0.88 - 0.3 * level),
+            figure.begin - 0.08 if backwards else figure.end + 0.08,
+            y - 0.04,
             text,
             fontsize=7.5,
             color=style.SPAN,
             va="center",
-            clip_on=False,
-            ha="left" if end - figure.begin > 2.5 else "right",
-            bbox={"facecolor": style.PAPER, "alpha": 0.8, "pad": 0.8, "linewidth": 0},
+            ha="right" if backwards else "left",
         )
-        free_from = figure.begin + 0.09 * len(text)
+        free_from[level] = figure.end if backwards else figure.end + length_s
 
 
 def _marks(axes: dict[str, Any], evening: Evening, begin: float, end: float) -> None:
@@ -285,12 +300,14 @@ def _marks(axes: dict[str, Any], evening: Evening, begin: float, end: float) -> 
                 clip_on=True,
             )
             continue
-        for name in ("microphone", "loudspeaker", "states", "wire"):
+        for name in ("microphone", "loudspeaker", "measured", "states", "wire"):
             axes[name].axvline(moment.at, color=style.INK, linewidth=0.9, linestyle=(0, (4, 2)))
+        backwards = moment.at + CHAR_S * len(moment.text) > end
         mic.text(
-            moment.at + 0.06,
+            moment.at - 0.06 if backwards else moment.at + 0.06,
             -low * 0.84,
             moment.text,
+            ha="right" if backwards else "left",
             fontsize=7.5,
             color=style.INK,
             va="center",

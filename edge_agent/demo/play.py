@@ -158,9 +158,14 @@ def speech_of(answered: Answered) -> Speech:
 
 
 def seen(like: measure.Likeness) -> str:
+    """A likeness in words."""
     if like is measure.NOTHING:
         return "nothing of it"
-    return (
-        f"{like.coverage:.0%} of it, head -{like.missing_head_ms:.0f} ms, "
-        f"tail -{like.missing_tail_ms:.0f} ms, correlation {like.correlation:.2f}"
-    )
+    text = "all of it" if like.coverage == 1 else f"{like.coverage:.0%} of it"
+    for missing_ms, where in (
+        (like.missing_head_ms, "at its start"),
+        (like.missing_tail_ms, "at its end"),
+    ):
+        if missing_ms > 0:
+            text += f", {missing_ms:.0f} ms missing {where}"
+    return f"{text} (likeness {like.correlation:.2f})"

@@ -53,8 +53,9 @@ def main(
 
     `fast`: virtual time and an in-memory network, else real time over a real WebSocket.
     `live`: this machine's microphone and loudspeaker instead of the play, until `turns` answers
-    were heard (0: until Ctrl-C), with the devices and wake words of `settings`.  `out`: folder for report, picture and sound (default:
-    `edge-agent-demo` in the current one); what the last run left there is replaced.
+    were heard (0: until Ctrl-C), with the devices and wake words of `settings`.
+    `out`: folder for report, picture and sound (default: `edge-agent-demo` in the current one);
+    what the last run left there is replaced.
     """
     console = console or Console()
     if live:
