@@ -1,0 +1,188 @@
+"""From the owner's settings to each room's own words, and to this machine's parts (purpose).
+
+Owner thread: main, pure but for `KeySource`, which reads one small file.  Must never start or
+decide anything: `app` does, and a room never sees `Settings`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge_agent.audio.detectors import WakeDetector
+from edge_agent.contract.events import Event
+from edge_agent.contract.ports import Dialer, Panel, SoundDevice
+from edge_agent.dialogue.config import DialogueConfig
+from edge_agent.dialogue.consent import Risk
+from edge_agent.host.settings import Settings
+from edge_agent.host.systemd import Notifier
+from edge_agent.panel.gpio import PanelConfig, open_panel
+from edge_agent.realtime.config import SemanticVad, ServerVad, SessionConfig, TurnDetection
+from edge_agent.realtime.liveness import LinkTimings
+
+KEY_MAX_BYTES = 4096
+"""No key is longer; whatever is, is another file."""
+
+
+@dataclass
+class World:
+    """What stands between the program and the world; tests and the demo put in their own."""
+
+    device: SoundDevice
+    dial: Dialer
+    panel: Callable[[Callable[[Event], None]], Panel]
+    """Makes the panel; it is given the thread-safe `post`."""
+    notifier: Notifier = field(default_factory=Notifier)
+    threads: bool = True
+    """False: everything runs on the loop, as virtual time needs it."""
+    rng: random.Random = field(default_factory=random.Random)
+
+
+# --- settings in the words of each room ---------------------------------------------------------
+
+
+def dialogue_config(settings: Settings, risks: Mapping[str, Risk]) -> DialogueConfig:
+    """What the dialogue has to know of the settings."""
+    listen, barge_in = settings.listen, settings.barge_in
+    return DialogueConfig(
+        mode=listen.mode,
+        server_turns=listen.end_of_turn != "local",
+        pre_roll_ms=listen.pre_roll_ms,
+        follow_up_s=listen.follow_up_s,
+        quiet_end_s=listen.quiet_end_s,
+        local_silence_ms=listen.local_silence_ms,
+        utterance_max_s=listen.utterance_max_s,
+        keep_max_s=settings.realtime.outbox_max_s,
+        long_press_s=settings.panel.long_press_ms / 1000,
+        chime=listen.chime,
+        barge_in_by_speech=barge_in.enabled and barge_in.by_speech and settings.echo.mode != "off",
+        barge_in_window_frames=barge_in.window_frames,
+        barge_in_speech_frames=barge_in.speech_frames,
+        barge_in_hold_off_ms=barge_in.min_after_start_ms,
+        tool_risks=risks,
+    )
+
+
+def session_config(settings: Settings, tools: tuple[Mapping[str, object], ...]) -> SessionConfig:
+    """What the model is told when a session opens."""
+    listen, realtime = settings.listen, settings.realtime
+    turns: TurnDetection = None
+    if listen.end_of_turn == "server_vad":
+        turns = ServerVad(
+            threshold=listen.server_threshold,
+            prefix_padding_ms=listen.server_prefix_padding_ms,
+            silence_duration_ms=listen.server_silence_ms,
+        )
+    elif listen.end_of_turn == "semantic_vad":
+        turns = SemanticVad(listen.semantic_eagerness)
+    reduction = realtime.noise_reduction
+    return SessionConfig(
+        model=realtime.model,
+        voice=realtime.voice,
+        instructions=f"{realtime.instructions}\nSpeak this language: {realtime.language}.",
+        tools=tools,
+        turn_detection=turns,
+        noise_reduction=None if reduction == "none" else reduction,
+        transcription_model=realtime.transcription_model or None,
+        transcription_language=realtime.transcription_language or None,
+        max_output_tokens=realtime.max_output_tokens or None,
+        speed=realtime.speed,
+        reasoning_effort=realtime.reasoning_effort or None,
+    )
+
+
+def link_timings(settings: Settings) -> LinkTimings:
+    """How patient the link is."""
+    realtime = settings.realtime
+    return LinkTimings(
+        dial_s=realtime.dial_timeout_s,
+        ping_active_s=realtime.ping_interval_active_s,
+        pong_active_s=realtime.ping_timeout_active_s,
+        ping_idle_s=realtime.ping_interval_idle_s,
+        pong_idle_s=realtime.ping_timeout_idle_s,
+        close_s=realtime.close_timeout_s,
+        retry_base_s=realtime.backoff_first_s,
+        retry_cap_s=realtime.backoff_max_s,
+        refused_s=realtime.refused_retry_s,
+    )
+
+
+def wake_detector(settings: Settings) -> WakeDetector | None:
+    """The wake words that are listened for; None where the button alone wakes."""
+    listen = settings.listen
+    if listen.mode != "wake":
+        return None
+    return WakeDetector({word: listen.wake_cutoffs.get(word) for word in listen.wake_words})
+
+
+def panel_config(settings: Settings) -> PanelConfig:
+    """Pins and wiring."""
+    panel = settings.panel
+    return PanelConfig(
+        enabled=panel.enabled,
+        button_pin=panel.button_pin,
+        mute_button_pin=panel.mute_button_pin,
+        led_pin=panel.led_pin,
+        rgb_pins=panel.rgb_pins,
+        led_active_high=panel.led_active_high,
+        pull_up=panel.pull_up,
+        bounce_ms=panel.bounce_ms,
+    )
+
+
+class KeySource:
+    """The key for the next dial.  One that came from `realtime.api_key_file` is read anew every
+    time, so that a key put in place later is found without a restart."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._key = settings.realtime.api_key.get_secret_value()
+        path = settings.realtime.api_key_file
+        self._file = Path(path) if path else None
+        # Environment and credential are stronger than the file: then it is not followed.
+        if self._file is not None and self._try_read() != self._key:
+            self._file = None
+
+    def __call__(self) -> str | None:
+        """The key, None without one.  Raises `OSError` if its file cannot be read now."""
+        return (self._read(self._file) if self._file is not None else self._key) or None
+
+    def _try_read(self) -> str:
+        try:
+            return self._read(self._file) if self._file is not None else ""
+        except OSError:
+            return ""
+
+    @staticmethod
+    def _read(path: Path) -> str:
+        with path.open("rb") as file:
+            raw = file.read(KEY_MAX_BYTES)
+        # A byte that is no text stays in and is refused as a key, with a sentence.
+        return raw.decode("utf-8-sig", "replace").strip()
+
+
+# --- the real world ----------------------------------------------------------------------------
+
+
+def real_world(settings: Settings) -> World:
+    """This machine's sound card, network, pins and service manager."""
+    from edge_agent.audio.portaudio import PortAudioDevice
+    from edge_agent.realtime.dialer import DialTimings, WebSocketDialer
+
+    device, realtime = settings.device, settings.realtime
+    return World(
+        device=PortAudioDevice(
+            device.capture_device,
+            device.render_device,
+            capture_rate_hz=device.rate_hz,
+            render_rate_hz=device.rate_hz,
+            block_ms=device.block_ms,
+            capture_channel=device.capture_channel,
+        ),
+        dial=WebSocketDialer(
+            timings=DialTimings(realtime.dial_timeout_s, realtime.close_timeout_s)
+        ),
+        panel=lambda post: open_panel(panel_config(settings), asyncio.get_running_loop(), post),
+    )
