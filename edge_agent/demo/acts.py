@@ -13,12 +13,10 @@ import asyncio
 import os
 import signal
 
-from edge_agent.demo import measure
+from edge_agent.demo import measure, tape
 from edge_agent.demo.play import (
     FIRST_SOUND_LIMIT_MS,
-    HEAD_S,
     PATIENCE_S,
-    WAKE_END_S,
     Act,
     Play,
     seen,
@@ -75,7 +73,7 @@ async def one_breath(play: Play, act: ActResult) -> None:
     stage = play.stage
     begin = stage.now()
     said = play.last_said = stage.speak("wake_what_time")
-    wake_end = said.start_at + WAKE_END_S[said.clip]
+    wake_end = tape.wake_end(said)
     await stage.until(
         lambda: stage.score.codes("talk.woken", begin), PATIENCE_S, "the wake word is heard"
     )
@@ -114,12 +112,10 @@ async def answer(play: Play, act: ActResult) -> None:
         FIRST_SOUND_LIMIT_MS,
         name="end of speech → first sound",
     )
-    await stage.sleep_until(first + HEAD_S + 0.1)
-    speech = speech_of(answered)
-    head = measure.sound(speech.pcm24k, 24_000)[: round(HEAD_S * measure.COMPARE_RATE_HZ)]
-    spoken = stage.room.spoken
-    recording = measure.sound(spoken.samples(first - 0.5, stage.now()), spoken.rate_hz)
-    like = measure.likeness(head, recording)
+    await stage.sleep_until(first + tape.HEAD_S + 0.1)
+    like = tape.played(
+        stage.room, speech_of(answered).pcm24k, first, stage.now(), head_s=tape.HEAD_S
+    )
     act.check(
         "its first syllable is whole",
         like.begins_whole and like.correlation > 0.9,
@@ -137,10 +133,7 @@ async def talked_over(play: Play, act: ActResult) -> None:
     await stage.sleep_until(first + INTERRUPT_AFTER_S - 0.05)
     said = play.last_said = stage.speak("stop_wait")
     await stage.sleep_until(said.end_at)
-    spoken = stage.room.spoken
-    silent_at = said.onset_at + measure.last_sound_s(
-        spoken.samples(said.onset_at, said.end_at), spoken.rate_hz
-    )
+    silent_at = tape.silent_at(stage.room, said.onset_at, said.end_at)
     act.within(
         "it falls silent at once",
         (said.onset_at, silent_at),
@@ -152,10 +145,7 @@ async def talked_over(play: Play, act: ActResult) -> None:
     cancels = stage.score.sent("response.cancel", up=True, after=said.onset_at)
     act.check("the running answer is cancelled", len(cancels) == 1, "1 cancel", f"{len(cancels)}")
     speech = speech_of(answered)
-    head = measure.sound(speech.pcm24k, 24_000)[: round(HEAD_S * measure.COMPARE_RATE_HZ)]
-    recording = measure.sound(spoken.samples(first - 0.5, silent_at), spoken.rate_hz)
-    like = measure.likeness(head, recording)
-    emitted_ms = (silent_at - (first - 0.5 + like.at_s)) * 1000
+    emitted_ms = tape.emitted_ms(stage.room, speech.pcm24k, first, silent_at)
     if cuts:
         error_ms = act.figure("audio_end_ms against emitted", cuts[0].audio_end_ms - emitted_ms)
         act.check(
@@ -172,7 +162,7 @@ async def talked_over(play: Play, act: ActResult) -> None:
             f"{cuts[0].audio_end_ms} ms",
             f"{kept_ms:.0f} ms",
         )
-    play.answers_heard.append(("lisbon", Speech(speech.pcm24k[: round(HEAD_S * 48_000)], "")))
+    play.answers_heard.append(("lisbon", Speech(speech.pcm24k[: round(tape.HEAD_S * 48_000)], "")))
 
 
 async def new_answer(play: Play, act: ActResult) -> None:
@@ -311,8 +301,7 @@ async def stopped(play: Play, act: ActResult) -> None:
         stage.daemon.stop()
     over_at = await stage.until_over()
     await asyncio.sleep(0.3)
-    spoken = stage.room.spoken
-    silent_at = stop_at + measure.last_sound_s(spoken.samples(stop_at, stage.now()), spoken.rate_hz)
+    silent_at = tape.silent_at(stage.room, stop_at, stage.now())
     act.within("it falls silent", (stop_at, silent_at), STOP_LIMIT_MS, name="SIGTERM → silence")
     act.within("it ends in order", (stop_at, over_at), END_LIMIT_MS, name="SIGTERM → end")
     told = [line for at, line in stage.notifier.told if at >= stop_at]
@@ -388,7 +377,7 @@ ACTS: tuple[Act, ...] = (
     Act("button", "The button", "A press instead of the wake word.", button),
     Act(
         "network",
-        "The network dies in mid-sentence",
+        "The network dies mid-sentence",
         "The question is kept, the outage is told, and the answer comes once.",
         network,
     ),

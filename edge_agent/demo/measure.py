@@ -8,7 +8,7 @@ Times are seconds from the start of the recording that is searched.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,10 @@ class Likeness:
     def begins_whole(self) -> bool:
         """The first syllable is there (one window of grace: a fricative may drown in noise)."""
         return self.correlation > 0 and self.missing_head_ms <= WINDOW_S * 1000
+
+    def moved(self, by_s: float) -> Likeness:
+        """The same, with its place counted from another origin."""
+        return replace(self, at_s=self.at_s + by_s)
 
 
 NOTHING = Likeness(0.0, 0.0, 0.0, float("inf"), float("inf"))

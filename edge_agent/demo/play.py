@@ -9,21 +9,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from edge_agent.demo import measure
+from edge_agent.demo import measure, tape
 from edge_agent.demo.stage import Answered, Said, Stage, StageError
 from edge_agent.demo.verdict import ActResult
-from edge_agent.simulation import voices
 from edge_agent.simulation.brains import Speech
 
 FIRST_SOUND_LIMIT_MS = 2500.0
 """From the last word to the first sound of the answer: 0.5 s of silence that the server waits
 for, up to 0.65 s of thinking in the play, transport and prebuffer, and room for a busy board."""
-
-HEAD_S = 1.5
-"""Of an answer that is cut: this much from its start identifies it."""
-
-WAKE_END_S = {"wake_what_time": 1.0, "wake_tea_second_voice": 0.86}
-"""Where the wake phrase ends in these clips, read off their waveforms."""
 
 PATIENCE_S = 15.0
 """Longest wait for anything in the play; the daemon's own patience with a model is as long."""
@@ -116,11 +109,7 @@ class Play:
 
     def words_arrived(self, act: ActResult, said: Said, answered: Answered) -> None:
         """What the model heard holds the whole clip (without its wake phrase)."""
-        rate_hz, pcm = voices.load(said.clip)
-        clip = measure.sound(pcm, rate_hz)
-        clip = clip[round(WAKE_END_S.get(said.clip, 0.0) * measure.COMPARE_RATE_HZ) :]
-        heard = measure.sound(b"".join(answered.turn.heard), 24_000)
-        like = measure.likeness(clip, heard)
+        like = tape.words_in(said, b"".join(answered.turn.heard))
         act.check(
             "the words reached the model whole",
             like.is_whole,
@@ -131,10 +120,7 @@ class Play:
     def answer_is_whole(self, act: ActResult, answered: Answered, first: float, name: str) -> None:
         """The loudspeaker emitted the whole answer, from its first to its last syllable."""
         speech = speech_of(answered)
-        answer = measure.sound(speech.pcm24k, 24_000)
-        spoken = self.stage.room.spoken
-        recording = measure.sound(spoken.samples(first - 0.5, self.stage.now()), spoken.rate_hz)
-        like = measure.likeness(answer, recording)
+        like = tape.played(self.stage.room, speech.pcm24k, first, self.stage.now())
         act.check(
             "the answer was heard whole",
             like.is_whole and like.correlation > 0.9,
@@ -159,7 +145,7 @@ def speech_of(answered: Answered) -> Speech:
 
 def seen(like: measure.Likeness) -> str:
     """A likeness in words."""
-    if like is measure.NOTHING:
+    if like.correlation == 0:
         return "nothing of it"
     text = "all of it" if like.coverage == 1 else f"{like.coverage:.0%} of it"
     for missing_ms, where in (

@@ -139,7 +139,7 @@ def test_a_speaker_that_forgets_a_turn_at_a_drop_fails(
     monkeypatch.setattr(DialogueManager, "handle", forgetful)
     code, said = play(tmp_path, "one_breath", "answer", "talked_over", "new_answer", "network")
     assert code == 1
-    assert "The network dies in mid-sentence" in said
+    assert "The network dies mid-sentence" in said
 
 
 def test_a_dead_daemon_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
