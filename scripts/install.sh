@@ -109,21 +109,27 @@ put() {
     fi
 }
 
-install_settings() {
-    local last=$OPT/edge-agent.toml now
+# defaults NAME: a file of settings that the owner may change, and we never.
+defaults() {
+    local mine=$ETC/$1 last=$OPT/$1 now
     now=$(mktemp)
     # Each key with a # before it: what nobody changed follows the defaults of the next version.
-    sed -E 's/^([a-z0-9_]+ = )/#\1/' "$ROOT/config/edge-agent.toml" >"$now"
-    mkdir -p -- "$ETC/config.d"
-    if [[ ! -e $ETC/edge-agent.toml ]]; then
-        put 644 "$now" "$ETC/edge-agent.toml"
-    elif ! cmp -s -- "$now" "$ETC/edge-agent.toml" && ! cmp -s -- "$now" "$last"; then
+    sed -E 's/^([a-z0-9_]+ = )/#\1/' "$ROOT/config/$1" >"$now"
+    if [[ ! -e $mine ]]; then
+        put 644 "$now" "$mine"
+    elif ! cmp -s -- "$now" "$mine" && ! cmp -s -- "$now" "$last"; then
         # Only when the defaults changed since the last time, not at every run.
-        put 644 "$now" "$ETC/edge-agent.toml.new"
-        say "your settings stay as they are; the new defaults are in ${ETC#"$SCRATCH"}/edge-agent.toml.new"
+        put 644 "$now" "$mine.new"
+        say "your $1 stays as it is; the new defaults are in ${mine#"$SCRATCH"}.new"
     fi
     put 644 "$now" "$last"
     rm -f -- "$now"
+}
+
+install_settings() {
+    mkdir -p -- "$ETC/config.d"
+    defaults edge-agent.toml
+    defaults providers.toml
     if [[ -e $KEY ]]; then chmod 600 -- "$KEY"; fi
 }
 

@@ -38,7 +38,7 @@ def check(config_file: ConfigOption = None) -> None:
     from edge_agent.host.settings_load import load
 
     loaded = load(config_file)
-    for warning in loaded.warnings:
+    for warning in (*loaded.warnings, *_price_advice(loaded)):
         note(warning)
     read = ", ".join(map(str, loaded.files)) or "no file, only defaults"
     typer.echo(f"The settings are right ({read}; {len(loaded.origins)} of them set).")
@@ -73,6 +73,17 @@ def template() -> None:
     from edge_agent.host.settings_text import default_file
 
     typer.echo(default_file(), nl=False)
+
+
+def _price_advice(loaded: Loaded) -> list[str]:
+    """What to know about the chosen model; raises for mistakes in the table of providers."""
+    from datetime import datetime
+
+    from edge_agent.host.price_list import load_providers
+
+    realtime = loaded.settings.realtime
+    today = datetime.now().astimezone().date()
+    return load_providers().advice(realtime.provider, realtime.model, today)
 
 
 def _rows(loaded: Loaded, changed: bool) -> list[tuple[str, object, str, str]]:

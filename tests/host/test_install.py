@@ -12,11 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.host.price_list import load_providers
+
 REPO = Path(__file__).parents[2]
 LAID_OUT = {
     "etc/edge-agent/edge-agent.toml",
+    "etc/edge-agent/providers.toml",
     "etc/systemd/system/edge-agent.service",
     "opt/edge-agent/edge-agent.toml",
+    "opt/edge-agent/providers.toml",
     "usr/local/bin/edge-agent",
     "usr/local/lib/systemd/catalog/edge-agent.catalog",
 }
@@ -86,6 +90,14 @@ def test_installed_settings_name_every_key_and_pin_none(root: Path) -> None:
     assert chosen == (REPO / "config/edge-agent.toml").read_text()
 
 
+def test_installed_providers_change_nothing_until_somebody_edits_them(root: Path) -> None:
+    good("install.sh", "--root", str(root))
+    installed = root / "etc/edge-agent/providers.toml"
+    assert load_providers(installed).providers == load_providers(root / "none").providers
+    chosen = re.sub(r"(?m)^#([a-z0-9_]+ = )", r"\1", installed.read_text())
+    assert chosen == (REPO / "config/providers.toml").read_text()
+
+
 def test_settings_and_key_are_never_overwritten(root: Path) -> None:
     etc = root / "etc/edge-agent"
     etc.mkdir(parents=True)
@@ -130,7 +142,8 @@ def test_uninstall_leaves_what_is_yours_and_purge_nothing(root: Path) -> None:
     state.parent.mkdir(parents=True)
     state.write_text("{}")
     good("uninstall.sh", "--root", str(root))
-    assert files(root) == {"etc/edge-agent/edge-agent.toml", "var/lib/edge-agent/state.json"}
+    yours = {"edge-agent.toml", "providers.toml"}
+    assert files(root) == {*(f"etc/edge-agent/{n}" for n in yours), "var/lib/edge-agent/state.json"}
     good("uninstall.sh", "--root", str(root))
     good("uninstall.sh", "--root", str(root), "--purge")
     assert files(root) == set()

@@ -1,0 +1,272 @@
+"""Price list: what providers are, what they understand and what they cost, as data (purpose).
+
+Owner thread: the main one, at start.  Must never hold a key, guess a price, or know how any of it
+is used: `app` translates the records into the words of `realtime` and `dialogue`.
+
+The program's table is `providers.toml` beside this file (the same as `config/providers.toml`); the
+owner's file is laid over it key by key.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+
+from edge_agent.contract.errors import ConfigError
+
+BUILT_IN = Path(__file__).with_name("providers.toml")
+OWNERS_PATH = Path("/etc/edge-agent/providers.toml")
+VERSION = 1
+"""Grows when an older program could misread the table."""
+
+_SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
+"""Providers freeze a model under its name and a date, at the same price."""
+
+
+class ProvidersError(ConfigError):
+    """The table has mistakes, all of them in `problems`."""
+
+    code = "config.providers"
+
+    def __init__(self, file: Path, problems: list[str]) -> None:
+        many = "a mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+        super().__init__(
+            "\n  ".join([f"The table of providers in {file} has {many}:", *problems]),
+            fix="Correct it, or delete the line: then the program's own value counts.",
+        )
+        self.problems = tuple(problems)
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
+        raise ValueError("must be a number, without quotes")
+    if isinstance(value, Decimal) and not value.is_finite():
+        raise ValueError("must be a number; leave the line out if you do not know the price")
+    if value < 0:
+        raise ValueError("must not be negative")
+    return value
+
+
+def _websocket(value: str) -> str:
+    # Azure's place for the name of the resource would not pass as a host.
+    parts = urlsplit(value.replace("{resource}", "resource"))
+    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+        raise ValueError("must look like wss://host/path")
+    if parts.username or parts.password or parts.query:
+        raise ValueError("must not carry a name, a password or anything after a question mark")
+    return value
+
+
+Usd = Annotated[Decimal, BeforeValidator(_number), Field(le=100_000)]
+Code = Annotated[str, Field(pattern=r"^link\.[a-z_]+$")]
+Seconds = Annotated[float, Field(ge=0, le=7 * 86_400)]
+Tokens = Annotated[int, Field(gt=0, le=100_000_000)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Prices(_Record):
+    """US dollars per million tokens; None is unknown, not free.  `*_cached` is a part of what
+    went in that the provider had seen before."""
+
+    text_in: Usd | None = None
+    text_cached: Usd | None = None
+    text_out: Usd | None = None
+    audio_in: Usd | None = None
+    audio_cached: Usd | None = None
+    audio_out: Usd | None = None
+    image_in: Usd | None = None
+    image_cached: Usd | None = None
+
+
+FREE = Prices(**dict.fromkeys(Prices.model_fields, Decimal(0)))
+
+
+class Model(_Record):
+    """One model of a provider."""
+
+    context_tokens: Tokens | None = None
+    output_max_tokens: Tokens | None = None
+    reasoning: bool | None = None
+    """Whether it takes the option `reasoning`; None: as `unknown_models_reason` says."""
+    ends: date | None = None
+    """When the provider switches it off."""
+    price_of: str = ""
+    """`provider/model` whose prices hold for this one too."""
+    usd_per_million: Prices | None = None
+
+
+class Can(_Record):
+    """What a provider's servers understand; see `realtime.config.Capabilities`."""
+
+    truncate: bool = True
+    side_questions: bool = True
+    noise_reduction: bool = True
+    semantic_vad: bool = True
+    transcription: bool = True
+    truncation: bool = True
+    greets: bool = True
+    probe: bool = False
+
+
+class ProviderRecord(_Record):
+    """One service."""
+
+    url: Annotated[str, AfterValidator(_websocket)]
+    model_param: str = Field(default="model", min_length=1, max_length=50)
+    auth: Literal["bearer", "api-key", "bearer-optional", "none"] = "bearer"
+    dialects: tuple[Literal["ga", "beta", "xai"], ...] = Field(default=("ga",), min_length=1)
+    default_model: str = ""
+    rate_hz: int = Field(default=24_000, ge=8000, le=48_000)
+    session_max_s: Seconds = 3600.0
+    append_max_bytes: int = Field(default=15 * 1024 * 1024, ge=4800)
+    unknown_models_reason: bool = False
+    free: bool = False
+    """Nobody sends a bill, whatever the model."""
+    can: Can = Can()
+    close_hints: Mapping[Annotated[int, Field(ge=1000, le=4999)], Code] = {}
+    models: Mapping[str, Model] = {}
+
+    def model(self, name: str) -> Model | None:
+        """The record of a model, or of the one that it is a dated snapshot of."""
+        return self.models.get(name) or self.models.get(_SNAPSHOT.sub("", name))
+
+    def reasons(self, name: str) -> bool:
+        """Whether this model may be sent the option `reasoning`."""
+        model = self.model(name)
+        if model is None or model.reasoning is None:
+            return self.unknown_models_reason
+        return model.reasoning
+
+
+class _Table(_Record):
+    version: Literal[1]
+    providers: Mapping[str, ProviderRecord]
+
+
+class PriceList:
+    """All providers.  Make one with `load_providers`."""
+
+    def __init__(self, providers: Mapping[str, ProviderRecord]) -> None:
+        self.providers = providers
+
+    def prices(self, provider: str, model: str) -> Prices | None:
+        """What `model` costs there; None: unknown.  Single prices in it may be unknown too."""
+        record = self.providers.get(provider)
+        if record is None:
+            return None
+        if record.free:
+            return FREE
+        found = record.model(model)
+        if found is None:
+            return None
+        if not found.price_of:
+            return found.usd_per_million
+        # One step only, which `load_providers` has made sure of.
+        other, _, name = found.price_of.partition("/")
+        return self.providers[other].models[name].usd_per_million
+
+    def advice(self, provider: str, model: str, today: date) -> list[str]:
+        """What an owner should know about this choice, in sentences without a full stop."""
+        record = self.providers.get(provider)
+        found = record.model(model) if record else None
+        hints = []
+        if found is not None and found.ends is not None:
+            when = "has ended on" if found.ends <= today else "ends on"
+            hints.append(f"the model {model} {when} {found.ends}: choose another one")
+        if self.prices(provider, model) is None:
+            hints.append(
+                f"the price of {provider}/{model} is not known: its cost is not counted; "
+                f"add it to {OWNERS_PATH}"
+            )
+        return hints
+
+
+def load_providers(path: Path = OWNERS_PATH, *, built_in: Path = BUILT_IN) -> PriceList:
+    """The program's table with the owner's laid over it; `path` may be missing.
+
+    Raises `ProvidersError` with every mistake found.
+    """
+    tree = _read(built_in)
+    if path.exists():
+        tree = _laid_over(tree, _read(path))
+    try:
+        table = _Table.model_validate(tree)
+    except ValidationError as refused:
+        problems = [
+            f"{'.'.join(map(str, error['loc']))}: {_words(error['type'], error['msg'])}"
+            for error in refused.errors(include_url=False)
+        ]
+        raise ProvidersError(path, problems) from None
+    problems = list(_dangling(table.providers))
+    if problems:
+        raise ProvidersError(path, problems)
+    return PriceList(table.providers)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        # Decimal: money is counted, not estimated.
+        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
+    except OSError as problem:
+        raise ProvidersError(path, [f"it cannot be read: {problem.strerror}"]) from problem
+    except UnicodeDecodeError as problem:
+        raise ProvidersError(path, ["it is not UTF-8 text"]) from problem
+    except tomllib.TOMLDecodeError as problem:
+        raise ProvidersError(path, [f"it is not TOML: {problem}"]) from problem
+    version = tree.get("version", VERSION)
+    if version != VERSION:
+        raise ProvidersError(path, [f"version: this program reads version {VERSION}"])
+    return tree
+
+
+def _laid_over(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        merged[key] = _laid_over(old, value) if isinstance(old, dict) and both else value
+    return merged
+
+
+def _dangling(providers: Mapping[str, ProviderRecord]) -> list[str]:
+    problems = []
+    for provider, record in providers.items():
+        for name, model in record.models.items():
+            if not model.price_of:
+                continue
+            where = f"providers.{provider}.models.{name}.price_of"
+            other, _, target = model.price_of.partition("/")
+            found = providers[other].models.get(target) if other in providers else None
+            if found is None:
+                problems.append(f"{where}: there is no {model.price_of}")
+            elif found.price_of:
+                problems.append(f"{where}: {model.price_of} has no prices of its own either")
+            elif model.usd_per_million is not None:
+                problems.append(f"{where}: has prices of its own as well; keep one of the two")
+    return problems
+
+
+def _words(kind: str, text: str) -> str:
+    """pydantic's finding in the words of this project."""
+    if kind == "value_error":
+        return text.removeprefix("Value error, ")
+    known = {"extra_forbidden": "there is no such key", "missing": "is missing"}
+    return known.get(kind, text[:1].lower() + text[1:])

@@ -1,0 +1,165 @@
+"""Price list: the shipped table, the owner's over it, and every mistake as a sentence."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from edge_agent.host.price_list import BUILT_IN, FREE, ProvidersError, load_providers
+from edge_agent.host.sentences import SENTENCE_FOR_CODE
+from edge_agent.realtime.config import Capabilities
+from edge_agent.realtime.providers import PROVIDERS
+
+REPO = Path(__file__).parents[2]
+TODAY = date(2026, 11, 20)
+NOWHERE = Path("/nowhere/providers.toml")
+
+
+def owners(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "providers.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_shipped_file_is_the_built_in_one() -> None:
+    assert BUILT_IN.read_text() == (REPO / "config" / "providers.toml").read_text()
+
+
+def test_the_default_model_costs_what_the_provider_says() -> None:
+    table = load_providers(NOWHERE)
+    prices = table.prices("openai", "gpt-realtime-2.1")
+    assert prices is not None
+    assert (prices.audio_in, prices.audio_cached, prices.audio_out) == (32, Decimal("0.40"), 64)
+    assert table.prices("openai", "gpt-realtime-2") == prices
+    assert table.prices("openai", "gpt-realtime-2.1-2026-10-01") == prices
+    mini = table.prices("openai", "gpt-realtime-2.1-mini")
+    assert mini is not None
+    assert mini.audio_in == 10
+    assert table.prices("local", "anything") == FREE
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("openai", "gpt-realtime-9"),
+        ("openai", "gpt-realtime-2.1-nano"),
+        ("openai", "gpt-realtime"),
+        ("azure", "my-deployment"),
+        ("xai", "grok-voice-latest"),
+        ("nobody", "x"),
+    ],
+)
+def test_an_unknown_price_is_unknown_and_said_so(provider: str, model: str) -> None:
+    table = load_providers(NOWHERE)
+    assert table.prices(provider, model) is None
+    assert any("price" in hint for hint in table.advice(provider, model, TODAY))
+
+
+def test_a_model_that_ends_is_told_of() -> None:
+    table = load_providers(NOWHERE)
+    assert "ends on 2027-01-20" in table.advice("openai", "gpt-realtime", TODAY)[0]
+    assert "has ended on" in table.advice("openai", "gpt-realtime", date(2027, 2, 1))[0]
+    assert table.advice("openai", "gpt-realtime-2.1", TODAY) == []
+
+
+def test_only_reasoning_models_reason() -> None:
+    providers = load_providers(NOWHERE).providers
+    openai = providers["openai"]
+    assert [m for m in openai.models if openai.reasons(m)] == [
+        "gpt-realtime-2.1",
+        "gpt-realtime-2",
+        "gpt-realtime-2.1-mini",
+    ]
+    assert not openai.reasons("gpt-unknown")
+    assert providers["azure"].reasons("my-deployment")
+
+
+def test_the_table_says_what_the_program_knows_of_its_providers() -> None:
+    providers = load_providers(NOWHERE).providers
+    assert set(providers) == set(PROVIDERS)
+    for name, record in providers.items():
+        assert (record.url, record.auth, record.dialects, record.model_param) == (
+            PROVIDERS[name].url_template,
+            PROVIDERS[name].auth,
+            PROVIDERS[name].dialects,
+            PROVIDERS[name].model_param,
+        )
+        for field, value in record.can.model_dump().items():
+            assert value == getattr(PROVIDERS[name].capabilities, field, None), (name, field)
+        assert set(record.can.model_dump()) <= set(Capabilities.__slots__)
+        assert set(record.close_hints.values()) <= set(SENTENCE_FOR_CODE)
+
+
+def test_the_owner_changes_a_price_and_keeps_the_rest(tmp_path: Path) -> None:
+    path = owners(
+        tmp_path,
+        '[providers.openai.models."gpt-realtime-2.1".usd_per_million]\naudio_in = 1.25\n'
+        '[providers.azure.models.kitchen]\nprice_of = "openai/gpt-realtime-2.1"\n'
+        "[providers.openai.models.new.usd_per_million]\ntext_in = 2\n",
+    )
+    table = load_providers(path)
+    prices = table.prices("openai", "gpt-realtime-2.1")
+    assert prices is not None
+    assert (prices.audio_in, prices.audio_out) == (Decimal("1.25"), 64)
+    assert table.prices("azure", "kitchen") == prices
+    holes = table.prices("openai", "new")
+    assert holes is not None
+    assert (holes.text_in, holes.audio_in) == (2, None)
+
+
+PRICE = '[providers.openai.models."gpt-realtime-2.1".usd_per_million]\naudio_in = '
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (PRICE + "-1", r"audio_in: must not be negative"),
+        (PRICE + "-0.01", r"audio_in: must not be negative"),
+        (PRICE + "nan", r"audio_in: must be a number; leave the line out"),
+        (PRICE + "inf", r"audio_in: must be a number"),
+        (PRICE + '"32"', r"audio_in: must be a number, without quotes"),
+        (PRICE + "true", r"audio_in: must be a number, without quotes"),
+        (PRICE + "1e9", r"audio_in: .*less than or equal to 100000"),
+        ("[providers.openai]\nurl = 'https://x/y'", r"openai\.url: must look like wss://"),
+        ("[providers.openai]\nurl = 'wss://me:pw@x/y'", r"must not carry a name"),
+        ("[providers.openai]\nulr = 'wss://x/y'", r"openai\.ulr: there is no such key"),
+        ("[providers.mine]\nauth = 'none'", r"mine\.url: is missing"),
+        ("[providers.openai.close_hints]\n9 = 'link.busy'", r"close_hints\.9"),
+        ("[providers.azure.models.a]\nprice_of = 'openai/x'", r"there is no openai/x"),
+        ("[providers.azure.models.a]\nprice_of = 'x'", r"there is no x"),
+        (
+            "[providers.azure.models.a]\nprice_of = 'openai/gpt-realtime-2'",
+            r"has no prices of its own either",
+        ),
+        ("version = 2", r"this program reads version 1"),
+        ("[providers", r"is not TOML"),
+        ("providers = 3", r"providers: "),
+    ],
+)
+def test_every_mistake_is_a_sentence_with_its_place(tmp_path: Path, text: str, words: str) -> None:
+    path = owners(tmp_path, text)
+    with pytest.raises(ProvidersError, match=words) as caught:
+        load_providers(path)
+    assert str(path) in caught.value.message
+    assert "me:pw" not in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    path = owners(tmp_path, "[providers.openai]\nulr = 1\nauth = 'x'\n")
+    with pytest.raises(ProvidersError) as caught:
+        load_providers(path)
+    assert len(caught.value.problems) == 2
+
+
+def test_files_that_are_no_text_are_sentences(tmp_path: Path) -> None:
+    path = tmp_path / "providers.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ProvidersError, match="UTF-8"):
+        load_providers(path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ProvidersError, match="cannot be read"):
+        load_providers(path)
