@@ -173,9 +173,9 @@ class Listening(TalkCore):
         if turn.server_heard and patience_s > 0:
             self._at("quiet", patience_s)
             return []
-        ours_to_end = not self.config.server_turns or self.link is not Link.READY
-        enough = MIN_TURN_SPEECH_FRAMES if ours_to_end else SURE_SPEECH_FRAMES
-        if turn.server_heard or turn.speech_frames >= enough:
+        servers_to_end = self.config.server_turns and self.link is Link.READY
+        doubt = servers_to_end and not turn.server_heard
+        if turn.speech_frames >= (SURE_SPEECH_FRAMES if doubt else MIN_TURN_SPEECH_FRAMES):
             return self._end_turn(by_us=True)
         return [c.Note("talk.false_wake", {}), *self._give_up("nobody spoke")]
 

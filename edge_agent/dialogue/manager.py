@@ -195,6 +195,7 @@ class DialogueManager(Speaking):
         if self.talk is Talk.LISTENING:  # its first half has been heard to the end
             self._go(Cause.TURN_ENDED)
         if self.talk is Talk.THINKING:
+            self._arm_at_once()
             self._at("thinking", self.config.thinking_max_s)
         return self._answers.request(c.RequestResponse(instructions), insist=True)
 
@@ -213,8 +214,10 @@ class DialogueManager(Speaking):
             return [*out, self._say(event.code), *self._give_up("link refused")]
         if (waiting or self._broken_answer) and "announce" not in self._deadlines and had_session:
             self._at("announce", self.config.announce_after_s)
-        if self.talk is Talk.THINKING and "keep" not in self._deadlines:
-            self._at("keep", self.config.keep_max_age_s)
+        if self.talk is Talk.THINKING:
+            self._gate.shut()  # what is said between people now is not for us
+            if "keep" not in self._deadlines:
+                self._at("keep", self.config.keep_max_age_s)
         return out
 
     def _announce(self) -> Commands:

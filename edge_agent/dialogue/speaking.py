@@ -183,7 +183,8 @@ class Speaking(Listening):
             return []
         self._answer_audible = True
         self._barge_in.playback_started(event.at)
-        latency_ms = round((event.at - self._turn_ended_at) * 1000)
+        ended_at = event.at if self._turn_ended_at is None else self._turn_ended_at
+        latency_ms = round((event.at - ended_at) * 1000)
         return [c.Note("talk.answer_started", {"latency_ms": latency_ms})]
 
     def _playback_drained(self, event: e.PlaybackDrained) -> Commands:

@@ -55,7 +55,7 @@ class TalkCore:
         self._intent: Intent | None = None
         self._breath_from: float | None = None
         self._woken_at = float("-inf")
-        self._turn_ended_at = float("-inf")
+        self._turn_ended_at: float | None = None
         self._answer_audible = False
         self._broken_answer = False
         self._unanswered = False

@@ -138,6 +138,8 @@ class ModelServer:
                     self.offences.append(code)
                     self.say(at, e.ServerComplained(at=at, code=code, message="busy"))
                 else:
+                    if self.open_calls:  # its own detector may; we may not
+                        self.offences.append("response before all outputs")
                     self._respond(at, continues=bool(instructions))
             case c.CancelResponse(response=response):
                 if self.running is not None and self.running.response == response:
@@ -201,8 +203,6 @@ class ModelServer:
     def _respond(self, at: float, *, continues: bool = False) -> None:
         if self.running is not None:
             return
-        if self.open_calls:
-            self.offences.append("response before all outputs")
         response = self._id("resp")
         about: set[int] = set()
         for entry in reversed(self.items.values()):

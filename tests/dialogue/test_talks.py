@@ -558,3 +558,34 @@ def test_link_machine() -> None:
     assert house.manager.link is Link.READY
     house.drop()
     assert house.manager.link is Link.DOWN
+
+
+# --- found by the property tests ----------------------------------------------------------------
+
+
+def test_an_answer_before_any_question_is_told_without_a_latency() -> None:
+    house = awake_house()
+    house.send(e.ResponseStarted(at=0.0, response="r"))
+    house.send(e.VoiceChunk(at=0.0, response="r", item="i", pcm24k=bytes(480)))
+    house.send(e.PlaybackStarted(at=0.02, item="i"))
+    (note,) = [cmd for cmd in house.did(c.Note) if cmd.code == "talk.answer_started"]
+    assert note.fields == {"latency_ms": 0}
+
+
+def test_words_woken_in_an_outage_after_an_unanswered_turn_arrive_from_their_first() -> None:
+    house = question(awake_house())
+    house.server.think_s = 20.0
+    house.blip(4.0, 4.5)
+    house.says(8.0, 9.2)
+    house.wake_word(8.3)
+    house.run(12.0)
+    assert house.spoken_frames(8.0, 9.2) <= set(house.sent_frames(4.5))
+
+
+def test_stale_word_of_the_server_in_a_quiet_room_is_not_answered() -> None:
+    house = question(awake_house()).run(6.5)
+    house.send(e.UserSpeechStarted(at=house.now, item="stale"))
+    house.run(25.0)
+    assert house.manager.talk is Talk.ASLEEP
+    assert len(house.server.fresh) == 1
+    assert house.sentences() == []
