@@ -112,6 +112,15 @@ class UpdateSession(WireCommand):
 
 
 @dataclass(frozen=True, slots=True)
+class RollOver(WireCommand):
+    """Swap in the session that stands ready (`RollOverDue`).
+
+    `LinkReady(replaces=True)` follows within the same tick; nothing does when that session has
+    died in the meantime.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class ReopenLink(Command):
     """The session is of no more use: drop it and open a fresh one."""
 

@@ -134,10 +134,27 @@ class LinkConnecting(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkReady(Event):
-    """A fresh session is configured and acknowledged; it knows nothing of the talk so far."""
+    """A fresh session is configured and acknowledged; it knows nothing of the talk so far.
+
+    `replaces`: it takes the place of a session that was READY until this moment, without a
+    `LinkDown` in between; what only the old one knew is void.
+    """
 
     session: str = ""
     model: str = ""
+    replaces: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollOverDue(Event):
+    """A fresh session stands ready beside the present one, which ends in about `left_s`.
+
+    `RollOver` swaps them at once.  Told again every few seconds until then, so nothing has to
+    be remembered.  `left_s` is infinite when the present one may stay (a return to the
+    preferred provider).
+    """
+
+    left_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

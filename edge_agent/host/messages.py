@@ -152,6 +152,24 @@ MESSAGES: dict[str, Message] = {
         "The network took less than was said; silence goes first, and the limit is "
         "realtime.outbox_max_s.",
     ),
+    "link.rolled_over": Message(
+        INFO,
+        "A fresh session[ with {provider}] took the place of the old one.",
+        "Before the provider's time limit, or on the way back to the preferred provider. It was "
+        "told of the talk so far; nothing of it was audible.",
+    ),
+    "link.roll_over_failed": Message(
+        NOTICE,
+        "No second session could be opened ({code}); the present one goes on.",
+        "It is tried again. At worst the session ends at the provider's limit and is followed by "
+        "another.",
+    ),
+    "link.provider_changed": Message(
+        NOTICE,
+        "Connected to the provider {provider} now.",
+        "Another one than before: the order is that of the settings, and the first is tried "
+        "again after a while.",
+    ),
     "link.option_dropped": Message(
         NOTICE,
         "The provider does not know the option {option} ({error}); going on without it.",

@@ -4,10 +4,10 @@ Owner thread: the event loop's.  Must never block, never read another clock than
 runs in virtual time), never log and never raise into the pump: what happens becomes events.
 
     run:  dial → configure → READY → … → dead → wait → dial …
+                               └ roll over: another session takes its place, READY all along
 
-Every dead link posts exactly one `LinkDown`.  While a session lives, three tasks serve it: the
-reader (frames → events), the writer (outbox → wire) and the watch (is the other side alive?).
-The first that ends, ends the session.
+Every dead link posts exactly one `LinkDown`.  The order is always `LinkConnecting`, then
+`LinkDown` or `LinkReady`; after that any number of `LinkReady(replaces=True)`, then `LinkDown`.
 """
 
 from __future__ import annotations
@@ -15,38 +15,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
-from edge_agent.contract.errors import (
-    LinkError,
-    LinkLost,
-    LinkRefused,
-    LocalProtocolError,
-    WireClosed,
-)
-from edge_agent.contract.pcm import bytes_to_ms
-from edge_agent.contract.ports import Dialer, Wire
-from edge_agent.realtime import faults
-from edge_agent.realtime.backoff import Backoff
+from edge_agent.contract.errors import LinkError, LinkLost, LinkRefused, LocalProtocolError
+from edge_agent.contract.ports import Dialer
+from edge_agent.realtime.backoff import NO_ANSWER_CODES
+from edge_agent.realtime.channel import Channel, Goodbyes, NoteSink, dial, failure
 from edge_agent.realtime.config import SessionConfig
-from edge_agent.realtime.liveness import LinkTimings, Liveness
-from edge_agent.realtime.outbox import Outbox
-from edge_agent.realtime.providers import Provider, build_headers, build_url
-from edge_agent.realtime.session import Phase, Session
-from edge_agent.realtime.terms import Terms
+from edge_agent.realtime.endpoints import Endpoint, Route, Routes, endpoint_for
+from edge_agent.realtime.liveness import HALF_OPEN, LinkTimings
+from edge_agent.realtime.providers import Provider, build_headers
+from edge_agent.realtime.spare import Spare
 
 Post = Callable[[ev.Event], None]
-NoteSink = Callable[..., None]  # (code, **fields), as the journal takes it
-
-FRAMES_PER_TURN = 16
-"""Frames handled before others get a turn: a burst of deltas must not starve the loop."""
 
 RETRY_NOW_REASONS = frozenset({"config", "key", "network"})
 """Reasons to reopen that mean: the world has changed, try again without a pause."""
+
+NETWORK_FAULTS = NO_ANSWER_CODES | {HALF_OPEN, "link.captive_portal", "link.proxy"}
+"""Faults that another network may cure, and in which a spare session would share."""
 
 
 class RealtimeLink:
@@ -54,6 +44,9 @@ class RealtimeLink:
 
     `key` is asked at every dial.  `post` and `note` are called on the loop and must not raise.
     `url`, `resource`, `allow_insecure` as in `providers.build_url`, which raises `ConfigError`.
+    `fallbacks`: other providers in the owner's order, dialled while the first cannot be had.
+    `unix_time`: the wall clock, for a session's `expires_at`; without it the provider's usual
+    limit holds.
     """
 
     def __init__(
@@ -70,94 +63,128 @@ class RealtimeLink:
         url: str = "",
         resource: str = "",
         allow_insecure: bool = False,
+        fallbacks: Sequence[Endpoint] = (),
+        unix_time: Callable[[], float] | None = None,
     ) -> None:
-        self._url = build_url(
-            provider, config.model, url=url, resource=resource, allow_insecure=allow_insecure
+        home = endpoint_for(
+            provider,
+            config.model,
+            key,
+            url=url,
+            resource=resource,
+            allow_insecure=allow_insecure,
         )
         self._dial = dial
-        self._provider = provider
         self._config = config
-        self._key = key
         self._post = post
         self._note = note
         self._timings = timings or LinkTimings()
-        self._terms = self._fresh_terms()
-        self._backoff = Backoff(
-            rng,
-            base_s=self._timings.retry_base_s,
-            cap_s=self._timings.retry_cap_s,
-            refused_s=self._timings.refused_s,
+        self._unix_time = unix_time
+        self._routes = Routes((home, *fallbacks), config, rng, self._timings)
+        self._goodbyes = Goodbyes(self._timings.close_s)
+        self._spare = Spare(
+            self._routes,
+            self._timings,
+            present=lambda: self._channel,
+            open_channel=self._open,
+            has_new_key=lambda route: self._read_key(route) != route.used_key,
+            post=post,
+            note=note,
         )
-        self._session: Session | None = None
-        self._outbox = Outbox()
-        self._has_mail = asyncio.Event()
+        self._channel: Channel | None = None
+        self._serving: asyncio.Task[LinkError] | None = None
+        self._leaving: set[asyncio.Task[LinkError]] = set()
+        self._ready_route = self._routes.home
+        self._fault_code = ""
+        self._is_pausing = False
         self._is_active = False
-        self._liveness: Liveness | None = None
+        self._unreadable_key = ""
         self._reopen_reason: str | None = None
         self._reopen = asyncio.Event()
         self._is_closing = False
         self._is_over = asyncio.Event()
         self._is_over.set()
-        self._closers: set[asyncio.Task[None]] = set()
-        self._ready_at: float | None = None
+        self._dropped_before_ms = 0.0
         self.sessions = 0
-        """Sessions that became READY."""
+        """Sessions that became READY and were used."""
         self.late_commands = 0
         """Commands that came while there was no READY session (they crossed a `LinkDown`)."""
-        self.dropped_ms = 0.0
-        """Audio given up because the network was too slow."""
 
     # --- the outside --------------------------------------------------------------------
 
     @property
     def is_ready(self) -> bool:
         """Whether commands are carried out now."""
-        return self._session is not None and self._session.phase is Phase.READY
+        return self._channel is not None and self._channel.is_ready
+
+    @property
+    def provider(self) -> str:
+        """Name of the provider of the present session, or of the last one."""
+        return self._ready_route.endpoint.provider.name
 
     @property
     def queued_ms(self) -> float:
         """Audio that waits for the network."""
-        return self._outbox.audio_ms
+        return self._channel.queued_ms if self._channel else 0.0
+
+    @property
+    def dropped_ms(self) -> float:
+        """Audio given up because the network was too slow."""
+        return self._dropped_before_ms + (self._channel.dropped_ms if self._channel else 0.0)
 
     @property
     def counts(self) -> Mapping[str, int]:
         """Oddities of the current session by kind (see `Session.counts`)."""
-        return dict(self._session.counts) if self._session else {}
+        return dict(self._channel.session.counts) if self._channel else {}
 
     def execute(self, command: cmd.WireCommand) -> None:
         """Carry out a command; never waits, never raises (see `late_commands`)."""
         if isinstance(command, cmd.UpdateSession):
             self._remember(command)
-        session = self._session
-        if session is None or session.phase is not Phase.READY:
+        channel = self._channel
+        if channel is None or not channel.is_ready:
             self.late_commands += 1
             return
+        if isinstance(command, cmd.RollOver):
+            self._roll_over()
+            return
         try:
-            texts = session.command(command)
+            caused = channel.execute(command)
+            if isinstance(command, cmd.UpdateSession):
+                self._tell_spare(command)
         except LocalProtocolError as error:
             self._note("link.local_error", error=error.message)
             return
-        audio_ms = 0.0
-        if isinstance(command, cmd.SendAudio) and texts:
-            audio_ms = bytes_to_ms(len(command.pcm24k)) / len(texts)
-        self._mail(texts, audio_ms)
-        for event in session.take_events():
+        for event in caused:
             self._post(replace(event, at=self._now()))
 
     def set_active(self, active: bool) -> None:
         """Say whether a turn is under way: then a dead link is noticed sooner."""
         self._is_active = active
-        if self._liveness is not None:
-            self._liveness.set_active(active)
+        if self._channel is not None:
+            self._channel.set_active(active)
 
     def reopen(self, reason: str) -> None:
         """Drop the session and dial again; see `RETRY_NOW_REASONS`."""
         if reason in RETRY_NOW_REASONS:
-            self._backoff.forgive()
+            self._routes.forgive()
         if reason == "config":
-            self._terms = self._fresh_terms()
+            self._routes.renegotiate(self._config)
         self._reopen_reason = reason
         self._reopen.set()
+
+    def network_changed(self, *, moved: bool) -> None:
+        """The kernel tells of a change; `moved`: our way out is another one now.
+
+        A session on a way that is gone is reopened; any other is only asked whether it lives,
+        since most changes (a container's interface) have nothing to do with us.
+        """
+        if moved:
+            self.reopen("network")
+        elif self.is_ready and self._channel is not None:
+            self._channel.ask_now()
+        elif self._is_pausing and self._fault_code in NETWORK_FAULTS:
+            self.reopen("network")
 
     def configure(self, config: SessionConfig) -> None:
         """Use `config` from the next session on; call `reopen("config")` to have it now.
@@ -165,7 +192,8 @@ class RealtimeLink:
         The model is part of the URL and stays.
         """
         self._config = replace(config, model=self._config.model)
-        self._terms = self._fresh_terms()
+        self._routes.renegotiate(self._config)
+        self._spare.outdated()
 
     async def close(self) -> None:
         """Close politely and wait until `run` has returned.  Posts nothing."""
@@ -182,257 +210,206 @@ class RealtimeLink:
             while not self._is_closing:
                 await self._one_round()
         finally:
-            if self._closers:  # each is bounded by `close_s`
-                await asyncio.gather(*self._closers, return_exceptions=True)
+            await asyncio.gather(*self._leaving, return_exceptions=True)
+            await self._goodbyes.said()
             self._is_over.set()
 
     async def _one_round(self) -> None:
         self._reopen.clear()
         self._reopen_reason = None
-        self._ready_at = None
+        route = self._routes.choose(self._now())
         self._post(ev.LinkConnecting(at=self._now()))
-        key = self._read_key()
         try:
-            fault = await self._one_session(key)
+            fault = await self._one_link(route)
         except LinkError as error:
             fault = error
         except Exception as error:
             # A bug, ours or a library's, must not leave a speaker deaf for ever.
             self._note("link.internal_error", error=type(error).__name__)
             fault = LinkLost("The session ended by an internal error.", code="link.internal")
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            route = channel.route  # not the one dialled, after a roll-over
+            self._dropped_before_ms += channel.dropped_ms
         if self._is_closing:
             return
         now = self._now()
-        if self._was_healthy(now):
-            self._backoff.healthy()
-        reason = self._reopen_reason
-        delay_s = 0.0
-        if reason not in RETRY_NOW_REASONS:
-            delay_s = self._backoff.next_delay_s(fault, now)
+        if channel is not None and channel.was_healthy(now):
+            route.worked()
+        if self._reopen_reason not in RETRY_NOW_REASONS:
+            route.failed(fault, now)
+        until = self._routes.choose(now).not_before
         # Before the post, so that a wish uttered in answer to it is not lost.
         self._reopen.clear()
         self._reopen_reason = None
+        self._fault_code = fault.code
         self._post(
             ev.LinkDown(
                 at=now,
                 code=fault.code,
                 message=fault.message,
                 fix=fault.fix,
-                refused=isinstance(fault, LinkRefused),
-                retry_in_s=delay_s,
+                refused=isinstance(fault, LinkRefused) and self._routes.are_refused,
+                retry_in_s=max(0.0, until - now),
             )
         )
-        await self._pause(delay_s, key, watches_key=fault.code in (faults.BAD_KEY, faults.NO_KEY))
-
-    def _read_key(self) -> str | None:
+        self._is_pausing = True
         try:
-            return self._key()
-        except OSError as error:
-            self._note("link.key_unreadable", error=type(error).__name__)
-            return None
+            await self._pause(until)
+        finally:
+            self._is_pausing = False
 
-    async def _pause(self, delay_s: float, used_key: str | None, *, watches_key: bool) -> None:
+    async def _pause(self, until: float) -> None:
         """Wait; less, if the world changes (`reopen`) or another key is in place."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + delay_s
         while not self._is_closing and (left_s := until - loop.time()) > 0:
-            step_s = min(left_s, self._timings.key_poll_s) if watches_key else left_s
+            keyless = [route for route in self._routes.all if route.waits_for_key]
+            step_s = min(left_s, self._timings.key_poll_s) if keyless else left_s
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(step_s):
                     await self._reopen.wait()
                 if self._reopen_reason in RETRY_NOW_REASONS:
                     return
                 self._reopen.clear()  # an ordinary wish changes nothing: we are at it
-            if watches_key and self._read_key() != used_key:
-                self._backoff.forgive()
-                return
+            for route in keyless:
+                if self._read_key(route) != route.used_key:
+                    route.forgive()
+                    return
 
-    def _was_healthy(self, now: float) -> bool:
-        session = self._session
-        self._session = None
-        if session is None or self._ready_at is None:
-            return False
-        return session.responses_completed > 0 or now - self._ready_at >= self._timings.healthy_s
+    # --- one link -----------------------------------------------------------------------
 
-    # --- one session --------------------------------------------------------------------
-
-    async def _one_session(self, key: str | None) -> LinkError:
-        """Dial and serve one session until it is dead; returns (or raises) why."""
-        headers = build_headers(self._provider, key)
-        wire = await self._dial_unless_reopened(headers)
-        if wire is None:
-            return LinkLost("Dialling was interrupted on purpose.", code="link.reopened")
-        self._terms.config = self._config
-        session = self._session = Session(self._terms, self._provider.capabilities)
-        self._outbox = Outbox()
-        self._has_mail.clear()
-        alive = self._liveness = Liveness(
-            wire,
-            self._timings,
-            lambda: self._send_probe(session),
-            server_answers=self._provider.capabilities.probe,
-        )
-        alive.set_active(self._is_active)
-        self._mail(session.opened())
-        reader = asyncio.create_task(self._read(wire, session, alive), name="link reader")
-        writer = asyncio.create_task(self._write(wire), name="link writer")
-        watch = asyncio.create_task(alive.watch(), name="link watch")
+    async def _one_link(self, route: Route) -> LinkError:
+        """Dial and serve until no session is left; returns (or raises) why."""
         wish = asyncio.create_task(self._reopen.wait(), name="link reopen")
-        tasks: tuple[asyncio.Task[object], ...] = (reader, writer, watch, wish)
-        is_dead = True
+        keeper: asyncio.Task[None] | None = None
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if writer.done() and not reader.done():
-                # What the server said before it closed is still unread, and tells why.
-                await asyncio.wait({reader}, timeout=self._timings.close_s)
-            fault = next((f for f in map(_failure, tasks) if f is not None), None)
-            if fault is None:
-                is_dead = False
-                return LinkLost(
-                    f"The session was dropped on purpose ({self._reopen_reason or 'closing'}).",
-                    code="link.reopened",
-                )
-            if isinstance(fault, WireClosed):
-                return faults.from_close(fault.close_code, fault.reason)
-            is_dead = fault is not session.failure
-            raise fault
+            opening = asyncio.create_task(self._open(route), name="link dial")
+            try:
+                await asyncio.wait({opening, wish}, return_when=asyncio.FIRST_COMPLETED)
+                if not opening.done():
+                    return LinkLost("Dialling was interrupted on purpose.", code="link.reopened")
+                self._channel = opening.result()
+            finally:
+                opening.cancel()
+                await asyncio.gather(opening, return_exceptions=True)
+            self._channel.set_active(self._is_active)
+            self._serving = asyncio.create_task(self._channel.serve(), name="link session")
+            keeper = asyncio.create_task(self._spare.keep(), name="link spare")
+            keeper.add_done_callback(self._keeper_ended)
+            while True:
+                serving = self._serving
+                await asyncio.wait({serving, wish}, return_when=asyncio.FIRST_COMPLETED)
+                if wish.done():
+                    why = self._reopen_reason or "closing"
+                    return LinkLost(
+                        f"The session was dropped on purpose ({why}).", code="link.reopened"
+                    )
+                if serving is not self._serving:
+                    continue  # rolled over
+                fault = serving.result()
+                if fault.code in NETWORK_FAULTS or not self._roll_over():
+                    return fault
         finally:
-            session.close()
-            self._liveness = None
-            for task in tasks:
+            ours = {task for task in (wish, keeper, self._serving) if task is not None}
+            self._serving = None
+            for task in ours:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self._let_go(wire, is_dead)
+            await asyncio.gather(*ours, return_exceptions=True)
 
-    def _let_go(self, wire: Wire, is_dead: bool) -> None:
-        """Close beside what comes next: a reconnect must not wait for an old goodbye."""
-        abort: Callable[[], None] | None = getattr(wire, "abort", None)
-        if is_dead and abort is not None:
-            abort()
-            return
-        closer = asyncio.create_task(self._say_goodbye(wire, abort), name="link goodbye")
-        self._closers.add(closer)
-        closer.add_done_callback(self._closers.discard)
-
-    async def _say_goodbye(self, wire: Wire, abort: Callable[[], None] | None) -> None:
-        try:
-            async with asyncio.timeout(self._timings.close_s):
-                await wire.close()
-        except (LinkError, TimeoutError):
-            if abort is not None:
-                abort()
-
-    async def _dial_unless_reopened(self, headers: Mapping[str, str]) -> Wire | None:
-        """The open wire; None if `reopen` or `close` was called while dialling."""
-        dialling = asyncio.ensure_future(self._dial(self._url, headers))
-        wish = asyncio.create_task(self._reopen.wait(), name="link reopen")
-        is_taken = False
-        try:
-            await asyncio.wait(
-                {dialling, wish},
-                timeout=self._timings.dial_s,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            if dialling.done():
-                is_taken = True
-                return dialling.result()
-            if wish.done():
-                return None
-            raise LinkLost(
-                f"The provider did not answer within {self._timings.dial_s:g} s.",
-                fix="Check the network.",
-                code="link.timeout",
-            )
-        finally:
-            dialling.cancel()
-            wish.cancel()
-            await asyncio.gather(dialling, wish, return_exceptions=True)
-            if not is_taken and _failure(dialling) is None and not dialling.cancelled():
-                self._let_go(dialling.result(), is_dead=False)  # it opened in the last moment
-
-    async def _read(self, wire: Wire, session: Session, alive: Liveness) -> None:
-        loop = asyncio.get_running_loop()
-        opened_at = greeted_at = loop.time()
-        frames = 0
-        while True:
-            frame = await self._next_frame(wire, session, opened_at, greeted_at)
-            now = loop.time()
-            alive.frame_came(now)
-            was_greeted = session.was_greeted
-            for event in session.receive(frame, now):
-                if isinstance(event, ev.LinkReady):
-                    self.sessions += 1
-                    self._ready_at = now
-                self._post(event)
-            self._mail(session.take_outgoing())
-            for code, fields in session.take_notes():
-                self._note(code, **fields)
-            if session.failure is not None:
-                raise session.failure
-            if session.garbage_run >= self._timings.garbage_frames:
-                raise LinkLost("The server sends only garbage.", code="link.garbage")
-            if session.was_greeted and not was_greeted:
-                greeted_at = now
-            frames += 1
-            if frames % FRAMES_PER_TURN == 0:
-                await asyncio.sleep(0)
-
-    async def _next_frame(
-        self, wire: Wire, session: Session, opened_at: float, greeted_at: float
-    ) -> str | bytes:
-        """The next frame; until the session is READY only within `LinkTimings.handshake_s`."""
-        if session.phase is Phase.READY:
-            return await wire.receive()
-        loop, timings = asyncio.get_running_loop(), self._timings
-        deadline = greeted_at + timings.handshake_s
-        receiving = asyncio.ensure_future(wire.receive())
-        try:
-            if not session.was_greeted:
-                nudge_in_s = opened_at + timings.greet_s - loop.time()
-                await asyncio.wait({receiving}, timeout=max(0.0, nudge_in_s))
-                if not receiving.done():
-                    self._mail(session.nudge())
-            await asyncio.wait({receiving}, timeout=max(0.0, deadline - loop.time()))
-            if receiving.done():
-                return receiving.result()
-        finally:
-            receiving.cancel()
-            await asyncio.gather(receiving, return_exceptions=True)
-        what = "acknowledge the session" if session.was_greeted else "open a session"
-        raise LinkLost(
-            f"The server did not {what} within {timings.handshake_s:g} s.", code="link.no_answer"
+    async def _open(self, route: Route) -> Channel:
+        """An open wire with a session that is not served yet.  Raises `LinkError`."""
+        route.used_key = self._read_key(route)
+        headers = build_headers(route.endpoint.provider, route.used_key)
+        wire = await dial(
+            self._dial, route.endpoint.url, headers, self._timings.dial_s, self._goodbyes
+        )
+        route.terms.config = route.config(self._config)
+        return Channel(
+            wire,
+            route,
+            self._timings,
+            self._goodbyes,
+            hear=self._heard,
+            note=self._note,
+            unix_time=self._unix_time,
         )
 
-    async def _write(self, wire: Wire) -> None:
-        while True:
-            await self._has_mail.wait()
-            while len(self._outbox):
-                await wire.send(self._outbox.pop())
-            self._has_mail.clear()
+    def _heard(self, channel: Channel, event: ev.Event) -> None:
+        """An event of a session: the present one's are for the dialogue."""
+        if isinstance(event, ev.LinkReady):
+            self._spare.look_again()
+        if channel is self._channel:
+            if isinstance(event, ev.LinkReady):
+                self._count_ready(channel)
+            self._post(event)
 
-    def _mail(self, texts: list[str], audio_ms: float = 0.0) -> None:
-        dropped_ms = sum(self._outbox.put(text, audio_ms) for text in texts)
-        if dropped_ms:
-            is_first = self.dropped_ms == 0 or self._outbox.dropped_ms == dropped_ms
-            self.dropped_ms += dropped_ms
-            if is_first:  # once a session: a slow network drops for minutes
-                self._note("link.audio_dropped", dropped_ms=round(dropped_ms))
-        if texts:
-            self._has_mail.set()
+    def _count_ready(self, channel: Channel) -> None:
+        self.sessions += 1
+        if channel.route is not self._ready_route:
+            self._ready_route = channel.route
+            self._note("link.provider_changed", provider=self.provider)
 
-    def _send_probe(self, session: Session) -> bool:
-        if session.phase is not Phase.READY:
+    # --- rolling over -------------------------------------------------------------------
+
+    def _roll_over(self) -> bool:
+        """Let the spare session take the place of the present one; False if there is none."""
+        taken = self._spare.take()
+        if taken is None:
             return False
-        self._mail([session.probe()])
+        old, old_serving = self._channel, self._serving
+        channel, self._serving = taken
+        self._channel = channel
+        if old is not None:
+            self._dropped_before_ms += old.dropped_ms
+            if old.was_healthy(self._now()):
+                old.route.worked()
+        if channel.route is self._routes.home:
+            channel.route.worked()
+        if old_serving is not None:
+            old_serving.cancel()  # it says goodbye by itself
+            self._leaving.add(old_serving)
+            old_serving.add_done_callback(self._leaving.discard)
+        channel.set_active(self._is_active)
+        channel.ask_now()
+        self._count_ready(channel)
+        self._note("link.rolled_over", provider=self.provider)
+        self._post(
+            ev.LinkReady(
+                at=self._now(),
+                session=channel.session.session_id,
+                model=channel.session.model,
+                replaces=True,
+            )
+        )
         return True
 
-    # --- small things --------------------------------------------------------------------
+    def _tell_spare(self, command: cmd.UpdateSession) -> None:
+        spare = self._spare.channel
+        if spare is not None and spare.is_ready:
+            spare.execute(command)
+        elif spare is not None:
+            self._spare.outdated()
+
+    def _keeper_ended(self, keeper: asyncio.Task[None]) -> None:
+        error = failure(keeper)
+        if error is not None:  # without a spare session the link goes on as it is
+            self._note("link.internal_error", error=type(error).__name__)
+
+    # --- small things -------------------------------------------------------------------
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
 
-    def _fresh_terms(self) -> Terms:
-        return Terms(self._config, self._provider.capabilities, self._provider.dialects)
+    def _read_key(self, route: Route) -> str | None:
+        try:
+            key = route.endpoint.key()
+        except (OSError, ValueError) as error:  # ValueError: not text
+            if self._unreadable_key != (kind := type(error).__name__):  # told once
+                self._unreadable_key = kind
+                self._note("link.key_unreadable", error=kind)
+            return None
+        self._unreadable_key = ""
+        return key
 
     def _remember(self, update: cmd.UpdateSession) -> None:
         """A change of instructions or tools must survive a reconnect."""
@@ -440,8 +417,3 @@ class RealtimeLink:
             self._config = replace(self._config, instructions=update.instructions)
         if update.tools is not None:
             self._config = replace(self._config, tools=update.tools)
-
-
-def _failure(task: asyncio.Future[Any]) -> BaseException | None:
-    """Why a task failed; None while it runs, when it was cancelled or went well."""
-    return task.exception() if task.done() and not task.cancelled() else None

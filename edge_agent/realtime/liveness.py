@@ -58,6 +58,21 @@ class LinkTimings:
     retry_cap_s: float = 30.0
     refused_s: float = 60.0
     """See `backoff.Backoff`."""
+    roll_early_s: float = 300.0
+    """So long before the provider's limit a session is replaced: a household that talks for
+    five minutes without a pause is rare.  Never more than a quarter of the limit."""
+    roll_ask_s: float = 5.0
+    """How often the dialogue is asked for a quiet moment; five times as often in the end."""
+    roll_retry_s: float = 20.0
+    """Pause after a second session could not be opened."""
+    home_s: float = 600.0
+    """How long we stay with a fall-back provider before the first one is tried again …"""
+    home_soon_s: float = 60.0
+    """… or this, if nothing had answered there: that is over sooner than an empty account."""
+    home_spell_s: float = 10.0
+    """How long a session with the first provider must stand before it is trusted again."""
+    outbox_s: float = 30.0
+    """Sound that may wait for a slow uplink; see `outbox`."""
     garbage_frames: int = 20
     """So many malformed frames in a row and the session is not worth keeping."""
 
@@ -88,17 +103,21 @@ class Liveness:
         self._probe = probe
         self._server_answers = server_answers
         self._is_active = False
+        self._is_hurried = False
         self._frames = 0
         """Frames, not times, tell an answer: in virtual time it comes in the same instant."""
         self._activity_changed = asyncio.Event()
-        self._frames = 0  # counted, since an answer may come at the instant of the question
         self._frame_at = self._sign_at = asyncio.get_running_loop().time()
 
     def frame_came(self, at: float) -> None:
         """A frame came at loop time `at`."""
         self._frame_at = self._sign_at = at
         self._frames += 1
-        self._frames += 1
+
+    def ask_now(self) -> None:
+        """Something happened to the network: ask at once, and be as patient as in a turn."""
+        self._is_hurried = True
+        self._activity_changed.set()
 
     def set_active(self, active: bool) -> None:
         """A turn begins or ends: be less, or more, patient."""
@@ -114,8 +133,10 @@ class Liveness:
             await self._until_quiet()
             if self._wire is None:
                 await self._expect_answer(self._pong_s, HALF_OPEN)
+                self._is_hurried = False
                 continue
             await self._expect_pong(self._wire)
+            self._is_hurried = False
             now = loop.time()
             self._sign_at = now
             waited_s = now - max(self._frame_at, server_asked_at)
@@ -124,7 +145,8 @@ class Liveness:
                 await self._expect_answer(lambda: self._timings.stall_answer_s, STALLED)
 
     def _pong_s(self) -> float:
-        return self._timings.pong_active_s if self._is_active else self._timings.pong_idle_s
+        is_soon = self._is_active or self._is_hurried
+        return self._timings.pong_active_s if is_soon else self._timings.pong_idle_s
 
     async def _until_quiet(self) -> None:
         """Wait until nothing was heard for the interval that holds now."""
@@ -134,7 +156,7 @@ class Liveness:
             timings = self._timings
             interval_s = timings.ping_active_s if self._is_active else timings.ping_idle_s
             until = self._sign_at + interval_s
-            if loop.time() >= until:
+            if self._is_hurried or loop.time() >= until:
                 return
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(until):

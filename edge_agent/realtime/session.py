@@ -68,6 +68,8 @@ class Session:
         self._was_greeted = False
         self._session_id = ""
         self._model = ""
+        self.expires_at = 0.0
+        """Unix time at which the provider will end the session; 0 if it did not say."""
         self._uplink: Uplink | None = None
         self._probe_id = ""
         self._items: set[str] = set()
@@ -88,6 +90,16 @@ class Session:
     def responses_completed(self) -> int:
         """Responses of any kind that ended well."""
         return self._responses.completed
+
+    @property
+    def session_id(self) -> str:
+        """What the server calls the session; "" if it did not say."""
+        return self._session_id
+
+    @property
+    def model(self) -> str:
+        """The model in use."""
+        return self._model or self._terms.config.model
 
     @property
     def was_greeted(self) -> bool:
@@ -199,15 +211,14 @@ class Session:
             return
         self.phase = Phase.READY
         self._uplink = Uplink(self._terms.dialect, self._new_id)
-        self._events.append(
-            ev.LinkReady(
-                at=self._at, session=self._session_id, model=self._model or self._terms.config.model
-            )
-        )
+        self._events.append(ev.LinkReady(at=self._at, session=self._session_id, model=self.model))
 
     def _learn_session(self, session: Mapping[str, Any]) -> None:
         self._session_id = text_of(session.get("id"))[:128] or self._session_id
         self._model = text_of(session.get("model"))[:128] or self._model
+        expires_at = session.get("expires_at")
+        if isinstance(expires_at, (int, float)) and 0 < expires_at < 1e12:
+            self.expires_at = float(expires_at)
 
     @_on.register
     def _(self, message: shapes.ErrorEvent) -> None:
