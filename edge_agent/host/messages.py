@@ -146,6 +146,38 @@ MESSAGES: dict[str, Message] = {
         "out.",
         "What one answer used; cached tokens are a part of those that went in.",
     ),
+    "usage.cost": Message(
+        INFO,
+        "This answer cost {usd} USD, today {today_usd} USD[ of {cap_usd}].",
+        "Tokens times the prices in providers.toml; the provider's bill is what counts.",
+    ),
+    "usage.unpriced": Message(
+        WARNING,
+        "The cost of an answer is not known: no price for {model}.",
+        "Put the price into /etc/edge-agent/providers.toml. Until then a daily cap cannot count "
+        "it, and status says so. Written once a day.",
+    ),
+    "budget.warning": Message(
+        WARNING,
+        "{percent} % of today's budget are spent ({today_usd} of {cap_usd} USD).",
+        "The household was told. See budget.daily_cap_usd and budget.warn_percent.",
+    ),
+    "budget.spent": Message(
+        WARNING,
+        "Today's budget is spent ({today_usd} of {cap_usd} USD).",
+        "Until midnight only a turn with the button held is answered; the household was told. "
+        "See budget.daily_cap_usd.",
+    ),
+    "control.unavailable": Message(
+        WARNING,
+        "No control socket[ at {path}]: {why}.",
+        "edge-agent status and edge-agent mute do not work; the speaker does. See control.path.",
+    ),
+    "control.refused": Message(
+        NOTICE,
+        "A control request was refused: {why}.",
+        "Somebody on this machine sent something that is not a request.",
+    ),
     "link.audio_dropped": Message(
         WARNING,
         "{dropped_ms} ms of waiting sound were dropped.",
@@ -287,6 +319,17 @@ MESSAGES: dict[str, Message] = {
         WARNING,
         "The state cannot be saved ({why}).",
         "Mute and volume will not survive a reboot. See state.path in the settings.",
+    ),
+    "usage.repaired": Message(
+        WARNING,
+        "The record of use could not be read ({why}); the old file is kept as {path}.",
+        "Tokens and money are counted from zero again, also for a daily cap.",
+    ),
+    "usage.unwritable": Message(
+        WARNING,
+        "The record of use cannot be saved ({why}).",
+        "Tokens and money of today will be forgotten at a restart. See state.path in the "
+        "settings: the file is beside it.",
     ),
     "settings.advice": Message(
         NOTICE, "Settings: {advice}.", "Allowed, but probably not what was wanted."

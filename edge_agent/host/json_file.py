@@ -1,0 +1,119 @@
+"""JSON file: a small file that is whole or absent, also after a power cut (purpose).
+
+Owner thread: whichever calls; two at once are put in order.  Must never raise to its owner on
+`save`, and never throw away what it cannot read: that file is moved aside.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+DEFAULT_FOLDER = Path("/var/lib/edge-agent")
+
+NoteFunction = Callable[..., None]
+
+
+def state_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Where state lives: systemd's `$STATE_DIRECTORY`, else the default."""
+    env = os.environ if environ is None else environ
+    # systemd joins several directories with ":"; the unit asks for one.
+    folder = env.get("STATE_DIRECTORY", "").split(":")[0]
+    return Path(folder) if folder else DEFAULT_FOLDER
+
+
+class JsonFile:
+    """One JSON object with a `version`.  `note` is `Journal.note`; the codes are `repaired`
+    (fields `why`, `path`) and `unwritable` (field `why`)."""
+
+    def __init__(
+        self,
+        path: Path,
+        note: NoteFunction,
+        *,
+        repaired: str,
+        unwritable: str,
+        version: int,
+        max_bytes: int,
+    ) -> None:
+        self.path = path
+        self._note = note
+        self._repaired = repaired
+        self._unwritable = unwritable
+        self._version = version
+        self._max_bytes = max_bytes
+        self._complained = False
+        self._writing = threading.Lock()
+
+    def read(self) -> bytes | None:
+        """What is there; None if there is no file.  Raises OSError, noted already."""
+        try:
+            with self.path.open("rb") as file:
+                return file.read(self._max_bytes + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as problem:
+            why = problem.strerror or "unreadable"
+            self._note(self._repaired, why=why, path="(unread)")
+            raise
+
+    def object_in(self, raw: bytes) -> dict[str, Any]:
+        """The object of a readable version in `raw`.  Raises ValueError with the reason."""
+        if len(raw) > self._max_bytes:
+            raise ValueError("too large")
+        try:
+            entry = json.loads(raw)
+        except (ValueError, RecursionError):
+            raise ValueError("not JSON") from None
+        if not isinstance(entry, dict):
+            raise ValueError("not an object")
+        version = entry.get("version")
+        if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+            raise ValueError("no version")
+        if version > self._version:
+            raise ValueError("written by a newer program")
+        return entry
+
+    def set_aside(self, why: str) -> None:
+        """Move a file that is of no use out of the way, and say so."""
+        aside = self.path.with_name(self.path.name + ".unusable")
+        try:
+            self.path.replace(aside)
+        except OSError:
+            aside = self.path
+        self._note(self._repaired, why=why, path=str(aside))
+
+    def save(self, entry: Mapping[str, object]) -> bool:
+        """Write all of it or nothing (a power cut leaves the old or the new file, never half).
+        False, and one note, if it cannot be written."""
+        text = json.dumps({"version": self._version, **entry}) + "\n"
+        beside = self.path.with_name(self.path.name + ".new")
+        with self._writing:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with beside.open("w", encoding="utf-8") as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+                beside.replace(self.path)
+                _sync_folder(self.path.parent)
+            except OSError as problem:
+                if not self._complained:  # once: a full disk must not fill the journal as well
+                    self._note(self._unwritable, why=problem.strerror or type(problem).__name__)
+                self._complained = True
+                return False
+            self._complained = False
+        return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """The rename itself reaches the disk only with its folder."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
