@@ -116,7 +116,7 @@ class LinearEcho:
     @property
     def erle_db(self) -> float:
         """Echo return loss enhancement over the last second of sound; 0 before there was any."""
-        if self._residual_power <= POWER_FLOOR:
+        if min(self._microphone_power, self._residual_power) <= POWER_FLOOR:
             return 0.0
         return float(10 * np.log10(self._microphone_power / self._residual_power))
 
