@@ -31,6 +31,7 @@ CONTINUE = (
 
 
 FROM_SERVER = (
+    e.RollOverDue,
     e.UserSpeechStarted,
     e.UserSpeechStopped,
     e.UserTurnCommitted,
@@ -70,6 +71,7 @@ class DialogueManager(Speaking):
             e.LinkConnecting: self._link_connecting,
             e.LinkReady: self._link_ready,
             e.LinkDown: self._link_down,
+            e.RollOverDue: self._roll_over_due,
             e.UserSpeechStarted: self._server_heard,
             e.UserSpeechStopped: self._server_heard_end,
             e.UserTurnCommitted: self._committed,
@@ -172,6 +174,13 @@ class DialogueManager(Speaking):
             out.append(c.Note("talk.continued", {}))
             out += self._ask_again(CONTINUE if self._memory.ends_with_answer else "")
         return out
+
+    def _roll_over_due(self, _event: e.RollOverDue) -> Commands:
+        """Change sessions in a quiet moment only: nobody speaks, nothing is owed."""
+        listening = self.talk is Talk.LISTENING and self._turn is None and self._breath_from is None
+        busy = self._answers.pending or self._tools.waiting or self._sounding
+        quiet = (self.talk is Talk.ASLEEP or listening) and not busy
+        return [c.RollOver()] if quiet else []
 
     def _session_over(self) -> Commands:
         """What only the session that has ended knew is void."""

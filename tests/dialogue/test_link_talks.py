@@ -9,6 +9,7 @@ from driver import House
 from server_model import ModelServer, Plan
 
 from edge_agent.contract import commands as c
+from edge_agent.contract import events as e
 from edge_agent.dialogue.states import Talk
 
 SPOKEN = (0.5, 2.4)
@@ -201,3 +202,17 @@ def test_same_identifiers_in_the_next_session_are_heard() -> None:
     house.connect()
     house.run(12.0)
     assert len(house.did(c.PlayVoice, 5.0)) > 10
+
+
+@pytest.mark.parametrize(
+    ("at_s", "quiet"), [(0.2, True), (1.9, False), (3.1, False), (4.5, False), (6.0, True)]
+)
+def test_sessions_change_in_a_quiet_moment_only(at_s: float, quiet: bool) -> None:
+    house = asked().run(at_s)
+    commands = house.manager.handle(e.RollOverDue(at=house.now, left_s=200.0))
+    assert commands == ([c.RollOver()] if quiet else [])
+    if quiet:
+        house.connect()  # the swap: ready again, without a word about the old session
+        house.run(at_s + 12.0)
+        assert len(heard_answers(house)) == 1
+        assert house.sentences() == []
