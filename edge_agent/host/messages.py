@@ -192,7 +192,7 @@ MESSAGES: dict[str, Message] = {
     ),
     "link.roll_over_failed": Message(
         NOTICE,
-        "No second session could be opened ({code}); the present one goes on.",
+        "No second session could be opened ({error}); the present one goes on.",
         "It is tried again. At worst the session ends at the provider's limit and is followed by "
         "another.",
     ),

@@ -128,7 +128,7 @@ class Spare:
         return False
 
     def _failed(self, route: Route, fault: LinkError, *, is_return: bool) -> None:
-        self._note("link.roll_over_failed", code=fault.code)
+        self._note("link.roll_over_failed", error=fault.code)
         now = asyncio.get_running_loop().time()
         if is_return:
             route.failed(fault, now)
