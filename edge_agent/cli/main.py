@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from edge_agent.cli import config, devices, server
+from edge_agent.cli import config, control, devices, server
 from edge_agent.cli.outcome import EXIT_CODES_TEXT, debugging, guarded, note
 
 app = typer.Typer(
@@ -29,6 +29,8 @@ app = typer.Typer(
 )
 app.add_typer(config.app, name="config")
 app.command("devices")(devices.devices)
+app.command("status")(control.status)
+app.command("mute")(control.mute)
 app.command("simulate-server")(server.simulate_server)
 
 ConfigOption = config.ConfigOption

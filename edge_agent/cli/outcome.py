@@ -23,8 +23,8 @@ EXIT_CONFIG = 78  # sysexits.h EX_CONFIG; the unit file does not restart after i
 EXIT_INTERRUPTED = 130  # what shells make of Ctrl-C
 
 EXIT_CODES_TEXT = (
-    "Exit codes: 0 done · 1 a check failed · 2 wrong command line · 69 device or service not "
-    "available · 70 fault in the program · 78 settings are wrong · 130 interrupted"
+    "Exit codes: 0 done · 1 a check failed · 2 wrong command line · 69 device, service or running "
+    "speaker not available · 70 fault in the program · 78 settings are wrong · 130 interrupted"
 )
 
 P = ParamSpec("P")
@@ -45,7 +45,9 @@ def exit_code(error: AgentError) -> int:
     """The exit code of an error of ours."""
     if isinstance(error, ConfigError):
         return EXIT_CONFIG
-    return EXIT_UNAVAILABLE if isinstance(error, (DeviceError, LinkError)) else EXIT_FAILED
+    if error.code.startswith("control.") or isinstance(error, (DeviceError, LinkError)):
+        return EXIT_UNAVAILABLE
+    return EXIT_FAILED
 
 
 def guarded(verb: Callable[P, int | None]) -> Callable[P, None]:

@@ -331,8 +331,25 @@ class State(Section):
     """What survives a reboot."""
 
     path: PathText = ""
-    """File that remembers mute and volume.  Empty: state.json in the service's state directory,
-    or /var/lib/edge-agent without systemd."""
+    """File that remembers mute and volume; tokens and costs are in usage.json beside it.  Empty:
+    state.json in the service's state directory, or /var/lib/edge-agent without systemd."""
+
+
+class Budget(Section):
+    """What a day of talking may cost."""
+
+    daily_cap_usd: float = Field(default=0.0, ge=0, le=10_000)
+    """US dollars a day after which it only answers while the button is held, 0: no limit.
+    Counted from the provider's figures and the prices in providers.toml; the bill is theirs."""
+    warn_percent: int = Field(default=80, ge=1, le=100)
+    """Part of it at which the household is warned, once a day."""
+
+
+class Control(Section):
+    """The socket behind `edge-agent status` and `edge-agent mute`."""
+
+    path: PathText = ""
+    """Empty: control.sock in the service's runtime directory, or in the account's own."""
 
 
 class Health(Section):
@@ -359,6 +376,8 @@ class Settings(BaseSettings):
     speech: Speech = Speech()
     journal: Journal = Journal()
     state: State = State()
+    budget: Budget = Budget()
+    control: Control = Control()
     health: Health = Health()
 
     @classmethod

@@ -60,7 +60,16 @@ def test_help_loads_nothing_heavy() -> None:
 
 def test_help_names_every_verb_and_exit_code() -> None:
     text = " ".join(invoke("--help").output.split())
-    for verb in ("run", "demo", "devices", "config", "simulate-server", "version"):
+    for verb in (
+        "run",
+        "demo",
+        "status",
+        "mute",
+        "devices",
+        "config",
+        "simulate-server",
+        "version",
+    ):
         assert verb in text
     for code in (0, 1, 2, 69, 70, 78, 130):
         assert re.search(rf"\b{code}\b", text.partition("Exit codes")[2])

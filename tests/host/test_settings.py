@@ -382,3 +382,19 @@ def test_any_tree_is_accepted_or_explained(tree: dict[str, object]) -> None:
         layers.take_section("file", {}, name, section)
     with contextlib.suppress(SettingsError):
         assert layers.result().settings is not None
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("daily_cap_usd = -1", "budget.daily_cap_usd: must be at least 0"),
+        ("daily_cap_usd = nan", "budget.daily_cap_usd: must be a number"),
+        ('daily_cap_usd = "2"', "budget.daily_cap_usd: must be a number, without quotes"),
+        ("warn_percent = 0", "budget.warn_percent: must be at least 1"),
+    ],
+)
+def test_a_budget_that_makes_no_sense_is_refused(tmp_path: Path, line: str, words: str) -> None:
+    file = tmp_path / "edge-agent.toml"
+    file.write_text(f"[budget]\n{line}\n")
+    with pytest.raises(SettingsError, match=words):
+        load(file, environ={})

@@ -1,0 +1,100 @@
+"""`status` and `mute`: against a speaker that runs, and one that does not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from edge_agent.cli import main as cli
+from edge_agent.host.control import ControlServer
+from edge_agent.host.status import Failure, Status
+
+
+@pytest.fixture(autouse=True)
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A settings file that names a socket of this test."""
+    file = tmp_path / "edge-agent.toml"
+    file.write_text(f'[control]\npath = "{tmp_path / "control.sock"}"\n')
+    monkeypatch.setenv("EDGE_AGENT_CONFIG", str(file))
+    for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    return file
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, arguments)
+
+
+def invoke_while_running(path: Path, *arguments: str) -> Result:
+    status = Status(
+        link="down",
+        link_code="link.dns",
+        failure=Failure(code="link.dns", message="No name.", fix="See the router."),
+    )
+
+    def mute(request: dict[str, Any]) -> dict[str, Any]:
+        return {"muted": request["to"] != "off"}
+
+    async def evening() -> Result:
+        server = ControlServer(path, {"status": lambda _: status.plain(), "mute": mute})
+        assert await server.start()
+        try:
+            return await asyncio.to_thread(invoke, *arguments)
+        finally:
+            await server.stop()
+
+    return asyncio.run(evening())
+
+
+def test_status_in_words_and_for_programs(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    result = invoke_while_running(path, "status")
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    assert lines[0].startswith("Doing:         asleep; it waits")
+    assert "What to do:    See the router." in lines
+    assert len({re.match(r"[^:]+: +", line).end() for line in lines}) == 1  # type: ignore[union-attr]
+    as_json = json.loads(invoke_while_running(path, "status", "--json").output)
+    assert as_json["link_code"] == "link.dns"
+    assert "ok" not in as_json
+
+
+@pytest.mark.parametrize(
+    ("to", "words"),
+    [
+        ("on", "The microphone is off (muted).\n"),
+        ("toggle", "The microphone is off (muted).\n"),
+        ("off", "The microphone is on.\n"),
+    ],
+)
+def test_mute_says_what_holds_now(tmp_path: Path, to: str, words: str) -> None:
+    result = invoke_while_running(tmp_path / "control.sock", "mute", to)
+    assert (result.exit_code, result.output) == (0, words)
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("status", "--json"), ("mute", "on")])
+def test_a_speaker_that_does_not_run_is_69_and_a_sentence(arguments: tuple[str, ...]) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 69
+    assert result.output.startswith("edge-agent: The speaker is not running.\nStart it: ")
+
+
+def test_a_wrong_mute_is_2() -> None:
+    assert invoke("mute", "maybe").exit_code == 2
+
+
+def test_wrong_settings_do_not_keep_from_asking(
+    tmp_path: Path, settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.write_text("[listen]\nmdoe = 1\n")
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    result = invoke_while_running(tmp_path / "control.sock", "status")
+    assert result.exit_code == 0
+    assert "the settings have a mistake" in result.output
+    assert "Doing:" in result.output

@@ -1,0 +1,119 @@
+"""Status: every state in plain words, and through JSON without loss."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.dialogue.states import Link, Microphone, Talk
+from edge_agent.host.status import Failure, Status, duration, from_plain, in_words, usd
+
+GOOD = Status(
+    version="0.1.0",
+    link="ready",
+    provider="openai",
+    model="gpt-realtime-2.1",
+    device_present=True,
+    capture_name="USB Mic",
+    render_name="Headphones",
+    volume_percent=70,
+    uptime_s=3_725,
+    answers=12,
+    tokens_in=9000,
+    tokens_cached=7000,
+    tokens_out=3000,
+    cost_microusd=412_345,
+)
+
+
+def words(status: Status) -> dict[str, str]:
+    return dict(in_words(status))
+
+
+def test_a_good_day_in_words() -> None:
+    assert words(GOOD) == {
+        "Doing": "asleep; it waits for its wake word or the button, and nothing leaves the house",
+        "Microphone": "on",
+        "Connection": "ready (openai, gpt-realtime-2.1)",
+        "Sound": "USB Mic in, Headphones out",
+        "Volume": "70 %",
+        "Today": "12 answers, 9000 tokens in (7000 of them cached) and 3000 out, 0.4123 USD",
+        "Running for": "1 h 2 min",
+        "Hitches": "none",
+    }
+
+
+def test_a_bad_day_in_words() -> None:
+    bad = Status(
+        microphone="muted",
+        link_code="link.dns",
+        link_retry_in_s=12.4,
+        failure=Failure(code="link.dns", message="No name.", fix="See the router.", ago_s=65),
+        underruns=3,
+        drops={"capture": 4, "inbox": 0},
+    )
+    assert words(bad) == {
+        "Doing": "asleep, and its microphone is off",
+        "Microphone": "off (muted); `edge-agent mute off` opens it",
+        "Connection": "down: link.dns; it keeps trying; next try in 12 s",
+        "Sound": "no sound device; it looks for one (names: edge-agent devices)",
+        "Volume": "0 %",
+        "Last trouble": "No name. [link.dns] 1 min 5 s ago",
+        "What to do": "See the router.",
+        "Today": "no answers yet",
+        "Running for": "0 s",
+        "Hitches": "the loudspeaker ran dry 3 times; 4 dropped in capture",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "end"),
+    [
+        ({"unpriced": 12}, "at a cost that is not known (no price for the model)"),
+        ({"unpriced": 2}, "0.4123 USD, and 2 of unknown cost"),
+        ({"cap_microusd": 2_000_000}, "0.4123 USD, of 2.00 USD a day"),
+        (
+            {"cap_microusd": 2_000_000, "unpriced": 2},
+            "0.4123 USD, and 2 of unknown cost, of 2.00 USD a day, which cannot be kept to "
+            "without all prices",
+        ),
+        (
+            {"cap_microusd": 400_000},
+            "0.4123 USD, of 0.4000 USD a day: spent, until midnight only with the button held",
+        ),
+    ],
+)
+def test_money_in_words(change: dict[str, int], end: str) -> None:
+    status = from_plain(GOOD.plain() | change)
+    assert words(status)["Today"].endswith(f"3000 out, {end}")
+
+
+def test_every_state_of_the_dialogue_has_words() -> None:
+    for talk in Talk:
+        assert words(Status(talk=talk.value))["Doing"] != talk.value or talk.value == "speaking"
+    for link in Link:
+        assert words(Status(link=link.value))["Connection"]
+    assert {m.value for m in Microphone} == {"open", "muted"}
+    assert words(Status(link_refused=True))["Connection"].startswith("refused; somebody")
+
+
+def test_it_survives_json_and_other_versions() -> None:
+    status = from_plain(GOOD.plain() | {"failure": {"code": "a.b", "colour": "red"}, "new": 3})
+    assert status.failure == Failure(code="a.b")
+    assert from_plain(json.loads(json.dumps(status.plain()))) == status
+    assert from_plain({}) == Status()
+
+
+@given(st.integers(0, 10**13), st.floats(-5, 10**9))
+def test_amounts_and_spans_are_short(microusd: int, seconds: float) -> None:
+    assert usd(microusd).endswith(" USD")
+    assert len(duration(seconds)) < 20
+    assert duration(seconds)[0].isdigit()
+
+
+def test_every_field_has_a_default() -> None:
+    assert all(f.name in Status().plain() for f in fields(Status))
