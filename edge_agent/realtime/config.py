@@ -111,7 +111,8 @@ class SessionConfig:
 class Capabilities:
     """What a provider's servers understand.
 
-    `reasoning_models`: prefixes of the models that take an effort; None means all of them.
+    `reasoning_models`: prefixes of the models that take an effort; None means all of them, but
+    for those named in `plain_models`.
     `greets`: it sends `session.created` by itself.  `probe`: it answers an empty
     `session.update` at once, even while a response is generated.
     """
@@ -123,6 +124,7 @@ class Capabilities:
     transcription: bool = True
     truncation: bool = True
     reasoning_models: tuple[str, ...] | None = ()
+    plain_models: frozenset[str] = frozenset()
     greets: bool = True
     probe: bool = False
 
@@ -154,7 +156,9 @@ _KEEP_TOKENS_RATIO = 0.8
 def wanted_options(config: SessionConfig, can: Capabilities) -> frozenset[str]:
     """The options of `OPTIONS` that this configuration asks this provider for."""
     vad = config.turn_detection
-    model_reasons = can.reasoning_models is None or config.model.startswith(can.reasoning_models)
+    model_reasons = config.model not in can.plain_models and (
+        can.reasoning_models is None or config.model.startswith(can.reasoning_models)
+    )
     transcribes = bool(config.transcription_model) and can.transcription
     asked = {
         "reasoning": config.reasoning_effort is not None and model_reasons,

@@ -8,11 +8,13 @@ sections 1, 3 and 12.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from edge_agent.contract.errors import ConfigError, LinkRefused
+from edge_agent.contract.pcm import WIRE_RATE_HZ
 from edge_agent.realtime.config import Capabilities, Dialect
 from edge_agent.realtime.faults import BAD_KEY, NO_KEY
 
@@ -91,6 +93,102 @@ def provider_named(name: str) -> Provider:
         raise ConfigError(
             f"There is no provider {name!r}.", fix=f"Choose one of: {', '.join(PROVIDERS)}."
         ) from None
+
+
+# --- from the owner's table ------------------------------------------------------------
+
+_SWITCHES = (
+    *("truncate", "side_questions", "noise_reduction", "semantic_vad"),
+    *("transcription", "truncation", "greets", "probe"),
+)
+_PLAIN = Capabilities()
+
+
+def provider_from(name: str, data: Mapping[str, Any]) -> Provider:
+    """A provider from a plain mapping, as in `config/providers.toml`.
+
+    Keys: `url` (required), `model_param`, `auth`, `dialects`, `session_max_s`, `rate_hz`, `can`
+    (switches as in `Capabilities`), `unknown_models_reason`, `models` (name → `{reasoning}`).
+    What is missing has the default of `Provider`; keys about prices and the like are left to
+    others.  Raises `ConfigError` naming the key.
+    """
+    read = _Reader(name, data)
+    url = read.value("url", str)
+    if not url.strip():
+        raise read.refused("url", "must not be empty")
+    dialects = tuple(read.value("dialects", list, ["ga"]))
+    known = get_args(Dialect)
+    if not dialects or any(dialect not in known for dialect in dialects):
+        raise read.refused("dialects", f"must be a list of {', '.join(known)}")
+    auth = read.value("auth", str, "bearer")
+    if auth not in get_args(Auth):
+        raise read.refused("auth", f"must be one of {', '.join(get_args(Auth))}")
+    session_max_s = read.value("session_max_s", (int, float), HOUR_S)
+    if not 0 <= session_max_s < float("inf"):
+        raise read.refused("session_max_s", "must be 0 (no known limit) or more")
+    if read.value("rate_hz", int, WIRE_RATE_HZ) != WIRE_RATE_HZ:
+        raise read.refused("rate_hz", f"must be {WIRE_RATE_HZ}")
+    return Provider(
+        name=name,
+        url_template=url,
+        model_param=read.value("model_param", str, "model"),
+        auth=auth,
+        dialects=dialects,
+        capabilities=_capabilities(read),
+        max_session_s=float(session_max_s),
+    )
+
+
+def _capabilities(read: _Reader) -> Capabilities:
+    can = read.part("can")
+    reasons = {
+        model: read.part("models").part(model).value("reasoning", bool, None)
+        for model in read.value("models", Mapping, {})
+    }
+    every_other = read.value("unknown_models_reason", bool, False)
+    return Capabilities(
+        **{key: can.value(key, bool, getattr(_PLAIN, key)) for key in _SWITCHES},
+        reasoning_models=None if every_other else tuple(m for m, yes in reasons.items() if yes),
+        plain_models=frozenset(m for m, yes in reasons.items() if yes is False),
+    )
+
+
+class _Reader:
+    """Values of a mapping with their types checked; `place` is for the error text."""
+
+    def __init__(self, place: str, data: object) -> None:
+        self._place = place
+        if not isinstance(data, Mapping):
+            raise ConfigError(
+                f"The provider table {place} is not a table.", fix="Write it as [section]."
+            )
+        self._data = data
+
+    def part(self, key: str) -> _Reader:
+        return _Reader(f"{self._place}.{key}", self._data.get(key, {}))
+
+    def value(self, key: str, kind: Any, *default: Any) -> Any:
+        found = self._data.get(key)
+        if found is None:
+            if default:
+                return default[0]
+            raise self.refused(key, "is missing")
+        is_flag = isinstance(found, bool)  # which is an int as well
+        if not isinstance(found, kind) or (is_flag and kind is not bool):
+            # Tuples and lists are both lists to a person.
+            if kind is list and isinstance(found, tuple):
+                return list(found)
+            raise self.refused(key, "has a value of the wrong type")
+        return found
+
+    def refused(self, key: str, why: str) -> ConfigError:
+        return ConfigError(
+            f"The provider setting {self._place}.{key} {why}.",
+            fix="Correct it in providers.toml.",
+        )
+
+
+# --- where to dial ---------------------------------------------------------------------
 
 
 def build_url(

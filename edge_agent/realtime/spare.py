@@ -24,6 +24,9 @@ LAST_CALL_S = 60.0
 
 _RETRY_DOUBLINGS = 2
 
+_ABOUT_NOW_S = 0.001
+"""A rest of a float's rounding is no reason to wait once more."""
+
 
 class Spare:
     """Call `keep` as a task for as long as there is a present session.
@@ -117,7 +120,7 @@ class Spare:
         """Wait until then; False if there is something new to look at before."""
         loop = asyncio.get_running_loop()
         left_s = at - loop.time()
-        if left_s <= 0:
+        if left_s <= _ABOUT_NOW_S:
             return True
         step_s: float | None = None if left_s == float("inf") else left_s
         if self._is_home_waiting(present):
@@ -177,7 +180,7 @@ class Spare:
         now = asyncio.get_running_loop().time()
         if on_trial_since is not None:
             trial_left_s = (channel.ready_at or now) + self._timings.home_spell_s - now
-            if trial_left_s > 0:
+            if trial_left_s > _ABOUT_NOW_S:
                 return trial_left_s
         present = self._present()
         left_s = (present.limit_at if present is not None else now) - now

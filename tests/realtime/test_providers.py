@@ -5,21 +5,28 @@ Owner thread: none.  Must never need a network.
 
 from __future__ import annotations
 
+import contextlib
+import tomllib
 import traceback
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.contract.errors import ConfigError, LinkBusy, LinkError, LinkLost, LinkRefused
+from edge_agent.realtime import config as cfg
 from edge_agent.realtime import faults
 from edge_agent.realtime.config import SessionConfig
 from edge_agent.realtime.dialer import retry_after_s, translated
 from edge_agent.realtime.providers import (
     PROVIDERS,
+    Provider,
     build_headers,
     build_url,
     is_loopback,
+    provider_from,
     provider_named,
 )
 
@@ -179,3 +186,83 @@ def test_no_exception_of_a_library_gets_out(error: Exception) -> None:
     fault = translated(error)
     assert isinstance(fault, LinkError)
     assert "sk-x" not in str(fault)
+
+
+# --- from the owner's table ----------------------------------------------------------------
+
+TABLE = tomllib.loads((Path(__file__).parents[2] / "config" / "providers.toml").read_text())
+
+
+@pytest.mark.parametrize("name", sorted(PROVIDERS))
+def test_the_shipped_table_makes_the_providers_that_are_built_in(name: str) -> None:
+    made, known = provider_from(name, TABLE["providers"][name]), PROVIDERS[name]
+    models = ["gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-realtime-1.5", "gpt-realtime"]
+    for model in models:
+        config = SessionConfig(model=model, reasoning_effort="low")
+        told = [cfg.wanted_options(config, p.capabilities) for p in (made, known)]
+        assert told[0] == told[1]
+    plain = {"reasoning_models": (), "plain_models": frozenset()}
+    assert replace(made, capabilities=replace(made.capabilities, **plain)) == replace(
+        known, capabilities=replace(known.capabilities, **plain)
+    )
+
+
+def test_a_model_that_does_not_reason_among_those_that_do() -> None:
+    provider = provider_from(
+        "x",
+        {
+            "url": "wss://x/",
+            "unknown_models_reason": True,
+            "models": {"plain": {"reasoning": False}},
+        },
+    )
+    for model, reasons in (("plain", False), ("plain-2", True)):
+        config = SessionConfig(model=model, reasoning_effort="low")
+        assert ("reasoning" in cfg.wanted_options(config, provider.capabilities)) is reasons
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("url", None),
+        ("url", 7),
+        ("url", " "),
+        ("auth", "basic"),
+        ("dialects", []),
+        ("dialects", ["old"]),
+        ("dialects", "ga"),
+        ("session_max_s", -1),
+        ("session_max_s", "60"),
+        ("session_max_s", True),
+        ("session_max_s", float("nan")),
+        ("rate_hz", 16000),
+        ("can", {"truncate": 1}),
+        ("can", [1]),
+        ("models", {"m": 3}),
+        ("models", 3),
+        ("unknown_models_reason", "yes"),
+    ],
+)
+def test_a_wrong_value_in_the_table_is_named(key: str, value: object) -> None:
+    with pytest.raises(ConfigError) as caught:
+        provider_from("mine", {"url": "wss://x/", key: value})
+    assert f"mine.{key}" in str(caught.value)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["url", "auth", "can", "models", "dialects", "session_max_s", "rate_hz"]),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+            max_leaves=5,
+        ),
+    )
+)
+def test_any_table_makes_a_provider_or_a_sentence(data: dict[str, object]) -> None:
+    with contextlib.suppress(ConfigError):
+        assert isinstance(provider_from("mine", data), Provider)
+
+
+def test_what_a_table_does_not_say_has_the_default() -> None:
+    assert provider_from("mine", {"url": "wss://x/"}) == Provider("mine", "wss://x/")
