@@ -54,14 +54,20 @@ class Listening(TalkCore):
     def _wake(self, cause: str, at: float, word: str = "") -> Commands:
         self._go(Cause.WOKEN)
         self._woken_at = self._now
-        self._breath_from = at
-        # One breath holds the wake word itself; nobody says a button.
-        spoken = cause == "wake word"
-        onset_s = self.config.onset_pre_roll_ms / 1000
-        self._gate.arm(float("-inf"), float("-inf") if spoken else at - onset_s)
-        self._clear("quiet", "follow-up", "utterance", "thinking")
-        self._at("one breath", self.config.one_breath_ms / 1000)
-        out: Commands = [c.Note("talk.woken", {"cause": cause, "word": word})]
+        self._clear("quiet", "follow-up", "utterance", "thinking", "one breath")
+        chime: Commands = []
+        if cause == "wake word":
+            # One breath holds the wake word itself: see whether the person goes on.
+            self._breath_from = at
+            self._gate.arm(float("-inf"), float("-inf"))
+            self._at("one breath", self.config.one_breath_ms / 1000)
+        else:
+            # Nobody says a button: chime at once, not on the first words.
+            self._breath_from = None
+            self._gate.arm(at, at - self.config.onset_pre_roll_ms / 1000)
+            self._at("quiet", self.config.quiet_end_s)
+            chime = self._chime() if cause == "button" else []
+        out: Commands = [c.Note("talk.woken", {"cause": cause, "word": word}), *chime]
         out += self._answers.abandon(owed=False)
         if not self._device_ok:
             return out
@@ -93,8 +99,6 @@ class Listening(TalkCore):
             out += self._wake("speech", self._now)
             if self.talk is Talk.ASLEEP:  # nobody can answer: it has been said why
                 return out
-            self._breath_from = None
-            self._clear("one breath")
         return out + self._open(self.config.onset_pre_roll_ms)
 
     def _paused_after_wake(self) -> Commands:
@@ -104,6 +108,9 @@ class Listening(TalkCore):
         self._gate.arm(self._breath_from)
         self._breath_from = None
         self._at("quiet", self.config.quiet_end_s)
+        return self._chime()
+
+    def _chime(self) -> Commands:
         return [c.PlayEarcon("woken")] if self.config.chime else []
 
     def _open(self, pre_roll_ms: int) -> Commands:

@@ -235,8 +235,10 @@ class DialogueManager(Speaking):
             return []
         turn = self._turn
         talking = turn is not None and not turn.ended and self._now - turn.last_speech_at < 0.5
+        lost_at = self._link_trouble.at if self._link_trouble else self._woken_at
+        owed_since = max(self._woken_at, lost_at)
         if self.talk is Talk.SPEAKING or (
-            talking and self._now - self._woken_at < ANNOUNCE_AT_LATEST_S
+            talking and self._now - owed_since < ANNOUNCE_AT_LATEST_S
         ):
             self._at("announce", ANNOUNCE_RETRY_S)
             return []

@@ -151,8 +151,11 @@ class ModelServer:
                 elif not 0 < audio_end_ms <= entry.audio_ms:
                     self.offences.append(f"truncate of {item} at {audio_end_ms}")
             case c.DeleteItem(item=item):
-                if self.items.pop(item, None) is None:
+                entry = self.items.pop(item, None)
+                if entry is None:
                     self.offences.append(f"delete of {item}")
+                elif entry.role == "call":
+                    self.open_calls.discard(entry.text)  # call and output are dropped together
             case c.AddToolOutput(call_id=call_id):
                 if call_id not in self.open_calls:
                     self.offences.append(f"output for {call_id}")
@@ -249,7 +252,10 @@ class ModelServer:
         run, self.running = self.running, None
         assert run is not None
         calls = run.plan.calls if status == "completed" else ()
-        self.open_calls |= {call.call_id for call in calls}
+        for call in calls:
+            self.open_calls.add(call.call_id)
+            run.items.append(self._id("call"))
+            self.items[run.items[-1]] = Entry("call", text=call.call_id)
         self.say(
             at,
             e.ResponseEnded(
