@@ -35,6 +35,7 @@ from edge_agent.host.messages import (
     field_name,
     message_id,
 )
+from edge_agent.host.reasons import reason_of
 
 JOURNAL_SOCKET = Path("/run/systemd/journal/socket")
 """Where libsystemd finds journald; without it, it drops every line and says that all is well."""
@@ -159,7 +160,7 @@ class JournaldSink:
     def write(self, level: int, text: str, code: str, fields: Mapping[str, str]) -> bool:
         """Queue one entry.  May be called from any thread."""
         entry = {field_name(name)[:NAME_MAX_CHARS]: _utf8(v) for name, v in fields.items()}
-        entry |= _entry(level, _utf8(text), code)
+        entry |= _entry(level, _utf8(text), code, reason_of(code, dict(fields)))
         try:
             self._queue.put_nowait(entry)
         except queue.Full:
@@ -186,11 +187,11 @@ class JournaldSink:
                 self._refused += 1
 
 
-def _entry(level: int, text: str, code: str) -> dict[str, str]:
-    """The fields that every entry has."""
+def _entry(level: int, text: str, code: str, explained: str = "") -> dict[str, str]:
+    """The fields that every entry has; `explained` is the code whose explanation fits."""
     return {
         "MESSAGE": text,
-        "MESSAGE_ID": message_id(code),
+        "MESSAGE_ID": message_id(explained or code),
         "PRIORITY": str(level),
         "SYSLOG_IDENTIFIER": "edge-agent",
         "EDGE_CODE": code,

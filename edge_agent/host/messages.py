@@ -11,6 +11,8 @@ import re
 import uuid
 from dataclasses import dataclass
 
+from edge_agent.host.reasons import REASONS
+
 DEBUG, INFO, NOTICE, WARNING, ERROR = 7, 6, 5, 4, 3
 """syslog priorities (RFC 5424 section 6.2.1)."""
 
@@ -32,8 +34,6 @@ def message_id(code: str) -> str:
     """The 128-bit MESSAGE_ID of a code, as journald wants it: 32 hexadecimal digits."""
     return uuid.uuid5(NAMESPACE, code).hex
 
-
-_PERSON = "The program keeps trying at long intervals and recovers by itself once it is fixed."
 
 MESSAGES: dict[str, Message] = {
     # --- the talk ----------------------------------------------------------------------
@@ -126,9 +126,8 @@ MESSAGES: dict[str, Message] = {
     "link.refused": Message(
         ERROR,
         "The provider refuses ({code}); only a person can fix this.",
-        "CODE link.bad_key: put a valid key into /etc/edge-agent/openai_api_key. link.no_quota: "
-        "look at the account's billing. link.no_model: the account may not use realtime.model. "
-        "link.bad_url, link.tls: see realtime.url and the clock. " + _PERSON,
+        "EDGE_REASON_CODE says why, and is explained by itself where it is known. "
+        "The program keeps trying at long intervals and recovers by itself once it is fixed.",
     ),
     "server.complaint": Message(
         NOTICE,
@@ -360,13 +359,20 @@ def catalog() -> str:
         # The subject is for all entries of this kind: without the optional parts.
         subject = re.sub(r"\[[^\[\]]*\]", "", message.text).rstrip(".")
         subject = re.sub(r"\{(\w+)\}", lambda m: f"@{field_name(m[1])}@", subject)
-        parts.append(
-            f"-- {message_id(code)}\n"
-            f"Subject: {subject}\n"
-            "Defined-By: edge-agent\n\n"
-            f"{code}: {message.explanation}\n"
-        )
+        parts.append(_catalog_entry(code, subject, message.explanation))
+    for code, explanation in REASONS.items():
+        if code not in MESSAGES:
+            parts.append(_catalog_entry(code, f"Trouble: {code}", explanation))
     return "\n".join(parts)
+
+
+def _catalog_entry(code: str, subject: str, explanation: str) -> str:
+    return (
+        f"-- {message_id(code)}\n"
+        f"Subject: {subject}\n"
+        "Defined-By: edge-agent\n\n"
+        f"{code}: {explanation}\n"
+    )
 
 
 def field_name(name: str) -> str:

@@ -13,6 +13,7 @@ import wave
 from pathlib import Path
 
 from edge_agent.contract.pcm import WIRE_RATE_HZ
+from edge_agent.host.reasons import SAME_AS
 
 PACK_FOLDER = Path(__file__).parent / "voice_pack"
 FALLBACK_LANGUAGE = "en"
@@ -22,6 +23,7 @@ SENTENCE_FOR_CODE: dict[str, str] = {
     "device.missing": "device_lost",
     "device.lost": "device_lost",
     "device.error": "device_lost",
+    "device.busy": "device_busy",
     "device.no_microphone": "no_microphone",
     "device.no_speaker": "no_speaker",
     "device.format_refused": "device_format",
@@ -59,6 +61,11 @@ SENTENCE_FOR_CODE: dict[str, str] = {
     "response.invalid_api_key": "bad_key",
     "response.rate_limit_exceeded": "too_fast",
     "response.content_filter": "not_allowed",
+    "response.max_output_tokens": "too_long",
+    "response.session_expired": "session_renewed",
+    "response.model_not_found": "no_model",
+    "response.billing_not_active": "no_quota",
+    "response.empty": "server_trouble",
     "response.server_error": "server_trouble",
 }
 """Error code → sentence; several codes share one where a household would do the same."""
@@ -69,6 +76,7 @@ _SENTENCE_FOR_FAMILY = {"link": "offline", "device": "device_lost", "response": 
 
 def sentence_for(name: str) -> str:
     """The sentence for a sentence name or an error code; "" if there is none."""
+    name = SAME_AS.get(name, name)
     if name in SENTENCE_FOR_CODE:
         return SENTENCE_FOR_CODE[name]
     family, dot, _ = name.partition(".")

@@ -380,7 +380,7 @@ def _reason(error: ErrorDetails) -> str:
         "float_type": "must be a number",
         "finite_number": "must be a number",
         "tuple_type": 'must be a list, like ["a", "b"]',
-        "dict_type": "must be a table, like { okay_nabu = 0.8 }",
+        "dict_type": "must be a table, like {{ okay_nabu = 0.8 }}",
         "model_type": "must be a section",
     }
     return words[kind].format(**context) if kind in words else error["msg"]

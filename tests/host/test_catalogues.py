@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 from edge_agent.host.messages import MESSAGES
-from edge_agent.host.sentences import SENTENCE_FOR_CODE, Sentences
+from edge_agent.host.reasons import REASONS, reason_of
+from edge_agent.host.sentences import SENTENCE_FOR_CODE, Sentences, sentence_for
 from edge_agent.panel.patterns import EARCONS, LIGHTS
+from edge_agent.realtime import faults
 
 SOURCE = Path(__file__).parents[2] / "edge_agent"
 ROOMS = ("audio", "cli", "contract", "dialogue", "host", "panel", "realtime", "tools")
@@ -32,6 +34,23 @@ def test_every_note_has_its_message() -> None:
 def test_every_link_and_device_code_has_its_sentence() -> None:
     codes = found(r'"((?:link|device)\.[a-z_]+)"') - set(MESSAGES)
     assert codes - set(SENTENCE_FOR_CODE) == set()
+
+
+def test_every_link_and_device_code_is_explained() -> None:
+    codes = found(r'"((?:link|device)\.[a-z_]+)"') - set(MESSAGES)
+    assert codes - set(REASONS) == set()
+
+
+def test_sentences_and_explanations_are_about_the_same_codes() -> None:
+    assert set(SENTENCE_FOR_CODE) == set(REASONS)
+
+
+def test_every_word_of_a_provider_that_we_know_has_a_sentence() -> None:
+    for words in faults._WORDS:
+        for word in words[1]:
+            if re.fullmatch(r"[a-z_]+", word):
+                assert sentence_for(f"response.{word}") != "answer_failed", word
+                assert reason_of("response.failed", {"code": word}) != "response.failed", word
 
 
 def test_every_sentence_light_and_earcon_that_is_named_exists() -> None:

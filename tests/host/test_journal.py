@@ -193,7 +193,7 @@ def test_a_journald_entry_has_fields_to_filter_on() -> None:
     assert library.entries == [
         {
             "MESSAGE": "The connection is down (link.lost); next try in 2.5 s.",
-            "MESSAGE_ID": message_id("link.down"),
+            "MESSAGE_ID": message_id("link.lost"),
             "PRIORITY": "4",
             "SYSLOG_IDENTIFIER": "edge-agent",
             "EDGE_CODE": "link.down",
@@ -201,6 +201,28 @@ def test_a_journald_entry_has_fields_to_filter_on() -> None:
             "EDGE_RETRY_IN_S": "2.5",
         }
     ]
+
+
+@pytest.mark.parametrize(
+    ("note", "code", "explained"),
+    [
+        ("link.down", "link.dns", "link.dns"),
+        ("link.refused", "link.no_quota", "link.no_quota"),
+        ("device.down", "device.no_microphone", "device.no_microphone"),
+        ("response.failed", "insufficient_quota", "response.insufficient_quota"),
+        ("link.down", "link.brand_new", "link.down"),
+        ("server.complaint", "link.dns", "server.complaint"),
+    ],
+)
+def test_every_cause_has_an_id_of_its_own(note: str, code: str, explained: str) -> None:
+    library = Library()
+    sink = JournaldSink(library.send)
+    Journal(sink).note(note, code=code)
+    sink.close()
+    (entry,) = library.entries
+    assert entry["MESSAGE_ID"] == message_id(explained)
+    assert (entry["EDGE_CODE"], entry["EDGE_REASON_CODE"]) == (note, code)
+    assert f"-- {message_id(explained)}\n" in catalog()
 
 
 @given(st.text(max_size=80), st.text(min_size=1, max_size=50))
@@ -291,7 +313,7 @@ def test_a_real_journald_takes_the_line_and_its_fields() -> None:
     entry = json.loads(answer.stdout)
     assert entry["_TRANSPORT"] == "journal"
     assert entry["MESSAGE"] == "The connection is down (link.lost); next try in 2.5 s."
-    assert entry["MESSAGE_ID"] == message_id("link.down")
+    assert entry["MESSAGE_ID"] == message_id("link.lost")
     assert entry["SYSLOG_IDENTIFIER"] == "edge-agent"
     assert (entry["PRIORITY"], entry["EDGE_REASON_CODE"]) == ("4", "link.lost")
 

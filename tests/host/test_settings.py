@@ -398,3 +398,10 @@ def test_a_budget_that_makes_no_sense_is_refused(tmp_path: Path, line: str, word
     file.write_text(f"[budget]\n{line}\n")
     with pytest.raises(SettingsError, match=words):
         load(file, environ={})
+
+
+def test_a_number_where_a_table_belongs_is_told_by_example(tmp_path: Path) -> None:
+    file = tmp_path / "edge-agent.toml"
+    file.write_text("[listen]\nwake_cutoffs = 0\n")
+    with pytest.raises(SettingsError, match=r"like \{ okay_nabu = 0\.8 \}"):
+        load(file, environ={})
