@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.contract.events import Usage
+from edge_agent.dialogue.budget import Prices, cost_of
 from edge_agent.host.price_list import BUILT_IN, FREE, ProvidersError, load_providers
 from edge_agent.host.sentences import SENTENCE_FOR_CODE
-from edge_agent.realtime.config import Capabilities
-from edge_agent.realtime.providers import PROVIDERS
+from edge_agent.realtime.providers import PROVIDERS, provider_from
 
 REPO = Path(__file__).parents[2]
 TODAY = date(2026, 11, 20)
@@ -77,20 +78,23 @@ def test_only_reasoning_models_reason() -> None:
     assert providers["azure"].reasons("my-deployment")
 
 
-def test_the_table_says_what_the_program_knows_of_its_providers() -> None:
+def test_the_link_reads_the_table_and_knows_the_same() -> None:
     providers = load_providers(NOWHERE).providers
     assert set(providers) == set(PROVIDERS)
     for name, record in providers.items():
-        assert (record.url, record.auth, record.dialects, record.model_param) == (
-            PROVIDERS[name].url_template,
-            PROVIDERS[name].auth,
-            PROVIDERS[name].dialects,
-            PROVIDERS[name].model_param,
-        )
-        for field, value in record.can.model_dump().items():
-            assert value == getattr(PROVIDERS[name].capabilities, field, None), (name, field)
-        assert set(record.can.model_dump()) <= set(Capabilities.__slots__)
+        read, known = provider_from(name, record.model_dump()), PROVIDERS[name]
+        for field in ("url_template", "model_param", "auth", "dialects", "max_session_s"):
+            assert getattr(read, field) == getattr(known, field), (name, field)
+        for field in record.can.model_dump():
+            assert getattr(read.capabilities, field) == getattr(known.capabilities, field)
         assert set(record.close_hints.values()) <= set(SENTENCE_FOR_CODE)
+
+
+def test_the_dialogue_takes_the_prices_as_they_are() -> None:
+    found = load_providers(NOWHERE).prices("openai", "gpt-realtime-2.1")
+    assert found is not None
+    prices = Prices(**found.model_dump())
+    assert cost_of(Usage(audio_in=600, audio_out=1200), prices) == 96_000
 
 
 def test_the_owner_changes_a_price_and_keeps_the_rest(tmp_path: Path) -> None:
