@@ -180,6 +180,7 @@ def _today(status: Status) -> str:
 def _hitches(status: Status) -> str:
     parts = []
     if status.underruns:
-        parts.append(f"the loudspeaker ran dry {status.underruns} times")
+        times = "once" if status.underruns == 1 else f"{status.underruns} times"
+        parts.append(f"the loudspeaker ran dry {times}")
     parts += [f"{count} dropped in {name}" for name, count in status.drops.items() if count]
     return "; ".join(parts) or "none"
