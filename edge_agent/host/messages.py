@@ -216,6 +216,12 @@ MESSAGES: dict[str, Message] = {
         "The key cannot be read ({error}).",
         "See that the key's file or credential is there and is text.",
     ),
+    "network.unwatched": Message(
+        NOTICE,
+        "The kernel does not tell of network changes ({error}).",
+        "After an outage the program comes back a little later, by its timers alone. In a "
+        "container or a tight sandbox that is usual; the shipped unit allows AF_NETLINK.",
+    ),
     "link.unknown_event": Message(
         DEBUG, "An unknown kind of event came: {type}.", "Newer than this program; it is skipped."
     ),
