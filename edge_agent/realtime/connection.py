@@ -173,18 +173,18 @@ class RealtimeLink:
         self._reopen_reason = reason
         self._reopen.set()
 
-    def network_changed(self, *, moved: bool) -> None:
-        """The kernel tells of a change; `moved`: our way out is another one now.
+    def network_changed(self, *, moved: bool = False, came_up: bool = False) -> None:
+        """The kernel tells of a change (see `host.network.NetworkNews`).
 
-        A session on a way that is gone is reopened; any other is only asked whether it lives,
-        since most changes (a container's interface) have nothing to do with us.
+        A session on a way out that is gone is reopened; any other is only asked whether it
+        lives, since most changes (a container's interface) have nothing to do with us.
         """
-        if moved:
+        is_ready = self.is_ready and self._channel is not None
+        is_waiting = self._is_pausing and self._fault_code in NETWORK_FAULTS
+        if moved or (came_up and not is_ready) or is_waiting:
             self.reopen("network")
-        elif self.is_ready and self._channel is not None:
+        elif self._channel is not None:
             self._channel.ask_now()
-        elif self._is_pausing and self._fault_code in NETWORK_FAULTS:
-            self.reopen("network")
 
     def configure(self, config: SessionConfig) -> None:
         """Use `config` from the next session on; call `reopen("config")` to have it now.
