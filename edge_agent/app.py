@@ -36,7 +36,7 @@ from edge_agent.audio.front_end import FrontEnd
 from edge_agent.audio.keeper import DeviceKeeper
 from edge_agent.audio.playout import Playout
 from edge_agent.contract.errors import AgentError, ConfigError
-from edge_agent.contract.events import DeviceDown, DeviceReady, Event, HeardFrame, StopRequested
+from edge_agent.contract.events import DeviceDown, Event, HeardFrame, StopRequested
 from edge_agent.contract.pcm import WIRE_RATE_HZ
 from edge_agent.contract.ports import SoundDeviceInfo
 from edge_agent.dialogue.manager import DialogueManager
@@ -87,6 +87,7 @@ class Daemon:
         self._first_frame = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._status = ""
+        self._device_trouble = ""
         self._told: dict[str, int] = {}
         """Losses that the journal knows of."""
         journal.note("agent.start", version=__version__, provider=settings.realtime.provider)
@@ -163,7 +164,7 @@ class Daemon:
         Raises what ended a room that should have gone on.
         """
         if isinstance(self.panel, NullPanel):
-            self.journal.note("panel.absent", why=self.panel.why)
+            self.journal.note("panel.absent", why=self.panel.why.rstrip("."))
         elif isinstance(self.panel, GpioPanel):
             self.journal.note("panel.ready", factory=self.panel.factory_name)
         self.panel.show("boot")
@@ -291,13 +292,15 @@ class Daemon:
         self.front_end.start(info.capture_rate_hz, threaded=self.world.threads)
 
     def _post_device(self, event: Event) -> None:
-        if isinstance(event, DeviceDown):
+        code = event.code if isinstance(event, DeviceDown) else ""
+        if code:
             # Before the next `open`, whose callbacks may come before it has returned.
             self.playout.close()
             self._devices.put(self.front_end.stop)
-        self._post(event)
-        if isinstance(event, DeviceDown | DeviceReady):
-            self._set_status(self._status)
+        if not code or code != self._device_trouble:  # looked for in vain once more: no news
+            self._post(event)
+        self._device_trouble = code
+        self._set_status(self._status)
 
     # --- what the tools can reach -----------------------------------------------------------
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,7 @@ from household import (
 from edge_agent.contract.errors import DeviceFormatRefused, DeviceMissing
 from edge_agent.demo import measure
 from edge_agent.demo.stage import Stage
+from edge_agent.host.systemd import Notifier
 
 LONG_PRESS_S = 1.8
 
@@ -192,9 +195,8 @@ def test_ready_without_any_sound_card() -> None:
             await ready(stage)
             await asyncio.sleep(30.0)
             assert len(told(stage, "WATCHDOG=1")) >= 25
-            assert [n.fields["code"] for n in stage.score.codes("device.down")][0] == (
-                "device.missing"
-            )
+            codes = [n.fields["code"] for n in stage.score.codes("device.down")]
+            assert codes == ["device.missing"]  # told once, though it is looked for all the time
 
     play(talk())
 
@@ -218,6 +220,53 @@ def test_a_card_that_reopens_but_stays_silent_lets_the_watchdog_bark() -> None:
             await still_works(stage)
 
     play(talk())
+
+
+# --- the service manager ------------------------------------------------------------------------
+
+
+def test_the_service_manager_is_told_on_a_real_socket(tmp_path: Path) -> None:
+    lines: list[str] = []
+
+    async def talk() -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(tmp_path / "notify"))
+            manager.setblocking(False)
+
+            def read() -> list[str]:
+                fresh = []
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        fresh += manager.recv(4096).decode().split("\n")
+                lines.extend(fresh)
+                return fresh
+
+            stage = Stage()
+            stage.notifier = Notifier(  # type: ignore[assignment]
+                {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "2000000"}
+            )
+            async with stage:
+                await ready(stage)
+                await asyncio.sleep(5.0)
+                assert 4 <= read().count("WATCHDOG=1") <= 7
+                stage.room.stall()
+                await asyncio.sleep(stage.settings.health.stall_s + 1.5)
+                read()
+                await asyncio.sleep(10.0)
+                assert "WATCHDOG=1" not in read()
+                stage.room.resume()
+                await asyncio.sleep(15.0)
+                assert "WATCHDOG=1" in read()
+                stage.daemon.stop()
+                await stage.until_over()
+                read()
+
+    play(talk())
+    assert lines.count("READY=1") == 1
+    assert lines.index("READY=1") < lines.index("WATCHDOG=1")
+    assert any(line.startswith("STATUS=asleep; link ready; microphone open") for line in lines)
+    assert lines.count("STOPPING=1") == 1
+    assert "WATCHDOG=1" not in lines[lines.index("STOPPING=1") :]
 
 
 # --- the end ------------------------------------------------------------------------------------

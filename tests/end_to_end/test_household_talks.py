@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -355,7 +356,7 @@ def test_several_spoken_items_are_heard_in_order_without_a_gap() -> None:
                 like = spoken(stage, clip(name), first - 0.5)
                 assert like.is_whole
                 places.append((like.at_s, len(clip(name)) / measure.COMPARE_RATE_HZ))
-            for (at_s, length_s), (next_s, _) in zip(places, places[1:], strict=False):
+            for (at_s, length_s), (next_s, _) in pairwise(places):
                 assert abs(next_s - at_s - length_s) < 0.02
             assert len(stage.score.codes("talk.answer_done")) == 1
 

@@ -1,0 +1,150 @@
+"""The real program over a real sound server and a real socket, as processes of their own.
+
+Judged by what the sound server's loudspeaker got and by the order of things, never by the clock.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+from program import LINE, Manager, Program, environment, program, simulated_server
+from pulse import RATE_HZ, PulseServer, wait_for
+
+from edge_agent.demo import measure
+from edge_agent.simulation import voices
+
+KEY = "sk-this-must-never-be-seen"
+HEAD_S = 1.5
+CLIPS = ("answer_lisbon", "answer_weather")
+
+
+def clip(name: str) -> measure.Sound:
+    rate_hz, pcm = voices.load(name)
+    return measure.sound(pcm, rate_hz)
+
+
+def tape_sound(pcm: bytes) -> measure.Sound:
+    return measure.sound(pcm[: len(pcm) // 2 * 2], RATE_HZ)
+
+
+def settings(tmp_path: Path, url: str) -> dict[str, str]:
+    """A settings file and, for the rest, the environment."""
+    file = tmp_path / "edge-agent.toml"
+    file.write_text('[realtime]\nprovider = "local"\n[device]\nvolume_percent = 100\n')
+    return environment(
+        tmp_path,
+        {
+            "EDGE_AGENT_CONFIG": str(file),
+            "EDGE_AGENT_REALTIME__URL": url,
+            "EDGE_AGENT_REALTIME__API_KEY": KEY,
+        },
+    )
+
+
+def started(daemon: Program) -> None:
+    daemon.wait_for("[agent.ready]")
+    daemon.wait_for("[link.ready]")
+    daemon.wait_for("[device.ready]")
+
+
+def journal_is_clean(daemon: Program) -> None:
+    """Readable lines; no key, no word that was said, no fault."""
+    for line in daemon.lines:
+        if line.startswith("Expression '"):
+            continue  # PortAudio's own word on a sound server that died
+        assert LINE.fullmatch(line) or line.startswith("edge-agent: note: "), line
+    assert KEY not in daemon.text
+    for name in ("wake_what_time", *CLIPS):
+        for word in re.findall(r"[A-Za-z]{6,}", voices.clips()[name].text):
+            assert word not in daemon.text
+    assert "[agent.fault]" not in daemon.text
+    assert "Traceback" not in daemon.text
+
+
+def test_a_spoken_talk_with_an_interruption(pulse: PulseServer, tmp_path: Path) -> None:
+    play = str(voices.play_path())
+    with simulated_server(environment(tmp_path), "--play", play) as (server, url):
+        env = settings(tmp_path, url) | {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        with (
+            closing(Manager(tmp_path / "notify")) as manager,
+            program("run", env=env) as daemon,
+            pulse.recording() as tape,
+        ):
+            started(daemon)
+            wait_for(lambda: "WATCHDOG=1" in manager.lines, "the watchdog is fed")
+            assert "input_audio_buffer.append" not in server.text
+            rate_hz, pcm = voices.load("wake_what_time")
+            pulse.say(pcm, rate_hz)
+            daemon.wait_for("[talk.answer_started]")
+            tape.wait_for_seconds(2.0)
+            rate_hz, pcm = voices.load("stop_wait")
+            pulse.say(pcm, rate_hz)
+            line = daemon.wait_for("[talk.interrupted]")
+            server.wait_for("→ conversation.item.truncate")
+            server.wait_for("← conversation.item.truncated")
+            daemon.wait_for("[talk.answer_done]")
+            tape.wait_for_seconds(0.5)
+            assert daemon.end(signal.SIGTERM) == 0
+        journal_is_clean(daemon)
+        assert manager.lines.count("READY=1") == 1
+        assert manager.lines[-2:] == ["STOPPING=1", "STATUS=stopping"]
+    recording = tape_sound(tape.pcm)
+    answer, weather = clip("answer_lisbon"), clip("answer_weather")
+    head = measure.likeness(answer[: round(HEAD_S * measure.COMPARE_RATE_HZ)], recording)
+    assert head.begins_whole
+    assert head.coverage > 0.9
+    next_one = measure.likeness(weather, recording)
+    assert next_one.is_whole
+    # The rest of the first answer was never heard.
+    rest = answer[round(4.0 * measure.COMPARE_RATE_HZ) :]
+    assert measure.likeness(rest, recording).coverage < 0.3
+    # What the model was told agrees with what the loudspeaker got.
+    begin, end = (round(at * measure.COMPARE_RATE_HZ) for at in (head.at_s, next_one.at_s))
+    loud = np.flatnonzero(np.abs(recording[begin : end - 800]) > 0.003)
+    emitted_ms = float(loud[-1]) / measure.COMPARE_RATE_HZ * 1000
+    found = re.search(r"; (\d+) ms of the answer", line)
+    assert found
+    assert abs(int(found[1]) - emitted_ms) < 150
+    assert daemon.lines[-1].endswith("[agent.stopped]")
+
+
+def test_the_sound_server_dies_and_comes_back(pulse: PulseServer, tmp_path: Path) -> None:
+    play = str(voices.play_path())
+    with (
+        simulated_server(environment(tmp_path), "--play", play) as (_server, url),
+        program("run", env=settings(tmp_path, url)) as daemon,
+    ):
+        started(daemon)
+        pulse.stop(signal.SIGKILL)
+        daemon.wait_for("[device.down]")
+        pulse.start()
+        daemon.wait_for("[device.ready]", times=2)
+        with pulse.recording() as tape:
+            tape.wait_for_seconds(1.0)
+            rate_hz, pcm = voices.load("wake_what_time")
+            pulse.say(pcm, rate_hz)
+            daemon.wait_for("[talk.answer_started]")
+            tape.wait_for_seconds(HEAD_S + 1.0)
+            # In mid-sentence, and by Ctrl-C this time.
+            assert daemon.end(signal.SIGINT) == 0
+        journal_is_clean(daemon)
+        head = clip("answer_lisbon")[: round(HEAD_S * measure.COMPARE_RATE_HZ)]
+        assert measure.likeness(head, tape_sound(tape.pcm)).is_whole
+        assert daemon.count("[device.down]") == 1
+
+
+def test_no_sound_server_yet(pulse: PulseServer, tmp_path: Path) -> None:
+    pulse.stop()
+    with program("run", env=settings(tmp_path, "ws://127.0.0.1:9/v1/realtime")) as daemon:
+        daemon.wait_for("[device.down]")
+        daemon.wait_for("[agent.ready]")  # being without a card is said, it is no crash
+        daemon.wait_for("[link.down]")
+        pulse.start()
+        daemon.wait_for("[device.ready]")
+        wait_for(lambda: daemon.count("[link.down]") >= 2, "another try")
+        assert daemon.end() == 0
+    journal_is_clean(daemon)
