@@ -4,9 +4,10 @@ Owner thread: the event loop's; names are resolved, and the library is imported,
 executor.  Must never log (the library's own log would show the key), never follow a redirect
 (it would carry an `api-key` header to a stranger) and let no library exception out.
 
-Proxies: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are honoured as `websockets`
-does; a proxy set for `http` is used for `ws://` as well, so a local server behind neither must
-be listed in `NO_PROXY`.  SOCKS needs the package `python-socks`.
+Proxies come from the environment, in upper or lower case: `WSS_PROXY`, `SOCKS_PROXY` and
+`HTTPS_PROXY` in this order for `wss://`, the same with `WS_PROXY` and `HTTP_PROXY` for `ws://`,
+then `ALL_PROXY`; hosts in `NO_PROXY` and this machine itself are dialled directly.  User and
+password may stand in the proxy's URL.  SOCKS needs the package `python-socks`.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ import termios
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 from edge_agent.contract.errors import LinkError, LinkLost, LinkRefused, WireClosed
 from edge_agent.contract.ports import Wire
 from edge_agent.realtime import faults
+from edge_agent.realtime.providers import is_loopback
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -204,8 +207,27 @@ class WebSocketDialer:
             write_limit=WRITE_LIMIT_BYTES,
             logger=_silent_logger(),
             happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY_S,
+            proxy=proxy_for(url),
             **options,
         )
+
+
+def proxy_for(url: str) -> str | Literal[True] | None:
+    """The proxy for `url`; True: as the library reads it from the environment, None: none.
+
+    What the library leaves open: a proxy cannot reach this machine's own loopback, and
+    `ALL_PROXY` is for whatever has no proxy of its own.
+    """
+    from urllib.request import getproxies, proxy_bypass  # slow to load; the library needs it too
+
+    parts = urlsplit(url)
+    if is_loopback(parts.hostname or ""):
+        return None
+    proxies = getproxies()
+    own = ("wss", "socks", "https") if parts.scheme == "wss" else ("ws", "socks", "https", "http")
+    if "all" not in proxies or any(name in proxies for name in own):
+        return True
+    return None if proxy_bypass(parts.netloc) else proxies["all"]
 
 
 def _import_library() -> None:
