@@ -201,12 +201,6 @@ MESSAGES: dict[str, Message] = {
         "Another one than before: the order is that of the settings, and the first is tried "
         "again after a while.",
     ),
-    "network.unwatched": Message(
-        NOTICE,
-        "The kernel does not tell of network changes here ({error}).",
-        "Netlink is not allowed or not there, as in some containers.  The connection comes back "
-        "all the same, found by timers, a little later.",
-    ),
     "link.option_dropped": Message(
         NOTICE,
         "The provider does not know the option {option} ({error}); going on without it.",
