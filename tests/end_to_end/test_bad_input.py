@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from household import (
+from program import COMMAND, environment, program, simulated_server
+from pulse import PulseServer
+from whole_house import (
     PATIENCE_S,
     Answers,
     faults,
@@ -25,8 +27,6 @@ from household import (
     still_works,
     whole_turn,
 )
-from program import COMMAND, environment, program, simulated_server
-from pulse import PulseServer
 
 from edge_agent.demo.stage import MEMORY_URL, Stage
 

@@ -12,7 +12,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from household import (
+from program import END_S
+from whole_house import (
     Answers,
     answered,
     clip,
@@ -25,7 +26,6 @@ from household import (
     still_works,
     words_of,
 )
-from program import END_S
 
 from edge_agent.contract.ports import CaptureCallback, RenderCallback, SoundDeviceInfo
 from edge_agent.demo.stage import Stage

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from household import (
+from whole_house import (
     PATIENCE_S,
     Answers,
     answered,

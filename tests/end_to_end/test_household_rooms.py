@@ -9,7 +9,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from household import (
+from whole_house import (
     PATIENCE_S,
     Answers,
     answered,

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from household import (
+from whole_house import (
     PATIENCE_S,
     Answers,
     answered,
