@@ -27,6 +27,9 @@ NoteSink = Callable[..., None]  # (code, **fields), as the journal takes it
 FRAMES_PER_TURN = 16
 """Frames handled before others get a turn: a burst of deltas must not starve the loop."""
 
+ABOUT_NOW_S = 0.001
+"""A rest of a float's rounding is no reason to wait once more: timers fire that much early."""
+
 LIFE_TRUSTED_S = (30.0, 86_400.0)
 """Remaining life that an `expires_at` may tell.  Outside, our clock is wrong (no battery) or
 the server counts differently, and the provider's usual limit holds."""
@@ -63,26 +66,46 @@ class Goodbyes:
 
 
 async def dial(
-    dialer: Dialer, url: str, headers: Mapping[str, str], dial_s: float, goodbyes: Goodbyes
+    dialer: Dialer,
+    url: str,
+    headers: Mapping[str, str],
+    timings: LinkTimings,
+    goodbyes: Goodbyes,
 ) -> Wire:
-    """An open wire, within `dial_s`.  Raises `LinkError`; leaves nothing open when cancelled."""
-    dialling = asyncio.ensure_future(dialer(url, headers))
-    is_taken = False
+    """An open wire, within `dial_s`.  Raises `LinkError`; leaves nothing open when cancelled.
+
+    An attempt that hangs is joined by another one every `redial_s`: the kernel repeats a lost
+    first packet after 1, 3 and 7 s, so a network that is back would be found late.  The first
+    success counts; a later attempt that fails does not end an earlier one, which a server with
+    room for one may be about to answer.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timings.dial_s
+    attempts: list[asyncio.Future[Wire]] = []
+    taken: asyncio.Future[Wire] | None = None
     try:
-        await asyncio.wait({dialling}, timeout=dial_s)
-        if dialling.done():
-            is_taken = True
-            return dialling.result()
+        while (left_s := deadline - loop.time()) > ABOUT_NOW_S:
+            attempts.append(asyncio.ensure_future(dialer(url, headers)))
+            again_at = loop.time() + min(left_s, timings.redial_s)
+            while (wait_s := again_at - loop.time()) > ABOUT_NOW_S:
+                pending = [attempt for attempt in attempts if not attempt.done()]
+                await asyncio.wait(pending, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+                taken = next((a for a in attempts if a.done() and failure(a) is None), None)
+                taken = taken or (attempts[0] if attempts[0].done() else None)
+                if taken is not None:
+                    return taken.result()
         raise LinkLost(
-            f"The provider did not answer within {dial_s:g} s.",
+            f"The provider did not answer within {timings.dial_s:g} s.",
             fix="Check the network.",
             code="link.timeout",
         )
     finally:
-        dialling.cancel()
-        await asyncio.gather(dialling, return_exceptions=True)
-        if not is_taken and not dialling.cancelled() and failure(dialling) is None:
-            goodbyes.let_go(dialling.result(), is_dead=False)  # it opened in the last moment
+        for attempt in attempts:
+            attempt.cancel()
+        await asyncio.gather(*attempts, return_exceptions=True)
+        for attempt in attempts:
+            if attempt is not taken and not attempt.cancelled() and failure(attempt) is None:
+                goodbyes.let_go(attempt.result(), is_dead=False)  # it opened in the last moment
 
 
 class Channel:

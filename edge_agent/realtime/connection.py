@@ -23,7 +23,7 @@ from edge_agent.contract import events as ev
 from edge_agent.contract.errors import LinkError, LinkLost, LinkRefused, LocalProtocolError
 from edge_agent.contract.ports import Dialer
 from edge_agent.realtime.backoff import NO_ANSWER_CODES
-from edge_agent.realtime.channel import Channel, Goodbyes, NoteSink, dial, failure
+from edge_agent.realtime.channel import ABOUT_NOW_S, Channel, Goodbyes, NoteSink, dial, failure
 from edge_agent.realtime.config import SessionConfig
 from edge_agent.realtime.endpoints import Endpoint, Route, Routes, endpoint_for
 from edge_agent.realtime.liveness import HALF_OPEN, LinkTimings
@@ -262,7 +262,7 @@ class RealtimeLink:
     async def _pause(self, until: float) -> None:
         """Wait; less, if the world changes (`reopen`) or another key is in place."""
         loop = asyncio.get_running_loop()
-        while not self._is_closing and (left_s := until - loop.time()) > 0:
+        while not self._is_closing and (left_s := until - loop.time()) > ABOUT_NOW_S:
             keyless = [route for route in self._routes.all if route.waits_for_key]
             step_s = min(left_s, self._timings.key_poll_s) if keyless else left_s
             with contextlib.suppress(TimeoutError):
@@ -320,9 +320,7 @@ class RealtimeLink:
         """An open wire with a session that is not served yet.  Raises `LinkError`."""
         route.used_key = self._read_key(route)
         headers = build_headers(route.endpoint.provider, route.used_key)
-        wire = await dial(
-            self._dial, route.endpoint.url, headers, self._timings.dial_s, self._goodbyes
-        )
+        wire = await dial(self._dial, route.endpoint.url, headers, self._timings, self._goodbyes)
         route.terms.config = route.config(self._config)
         return Channel(
             wire,

@@ -30,6 +30,9 @@ class LinkTimings:
 
     dial_s: float = 10.0
     """Name, TCP, TLS and upgrade together."""
+    redial_s: float = 2.0
+    """A dial that hangs so long is joined by another: a slow but living network (mobile, with
+    TLS) takes about one second."""
     greet_s: float = 3.0
     """A server that has not greeted by then is configured unasked."""
     handshake_s: float = 10.0

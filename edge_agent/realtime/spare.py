@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 
 from edge_agent.contract import events as ev
 from edge_agent.contract.errors import LinkError
-from edge_agent.realtime.channel import Channel, NoteSink
+from edge_agent.realtime.channel import ABOUT_NOW_S, Channel, NoteSink
 from edge_agent.realtime.endpoints import Route, Routes
 from edge_agent.realtime.liveness import LinkTimings
 
@@ -23,9 +23,6 @@ LAST_CALL_S = 60.0
 """When so little is left the dialogue is asked more often."""
 
 _RETRY_DOUBLINGS = 2
-
-_ABOUT_NOW_S = 0.001
-"""A rest of a float's rounding is no reason to wait once more."""
 
 
 class Spare:
@@ -120,7 +117,7 @@ class Spare:
         """Wait until then; False if there is something new to look at before."""
         loop = asyncio.get_running_loop()
         left_s = at - loop.time()
-        if left_s <= _ABOUT_NOW_S:
+        if left_s <= ABOUT_NOW_S:
             return True
         step_s: float | None = None if left_s == float("inf") else left_s
         if self._is_home_waiting(present):
@@ -180,7 +177,7 @@ class Spare:
         now = asyncio.get_running_loop().time()
         if on_trial_since is not None:
             trial_left_s = (channel.ready_at or now) + self._timings.home_spell_s - now
-            if trial_left_s > _ABOUT_NOW_S:
+            if trial_left_s > ABOUT_NOW_S:
                 return trial_left_s
         present = self._present()
         left_s = (present.limit_at if present is not None else now) - now

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from link_world import World, play
 
 from edge_agent.contract import events as ev
 from edge_agent.contract.errors import ConfigError, LinkBusy, LinkError, LinkLost, LinkRefused
+from edge_agent.contract.ports import Wire
 from edge_agent.realtime.config import SessionConfig
 from edge_agent.realtime.endpoints import FAILURES_UNTIL_NEXT, Routes, endpoint_for
 from edge_agent.realtime.liveness import LinkTimings
@@ -324,3 +326,46 @@ def test_the_chosen_one_is_never_a_worse_choice(
 def test_only_encrypted_outside_of_this_machine() -> None:
     with pytest.raises(ConfigError):
         endpoint_for(PROVIDERS["local"], "m", lambda: None, url="ws://nas.lan/")
+
+
+# --- a dial that hangs ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hole_s", [0.5, 3.0, 6.2, 9.9, 31.0])
+def test_a_dial_into_a_hole_does_not_delay_the_way_back(hole_s: float) -> None:
+    async def act(world: World) -> None:
+        await world.ready()
+        world.link.set_active(True)
+        await asyncio.sleep(5)
+        world.home.black_hole()
+        await asyncio.sleep(hole_s)
+        world.home.up()
+        assert await world.until(lambda: world.link.is_ready, 10) <= 2.1
+        await asyncio.sleep(12)
+        assert len(world.home.server.open_sessions) == 1
+
+    play(act)
+
+
+def test_a_slow_door_is_not_knocked_in() -> None:
+    """A server that takes six seconds to answer, and has room for one."""
+
+    async def act(world: World) -> None:
+        assert 5.9 < await world.ready() < 6.2
+        await asyncio.sleep(30)
+        assert len(world.home.server.open_sessions) == 1
+        assert not world.downs
+
+    def prepare(world: World) -> None:
+        knocked: list[int] = []
+
+        async def door(url: str, headers: Mapping[str, str]) -> Wire:
+            knocked.append(1)
+            if len(knocked) > 1:
+                raise LinkBusy("There is room for one.")
+            await asyncio.sleep(6)
+            return await world.home(url, headers)
+
+        world.dial = door  # type: ignore[method-assign]
+
+    play(act, prepare=prepare)
