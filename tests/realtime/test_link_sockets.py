@@ -157,3 +157,39 @@ def test_a_frame_of_20_mb_and_garbage_do_not_end_a_session() -> None:
             assert not world.downs
 
     asyncio.run(main())
+
+
+def test_a_session_is_replaced_beside_the_old_one_on_real_sockets() -> None:
+    async def main() -> None:
+        server = RealtimeServer(ParrotBrain(), session_max_s=2.0)
+        events: list[ev.Event] = []
+
+        def post(event: ev.Event) -> None:
+            events.append(event)
+            if isinstance(event, ev.RollOverDue):
+                link.execute(cmd.RollOver())
+
+        async with listen(server, "127.0.0.1", 0) as port:
+            link = RealtimeLink(
+                dial=WebSocketDialer(),
+                provider=replace(PROVIDERS["openai"], max_session_s=2.0),
+                config=SessionConfig(turn_detection=None),
+                key=lambda: "sk-test",
+                post=post,
+                note=lambda _code, **_fields: None,
+                rng=random.Random(5),
+                url=f"ws://127.0.0.1:{port.port}/v1/realtime",
+            )
+            running = asyncio.create_task(link.run())
+            world = World(link, events)
+            await world.until(lambda: link.sessions == 3)
+            link.execute(cmd.AddMessage("", "user", "hello"))
+            link.execute(cmd.RequestResponse())
+            await world.until(lambda: any(isinstance(e, ev.ResponseEnded) for e in events))
+            await world.until(lambda: len(server.open_sessions) == 1)
+            await link.close()
+            await running
+        assert not world.downs
+        assert all(e.replaces for e in events[2:] if isinstance(e, ev.LinkReady))
+
+    asyncio.run(main())
