@@ -88,10 +88,13 @@ class World:
         return await self.until(lambda: self.link.sessions >= times, within_s)
 
     async def ask(self, within_s: float = 30.0) -> None:
-        ended = self.count(ev.ResponseEnded)
+        """One typed turn; while it lasts, no moment is a quiet one."""
+        ended, was_quiet = self.count(ev.ResponseEnded), self.is_quiet
+        self.is_quiet = False
         self.link.execute(cmd.AddMessage("", "user", "hello"))
         self.link.execute(cmd.RequestResponse())
         await self.until(lambda: self.count(ev.ResponseEnded) > ended, within_s)
+        self.is_quiet = was_quiet
 
 
 def play(
