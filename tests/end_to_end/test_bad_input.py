@@ -114,7 +114,7 @@ def test_without_a_key_the_household_is_told() -> None:
             said = await stage.say("wake_what_time")
             first = await first_sound(stage, said.start_at)
             await silence(stage, first, hold_s=1.5)
-            assert said_sentence(stage, "link.no_key", begin)
+            assert said_sentence(stage, "setup_needed", begin)
             assert stage.server.dials == 0
 
     play(talk())

@@ -106,22 +106,22 @@ def test_the_reason_is_spoken_soon_and_in_the_right_words() -> None:
             woken = stage.score.codes("talk.woken", begin)[0].at
             assert first[0] - woken < TOLD_WITHIN_S
             await silence(stage, first[0], hold_s=1.5)
-            assert said_sentence(stage, "link.unreachable", begin)
+            assert said_sentence(stage, "no_internet", begin)
             assert stage.score.audio_up_bytes(begin) == 0
 
     play(talk())
 
 
 @pytest.mark.parametrize(
-    ("faults_text", "code"),
+    ("faults_text", "code", "words"),
     [
-        ("refuse_status=401", "link.bad_key"),
-        ("refuse_status=403", "link.no_model"),
-        ("refuse_status=404", "link.bad_url"),
-        ("accept_then_close=3000", "link.bad_key"),
+        ("refuse_status=401", "link.bad_key", "bad_key"),
+        ("refuse_status=403", "link.no_model", "no_model"),
+        ("refuse_status=404", "link.bad_url", "bad_url"),
+        ("accept_then_close=3000", "link.bad_key", "bad_key"),
     ],
 )
-def test_a_refusal_has_its_own_sentence_and_heals(faults_text: str, code: str) -> None:
+def test_a_refusal_has_its_own_sentence_and_heals(faults_text: str, code: str, words: str) -> None:
     async def talk() -> None:
         async with Stage() as stage:
             await ready(stage)
@@ -134,7 +134,7 @@ def test_a_refusal_has_its_own_sentence_and_heals(faults_text: str, code: str) -
             await stage.say("wake_what_time")
             await first_sound(stage, begin)
             await silence(stage, begin, hold_s=1.5)
-            assert said_sentence(stage, code, begin)
+            assert said_sentence(stage, words, begin)
             assert stage.panel is not None
             assert stage.panel.light == "refused"
             await asyncio.sleep(20.0)
@@ -166,9 +166,15 @@ def test_a_key_that_is_put_in_place_is_found_without_a_restart(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "code", ["insufficient_quota", "rate_limit_exceeded", "content_filter", "server_error"]
+    ("code", "words"),
+    [
+        ("insufficient_quota", "no_quota"),
+        ("rate_limit_exceeded", "too_fast"),
+        ("content_filter", "not_allowed"),
+        ("server_error", "server_trouble"),
+    ],
 )
-def test_an_answer_that_fails_has_its_own_sentence(code: str) -> None:
+def test_an_answer_that_fails_has_its_own_sentence(code: str, words: str) -> None:
     async def talk() -> None:
         async with Stage(brain=Answers("answer_tea")) as stage:
             await ready(stage)
@@ -177,7 +183,7 @@ def test_an_answer_that_fails_has_its_own_sentence(code: str) -> None:
             said = await stage.say("wake_what_time")
             first = await first_sound(stage, said.offset_at)
             await silence(stage, first, hold_s=1.5)
-            assert said_sentence(stage, f"response.{code}", begin)
+            assert said_sentence(stage, words, begin)
             assert [n.fields["code"] for n in stage.score.codes("response.failed")] == [code]
             await still_works(stage)
 

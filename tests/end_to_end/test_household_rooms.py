@@ -24,9 +24,11 @@ from whole_house import (
 )
 
 from edge_agent.contract.errors import DeviceFormatRefused, DeviceMissing
+from edge_agent.contract.ports import CaptureCallback, RenderCallback, SoundDeviceInfo
 from edge_agent.demo import measure
 from edge_agent.demo.stage import Stage
 from edge_agent.host.systemd import Notifier
+from edge_agent.simulation.room import Room
 
 LONG_PRESS_S = 1.8
 
@@ -183,9 +185,39 @@ class _DeafCard(_NoCard):
     """Opens, and never delivers a frame."""
 
     def open(self, on_capture: object, on_render: object) -> object:
-        from edge_agent.contract.ports import SoundDeviceInfo
-
         return SoundDeviceInfo("deaf", "dumb", 48_000, 48_000, 480, 0.01, 0.01)
+
+
+def test_callbacks_that_come_before_open_has_returned_get_silence() -> None:
+    early: list[bytes] = []
+
+    class Hasty(Room):
+        """PortAudio may do so."""
+
+        def open(self, on_capture: CaptureCallback, on_render: RenderCallback) -> SoundDeviceInfo:
+            info = super().open(on_capture, on_render)
+            now = asyncio.get_running_loop().time()
+            early.append(on_render(480, now))
+            on_capture(b"\x10\x27" * 480, now)
+            return info
+
+    async def talk() -> None:
+        async with Stage(brain=Answers("answer_lisbon", "answer_tea")) as stage:
+            await ready(stage)
+            stage.room.__class__ = Hasty
+            said = await stage.say("wake_what_time")
+            first = await first_sound(stage, said.offset_at)
+            await stage.sleep_until(first + 1.5)
+            stage.room.unplug()
+            await asyncio.sleep(4.0)
+            stage.room.replug()
+            await asyncio.sleep(6.0)
+            assert early
+            assert all(block == bytes(960) for block in early)
+            await still_works(stage)
+            assert not faults(stage)
+
+    play(talk())
 
 
 def test_ready_without_any_sound_card() -> None:

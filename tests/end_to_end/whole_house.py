@@ -113,7 +113,8 @@ def times_spoken(stage: Stage, sound: Sound, begin: float) -> int:
 
 
 def sentence(name: str) -> Sound:
-    """One of the speaker's own sentences, by its name or an error code."""
+    """One of the speaker's own sentences, by its own name: which code it is for is judged here."""
+    assert "." not in name
     pcm24k = SENTENCES.pcm24k(name)
     assert pcm24k, f"there is no recording for {name}"
     return measure.sound(pcm24k, 24_000)
