@@ -246,7 +246,8 @@ class Channel:
             fault = next((f for f in map(failure, tasks) if f is not None), None)
             is_dead = fault is not self.session.failure
             if isinstance(fault, WireClosed):
-                return faults.from_close(fault.close_code, fault.reason)
+                hints = self.route.endpoint.provider.close_hints
+                return faults.from_close(fault.close_code, fault.reason, hints)
             if isinstance(fault, LinkError):
                 return fault
             # A bug, ours or a library's, must not leave a speaker deaf for ever.

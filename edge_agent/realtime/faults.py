@@ -7,6 +7,7 @@ a provider's text that could hold a key.  The rules are PROTOCOL section 8.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from edge_agent.contract.errors import LinkBusy, LinkError, LinkLost, LinkRefused
 
@@ -94,6 +95,12 @@ PEER_SLIP_CLOSE_CODES = frozenset({1002, 1003, 1007, 1009, 1010})
 """Closes about one bad or oversized frame, by either side: a fresh session may do better."""
 
 
+NAMED = frozenset(_SENTENCES)
+"""Codes for which `named` makes an error."""
+
+_NO_HINTS: Mapping[int, str] = {}
+
+
 def named(code: str) -> LinkError:
     """The error for one of the codes above, with its sentences."""
     message, fix = _SENTENCES[code]
@@ -117,10 +124,13 @@ def from_error_event(code: str, message: str) -> LinkError | None:
     return None if found in (None, BUSY) else named(found or DIALECT)
 
 
-def from_close(code: int, reason: str) -> LinkError:
-    """What a closed connection means."""
-    found = _find(reason)
-    if found is not None:
+def from_close(code: int, reason: str, hints: Mapping[int, str] = _NO_HINTS) -> LinkError:
+    """What a closed connection means.
+
+    `hints`: what this provider means by a close code whose reason says nothing (`NAMED` codes).
+    """
+    found = _find(reason) or hints.get(code)
+    if found in NAMED:
         return named(found)
     text = scrub(reason)
     said = f", reason {text!r}" if text else ""

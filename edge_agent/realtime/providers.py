@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from edge_agent.contract.errors import ConfigError, LinkRefused
 from edge_agent.contract.pcm import WIRE_RATE_HZ
 from edge_agent.realtime.config import Capabilities, Dialect
-from edge_agent.realtime.faults import BAD_KEY, NO_KEY
+from edge_agent.realtime.faults import BAD_KEY, DIALECT, NAMED, NO_KEY
 
 Auth = Literal["bearer", "api-key", "bearer-optional", "none"]
 
@@ -39,6 +39,8 @@ class Provider:
     dialects: tuple[Dialect, ...] = ("ga",)
     capabilities: Capabilities = field(default_factory=Capabilities)
     max_session_s: float = HOUR_S
+    close_hints: Mapping[int, str] = field(default_factory=dict)
+    """What a close code without words means here: code → one of `faults.NAMED`."""
 
 
 _REASONING_MODELS = ("gpt-realtime-2",)
@@ -51,6 +53,7 @@ PROVIDERS: dict[str, Provider] = {
             name="openai",
             url_template="wss://api.openai.com/v1/realtime",
             capabilities=Capabilities(reasoning_models=_REASONING_MODELS, probe=True),
+            close_hints={3000: BAD_KEY, 4000: DIALECT},
         ),
         Provider(
             name="azure",
@@ -108,7 +111,8 @@ def provider_from(name: str, data: Mapping[str, Any]) -> Provider:
     """A provider from a plain mapping, as in `config/providers.toml`.
 
     Keys: `url` (required), `model_param`, `auth`, `dialects`, `session_max_s`, `rate_hz`, `can`
-    (switches as in `Capabilities`), `unknown_models_reason`, `models` (name → `{reasoning}`).
+    (switches as in `Capabilities`), `unknown_models_reason`, `models` (name → `{reasoning}`),
+    `close_hints` (close code → `link.…`).
     What is missing has the default of `Provider`; keys about prices and the like are left to
     others.  Raises `ConfigError` naming the key.
     """
@@ -136,7 +140,19 @@ def provider_from(name: str, data: Mapping[str, Any]) -> Provider:
         dialects=dialects,
         capabilities=_capabilities(read),
         max_session_s=float(session_max_s),
+        close_hints=_close_hints(read),
     )
+
+
+def _close_hints(read: _Reader) -> dict[int, str]:
+    hints = {}
+    for code, meaning in read.value("close_hints", Mapping, {}).items():
+        if not str(code).isdecimal() or not 1000 <= int(code) <= 4999:
+            raise read.refused("close_hints", f"holds {str(code)[:20]!r}, which is no close code")
+        if not isinstance(meaning, str) or meaning not in NAMED:
+            raise read.refused(f"close_hints.{code}", f"must be one of {', '.join(sorted(NAMED))}")
+        hints[int(code)] = meaning
+    return hints
 
 
 def _capabilities(read: _Reader) -> Capabilities:

@@ -241,6 +241,10 @@ def test_a_model_that_does_not_reason_among_those_that_do() -> None:
         ("models", {"m": 3}),
         ("models", 3),
         ("unknown_models_reason", "yes"),
+        ("close_hints", {"soon": "link.bad_key"}),
+        ("close_hints", {"7": "link.bad_key"}),
+        ("close_hints", {"3000": "link.unheard_of"}),
+        ("close_hints", {"3000": ["link.bad_key"]}),
     ],
 )
 def test_a_wrong_value_in_the_table_is_named(key: str, value: object) -> None:
@@ -266,3 +270,11 @@ def test_any_table_makes_a_provider_or_a_sentence(data: dict[str, object]) -> No
 
 def test_what_a_table_does_not_say_has_the_default() -> None:
     assert provider_from("mine", {"url": "wss://x/"}) == Provider("mine", "wss://x/")
+
+
+def test_a_close_code_without_words_means_what_the_provider_means() -> None:
+    hints = PROVIDERS["openai"].close_hints
+    assert faults.from_close(3000, "", hints).code == "link.bad_key"
+    assert faults.from_close(4000, "", hints).code == "link.dialect"
+    assert faults.from_close(3000, "insufficient_quota", hints).code == "link.no_quota"
+    assert faults.from_close(3000, "").code == "link.refused"
