@@ -106,10 +106,13 @@ def figures() -> list[Figure]:
     return rows
 
 
-def measure(sheet: Sheet, n: int) -> None:
-    """`n` interruptions in the plain settings, half as many in the slow and far ones."""
+def measure(sheet: Sheet, n: int, brief: bool = False) -> None:
+    """`n` interruptions in the plain settings, a quarter as many (brief: none) in the others."""
     for number, setting in enumerate(SETTINGS):
-        trials = n if not (setting.faults or setting.delay_s) else max(1, n // 2)
+        is_plain = not (setting.faults or setting.delay_s)
+        if brief and not is_plain:
+            continue
+        trials = n if is_plain else max(1, n // 4)
         asyncio.run(_measure(sheet, setting, trials, seed=100 + number))
 
 

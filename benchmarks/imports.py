@@ -29,8 +29,9 @@ def figures() -> list[Figure]:
     ]
 
 
-def measure(sheet: Sheet, n: int) -> None:
+def measure(sheet: Sheet, n: int, brief: bool = False) -> None:
     """One import to warm the caches, then `n` that count."""
+    del brief
     for key, module in MODULES.items():
         for trial in range(n + 1):
             done = subprocess.run(

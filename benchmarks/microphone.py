@@ -47,8 +47,9 @@ def figures() -> list[Figure]:
     return [Figure("microphone.wire", "sound at the microphone → server has it", "ms", target)]
 
 
-def measure(sheet: Sheet, n: int) -> None:
+def measure(sheet: Sheet, n: int, brief: bool = False) -> None:
     """`n` clicks, in as many turns as they need."""
+    del brief
     asyncio.run(_measure(sheet["microphone.wire"], n))
 
 

@@ -30,8 +30,8 @@ TITLE = "The daemon as a process"
 SETTING = (
     "`edge-agent run` over PyAudio and a private PulseAudio with null sinks, 48 kHz, against "
     "`edge-agent simulate-server` (a parrot) in a process of its own; wake word on, AEC3 loaded "
-    "after READY. Idle: asleep, pink noise of -55 dBFS at the microphone. Talking: button mode "
-    "off, an open microphone, a talk of questions and repeated answers without a pause."
+    "after READY. Idle: asleep, pink noise of -55 dBFS at the microphone. Talking: an open "
+    "microphone, questions of 2 s and the parrot's repetition of each."
 )
 
 IDLE_S = 15.0
@@ -62,8 +62,9 @@ def figures() -> list[Figure]:
     ]
 
 
-def measure(sheet: Sheet, n: int) -> None:
-    """`n` starts; load in one that idles and one that talks."""
+def measure(sheet: Sheet, n: int, brief: bool = False) -> None:
+    """`n` starts (one more than asked for), load in one that idles and, unless brief, one that talks."""
+    share = 1 / 3 if brief else 1.0
     folder = prepare_environment()
     pulse = PulseServer(folder)
     with contextlib.ExitStack() as stack:
@@ -74,10 +75,12 @@ def measure(sheet: Sheet, n: int) -> None:
         for _ in range(n - 1):
             with _daemon(sheet, provider, "wake"):
                 pass
-        with _daemon(sheet, provider, "wake") as daemon, _noise(pulse):
+        with _daemon(sheet, provider, "wake") as daemon, _noise(pulse, share):
             time.sleep(SETTLE_S)
-            sheet["process.idle"].add(daemon.load_percent(IDLE_S))
+            sheet["process.idle"].add(daemon.load_percent(IDLE_S * share))
             sheet["process.rss"].add(daemon.rss_mib())
+        if brief:
+            return
         with _daemon(sheet, provider, "always") as daemon:
             time.sleep(SETTLE_S)
             with _talk(pulse):
@@ -254,9 +257,9 @@ def _playing(pulse: PulseServer, pcm: bytes, rate_hz: int) -> Iterator[None]:
         thread.join()
 
 
-def _noise(pulse: PulseServer) -> contextlib.AbstractContextManager[None]:
+def _noise(pulse: PulseServer, share: float) -> contextlib.AbstractContextManager[None]:
     noise = np.tile(acoustics.pink_noise(24_000, 1), 2) * acoustics.gain(NOISE_DBFS)
-    seconds = SETTLE_S + IDLE_S + 1.0
+    seconds = SETTLE_S + IDLE_S * share + 1.0
     return _playing(pulse, acoustics.to_pcm(noise[: round(seconds * 24_000)]).tobytes(), 24_000)
 
 

@@ -40,8 +40,9 @@ def figures() -> list[Figure]:
     ]
 
 
-def measure(sheet: Sheet, n: int) -> None:
+def measure(sheet: Sheet, n: int, brief: bool = False) -> None:
     """`n` wakes of each kind."""
+    del brief
     asyncio.run(_measure(sheet, n))
 
 
