@@ -63,7 +63,7 @@ def figures() -> list[Figure]:
 
 
 def measure(sheet: Sheet, n: int, brief: bool = False) -> None:
-    """`n` starts (one more than asked for), load in one that idles and, unless brief, one that talks."""
+    """`n` starts with load in the last, which idles; unless brief, one more that talks."""
     share = 1 / 3 if brief else 1.0
     folder = prepare_environment()
     pulse = PulseServer(folder)
