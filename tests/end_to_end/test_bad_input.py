@@ -144,7 +144,7 @@ def test_no_sound_card(tmp_path: Path) -> None:
     assert code == UNAVAILABLE
     assert "no sound device was found" in output
     with program("run", env=env) as daemon:
-        assert "device.missing" in daemon.wait_for("[device.down]")
+        assert "device.no_microphone" in daemon.wait_for("[device.down]")
         daemon.wait_for("[agent.ready]")
         assert daemon.end() == 0
 
@@ -152,8 +152,8 @@ def test_no_sound_card(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("EDGE_AGENT_DEVICE__CAPTURE_DEVICE", "Nonesuch", "device.missing"),
-        ("EDGE_AGENT_DEVICE__RENDER_DEVICE", "Nonesuch", "device.missing"),
+        ("EDGE_AGENT_DEVICE__CAPTURE_DEVICE", "Nonesuch", "device.no_microphone"),
+        ("EDGE_AGENT_DEVICE__RENDER_DEVICE", "Nonesuch", "device.no_speaker"),
         ("EDGE_AGENT_DEVICE__RATE_HZ", "12345", "device.format_refused"),
     ],
 )

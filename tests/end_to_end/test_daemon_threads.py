@@ -111,7 +111,6 @@ def test_a_driver_that_hangs_does_not_hold_up_the_end(hurried: bool) -> None:
             assert stage.daemon.left_behind
             parts = [line.fields["part"] for line in stage.score.codes("shutdown.timeout")]
             assert parts[0] == "sound device"
-            assert not stage.server.open_sessions or not hurried
             assert is_muted_on_disk(stage)
             let_go.set()
 

@@ -5,20 +5,23 @@ Judged by what the sound server's loudspeaker got and by the order of things, ne
 
 from __future__ import annotations
 
+import fcntl
 import re
 import signal
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
 from program import LINE, Manager, Program, environment, program, simulated_server
-from pulse import RATE_HZ, PulseServer, wait_for
+from pulse import RATE_HZ, PulseServer, Recording, wait_for
 
 from edge_agent.demo import measure
 from edge_agent.simulation import voices
 
 KEY = "sk-this-must-never-be-seen"
 HEAD_S = 1.5
+PIPE_BYTES = 1 << 20
 CLIPS = ("answer_lisbon", "answer_weather")
 
 
@@ -29,6 +32,15 @@ def clip(name: str) -> measure.Sound:
 
 def tape_sound(pcm: bytes) -> measure.Sound:
     return measure.sound(pcm[: len(pcm) // 2 * 2], RATE_HZ)
+
+
+@contextmanager
+def taped(pulse: PulseServer) -> Iterator[Recording]:
+    """A recording that has room for ten seconds in which this process gets no turn."""
+    with pulse.recording() as tape:
+        assert tape._process.stdout is not None
+        fcntl.fcntl(tape._process.stdout.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        yield tape
 
 
 def settings(tmp_path: Path, url: str) -> dict[str, str]:
@@ -72,7 +84,7 @@ def test_a_spoken_talk_with_an_interruption(pulse: PulseServer, tmp_path: Path) 
         with (
             closing(Manager(tmp_path / "notify")) as manager,
             program("run", env=env) as daemon,
-            pulse.recording() as tape,
+            taped(pulse) as tape,
         ):
             started(daemon)
             wait_for(lambda: "WATCHDOG=1" in manager.lines, "the watchdog is fed")
@@ -123,7 +135,7 @@ def test_the_sound_server_dies_and_comes_back(pulse: PulseServer, tmp_path: Path
         daemon.wait_for("[device.down]")
         pulse.start()
         daemon.wait_for("[device.ready]", times=2)
-        with pulse.recording() as tape:
+        with taped(pulse) as tape:
             tape.wait_for_seconds(1.0)
             rate_hz, pcm = voices.load("wake_what_time")
             pulse.say(pcm, rate_hz)
