@@ -37,6 +37,7 @@ class Rooms:
     fault: Callable[[BaseException], None]
     set_status: Callable[[str], None]
     save_mute: Callable[[bool], None]
+    record_usage: Callable[[c.RecordUsage], None]
     sentence_pcm: Callable[[str], bytes]
     """PCM of one of our own sentences (24 kHz), empty when there is none."""
     earcons: Mapping[str, bytes]
@@ -67,6 +68,7 @@ class Agent:
             c.RunTool: lambda do: rooms.hands.run(do.call_id, do.name, do.arguments),
             c.CancelTool: lambda do: rooms.hands.cancel(do.call_id),
             c.SaveMute: lambda do: rooms.save_mute(do.muted),
+            c.RecordUsage: rooms.record_usage,
             c.Note: lambda do: rooms.note(do.code, **do.fields),
             c.SetStatus: lambda do: rooms.set_status(do.text),
             c.Exit: self._exit,

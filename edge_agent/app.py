@@ -20,6 +20,8 @@ from typing import Any
 
 from edge_agent import __version__
 from edge_agent.agent import Agent, Rooms
+from edge_agent.app_health import Watch
+from edge_agent.app_house import House, Ledger
 from edge_agent.app_parts import (
     KeySource,
     World,
@@ -35,12 +37,13 @@ from edge_agent.audio.echo import ReferenceTrack
 from edge_agent.audio.front_end import FrontEnd
 from edge_agent.audio.keeper import DeviceKeeper
 from edge_agent.audio.playout import Playout
-from edge_agent.contract.errors import AgentError, ConfigError
+from edge_agent.contract.errors import AgentError
 from edge_agent.contract.events import DeviceDown, Event, HeardFrame, StopRequested
 from edge_agent.contract.pcm import WIRE_RATE_HZ
 from edge_agent.contract.ports import SoundDeviceInfo
+from edge_agent.dialogue.consent import Risk
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.host.health import Counters, HealthJudge
+from edge_agent.host.control import ControlServer
 from edge_agent.host.journal import Journal, LibraryWarnings, open_journal
 from edge_agent.host.sentences import Sentences
 from edge_agent.host.settings import Settings
@@ -51,11 +54,12 @@ from edge_agent.panel.gpio import GpioPanel, NullPanel
 from edge_agent.panel.patterns import EARCONS
 from edge_agent.realtime.connection import RealtimeLink
 from edge_agent.realtime.providers import provider_named
+from edge_agent.tools.builtin import builtin_tools
+from edge_agent.tools.registry import Registry
+from edge_agent.tools.runner import ToolRunner
 
 __all__ = ["Daemon", "World", "real_world", "run"]
 
-HEALTH_EVERY_S = 1.0
-"""Well under every sensible watchdog interval; a shorter one counts instead."""
 PENDING_FRAMES_MAX = 100
 """One second of heard frames may wait for a busy loop; what comes then is dropped and counted."""
 FADE_OUT_S = 0.03
@@ -73,26 +77,22 @@ class Daemon:
         self.settings = settings
         self.world = world
         self.journal = journal
-        self.ready = asyncio.Event()
         self.frames_dropped = 0
         self.left_behind = False
         """After `run`: a thread hangs in a driver, and the interpreter would wait for it."""
         self._loop = asyncio.get_running_loop()
-        self._started_at = self._loop.time()
+        self.started_at = self._loop.time()
         self._stop_at: float | None = None
         """When the first wish to stop came."""
         self._stop_limit: asyncio.Timeout | None = None
         self._is_hurried = False
         self._pending_frames = 0
-        self._first_frame = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._status = ""
         self._device_trouble = ""
-        self._told: dict[str, int] = {}
-        """Losses that the journal knows of."""
         journal.note("agent.start", version=__version__, provider=settings.realtime.provider)
         # Two, so that a mute is on the disk although a driver hangs.
-        self._devices = Worker("devices", threads=world.threads, on_fault=journal.fault)
+        self.devices = Worker("devices", threads=world.threads, on_fault=journal.fault)
         self._disk = Worker("disk", threads=world.threads, on_fault=journal.fault)
         self._state_file = StateFile(state_path(settings.state.path), journal.note)
         self._saved = self._state_file.load()
@@ -114,13 +114,16 @@ class Daemon:
             echo=settings.echo.mode,
             on_fault=self._front_end_fault,
         )
-        self.hands = _NoHands()
+        self.ledger = Ledger(settings, journal, self._disk)
+        self.house = House(self, world.now)
+        tools = Registry(builtin_tools(self.house, world.now))
+        self.hands = ToolRunner(tools, self.post)
         self.link = RealtimeLink(
             dial=world.dial,
             provider=provider_named(settings.realtime.provider),
-            config=session_config(settings, ()),
+            config=session_config(settings, tools.schemas()),
             key=KeySource(settings),
-            post=self._post,
+            post=self.post,
             note=journal.note,
             rng=world.rng,
             timings=link_timings(settings),
@@ -136,24 +139,38 @@ class Daemon:
             panel=self.panel,
             note=journal.note,
             fault=journal.fault,
-            set_status=self._set_status,
+            set_status=self.show_status,
             save_mute=lambda muted: self._save(Saved(muted, self._saved.volume_percent)),
+            record_usage=self.ledger.record,
             sentence_pcm=sentences.pcm24k if sentences else lambda _name: b"",
             earcons={name: render_earcon(notes) for name, notes in EARCONS.items()},
         )
-        config = dialogue_config(settings, {})
-        self.dialogue = DialogueManager(config, muted=self._saved.muted)
+        risks = {name: Risk(risk) for name, risk in tools.risks().items()}
+        self.dialogue = DialogueManager(
+            dialogue_config(settings, risks),
+            muted=self._saved.muted,
+            spending=self.ledger.spending,
+        )
         self.agent = Agent(self.dialogue, rooms)
+        self.agent.observers.append(self.house.see)
         if settings.journal.transcripts:
             words = Words(journal.note)
             self.agent.observers.append(lambda event, _commands, _at: words.see(event))
+        self.control = (
+            ControlServer(
+                world.control, self.house.handlers, note=journal.note, fault=journal.fault
+            )
+            if world.control is not None
+            else None
+        )
+        self.watch = Watch(self)
         self.keeper = DeviceKeeper(
             world.device,
             on_capture=self.front_end.on_capture,
             on_render=self.playout.render,
             opened=self._device_opened,
             post=self._post_device,
-            in_thread=self._devices.run,
+            in_thread=self.devices.run,
         )
 
     # --- life -----------------------------------------------------------------------------
@@ -168,9 +185,12 @@ class Daemon:
         elif isinstance(self.panel, GpioPanel):
             self.journal.note("panel.ready", factory=self.panel.factory_name)
         self.panel.show("boot")
+        self.house.turn_page(first=True)
+        if self.control is not None:
+            await self.control.start()
         self._spawn(self.keeper.run(), "sound device")
         self._spawn(self.link.run(), "link")
-        self._spawn(self._health(), "health")
+        self._spawn(self.watch.run(), "health")
         try:
             await self.agent.finished
         finally:
@@ -184,7 +204,7 @@ class Daemon:
         if self._stop_at is None:
             self._stop_at = now
             self.world.notifier.stopping("stopping")
-            self._post(StopRequested(at=now))
+            self.post(StopRequested(at=now))
         elif now - self._stop_at >= SECOND_SIGNAL_S:
             self._is_hurried = True
             if self._stop_limit is not None:
@@ -198,14 +218,16 @@ class Daemon:
         until = self._stop_at + self.settings.health.stop_s
         await self._within(until, self._stop_sound, "sound device")
         await self._within(until, self._stop_link, "link")
+        await self._within(until, self._stop_doors, "tools")
         await self._within(until, lambda: self._cancel("health"), "health")
-        self._is_hurried = False  # a mute is written down all the same
+        self._is_hurried = False  # these two are quick, and a mute is written down all the same
+        await self._within(until, self._stop_ears, "front end")
         await self._within(until, self._disk.drain, "state")
         self.panel.show("off")
         self.panel.close()
-        self._devices.close()
+        self.devices.close()
         self._disk.close()
-        self.left_behind = self._devices.is_busy or self._disk.is_busy
+        self.left_behind = self.devices.is_busy or self._disk.is_busy
         self.world.notifier.close()
 
     async def _within(self, until: float, end: Callable[[], Awaitable[None]], part: str) -> None:
@@ -222,8 +244,16 @@ class Daemon:
     async def _stop_sound(self) -> None:
         await asyncio.sleep(FADE_OUT_S)
         await self._cancel("sound device")
-        if not await self._devices.run(self.front_end.stop):
+
+    async def _stop_ears(self) -> None:
+        # Not among the devices, where it would wait for a driver that hangs.
+        if not await self._disk.run(self.front_end.stop):
             raise TimeoutError
+
+    async def _stop_doors(self) -> None:
+        await self.hands.close()
+        if self.control is not None:
+            await self.control.stop()
 
     async def _stop_link(self) -> None:
         await self.link.close()
@@ -254,16 +284,21 @@ class Daemon:
     def post_from_thread(self, event: Event) -> None:
         """Put an event into the inbox from any thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: we are leaving
-            self._loop.call_soon_threadsafe(self._post, event)
+            self._loop.call_soon_threadsafe(self.post, event)
 
-    def _post(self, event: Event) -> None:
+    def time(self) -> float:
+        """Loop time, seconds."""
+        return self._loop.time()
+
+    def post(self, event: Event) -> None:
+        """Put an event into the inbox; on the loop only.  All that follows is done on return."""
         self.agent.post(event)
 
     def _emit_frame(self, frame: HeardFrame) -> None:
         """Called by the front end, on its thread if there are threads."""
         if not self.world.threads:
-            self._first_frame.set()
-            self._post(frame)
+            self.watch.first_frame.set()
+            self.post(frame)
             return
         if self._pending_frames >= PENDING_FRAMES_MAX:
             self.frames_dropped += 1
@@ -276,8 +311,8 @@ class Daemon:
 
     def _take_frame(self, frame: HeardFrame) -> None:
         self._pending_frames -= 1
-        self._first_frame.set()
-        self._post(frame)
+        self.watch.first_frame.set()
+        self.post(frame)
 
     def _front_end_fault(self, problem: Exception) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: we are leaving
@@ -296,11 +331,11 @@ class Daemon:
         if code:
             # Before the next `open`, whose callbacks may come before it has returned.
             self.playout.close()
-            self._devices.put(self.front_end.stop)
+            self.devices.put(self.front_end.stop)
         if not code or code != self._device_trouble:  # looked for in vain once more: no news
-            self._post(event)
+            self.post(event)
         self._device_trouble = code
-        self._set_status(self._status)
+        self.show_status()
 
     # --- what the tools can reach -----------------------------------------------------------
 
@@ -319,75 +354,24 @@ class Daemon:
         self._saved = saved
         self._disk.put(lambda: self._state_file.save(saved))
 
-    # --- health ---------------------------------------------------------------------------
+    # --- what is told of it -----------------------------------------------------------------
 
-    def _set_status(self, text: str) -> None:
-        """The dialogue's line, and what it cannot know."""
-        self._status = text
+    @property
+    def ready(self) -> asyncio.Event:
+        """Set when READY was told to the service manager."""
+        return self.watch.ready
+
+    @property
+    def drops(self) -> dict[str, int]:
+        """Queue → entries dropped since the start."""
+        return {"capture": self.front_end.blocks_dropped, "inbox": self.frames_dropped}
+
+    def show_status(self, text: str | None = None) -> None:
+        """The dialogue's line (None: the last one), and what it cannot know."""
+        if text is not None:
+            self._status = text
         trouble = "" if self.keeper.present else "; no sound device"
-        self.world.notifier.status(f"{text}{trouble}" if text else "")
-
-    async def _health(self) -> None:
-        await self.keeper.settled.wait()
-        notifier = self.world.notifier
-        every_s = min(HEALTH_EVERY_S, notifier.watchdog_interval_s() or HEALTH_EVERY_S)
-        while self.keeper.present and not self._first_frame.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._first_frame.wait(), every_s)
-        self.ready.set()
-        notifier.ready()
-        self._set_status(self._status)
-        self.journal.note("agent.ready", seconds=self._loop.time() - self._started_at)
-        # Takes a second or more on a small board; meanwhile the linear canceller works.
-        self._devices.put(self._load_echo)
-        judge = HealthJudge(self.settings.health.stall_s, self._loop.time())
-        stalled: tuple[str, ...] = ()
-        while True:
-            was, stalled = stalled, judge.judge(self._counters(), self._loop.time())
-            if not stalled:
-                notifier.watchdog()
-            elif stalled != was:
-                self.journal.note("watchdog.stalled", part=", ".join(stalled))
-                notifier.status(f"nothing moves in {', '.join(stalled)}")
-            if was and not stalled:
-                self._set_status(self._status)
-            self._tell_losses()
-            self.agent.collect()
-            await asyncio.sleep(every_s)
-
-    def _counters(self) -> Counters:
-        device = self.world.device
-        return Counters(
-            device.frames_captured,
-            device.frames_rendered,
-            self.front_end.frames_out,
-            self.keeper.present,
-        )
-
-    def _tell_losses(self) -> None:
-        self._tell_loss("gaps", self.playout.gaps, "audio.underrun")
-        blocks = self.front_end.blocks_dropped
-        self._tell_loss("capture", blocks, "queue.overflow", queue="capture")
-        self._tell_loss("inbox", self.frames_dropped, "queue.overflow", queue="inbox")
-
-    def _tell_loss(self, name: str, total: int, code: str, **fields: str) -> None:
-        if more := total - self._told.get(name, 0):
-            self._told[name] = total
-            self.journal.note(code, count=more, **fields)
-
-    def _load_echo(self) -> None:
-        try:
-            self.front_end.load()
-        except ConfigError as problem:
-            self.journal.note("echo.unavailable", message=problem.message, fix=problem.fix)
-
-
-class _NoHands:
-    def run(self, call_id: str, name: str, arguments: str) -> None:
-        raise NotImplementedError
-
-    def cancel(self, call_id: str) -> None:
-        raise NotImplementedError
+        self.world.notifier.status(f"{self._status}{trouble}" if self._status else "")
 
 
 def run(settings: Settings, world: World | None = None) -> int:

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from edge_agent.audio.detectors import WakeDetector
@@ -17,6 +18,7 @@ from edge_agent.contract.events import Event
 from edge_agent.contract.ports import Dialer, Panel, SoundDevice
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.consent import Risk
+from edge_agent.host.control import server_path
 from edge_agent.host.settings import Settings
 from edge_agent.host.systemd import Notifier
 from edge_agent.panel.gpio import PanelConfig, open_panel
@@ -39,6 +41,10 @@ class World:
     threads: bool = True
     """False: everything runs on the loop, as virtual time needs it."""
     rng: random.Random = field(default_factory=random.Random)
+    now: Callable[[], datetime] = lambda: datetime.now().astimezone()
+    """Local time with its zone: for the clock tool and the day's budget, never for durations."""
+    control: Path | None = None
+    """Where the control socket is put; None: nowhere."""
 
 
 # --- settings in the words of each room ---------------------------------------------------------
@@ -185,4 +191,5 @@ def real_world(settings: Settings) -> World:
             timings=DialTimings(realtime.dial_timeout_s, realtime.close_timeout_s)
         ),
         panel=lambda post: open_panel(panel_config(settings), asyncio.get_running_loop(), post),
+        control=server_path(settings.control.path),
     )

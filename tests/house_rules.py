@@ -17,7 +17,7 @@ from pathlib import Path
 # Who may be imported beside the own room.  `agent` is the pump; `app` and what stands above it
 # put the parts together; every other room knows the shared words only.
 NEIGHBOURS: dict[str, set[str]] = {"agent": {"contract", "dialogue"}, "contract": set()}
-COMPOSERS = {"app", "app_parts", "cli", "demo", "__main__"}
+COMPOSERS = {"app", "app_health", "app_house", "app_parts", "cli", "demo", "__main__"}
 
 PURE = ("contract/", "dialogue/", "realtime/messages", "realtime/session", "panel/patterns")
 IMPURE_MODULES = {
@@ -48,13 +48,13 @@ HEAVY: dict[str, Owner] = {
     "openai": Owner(r"(?!)"),  # a client for the tests, never ours
     "psutil": Owner(r"(?!)"),
     "pyaudio": Owner(r"audio/portaudio\w*\.py"),
-    "pydantic": Owner(r"host/.*\.py", lazy=False),
+    "pydantic": Owner(r"(host|tools)/.*\.py", lazy=False),
     "pydantic_core": Owner(r"host/.*\.py", lazy=False),
     "pydantic_settings": Owner(r"host/.*\.py", lazy=False),
     "pymicro_features": Owner(r"audio/detectors\.py"),
     "pymicro_wakeword": Owner(r"audio/detectors\.py|simulation/wake_check\.py"),
     "rich": Owner(r"(cli|demo)/.*\.py", lazy=False),
-    "systemd": Owner(r"host/journal\.py"),
+    "systemd": Owner(r"host/(journal|systemd)\.py"),
     "typer": Owner(r"cli/.*\.py", lazy=False),
     "webrtcvad": Owner(r"audio/detectors\.py"),
     "websockets": Owner(r"realtime/dialer\.py|simulation/.*\.py", lazy=False),

@@ -22,9 +22,9 @@ LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 SCRIPTS = sorted([*(ROOT / "scripts").glob("*.sh"), ROOT / ".ci" / "run"])
 # Which extras of pyproject.toml each lock holds; `None` stands for the plain dependencies.
 CONTENTS: dict[str, list[str | None]] = {
-    "run": [None, "echo", "service"],
-    "demo": [None, "echo", "service", "demo"],
-    "dev": [None, "echo", "service", "demo", "dev"],
+    "run": [None, "echo"],
+    "demo": [None, "echo", "demo"],
+    "dev": [None, "echo", "demo", "dev"],
     "pi": ["pi"],
 }
 

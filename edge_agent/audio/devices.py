@@ -100,11 +100,13 @@ def choose(entries: Sequence[DeviceEntry], wanted: str, *, capture: bool) -> Dev
     depend on who was plugged in first.  Raises `DeviceMissing` with the names there are.
     """
     what = "microphone" if capture else "loudspeaker"
+    code = "device.no_microphone" if capture else "device.no_speaker"
     usable = [e for e in entries if (e.capture_channels if capture else e.render_channels) > 0]
     if not usable:
         raise DeviceMissing(
             f"No {what} was found.",
             fix=f"Plug in a {what}; `edge-agent devices` lists what the system offers.",
+            code=code,
         )
     if not wanted:
         defaults = [e for e in usable if (e.default_capture if capture else e.default_render)]
@@ -118,4 +120,5 @@ def choose(entries: Sequence[DeviceEntry], wanted: str, *, capture: bool) -> Dev
     raise DeviceMissing(
         f"There is no {what} named {wanted!r}.",
         fix=f"Name one of: {names}; or leave the name empty for the default.",
+        code=code,
     )

@@ -398,6 +398,7 @@ def _translated(error: OSError, name: str) -> DeviceError:
         return DeviceLost(
             f"The device {name!r} is in use by another program.",
             fix="Close the other program, or share the device through PipeWire or PulseAudio.",
+            code="device.busy",
         )
     return DeviceLost(
         f"The device {name!r} does not open (PortAudio error {error.errno}).",

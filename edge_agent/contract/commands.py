@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from edge_agent.contract.events import Usage
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -195,6 +197,14 @@ class SaveMute(Command):
     """Remember the mute across a reboot."""
 
     muted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecordUsage(Command):
+    """Write down what one response used; `cost_microusd` None: its price is not known."""
+
+    usage: Usage | None
+    cost_microusd: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ Owner thread: none, frozen values.  Must never hold behaviour, a secret or a wir
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,13 @@ class MuteRequested(Event):
     """Somebody (control socket, tool, saved state at start) wants the microphone so."""
 
     muted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayBegan(Event):
+    """A new local day, or the first look at the calendar after the start."""
+
+    day: date
 
 
 class StopRequested(Event):

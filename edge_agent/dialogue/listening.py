@@ -52,6 +52,7 @@ class Listening(TalkCore):
         return self._wake(cause, at, word)
 
     def _wake(self, cause: str, at: float, word: str = "") -> Commands:
+        was_asleep = self.talk is Talk.ASLEEP
         self._go(Cause.WOKEN)
         self._woken_at = self._now
         self._clear("quiet", "follow-up", "utterance", "thinking", "one breath")
@@ -62,12 +63,16 @@ class Listening(TalkCore):
             self._gate.arm(float("-inf"), float("-inf"))
             self._at("one breath", self.config.one_breath_ms / 1000)
         else:
-            # Nobody says a button: chime at once, not on the first words.
+            # Nobody says a button: chime at once, not on the first words (after an
+            # interruption the silence itself is the sign).
             self._breath_from = None
             self._gate.arm(at, at - self.config.onset_pre_roll_ms / 1000)
             self._at("quiet", self.config.quiet_end_s)
-            chime = self._chime() if cause == "button" else []
-        out: Commands = [c.Note("talk.woken", {"cause": cause, "word": word}), *chime]
+            chime = self._chime() if was_asleep and cause == "button" else []
+        out: Commands = [c.Note("talk.woken", {"cause": cause, "word": word})]
+        if not self._spending.may_start_turn(by_button=cause == "button"):
+            return [*out, self._say("budget_spent"), *self._give_up("budget spent")]
+        out += chime
         out += self._answers.abandon(owed=False)
         if not self._device_ok:
             return out

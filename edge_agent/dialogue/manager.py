@@ -18,6 +18,7 @@ from edge_agent.contract import events as e
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.listening import MIN_TURN_SPEECH_FRAMES
 from edge_agent.dialogue.speaking import Speaking
+from edge_agent.dialogue.spending import Spending
 from edge_agent.dialogue.states import Cause, Link, Microphone, Talk
 from edge_agent.dialogue.talk_core import Commands, Intent
 
@@ -49,8 +50,10 @@ FROM_SERVER = (
 class DialogueManager(Speaking):
     """The seam, and what belongs to no single journey: link, device, button, light."""
 
-    def __init__(self, config: DialogueConfig, *, muted: bool = False) -> None:
-        super().__init__(config, muted=muted)
+    def __init__(
+        self, config: DialogueConfig, *, muted: bool = False, spending: Spending | None = None
+    ) -> None:
+        super().__init__(config, muted=muted, spending=spending)
         self._light = ""
         self._status = ""
         self._link_from: float | None = None
@@ -61,6 +64,7 @@ class DialogueManager(Speaking):
             e.ButtonPressed: self._pressed,
             e.ButtonReleased: self._released,
             e.MuteRequested: lambda event: self._set_mute(event.muted),
+            e.DayBegan: self._day_began,
             e.StopRequested: self._stop,
             e.PlaybackStarted: self._playback_started,
             e.PlaybackDrained: self._playback_drained,
@@ -140,6 +144,10 @@ class DialogueManager(Speaking):
             c.CutPlayback(),
         ]
 
+    def _day_began(self, event: e.DayBegan) -> Commands:
+        self._spending.day = event.day
+        return []
+
     # --- the link -----------------------------------------------------------------------------
 
     def _link_connecting(self, _event: e.LinkConnecting) -> Commands:
@@ -153,6 +161,7 @@ class DialogueManager(Speaking):
         # A second session may come without a word about the end of the first.
         out = self._session_over() if self.link is Link.READY else []
         self.link = Link.READY
+        self._spending.model = event.model or self._spending.model
         self._link_trouble = None
         self._explained = False
         self._clear("announce", "keep")

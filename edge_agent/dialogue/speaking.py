@@ -59,6 +59,10 @@ class Speaking(Listening):
         out += self._answers.ended(event)
         if event.usage is not None:
             out.append(c.Note("usage.response", _usage_fields(event.usage)))
+        verdict, counted = self._spending.count(event.usage)
+        out += counted
+        if verdict:
+            out.append(self._say(verdict))
         if not ours:
             return out if self._tools.waiting else out + self._answers.ask_waiting()
         if event.status == "failed":
@@ -108,6 +112,8 @@ class Speaking(Listening):
             self._at("announce", self.config.announce_after_s)
         if self._tools.take_finish() or self.microphone is Microphone.MUTED:
             return self._give_up("talk finished")
+        if not self._spending.may_start_turn(by_button=False):
+            return self._give_up("budget spent")
         self._arm_at_once()
         self._at("follow-up", self.config.follow_up_s)
         return []

@@ -15,6 +15,7 @@ from edge_agent.dialogue.barge_in import BargeIn
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.gate import Gate, GateState
 from edge_agent.dialogue.memory import Memory
+from edge_agent.dialogue.spending import Spending
 from edge_agent.dialogue.states import TRANSITIONS, Cause, Link, Microphone, Talk
 from edge_agent.dialogue.tool_calls import ToolCalls
 from edge_agent.dialogue.turn import UserTurn
@@ -34,7 +35,9 @@ class Intent:
 class TalkCore:
     """State of one talk.  `link`, `microphone`, `talk` are readable for status and tests."""
 
-    def __init__(self, config: DialogueConfig, *, muted: bool = False) -> None:
+    def __init__(
+        self, config: DialogueConfig, *, muted: bool = False, spending: Spending | None = None
+    ) -> None:
         self.config = config
         self.link = Link.DOWN
         self.microphone = Microphone.MUTED if muted else Microphone.OPEN
@@ -52,6 +55,7 @@ class TalkCore:
         self._answers = Answers()
         self._tools = ToolCalls(config.tool_risks)
         self._memory = Memory(config.memory_turns, config.memory_audio_s)
+        self._spending = spending or Spending()
         self._intent: Intent | None = None
         self._breath_from: float | None = None
         self._woken_at = float("-inf")

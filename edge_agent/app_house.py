@@ -1,0 +1,171 @@
+"""What the tools, the control socket and the calendar can reach of the running speaker (purpose).
+
+Owner thread: event loop; files are written where `Worker` puts them.  Must never decide: it
+counts, remembers, and hands wishes to the dialogue as events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from edge_agent import __version__
+from edge_agent.contract.commands import Command, RecordUsage
+from edge_agent.contract.events import (
+    DayBegan,
+    DeviceDown,
+    DeviceReady,
+    Event,
+    LinkDown,
+    LinkReady,
+    MuteRequested,
+    ResponseEnded,
+)
+from edge_agent.dialogue.budget import MICROUSD_PER_USD, Budget, Prices, Purse
+from edge_agent.dialogue.spending import Spending
+from edge_agent.dialogue.states import Microphone
+from edge_agent.host.journal import Journal
+from edge_agent.host.price_list import load_providers
+from edge_agent.host.settings import Settings
+from edge_agent.host.status import Failure, Status, in_words
+from edge_agent.host.usage_store import Kept, UsageStore, spent_by, usage_path
+from edge_agent.host.worker import Worker
+
+if TYPE_CHECKING:
+    from edge_agent.app import Daemon
+
+
+class Ledger:
+    """Money: the prices, the day's budget, and the file that keeps both honest over a restart."""
+
+    def __init__(self, settings: Settings, journal: Journal, disk: Worker) -> None:
+        self.store = UsageStore(usage_path(settings.state.path), journal.note)
+        self._disk = disk
+        kept = self.store.load()
+        purse = Purse(kept.day, kept.spent_microusd, kept.unpriced, kept.warned)
+        budget = settings.budget
+        cap = round(budget.daily_cap_usd * MICROUSD_PER_USD)
+        table, provider = load_providers(), settings.realtime.provider
+
+        def prices(model: str) -> Prices | None:
+            found = table.prices(provider, model or settings.realtime.model)
+            return Prices(**found.model_dump()) if found is not None else None
+
+        self.spending = Spending(Budget(cap, warn_percent=budget.warn_percent, purse=purse), prices)
+
+    def record(self, command: RecordUsage) -> None:
+        """Write down one response."""
+        purse = self.spending.budget.purse
+        kept = Kept(purse.day, purse.spent, purse.unpriced, purse.warned)
+        self.store.add(spent_by(command.usage, command.cost_microusd), kept)
+        self._disk.put(self.store.save)
+
+
+class House:
+    """The speaker as its tools (`tools.builtin.Home`) and its owner's commands see it."""
+
+    def __init__(self, daemon: Daemon, now: Callable[[], datetime]) -> None:
+        self._daemon = daemon
+        self._now = now
+        self._status = Status(
+            version=__version__,
+            provider=daemon.settings.realtime.provider,
+            model=daemon.settings.realtime.model,
+        )
+        self._failure_at = 0.0
+        self._day = now().date()
+
+    # --- for the tools ------------------------------------------------------------------
+
+    def volume(self) -> int:
+        """The volume in percent."""
+        return self._daemon.volume_percent
+
+    def set_volume(self, percent: int) -> None:
+        """Set the volume; it survives a reboot."""
+        self._daemon.set_volume(percent)
+
+    def mute(self) -> None:
+        """Mute the microphone, as the button does."""
+        self._want_mute(True)
+
+    def status(self) -> str:
+        """Everything in plain words."""
+        return ". ".join(f"{what}: {how}" for what, how in in_words(self.snapshot()))
+
+    # --- for the owner's commands -------------------------------------------------------
+
+    @property
+    def handlers(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
+        """What the control socket answers."""
+        return {"status": lambda _request: self.snapshot().plain(), "mute": self._mute_command}
+
+    def _mute_command(self, request: dict[str, Any]) -> dict[str, Any]:
+        muted = self._daemon.dialogue.microphone is Microphone.MUTED
+        wish = {"on": True, "off": False}.get(str(request.get("to")), not muted)
+        self._want_mute(wish)
+        return {"muted": self._daemon.dialogue.microphone is Microphone.MUTED}
+
+    def _want_mute(self, muted: bool) -> None:
+        self._daemon.post(MuteRequested(at=self._daemon.time(), muted=muted))
+
+    # --- looking on ---------------------------------------------------------------------
+
+    def see(self, event: Event, _commands: list[Command], at: float) -> None:
+        """An observer of the pump: keeps what `status` will be asked for."""
+        match event:
+            case LinkReady():
+                self._note(link_code="", link_refused=False, model=event.model)
+            case LinkDown():
+                self._note(
+                    link_code=event.code,
+                    link_refused=event.refused,
+                    link_retry_in_s=event.retry_in_s,
+                )
+                self._failed(Failure(code=event.code, message=event.message, fix=event.fix), at)
+            case DeviceReady():
+                self._note(capture_name=event.capture_name, render_name=event.render_name)
+            case DeviceDown():
+                self._failed(Failure(code=event.code, message=event.message, fix=event.fix), at)
+            case ResponseEnded(status="failed"):
+                self._failed(Failure(code=f"response.{event.code}", message=event.message), at)
+
+    def turn_page(self, *, first: bool = False) -> None:
+        """Tell the dialogue of a new day; call now and then."""
+        day = self._now().date()
+        if first or day != self._day:
+            self._day = day
+            self._daemon.post(DayBegan(at=self._daemon.time(), day=day))
+
+    def snapshot(self) -> Status:
+        """How things stand."""
+        daemon, today = self._daemon, self._daemon.ledger.store.today
+        failure, now = self._status.failure, daemon.time()
+        return replace(
+            self._status,
+            talk=daemon.dialogue.talk.value,
+            microphone=daemon.dialogue.microphone.value,
+            link=daemon.dialogue.link.value,
+            device_present=daemon.keeper.present,
+            volume_percent=daemon.volume_percent,
+            failure=replace(failure, ago_s=now - self._failure_at) if failure else None,
+            uptime_s=now - daemon.started_at,
+            answers=today.answers,
+            tokens_in=today.tokens_in,
+            tokens_cached=today.cached,
+            tokens_out=today.tokens_out,
+            cost_microusd=today.cost_microusd,
+            unpriced=today.unpriced,
+            cap_microusd=daemon.ledger.spending.budget.cap,
+            underruns=daemon.playout.gaps,
+            drops=daemon.drops,
+        )
+
+    def _note(self, **changes: Any) -> None:
+        self._status = replace(self._status, **changes)
+
+    def _failed(self, failure: Failure, at: float) -> None:
+        self._note(failure=failure)
+        self._failure_at = at
