@@ -23,9 +23,9 @@ from edge_agent.agent import Agent, Rooms
 from edge_agent.app_health import Watch
 from edge_agent.app_house import House, Ledger
 from edge_agent.app_parts import (
-    KeySource,
     World,
     dialogue_config,
+    endpoints,
     link_timings,
     real_world,
     session_config,
@@ -45,6 +45,7 @@ from edge_agent.dialogue.consent import Risk
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.host.control import ControlServer
 from edge_agent.host.journal import Journal, LibraryWarnings, open_journal
+from edge_agent.host.network import NetworkNews, NetworkWatch
 from edge_agent.host.sentences import Sentences
 from edge_agent.host.settings import Settings
 from edge_agent.host.state import Saved, StateFile, state_path
@@ -53,7 +54,6 @@ from edge_agent.host.worker import Worker
 from edge_agent.panel.gpio import GpioPanel, NullPanel
 from edge_agent.panel.patterns import EARCONS
 from edge_agent.realtime.connection import RealtimeLink
-from edge_agent.realtime.providers import provider_named
 from edge_agent.tools.builtin import builtin_tools
 from edge_agent.tools.registry import Registry
 from edge_agent.tools.runner import ToolRunner
@@ -118,17 +118,20 @@ class Daemon:
         self.house = House(self, world.now)
         tools = Registry(builtin_tools(self.house, world.now))
         self.hands = ToolRunner(tools, self.post)
+        first, *others = endpoints(settings, self.ledger.table)
         self.link = RealtimeLink(
             dial=world.dial,
-            provider=provider_named(settings.realtime.provider),
+            provider=first.provider,
             config=session_config(settings, tools.schemas()),
-            key=KeySource(settings),
+            key=first.key,
             post=self.post,
             note=journal.note,
             rng=world.rng,
             timings=link_timings(settings),
             url=settings.realtime.url,
             allow_insecure=settings.realtime.allow_insecure_url,
+            fallbacks=others,
+            unix_time=lambda: world.now().timestamp(),
         )
         sentences = Sentences(settings.speech.language) if settings.speech.sentences else None
         self.panel = world.panel(self.post_from_thread)  # last: it holds pins that need closing
@@ -191,6 +194,8 @@ class Daemon:
         self._spawn(self.keeper.run(), "sound device")
         self._spawn(self.link.run(), "link")
         self._spawn(self.watch.run(), "health")
+        if self.world.watch_network:
+            self._spawn(NetworkWatch(self._network_changed, self.journal.note).run(), "network")
         try:
             await self.agent.finished
         finally:
@@ -255,7 +260,11 @@ class Daemon:
         if self.control is not None:
             await self.control.stop()
 
+    def _network_changed(self, news: NetworkNews) -> None:
+        self.link.network_changed(moved=news.moved, came_up=news.came_up)
+
     async def _stop_link(self) -> None:
+        await self._cancel("network")
         await self.link.close()
         await self._cancel("link")
 

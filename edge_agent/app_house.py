@@ -47,11 +47,16 @@ class Ledger:
         purse = Purse(kept.day, kept.spent_microusd, kept.unpriced, kept.warned)
         budget = settings.budget
         cap = round(budget.daily_cap_usd * MICROUSD_PER_USD)
-        table, provider = load_providers(), settings.realtime.provider
+        self.table = load_providers()
+        realtime = settings.realtime
+        names = [realtime.provider, *(other.provider for other in realtime.fallbacks)]
 
         def prices(model: str) -> Prices | None:
-            found = table.prices(provider, model or settings.realtime.model)
-            return Prices(**found.model_dump()) if found is not None else None
+            for name in names:
+                found = self.table.prices(name, model or realtime.model)
+                if found is not None:
+                    return Prices(**found.model_dump())
+            return None
 
         self.spending = Spending(Budget(cap, warn_percent=budget.warn_percent, purse=purse), prices)
 

@@ -19,11 +19,14 @@ from edge_agent.contract.ports import Dialer, Panel, SoundDevice
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.consent import Risk
 from edge_agent.host.control import server_path
+from edge_agent.host.price_list import PriceList
 from edge_agent.host.settings import Settings
 from edge_agent.host.systemd import Notifier
 from edge_agent.panel.gpio import PanelConfig, open_panel
 from edge_agent.realtime.config import SemanticVad, ServerVad, SessionConfig, TurnDetection
+from edge_agent.realtime.endpoints import Endpoint, endpoint_for
 from edge_agent.realtime.liveness import LinkTimings
+from edge_agent.realtime.providers import Provider, provider_from
 
 KEY_MAX_BYTES = 4096
 """No key is longer; whatever is, is another file."""
@@ -43,6 +46,8 @@ class World:
     rng: random.Random = field(default_factory=random.Random)
     now: Callable[[], datetime] = lambda: datetime.now().astimezone()
     """Local time with its zone: for the clock tool and the day's budget, never for durations."""
+    watch_network: bool = False
+    """Listen to the kernel for changes of addresses and routes."""
     control: Path | None = None
     """Where the control socket is put; None: nowhere."""
 
@@ -113,7 +118,36 @@ def link_timings(settings: Settings) -> LinkTimings:
         retry_base_s=realtime.backoff_first_s,
         retry_cap_s=realtime.backoff_max_s,
         refused_s=realtime.refused_retry_s,
+        outbox_s=realtime.outbox_max_s,
     )
+
+
+def endpoints(settings: Settings, table: PriceList) -> list[Endpoint]:
+    """The services to talk to, the first one first.  Raises `ConfigError`."""
+    realtime = settings.realtime
+
+    def provider(name: str) -> Provider:
+        return provider_from(name, table.providers[name].model_dump())
+
+    first = endpoint_for(
+        provider(realtime.provider),
+        realtime.model,
+        KeySource(realtime.api_key.get_secret_value(), realtime.api_key_file),
+        url=realtime.url,
+        allow_insecure=realtime.allow_insecure_url,
+    )
+    others = [
+        endpoint_for(
+            provider(other.provider),
+            other.model,
+            KeySource("", other.api_key_file),
+            url=other.url,
+            allow_insecure=realtime.allow_insecure_url,
+            voice=other.voice or None,
+        )
+        for other in realtime.fallbacks
+    ]
+    return [first, *others]
 
 
 def wake_detector(settings: Settings) -> WakeDetector | None:
@@ -143,12 +177,11 @@ class KeySource:
     """The key for the next dial.  One that came from `realtime.api_key_file` is read anew every
     time, so that a key put in place later is found without a restart."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._key = settings.realtime.api_key.get_secret_value()
-        path = settings.realtime.api_key_file
-        self._file = Path(path) if path else None
+    def __init__(self, key: str, file: str) -> None:
+        self._key = key
+        self._file = Path(file) if file else None
         # Environment and credential are stronger than the file: then it is not followed.
-        if self._file is not None and self._try_read() != self._key:
+        if self._file is not None and key and self._try_read() != key:
             self._file = None
 
     def __call__(self) -> str | None:
@@ -191,5 +224,6 @@ def real_world(settings: Settings) -> World:
             timings=DialTimings(realtime.dial_timeout_s, realtime.close_timeout_s)
         ),
         panel=lambda post: open_panel(panel_config(settings), asyncio.get_running_loop(), post),
+        watch_network=True,
         control=server_path(settings.control.path),
     )

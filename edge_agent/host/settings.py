@@ -166,6 +166,16 @@ class Echo(Section):
     """How long after our last sound the room may still carry it."""
 
 
+class Fallback(Section):
+    """One service to fall back to.  Its key must be in a file of its own."""
+
+    provider: Literal["openai", "azure", "local", "xai"]
+    model: str = Field(min_length=1, max_length=100)
+    url: Name = ""
+    voice: str = Field(default="", max_length=100)
+    api_key_file: PathText = ""
+
+
 class Realtime(Section):
     """The model that is talked to."""
 
@@ -214,11 +224,11 @@ class Realtime(Section):
     """Longest wait for a connection, name lookup and encryption included."""
     ping_interval_active_s: float = Field(default=1.0, ge=0.2, le=60)
     """During a turn, how often it is asked whether the line still lives."""
-    ping_timeout_active_s: float = Field(default=2.0, ge=0.5, le=60)
+    ping_timeout_active_s: float = Field(default=1.8, ge=0.5, le=60)
     """During a turn, silence after a ping that counts as a dead line."""
-    ping_interval_idle_s: float = Field(default=15.0, ge=1, le=120)
+    ping_interval_idle_s: float = Field(default=5.0, ge=1, le=120)
     """The same while nothing goes on."""
-    ping_timeout_idle_s: float = Field(default=10.0, ge=1, le=120)
+    ping_timeout_idle_s: float = Field(default=4.0, ge=1, le=120)
     """The same while nothing goes on."""
     close_timeout_s: float = Field(default=1.0, ge=0.1, le=10)
     """Longest wait for the other side to say goodbye."""
@@ -228,6 +238,12 @@ class Realtime(Section):
     """Where the doubling ends."""
     refused_retry_s: float = Field(default=60.0, ge=5, le=3600)
     """Pause between tries when only a person can help (wrong key, no quota)."""
+    fallbacks: tuple[Fallback, ...] = Field(default=(), max_length=4)
+    """Services to try, in this order, when the first one refuses or cannot be reached, e.g.
+    `[{ provider = "xai", model = "grok-voice-latest", api_key_file = "/etc/edge-agent/xai" }]`.
+    It goes back to the first one by itself.  Proxies come from the environment: WSS_PROXY,
+    SOCKS_PROXY (needs python-socks), HTTPS_PROXY, then ALL_PROXY; hosts in NO_PROXY and this
+    machine are dialled directly."""
     outbox_max_s: float = Field(default=30.0, ge=5, le=120)
     """Speech kept for later while the line is down."""
 
