@@ -90,13 +90,13 @@ def _codes(*names: str) -> frozenset[str]:
 
 
 _CLOSED = _codes("link.closed")
-_LOST = _codes("link.closed", "link.lost")
+_DEAD = _codes("link.dead", "link.no_answer", "link.reopened")
 
 FAULTS: tuple[Fault, ...] = (
     # --- the network
     Fault("reset", "network", _cut, (0, 0), _CLOSED),
     Fault("unplugged", "network", lambda w, _r: w.network.down(), (0.1, 30), _CLOSED),
-    Fault("black hole", "network", lambda w, _r: w.network.black_hole(), (0.5, 30)),
+    Fault("black hole", "network", lambda w, _r: w.network.black_hole(), (0.5, 30), _DEAD),
     Fault(
         "name service fails",
         "network",
@@ -131,8 +131,8 @@ FAULTS: tuple[Fault, ...] = (
         (0, 0),
         _codes("link.session_expired"),
     ),
-    Fault("stall", "network", _switch(stall=True), (0.5, 25)),
-    Fault("silence", "network", _switch(black_hole=True), (0.5, 25)),
+    Fault("stall", "network", _switch(stall=True), (0.5, 25), _DEAD),
+    Fault("silence", "network", _switch(black_hole=True), (0.5, 25), _DEAD),
     Fault(
         "http 429 with a time",
         "network",

@@ -6,7 +6,6 @@ was given and what the loudspeaker emitted decide.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from chaos_world import Asked, Said, World
@@ -64,19 +63,22 @@ def _judge_one(world: World, said: Said, verdict: Verdict) -> None:
         verdict.doubled.append(said.number)
     if audible:
         verdict.answered += 1
-        given = max((a.pieces.get(said.number, 0) for a in _sources(world.asked, said)), default=0)
+        given = max((a.pieces.get(said.number, 0) for a in _sources(world, said, audible)), default=0)
         if given < said.frames * WHOLE:
             verdict.torn.append(said.number)
     elif was_told(world, said):
         verdict.told += 1
-    elif said.superseded_at is not None:
+    elif said.interrupted:
         verdict.superseded += 1
     else:
         verdict.lost.append(said.number)
 
 
-def _sources(asked: Iterable[Asked], said: Said) -> list[Asked]:
-    return [a for a in asked if said.number in a.pieces]
+def _sources(world: World, said: Said, audible: list[Asked]) -> list[Asked]:
+    """Where the words came from that were answered: with a fresh answer they came along, before
+    a tool's answer or a continuation they had come earlier."""
+    fresh = [a for a in audible if a.kind == "fresh"]
+    return fresh or [a for a in world.asked if said.number in a.pieces]
 
 
 def was_told(world: World, said: Said) -> bool:

@@ -66,6 +66,7 @@ class Outcome:
     codes: set[str] = field(default_factory=set)
     reasons_s: list[float] = field(default_factory=list)
     recovered: bool = False
+    keep_timeline: bool = False
 
 
 # --- phases ---------------------------------------------------------------------------------
@@ -300,16 +301,22 @@ def _look_back(world: World, outcome: Outcome) -> None:
     if world.most_queued_ms > MAX_QUEUED_MS:
         world.problems.append(f"{world.most_queued_ms:.0f} ms of sound queued for the network")
     outcome.verdict = judge(world)
+    families = {BY_NAME[s.fault].family for s in outcome.strikes if s.fault in BY_NAME}
+    if outcome.verdict.told and families <= {"network", "noise"}:
+        text = f"{outcome.verdict.told} turns only explained, though the line came back in time"
+        outcome.verdict.problems.append(text)
     outcome.said = len(world.said)
     outcome.codes = {code for _at, code in world.downs}
     outcome.codes |= {str(f.get("code", "")) for _at, code, f in world.notes if "failed" in code}
-    if not outcome.verdict.is_good:
+    if outcome.keep_timeline or not outcome.verdict.is_good:
         outcome.timeline = world.told_timeline()
 
 
-def play(seed: int, plan: list[tuple[Fault, str]] | None = None) -> Outcome:
+def play(
+    seed: int, plan: list[tuple[Fault, str]] | None = None, *, keep_timeline: bool = False
+) -> Outcome:
     """Live one schedule in virtual time: that of the seed, or the given faults at their phases."""
-    outcome = Outcome(seed)
+    outcome = Outcome(seed, keep_timeline=keep_timeline)
     try:
         clock.run(_schedule(seed, outcome, plan), limit_s=20_000)
     except Exception as error:  # a leaked task, a deadlock, an unnoticed failure

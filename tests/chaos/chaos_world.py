@@ -79,8 +79,8 @@ class Said:
     tool: str = ""
     is_expected: bool | None = None
     """Whether the speaker owes an answer: known when the first word sounds."""
-    superseded_at: float | None = None
-    """When the household itself began to speak about something else."""
+    interrupted: bool = False
+    """The household itself talked over the answer to it."""
 
     @property
     def begin_at(self) -> float:
@@ -426,9 +426,9 @@ class World:
             closes = dialogue._deadlines.get("follow-up", self.now())
             is_listening = dialogue.talk is Talk.LISTENING and closes - self.now() > 0.3
             said.is_expected = is_open and is_listening
-        for earlier in self.said.values():
-            if earlier.number < said.number and earlier.superseded_at is None:
-                earlier.superseded_at = self.now()
+        earlier = self.said.get(said.number - 1)
+        if said.how == "barge-in" and earlier is not None:
+            earlier.interrupted = True
         self.tell("house", f"says {said.number}" + ("" if said.is_expected else " (to nobody)"))
 
     # --- watching -----------------------------------------------------------------------

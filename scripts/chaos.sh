@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Faults at every phase of a talk, thousands of times; figures go to benchmarks/chaos.{json,md}.
+#   scripts/chaos.sh [--schedules N] [--seconds S] [--first SEED]   random schedules (default 10000)
+#   scripts/chaos.sh --seed N                                       one schedule again, told in full
+#   scripts/chaos.sh --sockets                                      real sockets, dropped by nftables
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+
+setup dev
+cd -- "$ROOT"
+export PYTHONPATH="$ROOT:$ROOT/tests/chaos"
+if [[ ${1:-} == --sockets ]]; then
+    shift
+    exec "$VENV/bin/python" tests/chaos/chaos_sockets.py "$@"
+fi
+if [[ " $* " == *" --seed "* ]]; then
+    exec "$VENV/bin/python" tests/chaos/chaos_run.py "$@"
+fi
+exec "$VENV/bin/python" tests/chaos/chaos_run.py --out benchmarks "$@"

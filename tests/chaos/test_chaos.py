@@ -1,0 +1,63 @@
+"""Every fault at every phase of a turn, and random schedules: nothing lost, nothing doubled (purpose).
+
+Owner thread: the test's, in virtual time.  Must never pass a schedule whose faults did not strike.
+The whole suite is `scripts/chaos.sh`; a seed that fails is replayed by `scripts/chaos.sh --seed N`.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+from chaos_faults import FAULTS, HUGE_FRAME, Fault
+from chaos_life import PHASES, Outcome, forget_the_past, play
+
+QUICK_SEEDS = range(1, 121)
+"""As many as take some 20 s; the figures of ten thousand are in `benchmarks/chaos.md`."""
+BATCH = 20
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_garbage() -> Iterator[None]:
+    forget_the_past()
+    yield
+    gc.unfreeze()
+
+
+def check(outcome: Outcome) -> None:
+    verdict = outcome.verdict
+    if not verdict.is_good or not outcome.recovered:
+        pytest.fail(f"seed {outcome.seed}: {verdict}\n{outcome.timeline}", pytrace=False)
+
+
+def test_without_a_fault_every_phase_is_reached_and_nothing_is_wrong() -> None:
+    nothing = Fault("nothing", "noise", lambda _world, _rng: None, (0, 0))
+    outcome = play(1, [(nothing, phase) for phase in PHASES])
+    check(outcome)
+    assert [s.phase for s in outcome.strikes if s.reached] == list(PHASES)
+    assert outcome.verdict.answered == outcome.said
+    assert outcome.verdict.told == 0
+    assert not outcome.codes
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, HUGE_FRAME], ids=lambda fault: str(fault.name))
+def test_every_fault_at_every_phase(fault: Fault) -> None:
+    phases = PHASES if fault is not HUGE_FRAME else ("mid answer",)
+    outcome = play(7, [(fault, phase) for phase in phases])
+    check(outcome)
+    reached = {s.phase for s in outcome.strikes if s.reached}
+    assert reached == set(phases)
+    if fault.codes:
+        assert outcome.codes & fault.codes, outcome.codes
+    if fault.family == "noise":
+        assert outcome.verdict.answered == outcome.said, str(outcome.verdict)
+        assert not outcome.codes, "an odd server is no reason to hang up"
+    if fault.family == "network":
+        assert outcome.verdict.told == 0, "speech survives a lost line"
+
+
+@pytest.mark.parametrize("first", QUICK_SEEDS[::BATCH])
+def test_random_schedules(first: int) -> None:
+    for seed in range(first, first + BATCH):
+        check(play(seed))
