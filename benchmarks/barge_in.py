@@ -38,6 +38,9 @@ SLOW_EVENTS_MS = 60
 
 FAR_S = 0.100
 
+ARRIVES_S = 0.25
+"""After the person's last word, until the truncation is with the server, over a far network too."""
+
 OUTLIVES_S = 0.005
 """The answer still sounds so shortly before the person ends: it was not cut."""
 
@@ -175,7 +178,7 @@ class _Chain:
             self._sheet["answer.first"].add((first - delta) * 1000)
         await stage.sleep_until(first + self._rng.uniform(*LISTEN_S))
         said = home.speak(trial)
-        await stage.sleep_until(said.end_at + 0.02)
+        await stage.sleep_until(said.end_at + ARRIVES_S)
         figure = self._sheet[f"barge_in.{setting.key}"]
         truncated = stage.score.sent("conversation.item.truncate", up=True, after=first)
         early = [cut for cut in truncated if cut.at < said.onset_at]
