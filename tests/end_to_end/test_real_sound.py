@@ -8,13 +8,14 @@ from __future__ import annotations
 import fcntl
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
 from program import LINE, Manager, Program, environment, program, simulated_server
-from pulse import RATE_HZ, PulseServer, Recording, wait_for
+from pulse import PATIENCE_S, RATE_HZ, PulseServer, Recording, real_time_priority, wait_for
 
 from edge_agent.demo import measure
 from edge_agent.simulation import voices
@@ -43,6 +44,17 @@ def taped(pulse: PulseServer) -> Iterator[Recording]:
         yield tape
 
 
+def say(name: str, tmp_path: Path) -> None:
+    """Somebody says a clip; from a file, so that a busy machine puts no hole into it."""
+    rate_hz, pcm = voices.load(name)
+    file = tmp_path / "said.raw"
+    file.write_bytes(pcm)
+    command = ["pacat", "--playback", "--device=micfeed", "--raw", "--format=s16le"]
+    command += [f"--rate={rate_hz}", "--channels=1", "--latency-msec=500", str(file)]
+    with real_time_priority():
+        subprocess.run(command, check=True, timeout=PATIENCE_S)
+
+
 def settings(tmp_path: Path, url: str) -> dict[str, str]:
     """A settings file and, for the rest, the environment."""
     file = tmp_path / "edge-agent.toml"
@@ -53,6 +65,8 @@ def settings(tmp_path: Path, url: str) -> dict[str, str]:
             "EDGE_AGENT_CONFIG": str(file),
             "EDGE_AGENT_REALTIME__URL": url,
             "EDGE_AGENT_REALTIME__API_KEY": KEY,
+            # A hitch of the machine in mid-sentence is not the end of the turn.
+            "EDGE_AGENT_LISTEN__SERVER_SILENCE_MS": "1500",
         },
     )
 
@@ -89,12 +103,10 @@ def test_a_spoken_talk_with_an_interruption(pulse: PulseServer, tmp_path: Path) 
             started(daemon)
             wait_for(lambda: "WATCHDOG=1" in manager.lines, "the watchdog is fed")
             assert "input_audio_buffer.append" not in server.text
-            rate_hz, pcm = voices.load("wake_what_time")
-            pulse.say(pcm, rate_hz)
+            say("wake_what_time", tmp_path)
             daemon.wait_for("[talk.answer_started]")
             tape.wait_for_seconds(2.0)
-            rate_hz, pcm = voices.load("stop_wait")
-            pulse.say(pcm, rate_hz)
+            say("stop_wait", tmp_path)
             line = daemon.wait_for("[talk.interrupted]")
             server.wait_for("→ conversation.item.truncate")
             server.wait_for("← conversation.item.truncated")
@@ -111,9 +123,8 @@ def test_a_spoken_talk_with_an_interruption(pulse: PulseServer, tmp_path: Path) 
     assert head.coverage > 0.9
     next_one = measure.likeness(weather, recording)
     assert next_one.is_whole
-    # The rest of the first answer was never heard.
-    rest = answer[round(4.0 * measure.COMPARE_RATE_HZ) :]
-    assert measure.likeness(rest, recording).coverage < 0.3
+    # The end of the first answer was never heard.
+    assert measure.likeness(answer, recording).missing_tail_ms > 500
     # What the model was told agrees with what the loudspeaker got.
     begin, end = (round(at * measure.COMPARE_RATE_HZ) for at in (head.at_s, next_one.at_s))
     loud = np.flatnonzero(np.abs(recording[begin : end - 800]) > 0.003)
@@ -137,8 +148,7 @@ def test_the_sound_server_dies_and_comes_back(pulse: PulseServer, tmp_path: Path
         daemon.wait_for("[device.ready]", times=2)
         with taped(pulse) as tape:
             tape.wait_for_seconds(1.0)
-            rate_hz, pcm = voices.load("wake_what_time")
-            pulse.say(pcm, rate_hz)
+            say("wake_what_time", tmp_path)
             daemon.wait_for("[talk.answer_started]")
             tape.wait_for_seconds(HEAD_S + 1.0)
             # In mid-sentence, and by Ctrl-C this time.
