@@ -20,6 +20,9 @@ MIN_TURN_SPEECH_FRAMES = 10
 """Less speech than this is not a turn when our own detector has to decide."""
 SURE_SPEECH_FRAMES = 30
 """0.3 s of speech: somebody spoke, even if the server's detector says nothing (or is stuck)."""
+OWN_SOUND_S = 0.2
+"""Chime (150 ms) or the fade of an answer, and the way through speaker and room: what is heard
+in it is no evidence that somebody speaks, though it is kept and sent if somebody does."""
 SERVER_PATIENCE_S = 8.0
 """semantic_vad with low eagerness waits so long after the last word."""
 
@@ -66,7 +69,7 @@ class Listening(TalkCore):
             # Nobody says a button: chime at once, not on the first words (after an
             # interruption the silence itself is the sign).
             self._breath_from = None
-            self._gate.arm(at, at - self.config.onset_pre_roll_ms / 1000)
+            self._gate.arm(at + OWN_SOUND_S, at - self.config.onset_pre_roll_ms / 1000)
             self._at("quiet", self.config.quiet_end_s)
             chime = self._chime() if was_asleep and cause == "button" else []
         out: Commands = [c.Note("talk.woken", {"cause": cause, "word": word})]
@@ -110,7 +113,8 @@ class Listening(TalkCore):
         """The wake word stood alone: now a chime can't land on the first words."""
         if self._breath_from is None:
             return []
-        self._gate.arm(self._breath_from)
+        own_sound_s = OWN_SOUND_S if self.config.chime else 0.0
+        self._gate.arm(self._now + own_sound_s, self._breath_from)
         self._breath_from = None
         self._at("quiet", self.config.quiet_end_s)
         return self._chime()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import json
 import random
 import re
@@ -62,7 +63,7 @@ WAKE_LAG_FRAMES = 10
 KEY = "sk-chaos"
 SENTENCES = Sentences("en")
 EARCON_PCM = {name: render_earcon(notes) for name, notes in EARCONS.items()}
-TIMELINE_MAX = 5_000
+TIMELINE_MAX = 3_000
 
 _NAMED = re.compile(r"utterance (\d+) of (\d+) pieces")
 
@@ -137,7 +138,7 @@ class HouseBrain(Brain):
             kind = "tool"
         else:
             kind = "fresh"
-        asked = Asked(len(world.asked) + 1, world.now(), pieces, primary, kind)
+        asked = Asked(next(world.serials), world.now(), pieces, primary, kind)
         world.asked.append(asked)
         world.tell("model", f"asked ({kind}) about {pieces or '-'}: answer {asked.serial}")
         said = world.said.get(primary)
@@ -211,7 +212,8 @@ class World:
         """The server has begun an answer that it has not ended."""
         self.responses_ended = 0
         self.dial_errors: deque[Callable[[], LinkError]] = deque()
-        self._commands: Counter[str] = Counter()
+        self.serials = itertools.count(1)
+        self._numbers = itertools.count(1)
         self._items: dict[str, Asked] = {}
         self._waiters: list[tuple[Callable[[], object], asyncio.Future[None]]] = []
         self._planned: deque[Said] = deque()
@@ -326,6 +328,12 @@ class World:
         self.network.up()
         self.tell("world", "healthy")
 
+    def forget(self) -> None:
+        """Drop what was written down: a day of it is more than the speaker itself holds."""
+        for record in (self.said, self.asked, self.sentences, self.notes, self.downs, self._items):
+            record.clear()
+        del self.readies[:-1], self.wakes_without_link[:]
+
     # --- the room -----------------------------------------------------------------------
 
     def speak(
@@ -339,7 +347,7 @@ class World:
         start = self._index + max(1, round(in_s / FRAME_S))
         if how in ("wake", "paused"):
             start += WAKE_FRAMES + (5 if how == "wake" else 100)
-        number = len(self.said) + 1
+        number = next(self._numbers)
         said = Said(number, how, start, round(words_s / FRAME_S), **{"answer_s": 2.0, **about})
         self.said[number] = said
         self._planned.append(said)
@@ -502,8 +510,9 @@ class World:
         elif isinstance(command, c.PlayVoice):
             if command.item not in self._items:
                 serial = next(iter(sound.read(command.pcm24k)), 0)
-                if 0 < serial <= len(self.asked):
-                    self._items[command.item] = self.asked[serial - 1]
+                asked = next((a for a in reversed(self.asked) if a.serial == serial), None)
+                if asked is not None:
+                    self._items[command.item] = asked
         elif isinstance(command, c.PlaySentence):
             is_last = dialogue.talk is Talk.ASLEEP
             if SENTENCES.pcm24k(command.name):
@@ -574,11 +583,6 @@ class World:
     def told_timeline(self) -> str:
         """The timeline as text."""
         return "\n".join(f"{at:10.3f}  {who:8} {what}" for at, who, what in self.timeline)
-
-
-def heard_pcm_ms(pcm24k: bytes) -> float:
-    """Length of a sound."""
-    return bytes_to_ms(len(pcm24k))
 
 
 class _Panel:
