@@ -54,7 +54,7 @@ HEAVY: dict[str, Owner] = {
     "pymicro_features": Owner(r"audio/detectors\.py"),
     "pymicro_wakeword": Owner(r"audio/detectors\.py|simulation/wake_check\.py"),
     "rich": Owner(r"(cli|demo)/.*\.py", lazy=False),
-    "systemd": Owner(r"host/(journal|systemd)\.py"),
+    "systemd": Owner(r"host/journal\.py"),
     "typer": Owner(r"cli/.*\.py", lazy=False),
     "webrtcvad": Owner(r"audio/detectors\.py"),
     "websockets": Owner(r"realtime/dialer\.py|simulation/.*\.py", lazy=False),

@@ -151,6 +151,7 @@ class Playout:
         """The device is gone: `render` gives silence, the queue waits for the next `open`."""
         with self._lock:
             self._is_open = False
+            self._fading = NO_SOUND  # the end of a cut that nobody will hear any more
 
     def render(self, frames: int, at: float) -> bytes:
         """Callback: exactly `frames` frames, the first of which becomes audible at `at`."""

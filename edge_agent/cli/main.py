@@ -70,12 +70,22 @@ def demo(
     ] = False,
     out: Annotated[
         Path, typer.Option("--out", help="Folder for the report, the picture and the sound.")
-    ] = Path("out/demo"),
+    ] = Path("edge-agent-demo"),
+    turns: Annotated[
+        int, typer.Option("--turns", min=0, help="--live: end after so many answers, 0: never.")
+    ] = 0,
+    config_file: ConfigOption = None,
 ) -> int:
     """Watch a household talk to the speaker: the real program, a simulated room and provider."""
     if fast and live:
         raise typer.BadParameter("real sound cannot be made faster; use --fast or --live")
-    return int(importlib.import_module("edge_agent.demo").main(fast=fast, live=live, out=out))
+    settings = None
+    if live:  # the devices and the wake word of this house
+        from edge_agent.host.settings_load import load
+
+        settings = load(config_file).settings
+    play = importlib.import_module("edge_agent.demo").main
+    return int(play(fast=fast, live=live, out=out, turns=turns, settings=settings))
 
 
 @app.command()

@@ -140,7 +140,10 @@ class DialogueManager(Speaking):
         self._gate.forget()
         self._intent = Intent("sleep", "sound device lost", event.at)
         return [
-            c.Note("device.down", {"code": event.code, "message": event.message}),
+            c.Note(
+                "device.down",
+                {"code": event.code, "message": event.message, "fix": event.fix},
+            ),
             c.CutPlayback(),
         ]
 

@@ -246,7 +246,7 @@ MESSAGES: dict[str, Message] = {
     ),
     "device.down": Message(
         ERROR,
-        "No sound device ({code}); looking for it.",
+        "No sound device ({code}); looking for it.[ {message}][ {fix}]",
         "The microphone or the loudspeaker is missing or was lost. The program opens it as soon "
         "as it is there. Names: edge-agent devices.",
     ),

@@ -1,8 +1,9 @@
 """systemd: telling the service manager how we are (purpose).
 
-Owner thread: the event loop.  Must never raise: a manager that does not listen is no reason to
-stop talking to the household.  Through systemd-python, which waits only when the manager has left
-hundreds of messages unread; where it cannot be loaded, sd_notify(3) is one plain datagram.
+Owner thread: the event loop.  Must never raise or wait: a manager that does not listen is no reason
+to stop talking to the household.  sd_notify(3) is one datagram, sent here without blocking:
+`systemd.daemon.notify` waits for a manager that leaves its messages unread (seen: the daemon
+stood still at the 11th), and so does nothing that a watchdog may rely on.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ class Notifier:
     """Speaks to `$NOTIFY_SOCKET`; without one every call does nothing and returns False."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
-        """`environ`: another one than the process's own, which the library cannot read."""
+        """`environ`: another one than the process's own."""
         env = os.environ if environ is None else environ
         self._watchdog_interval_s = _watchdog_interval_s(env)
         address = env.get("NOTIFY_SOCKET", "")
         self._notify: Callable[[str], object] | None = None
         if address:
-            self._notify = (_library() if environ is None else None) or _plain(address)
+            self._notify = _plain(address)
 
     @property
     def connected(self) -> bool:
@@ -83,15 +84,6 @@ class Notifier:
         except OSError:
             return False
         return True
-
-
-def _library() -> Callable[[str], object] | None:
-    try:
-        from systemd.daemon import notify
-    except ImportError:  # the module, or the system's libsystemd beneath it
-        return None
-    library: Callable[[str], object] = notify
-    return library
 
 
 def _plain(address: str) -> Callable[[str], object] | None:

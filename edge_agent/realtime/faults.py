@@ -34,7 +34,7 @@ BUSY = "link.busy"
 _SENTENCES: dict[str, tuple[str, str]] = {
     BAD_KEY: (
         "The provider does not accept the API key.",
-        "Put a valid key in place; the speaker picks it up by itself.",
+        "Put a valid key in place; from a file it is picked up at once, else restart the speaker.",
     ),
     NO_QUOTA: (
         "The provider account has no credit left.",

@@ -217,7 +217,7 @@ def test_demo_hands_over_its_options(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
     stand_in(monkeypatch, "edge_agent.demo", main=demo)
     assert invoke("demo", "--fast", "--out", str(tmp_path)).exit_code == 0
-    assert seen == [{"fast": True, "live": False, "out": tmp_path}]
+    assert seen == [{"fast": True, "live": False, "out": tmp_path, "turns": 0, "settings": None}]
 
 
 # --- devices ---------------------------------------------------------------------------

@@ -160,6 +160,8 @@ def check_reasoning(session_patch: Mapping[str, Any], model: str) -> None:
 def _turn(config: Json, request: Json, context: list[Item], all_items: list[Item]) -> Turn:
     """What the brain is told about this response."""
     own = {key: value for key, value in request.items() if key not in _OWN_SETTINGS}
+    if own.get("instructions") is None:
+        own.pop("instructions", None)  # null: as if it were not there
     effective = merged(config, own)
     assert isinstance(effective, dict)
     fresh: list[Item] = []

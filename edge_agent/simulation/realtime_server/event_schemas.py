@@ -140,7 +140,7 @@ RESPONSE = table(
     {
         "conversation": one_of("auto", "none"),
         "input": array(_input_item),
-        "instructions": string(),
+        "instructions": nullable(string()),  # livekit sends null for "those of the session"
         "output_modalities": modalities,
         "audio": table({"output": table({"format": FORMAT, "voice": VOICE})}),
         "tools": array(TOOL, max_length=128),
