@@ -298,3 +298,57 @@ def test_the_thread_can_be_started_again_for_another_device() -> None:
     threaded.wait_for(20)
     assert threaded.front.stop()
     assert threaded.frames[0].at == pytest.approx(7.0, abs=0.003)
+
+
+def test_a_relaxed_front_end_wakes_for_four_blocks_and_loses_nothing() -> None:
+    sound = pcm(room_noise(48_000, seed=9, rms=1500.0))
+    inline, threaded = Ear(echo="off"), Threaded()
+    inline.hear(sound[: 43 * 960], 480)
+    threaded.front.relaxed = True
+    for number in range(42):
+        if number == 40:
+            threaded.wait_for(40)
+        threaded.front.on_capture(sound[number * 960 : number * 960 + 960], 100 + number / 100)
+    assert len(threaded.frames) == 40  # two blocks are held, nobody was woken for them
+    threaded.front.relaxed = False
+    threaded.front.on_capture(sound[42 * 960 : 43 * 960], 100.42)
+    threaded.wait_for(43)
+    assert threaded.front.stop()
+    assert [frame.pcm24k for frame in threaded.frames] == [frame.pcm24k for frame in inline.frames]
+    ats = [frame.at for frame in threaded.frames]
+    assert ats == pytest.approx([frame.at for frame in inline.frames], abs=1e-6)
+
+
+def test_sound_lost_within_a_batch_is_replaced_in_its_place() -> None:
+    inline, threaded = Ear(echo="off"), Threaded()
+    sound = pcm(room_noise(48_000, seed=10, rms=1500.0))
+    threaded.front.relaxed = True
+    for number in range(32):
+        at = 100 + number / 100 + (0.3 if number >= 18 else 0.0)
+        block = sound[number * 960 : number * 960 + 960]
+        inline.front.on_capture(block, at)
+        threaded.front.on_capture(block, at)
+    threaded.wait_for(62)
+    assert threaded.front.stop()
+    assert threaded.front.padded_samples == inline.front.padded_samples == 14_400
+    assert [frame.pcm24k for frame in threaded.frames] == [frame.pcm24k for frame in inline.frames]
+
+
+def test_frames_of_a_block_may_be_handed_over_together() -> None:
+    batches: list[list[HeardFrame]] = []
+    one_by_one = Ear()
+    sound = pcm(room_noise(48_000, seed=11, rms=1500.0))
+    one_by_one.hear(sound, 1920)
+    front = FrontEnd(
+        one_by_one.frames.append,
+        wake=None,
+        voice=VoiceDetector(),
+        reference=ReferenceTrack(48_000),
+        echo="linear",
+        emit_many=batches.append,
+    )
+    front.start(48_000, threaded=False)
+    for number in range(25):
+        front.on_capture(sound[number * 3840 : (number + 1) * 3840], 100 + number / 25)
+    assert {len(batch) for batch in batches} == {4}
+    assert [frame for batch in batches for frame in batch] == one_by_one.frames
