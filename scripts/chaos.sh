@@ -10,7 +10,7 @@ cd -- "$ROOT"
 export PYTHONPATH="$ROOT:$ROOT/tests/chaos"
 if [[ ${1:-} == --sockets ]]; then
     shift
-    exec "$VENV/bin/python" tests/chaos/chaos_sockets.py "$@"
+    exec "$VENV/bin/python" tests/chaos/chaos_sockets.py --out benchmarks "$@"
 fi
 if [[ " $* " == *" --seed "* ]]; then
     exec "$VENV/bin/python" tests/chaos/chaos_run.py "$@"

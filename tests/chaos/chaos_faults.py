@@ -233,7 +233,5 @@ FAULTS: tuple[Fault, ...] = (
 
 BY_NAME = {fault.name: fault for fault in FAULTS}
 
-HUGE_FRAME = Fault(
-    "20 MB frame", "noise", _switch(huge_frame_bytes=20 * 1024 * 1024), (5, 10)
-)
+HUGE_FRAME = Fault("20 MB frame", "noise", _switch(huge_frame_bytes=20 * 1024 * 1024), (5, 10))
 """Too slow for ten thousand schedules; the table test has it once."""

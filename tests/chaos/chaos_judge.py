@@ -63,7 +63,9 @@ def _judge_one(world: World, said: Said, verdict: Verdict) -> None:
         verdict.doubled.append(said.number)
     if audible:
         verdict.answered += 1
-        given = max((a.pieces.get(said.number, 0) for a in _sources(world, said, audible)), default=0)
+        given = max(
+            (a.pieces.get(said.number, 0) for a in _sources(world, said, audible)), default=0
+        )
         if given < said.frames * WHOLE:
             verdict.torn.append(said.number)
     elif was_told(world, said):

@@ -120,9 +120,7 @@ async def _mid_answer(world: World, said: Said, rng: random.Random) -> bool:
 
 async def _still_playing(world: World, said: Said, rng: random.Random) -> bool:
     ended = world.responses_ended
-    ok = await world.until(
-        lambda: world.talk == "speaking" and world.responses_ended > ended, 40
-    )
+    ok = await world.until(lambda: world.talk == "speaking" and world.responses_ended > ended, 40)
     await asyncio.sleep(rng.uniform(0, 0.3))
     return ok and world.talk == "speaking"
 

@@ -1,6 +1,6 @@
 """A light stage: the real speaker without signal processing, a household, a server that can fail (purpose).
 
-Owner thread: the event loop of `simulation.clock`.  Real are the dialogue, the pump, the playout,
+Owner thread: the event loop, virtual or (with `Options.url`) real.  Real are the dialogue, the pump, the playout,
 the link, the tools and the server; the microphone gives labelled frames (`chaos_sound`), the
 loudspeaker is rendered by the virtual clock.  Must never reach into the speaker to make it do
 something; it looks inside only to know the moment at which a fault is to strike.
@@ -40,6 +40,7 @@ from edge_agent.host.sentences import Sentences
 from edge_agent.panel.patterns import EARCONS
 from edge_agent.realtime.config import ServerVad, SessionConfig
 from edge_agent.realtime.connection import RealtimeLink
+from edge_agent.realtime.dialer import WebSocketDialer
 from edge_agent.realtime.liveness import LinkTimings
 from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.brains import Brain, Call, Part, Reply, Speech, Turn
@@ -132,7 +133,9 @@ class HouseBrain(Brain):
             primary = asked.primary if asked else primary
             kind = "after tool"
         elif "lost while you were answering" in turn.instructions:
-            known = (int(n) for _role, words in turn.transcript for n in re.findall(r"#(\d+)", words))
+            known = (
+                int(n) for _role, words in turn.transcript for n in re.findall(r"#(\d+)", words)
+            )
             primary, kind = max(known, default=primary), "continuation"
         elif said is not None and said.tool:
             kind = "tool"
@@ -183,6 +186,8 @@ class Options:
     audio_speed: float = 8.0
     first_delta_ms: int = 250
     session_max_s: float = 3600.0
+    url: str = ""
+    """Of a real server that listens there; else the network is in memory."""
     dialogue: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -231,6 +236,7 @@ class World:
             on_event=self._on_wire,
         )
         self.network = MemoryNetwork(self.server, NETWORK_DELAY_S)
+        self._real_dial = WebSocketDialer() if options.url else None
         self._build()
 
     def _build(self) -> None:
@@ -271,6 +277,8 @@ class World:
             note=self._note,
             rng=self.rng,
             timings=LinkTimings(),
+            url=options.url,
+            allow_insecure=bool(options.url),
         )
         rooms: dict[str, Any] = {
             "speaker": self.playout,
@@ -313,6 +321,8 @@ class World:
         return self.loop.time()
 
     async def _dial(self, url: str, headers: Mapping[str, str]) -> Wire:
+        if self._real_dial is not None:
+            return await self._real_dial(url, headers)
         if self.dial_errors:
             await asyncio.sleep(NETWORK_DELAY_S)
             raise self.dial_errors.popleft()()
@@ -527,7 +537,9 @@ class World:
         dialogue = self.dialogue
         now = (dialogue.talk, dialogue.link, dialogue.microphone)
         if now != self._before:
-            for name, old, new in zip(("talk", "link", "microphone"), self._before, now, strict=True):
+            for name, old, new in zip(
+                ("talk", "link", "microphone"), self._before, now, strict=True
+            ):
                 if old is not new:
                     self.tell(name, new.value)
             self._before = now
@@ -603,7 +615,9 @@ def _tool_risk(name: str) -> Any:
     return registry.Risk(name)
 
 
-_SHOWN_FIELDS = frozenset({"code", "cause", "why", "retry_in_s", "seconds", "error", "reason", "ms"})
+_SHOWN_FIELDS = frozenset(
+    {"code", "cause", "why", "retry_in_s", "seconds", "error", "reason", "ms"}
+)
 _NEVER_NOTED = frozenset({"agent.fault", "link.local_error", "link.internal_error"})
 _HARMLESS_ERRORS = frozenset(
     {
