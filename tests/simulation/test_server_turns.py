@@ -443,3 +443,15 @@ def test_truncation_while_the_answer_is_still_made_is_accepted() -> None:
         assert "already shorter than" in (await client.error())["message"]
 
     talk(scene, Says(Speech(LONG, "long")))
+
+
+def test_instructions_of_null_in_a_response_are_those_of_the_session() -> None:
+    brain = Says(Speech(SPOKEN, "hello"))
+
+    async def scene(client: Client) -> None:
+        await client.update(instructions="Be brief.")
+        await client.send("response.create", response={"instructions": None})
+        await client.until("response.done")
+
+    talk(scene, brain)
+    assert [turn.instructions for turn in brain.turns] == ["Be brief."]
