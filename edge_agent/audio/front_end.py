@@ -13,12 +13,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
+from typing import NamedTuple
 
 import numpy as np
 
 from edge_agent.contract.events import HeardFrame
 
 from .detectors import DETECTOR_RATE_HZ, VoiceDetector, WakeDetector
+from .detectors import FRAME_BYTES as DETECTOR_FRAME_BYTES
 from .echo import ReferenceTrack
 from .echo_stage import FRAME_SAMPLES, FRAMES_PER_S, STREAM_RATE_HZ, EchoChoice, EchoStage
 from .resample import (
@@ -62,6 +64,15 @@ SMALLEST_STEP_S = 1e-6
 
 Batch = list[tuple[bytes, float]]
 """Blocks as they came: PCM16 and the loop time of the first sample."""
+
+
+class _Cleaned(NamedTuple):
+    """What the echo stage made of a frame (see `EchoStage.process`)."""
+
+    captured_at: float
+    sound: FloatArray
+    speech: bool | None
+    over_playback: bool
 
 
 class FrontEnd:
@@ -258,36 +269,44 @@ class FrontEnd:
             stream = np.concatenate((self._pending, stream))
         whole = stream.size // FRAME_SAMPLES * FRAME_SAMPLES
         self._pending = stream[whole:]
-        for begin in range(0, whole, FRAME_SAMPLES):
-            frame = stream[begin : begin + FRAME_SAMPLES]
-            at = self._clock.time_of(self._frames_cut * self.capture_rate_hz / FRAMES_PER_S)
-            self._frames_cut += 1
+        self._label([stream[i : i + FRAME_SAMPLES] for i in range(0, whole, FRAME_SAMPLES)])
+
+    def _label(self, frames: list[FloatArray]) -> None:
+        if not frames:
+            return
+        cleaned = [self._clean(frame) for frame in frames]
+        clean = cleaned[0].sound if len(frames) == 1 else np.concatenate([c.sound for c in cleaned])
+        stream = to_int16(clean)
+        narrow = array_to_pcm(to_int16(self._to_detectors.process_array(stream)))
+        for number, frame in enumerate(cleaned):
+            part = stream[number * FRAME_SAMPLES : (number + 1) * FRAME_SAMPLES]
+            heard = narrow[number * DETECTOR_FRAME_BYTES : (number + 1) * DETECTOR_FRAME_BYTES]
             try:
-                self._process_frame(frame, at)
+                self._emit_frame(frame, part, heard)
             except Exception as error:
                 self._report(error)
 
-    def _process_frame(self, frame: FloatArray, captured_at: float) -> None:
+    def _clean(self, frame: FloatArray) -> _Cleaned:
+        at = self._clock.time_of(self._frames_cut * self.capture_rate_hz / FRAMES_PER_S)
+        self._frames_cut += 1
         try:
-            clean, speech, over_playback = self._stage.process(frame, captured_at)
+            return _Cleaned(at, *self._stage.process(frame, at))
         except Exception as error:
             # A deaf speaker is worse than one that hears its own echo.
             self._report(error)
             self._stage.give_up_aec3()
-            clean, speech = frame, False
-            over_playback = self._stage.reference.audible(captured_at)
-        stream = to_int16(clean)
-        narrow = array_to_pcm(to_int16(self._to_detectors.process_array(stream)))
-        if speech is None:
-            speech = self._voice.is_speech(narrow)
+            return _Cleaned(at, frame, False, self._stage.reference.audible(at))
+
+    def _emit_frame(self, frame: _Cleaned, stream: Int16Array, narrow: bytes) -> None:
+        speech = self._voice.is_speech(narrow) if frame.speech is None else frame.speech
         wake = None if self._wake is None else self._wake.process(narrow)
-        at = captured_at - self._to_stream.delay_ms / 1000
+        at = frame.captured_at - self._to_stream.delay_ms / 1000
         self._last_at = max(at, self._last_at + SMALLEST_STEP_S)
         heard = HeardFrame(
             at=self._last_at,
             pcm24k=array_to_pcm(stream),
             speech=speech,
-            over_playback=over_playback,
+            over_playback=frame.over_playback,
             wake=wake,
             level_dbfs=level_dbfs(stream),
         )
