@@ -108,6 +108,7 @@ missing_test_packages() {
     command -v pulseaudio >/dev/null || [[ -x $VENV/bin/pulseaudio ]] || echo pulseaudio
     command -v pactl >/dev/null || echo pulseaudio-utils
     compgen -G '/usr/lib/*/alsa-lib/libasound_module_pcm_pulse.so' >/dev/null || echo libasound2-plugins
+    command -v espeak-ng >/dev/null || echo espeak-ng
 }
 
 # Runs apt-get as root, however root is to be had here.

@@ -69,7 +69,7 @@ def main() -> int:
     for catalogue in sorted(PACK.glob("*.toml")):
         tree = tomllib.loads(catalogue.read_text(encoding="utf-8"))
         if tree["pack"]["engine"] != "flite":
-            print(f"{catalogue.name}: not spoken by flite, left alone")
+            print(f"{catalogue.name}: comes without recordings (edge-agent voice-pack build)")
             continue
         folder = PACK / catalogue.stem
         folder.mkdir(exist_ok=True)

@@ -1,18 +1,21 @@
 """Sentences: what the speaker says by itself, when the model cannot (purpose).
 
-Owner thread: the event loop; a recording is read once (some 100 kB) and kept.  Must never need
-the network, and never stop anything: a sentence that is missing is silence.
+Owner thread: the event loop; a recording is read once (some 100 kB) and kept.  `prepare` belongs
+on a worker.  Must never need the network, and never stop anything: a sentence that is missing is
+silence.
 
-Texts and recordings are in `voice_pack/`; `scripts/make_sentences.py` makes the recordings.
+Texts and recordings are in `voice_pack/`; `scripts/make_sentences.py` makes the shipped ones.
+Whose voice is heard, the first that has the sentence: the owner's pack (`edge-agent voice-pack
+build`), the shipped recording of the language, what espeak-ng spoke at an earlier start, the
+shipped English recording.
 """
 
 from __future__ import annotations
 
 import tomllib
-import wave
 from pathlib import Path
 
-from edge_agent.contract.pcm import WIRE_RATE_HZ
+from edge_agent.host.pack_store import Pack, Recipe, SpeakFunction, cache_root, pack_root, read_wav
 from edge_agent.host.reasons import SAME_AS
 
 PACK_FOLDER = Path(__file__).parent / "voice_pack"
@@ -83,19 +86,49 @@ def sentence_for(name: str) -> str:
     return _SENTENCE_FOR_FAMILY.get(family, "") if dot else name
 
 
-class Sentences:
-    """The voice pack of one language."""
+def languages(folder: Path = PACK_FOLDER) -> list[str]:
+    """Languages that have a catalogue of texts."""
+    return sorted(file.stem for file in folder.glob("*.toml"))
 
-    def __init__(self, language: str = FALLBACK_LANGUAGE, folder: Path = PACK_FOLDER) -> None:
-        """Takes `de` for `de-AT` where there is no such pack, and English where there is none."""
-        candidates = (language, language.partition("-")[0], FALLBACK_LANGUAGE)
-        self.language = next(
-            (name for name in candidates if (folder / f"{name}.toml").is_file()),
-            FALLBACK_LANGUAGE,
-        )
+
+def find_language(asked: str, folder: Path = PACK_FOLDER) -> str:
+    """`de` for `de-AT` where there is no such catalogue, "" where there is none at all."""
+    candidates = (asked, asked.partition("-")[0])
+    known = languages(folder)
+    return next((name for name in candidates if name in known), "")
+
+
+class Sentences:
+    """The sentences of one language.
+
+    `own`: the folder of the owner's packs; None: where it is without `speech.voice_pack_dir`.
+    `cache`: the folder of what espeak-ng spoke; None: in the state directory.
+    """
+
+    def __init__(
+        self,
+        language: str = FALLBACK_LANGUAGE,
+        folder: Path = PACK_FOLDER,
+        *,
+        own: Path | None = None,
+        cache: Path | None = None,
+    ) -> None:
+        """Takes `de` for `de-AT` where there is no such catalogue, and English where none is."""
+        found = find_language(language, folder)
+        self.language = found or FALLBACK_LANGUAGE
         """The language that was found."""
+        self.advice = (
+            ""
+            if found
+            else f'There are no sentences in "{language}", so they are spoken in English. '
+            f"speech.language may be: {', '.join(languages(folder))}."
+        )
+        """What an admin should be told; "" if all is well."""
         self._folder = folder
+        self._own = Pack(pack_root("") if own is None else own, self.language)
+        self._rendered = Pack(cache_root() if cache is None else cache, self.language)
         self._texts: dict[str, str] | None = None
+        self._stale: frozenset[tuple[Pack, str]] | None = None
         self._pcm: dict[str, bytes] = {}
 
     @property
@@ -113,21 +146,52 @@ class Sentences:
     def pcm24k(self, name: str) -> bytes:
         """The sound of a sentence, named by itself or by an error code: 24 kHz PCM16 mono.
 
-        b"" if there is no such recording, or it is not of that format.
+        b"" if there is no such recording, or it is not of that format.  Renders nothing.
         """
-        key = sentence_for(name)
-        if key not in self._pcm:
-            self._pcm[key] = self._read(key)
-        return self._pcm[key]
+        key, known = sentence_for(name), self._pcm
+        if key not in known:
+            # The name comes from outside (a server's error code): only names in the catalogue.
+            known[key] = self._in_language(key) or self._english(key) if key in self.texts else b""
+        return known[key]
 
-    def _read(self, key: str) -> bytes:
-        # The name comes from outside (a server's error code): only names in the catalogue.
-        if key not in self.texts:
-            return b""
-        try:
-            with wave.open(str(self._folder / self.language / f"{key}.wav"), "rb") as file:
-                if file.getparams()[:3] != (1, 2, WIRE_RATE_HZ):
-                    return b""
-                return file.readframes(file.getnframes())
-        except (OSError, EOFError, wave.Error):
-            return b""
+    def silent_texts(self) -> dict[str, str]:
+        """The sentences that would be heard in English: name → text."""
+        return {name: text for name, text in self.texts.items() if not self._in_language(name)}
+
+    def prepare(self, speak: SpeakFunction) -> int:
+        """Have `speak` (espeak-ng) say every sentence that has no recording in this language.
+
+        Blocks for seconds: belongs on a worker thread, at start.  Kept in the state directory, so
+        that it is done once.  Returns how many sentences were missing.  Raises AgentError.
+        """
+        missing = self.silent_texts()
+        if missing:
+            # All that only this pack can say, not just what is new: a pack is replaced whole.
+            texts = {n: t for n, t in self.texts.items() if not self._recorded(n)}
+            self._rendered.build(texts, Recipe("espeak", self.language), speak)
+            self._stale = None
+            self._pcm = {}  # a new one: the event loop may be reading the old
+        return len(missing)
+
+    def _in_language(self, key: str) -> bytes:
+        return self._recorded(key) or self._of(self._rendered, key)
+
+    def _recorded(self, key: str) -> bytes:
+        return self._of(self._own, key) or read_wav(self._folder / self.language / f"{key}.wav")
+
+    def _english(self, key: str) -> bytes:
+        return read_wav(self._folder / FALLBACK_LANGUAGE / f"{key}.wav")
+
+    def _of(self, pack: Pack, key: str) -> bytes:
+        # After an upgrade a sentence may mean something else than what was recorded.
+        return b"" if (pack, key) in self._stale_recordings() else pack.pcm24k(key)
+
+    def _stale_recordings(self) -> frozenset[tuple[Pack, str]]:
+        if self._stale is None:
+            self._stale = frozenset(
+                (pack, name)
+                for pack in (self._own, self._rendered)
+                for name, text in pack.spoken_texts().items()
+                if self.texts.get(name) != text
+            )
+        return self._stale

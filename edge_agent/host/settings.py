@@ -166,6 +166,24 @@ class Echo(Section):
     """How long after our last sound the room may still carry it."""
 
 
+def _checked_address(value: str, scheme: str) -> str:
+    """Empty, or an address of `scheme` or its encrypted sister (an s behind it)."""
+    if not value:
+        return value
+    try:
+        parts = urlsplit(value)
+        port_ok = parts.port is None or parts.port > 0
+    except ValueError as problem:
+        raise ValueError(f"not an address: {problem}") from None
+    if parts.scheme not in (scheme, f"{scheme}s") or not parts.hostname or not port_ok:
+        raise ValueError(
+            f"must look like {scheme}s://host/path ({scheme}:// only for this machine)"
+        )
+    if parts.username or parts.password:
+        raise ValueError("must not carry a name or password; the key has its own place")
+    return value
+
+
 class Fallback(Section):
     """One service to fall back to.  Its key must be in a file of its own."""
 
@@ -190,15 +208,11 @@ class Realtime(Section):
     """Model (azure: the deployment's name).  `gpt-realtime-2.1-mini` costs about a third."""
     voice: str = Field(default="marin", min_length=1, max_length=100)
     """Voice of the answers: marin, cedar, alloy, ash, ballad, coral, echo, sage, shimmer, verse."""
-    instructions: str = Field(
-        default=(
-            "You are the household's voice assistant on a small speaker. Answer in one to three "
-            "short sentences. If you could not understand the audio, say so and ask again. Never "
-            "claim what you cannot check."
-        ),
-        max_length=20_000,
-    )
-    """What the model is told about its part."""
+    persona: str = Field(default="household", pattern=r"^([a-z0-9][a-z0-9_-]{0,63}|/.+\.toml)$")
+    """Its manners: household, kids, language-tutor, concise, bedtime, a name of your own from
+    /etc/edge-agent/personas, or the whole path of a file.  See `edge-agent prompt show`."""
+    instructions: str = Field(default="", max_length=20_000)
+    """What the model is told on top of that, in your own words; it is told last."""
     language: str = Field(default="en", pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$")
     """Language it is told to speak, as a code like en, de, fr or pt-BR."""
     noise_reduction: Literal["near_field", "far_field", "none"] = "far_field"
@@ -250,18 +264,7 @@ class Realtime(Section):
     @field_validator("url")
     @classmethod
     def _is_a_websocket_address(cls, value: str) -> str:
-        if not value:
-            return value
-        try:
-            parts = urlsplit(value)
-            port_ok = parts.port is None or parts.port > 0
-        except ValueError as problem:
-            raise ValueError(f"not an address: {problem}") from None
-        if parts.scheme not in ("ws", "wss") or not parts.hostname or not port_ok:
-            raise ValueError("must look like wss://host/path (ws:// only for this machine)")
-        if parts.username or parts.password:
-            raise ValueError("must not carry a name or password; the key has its own place")
-        return value
+        return _checked_address(value, "ws")
 
     @field_validator("api_key")
     @classmethod
@@ -329,9 +332,29 @@ class Speech(Section):
     """What the speaker says by itself, without the model."""
 
     language: str = Field(default="en", pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$")
-    """Language of its own sentences ("I can't reach the internet").  Shipped: en."""
+    """Language of its own sentences ("I can't reach the internet").  Texts: en, de, fr, es, it;
+    only en comes with recordings, `edge-agent voice-pack build` makes the others."""
     sentences: bool = True
     """false: only lights and sounds, no spoken sentences."""
+    voice_pack_dir: PathText = ""
+    """Folder of your own recordings, one folder per language in it.  Empty: voice-pack in the
+    service's state directory."""
+    offline_voice: bool = True
+    """Have espeak-ng, if it is installed, speak the sentences that have no recording in your
+    language.  false: those are spoken in English."""
+    api_url: Name = ""
+    """Where `voice-pack build` and `transcribe` send their requests, e.g.
+    `https://api.openai.com/v1`.  Empty: the https address that belongs to realtime.url."""
+    tts_model: str = Field(default="gpt-4o-mini-tts", min_length=1, max_length=100)
+    """Model that speaks the sentences of a voice pack."""
+    transcription_model: str = Field(default="gpt-transcribe", min_length=1, max_length=100)
+    """Model of `edge-agent transcribe`.  Subtitles (srt, vtt) need one that tells times, e.g.
+    whisper-1."""
+
+    @field_validator("api_url")
+    @classmethod
+    def _is_a_web_address(cls, value: str) -> str:
+        return _checked_address(value, "http")
 
 
 class Journal(Section):

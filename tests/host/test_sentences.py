@@ -11,9 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.audio.resample import Resampler
 from edge_agent.contract.errors import AgentError
 from edge_agent.contract.pcm import bytes_to_ms
-from edge_agent.host.sentences import PACK_FOLDER, SENTENCE_FOR_CODE, Sentences, sentence_for
+from edge_agent.host import espeak
+from edge_agent.host.espeak import Espeak, EspeakError
+from edge_agent.host.sentences import (
+    PACK_FOLDER,
+    SENTENCE_FOR_CODE,
+    Sentences,
+    languages,
+    sentence_for,
+)
 
 
 @pytest.mark.parametrize("name", sorted(Sentences().texts))
@@ -106,3 +115,159 @@ def test_a_pack_with_broken_recordings_is_silent(tmp_path: Path) -> None:
     (tmp_path / "en" / "none.wav").write_bytes(b"")
     sentences = Sentences(folder=tmp_path)
     assert [sentences.pcm24k(name) for name in sentences.texts] == [b""] * 4
+
+
+# --- other languages ---------------------------------------------------------------------
+
+
+def say(path: Path, level: int) -> bytes:
+    """A recording of the wire's format, told from others by its level."""
+    pcm = level.to_bytes(2, "little") * 2400
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(24_000)
+        file.writeframes(pcm)
+    return pcm
+
+
+def sentences_in(language: str, tmp_path: Path) -> Sentences:
+    return Sentences(language, own=tmp_path / "own", cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("language", ["de", "es", "fr", "it"])
+def test_every_catalogue_has_the_sentences_of_the_english_one(language: str) -> None:
+    assert languages() == ["de", "en", "es", "fr", "it"]
+    english, texts = Sentences("en").texts, Sentences(language).texts
+    assert list(texts) == list(english)
+    assert len(set(texts.values())) == len(texts)
+    for name, text in texts.items():
+        assert text != english[name], name
+        assert text[-1] in ".?", name
+        assert len(text) <= 120, name
+
+
+def test_an_unknown_language_is_told_and_spoken_in_english() -> None:
+    sentences = Sentences("xx")
+    assert sentences.language == "en"
+    assert '"xx"' in sentences.advice
+    assert "de, en, es, fr, it" in sentences.advice
+    assert Sentences("de-AT").language == "de"
+    assert Sentences("de-AT").advice == ""
+
+
+def test_whose_voice_is_heard(tmp_path: Path) -> None:
+    english = Sentences("en", own=tmp_path / "none").pcm24k("offline")
+    assert english
+    assert sentences_in("de", tmp_path).pcm24k("link.lost") == english
+    rendered = say(tmp_path / "cache" / "de" / "offline.wav", 1)
+    assert sentences_in("de", tmp_path).pcm24k("link.lost") == rendered
+    own = say(tmp_path / "own" / "de" / "offline.wav", 2)
+    assert sentences_in("de", tmp_path).pcm24k("link.lost") == own
+    assert sentences_in("fr", tmp_path).pcm24k("link.lost") == english
+
+
+def test_an_owner_may_replace_an_english_recording(tmp_path: Path) -> None:
+    own = say(tmp_path / "own" / "en" / "muted.wav", 3)
+    assert sentences_in("en", tmp_path).pcm24k("muted") == own
+    assert sentences_in("en", tmp_path).pcm24k("unmuted") == Sentences().pcm24k("unmuted")
+
+
+def test_a_recording_of_a_text_that_has_changed_is_not_spoken(tmp_path: Path) -> None:
+    say(tmp_path / "own" / "de" / "muted.wav", 4)
+    manifest = tmp_path / "own" / "de" / "pack.json"
+    manifest.write_text('{"texts": {"muted": "Etwas anderes."}}')
+    assert sentences_in("de", tmp_path).pcm24k("muted") == Sentences().pcm24k("muted")
+    for broken in ("no json", "[1]", '{"texts": 7}', "[" * 100_000):
+        manifest.write_text(broken)
+        assert sentences_in("de", tmp_path).pcm24k("muted") != Sentences().pcm24k("muted")
+
+
+def test_prepare_speaks_each_missing_sentence_once_and_pcm24k_none(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def speak(text: str) -> bytes:
+        said.append(text)
+        return b"\x05\x00" * 2400
+
+    sentences = sentences_in("it", tmp_path)
+    own = say(tmp_path / "own" / "it" / "muted.wav", 6)
+    assert sentences.pcm24k("offline") == Sentences().pcm24k("offline")
+    assert said == []
+    assert sentences.prepare(speak) == len(sentences.texts) - 1
+    assert set(said) == set(sentences.texts.values()) - {sentences.texts["muted"]}
+    assert sentences.pcm24k("offline") == b"\x05\x00" * 2400
+    assert sentences.pcm24k("muted") == own
+    again = sentences_in("it", tmp_path)
+    assert again.prepare(speak) == 0
+    assert len(said) == len(sentences.texts) - 1
+    # A text that is new since then does not cost the others their recordings.
+    (tmp_path / "cache" / "it" / "starting.wav").unlink()
+    cached = sorted((tmp_path / "cache" / ".cache").iterdir())
+    assert again.prepare(speak) == 1
+    assert sorted((tmp_path / "cache" / ".cache").iterdir()) == cached
+    assert again.silent_texts() == {}
+
+
+def test_english_needs_nobody_to_speak(tmp_path: Path) -> None:
+    def speak(text: str) -> bytes:
+        raise AssertionError(text)
+
+    assert sentences_in("en", tmp_path).prepare(speak) == 0
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_failure_leaves_the_english_voice(tmp_path: Path) -> None:
+    def speak(text: str) -> bytes:
+        raise EspeakError("no voice")
+
+    sentences = sentences_in("fr", tmp_path)
+    with pytest.raises(EspeakError):
+        sentences.prepare(speak)
+    assert sentences.pcm24k("offline") == Sentences().pcm24k("offline")
+
+
+# --- the real espeak-ng ------------------------------------------------------------------
+
+
+def resampled(pcm: bytes, from_hz: int, to_hz: int) -> bytes:
+    return Resampler(from_hz, to_hz).process(pcm)
+
+
+@pytest.mark.parametrize("language", ["de", "en", "es", "fr", "it"])
+def test_espeak_speaks_every_language_as_loud_as_the_recordings(language: str) -> None:
+    text = Sentences(language).texts["no_internet"]
+    pcm = Espeak(language, resampled).speak(text)
+    samples = array.array("h", pcm)
+    assert 1500 < bytes_to_ms(len(pcm)) < 8000
+    rms = math.sqrt(sum(s * s for s in samples) / len(samples)) / 32768
+    assert -24 < 20 * math.log10(rms) < -19  # the peaks of some voices allow no more
+    assert max(map(abs, samples)) < 32768 * 0.9
+    assert abs(samples[0]) < 100
+    assert abs(samples[-1]) < 100
+
+
+def test_espeak_takes_no_text_for_an_option() -> None:
+    assert Espeak("en", resampled).speak("--help -w /dev/null")
+
+
+def test_espeak_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EspeakError, match='language "qqq"'):
+        Espeak("qqq", resampled).speak("hello")
+    with pytest.raises(EspeakError, match="silent"):
+        Espeak("en", resampled).speak("")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not espeak.is_installed()
+    with pytest.raises(EspeakError, match="apt-get install -y espeak-ng"):
+        Espeak("en", resampled).speak("hello")
+
+
+def test_the_state_directory_is_where_packs_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    own = say(tmp_path / "voice-pack" / "de" / "muted.wav", 7)
+    rendered = say(tmp_path / "voice-cache" / "de" / "unmuted.wav", 8)
+    assert Sentences("de").pcm24k("muted") == own
+    assert Sentences("de").pcm24k("unmuted") == rendered
