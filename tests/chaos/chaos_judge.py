@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from chaos_world import Asked, Said, World
+from chaos_house import Asked, Said
+from chaos_world import World
 
 HEARD_MS = 500.0
 """Less of an answer than this is not an answer that one has heard."""

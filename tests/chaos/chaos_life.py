@@ -12,8 +12,9 @@ import traceback
 from dataclasses import dataclass, field
 
 from chaos_faults import BY_NAME, FAULTS, Fault
+from chaos_house import FRAME_S, Options, Said
 from chaos_judge import MAX_QUEUED_MS, Verdict, judge, left_over
-from chaos_world import FRAME_S, Options, Said, World
+from chaos_world import World
 
 from edge_agent.simulation import clock
 

@@ -6,6 +6,7 @@ printed with its seed and its timeline, and the exit code says so.
     python chaos_run.py --schedules 10000     python chaos_run.py --seed 4711
 """
 
+# ruff: noqa: T201 (a program: printing is its job)
 from __future__ import annotations
 
 import argparse
@@ -145,7 +146,7 @@ def markdown(report: dict[str, Any], command: str) -> str:
         f"| schedules after which the next question was answered, without a person | "
         f"{report['recovered']:,} |",
         f"| seconds from a wake without a link to the reason or the link (n {wake['n']}) | "
-        f"median {wake.get('median', '–')}, max {wake.get('max', '–')} |",
+        f"median {wake.get('median', '-')}, max {wake.get('max', '-')} |",
         "",
         "## Seconds from a healthy world to READY",
         "",
@@ -156,7 +157,7 @@ def markdown(report: dict[str, Any], command: str) -> str:
         "|---|---:|---:|---:|---:|---:|",
     ]
     for name, row in report["ready_s"].items():
-        figures = [str(row.get(key, "–")) for key in ("n", "median", "p95", "max", "stayed_up")]
+        figures = [str(row.get(key, "-")) for key in ("n", "median", "p95", "max", "stayed_up")]
         lines.append(f"| {name} | {' | '.join(figures)} |")
     lines += ["", "## How often each fault struck at each phase", ""]
     lines.append("| fault | " + " | ".join(PHASES) + " |")
@@ -183,14 +184,22 @@ def many(options: argparse.Namespace) -> int:
     seconds = options.seconds or float("inf")
     with ProcessPoolExecutor(options.jobs, initializer=forget_the_past) as pool:
         work = batches(options.first, options.schedules)
-        running = {pool.submit(live, seeds) for seeds, _ in zip(work, range(options.jobs * 2))}
+        running = {
+            pool.submit(live, seeds)
+            for seeds, _ in zip(work, range(options.jobs * 2), strict=False)
+        }
         while running:
             done = next(f for f in _as_they_come(running))
             running.remove(done)
+            known = len(tally.bad)
             tally.add(*done.result())
+            for outcome in tally.bad[known:]:
+                print(f"seed {outcome.seed}: {str(outcome.verdict)[:200]}", file=sys.stderr)
             passed_s = time.monotonic() - begun
             if passed_s < seconds:
-                running |= {pool.submit(live, seeds) for seeds, _ in zip(work, range(1))}
+                running |= {
+                    pool.submit(live, seeds) for seeds, _ in zip(work, range(1), strict=False)
+                }
             count = tally.sums["schedules"]
             if sys.stderr.isatty() or count % (BATCH * 20) == 0:
                 text = f"[{passed_s:4.0f} s] {count} of {options.schedules}, {len(tally.bad)} bad"

@@ -1,4 +1,4 @@
-"""The soak: days of household life in virtual time, with memory, queues and tasks looked at (purpose).
+"""The soak: days of household life in virtual time, and what might grow meanwhile (purpose).
 
 Owner thread: the event loop of `simulation.clock`.  Must never keep what it has judged: the
 memory that grows must be the speaker's or the server's, not this program's.
@@ -6,6 +6,7 @@ memory that grows must be the speaker's or the server's, not this program's.
     python chaos_soak.py --hours 24 --full-minutes 10 --out benchmarks
 """
 
+# ruff: noqa: T201 (a program: printing is its job)
 from __future__ import annotations
 
 import argparse
@@ -24,9 +25,11 @@ from typing import Any
 
 import psutil
 from chaos_faults import FAULTS, Fault
+from chaos_house import Options
 from chaos_judge import judge, left_over
 from chaos_life import PHASES, control_question, forget_the_past, strike
-from chaos_world import SENTENCES, Options, World
+from chaos_watch import SENTENCES
+from chaos_world import World
 
 from edge_agent.simulation import clock
 from edge_agent.simulation import server as server_module

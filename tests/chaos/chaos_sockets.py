@@ -6,6 +6,7 @@ happens in namespaces of our own, made by `unshare` and gone with this process.
     server (10.99.0.2, namespace B)  ── veth ──  speaker (10.99.0.1, namespace A)
 """
 
+# ruff: noqa: T201 (a program: printing is its job)
 from __future__ import annotations
 
 import argparse
@@ -23,8 +24,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from chaos_house import Options
 from chaos_judge import judge
-from chaos_world import Options, World
+from chaos_world import World
 
 from edge_agent.host.network import NetworkNews, NetworkWatch
 from edge_agent.simulation.server import listen
@@ -58,15 +60,17 @@ def run(*command: str, inside: int | None = None) -> None:
     subprocess.run([*enter, *command], check=True, capture_output=True, timeout=10)
 
 
+def _network_of(process: int | str) -> str:
+    return str(Path(f"/proc/{process}/ns/net").readlink())
+
+
 class Cable:
     """The two namespaces; `other` is a process that keeps the second one open."""
 
     def __init__(self) -> None:
-        self.other = subprocess.Popen(
-            ["unshare", "-n", "sleep", "3600"], stdin=subprocess.DEVNULL
-        )
-        mine, deadline = os.readlink("/proc/self/ns/net"), time.monotonic() + 5
-        while os.readlink(f"/proc/{self.other.pid}/ns/net") == mine:
+        self.other = subprocess.Popen(["unshare", "-n", "sleep", "3600"], stdin=subprocess.DEVNULL)
+        mine, deadline = _network_of("self"), time.monotonic() + 5
+        while _network_of(self.other.pid) == mine:
             if time.monotonic() > deadline:
                 raise OSError("the second namespace was not made")
             time.sleep(0.01)
@@ -87,7 +91,8 @@ class Cable:
     def there(self) -> Iterator[None]:
         """Sockets that are made in this block belong to the other namespace."""
         libc = ctypes.CDLL(None, use_errno=True)
-        with open("/proc/self/ns/net") as home, open(f"/proc/{self.other.pid}/ns/net") as away:
+        theirs = Path(f"/proc/{self.other.pid}/ns/net")
+        with Path("/proc/self/ns/net").open() as home, theirs.open() as away:
             if libc.setns(away.fileno(), CLONE_NEWNET) != 0:
                 raise OSError(ctypes.get_errno(), "cannot enter the second namespace")
             try:
@@ -244,7 +249,7 @@ def markdown(rows: list[Row]) -> str:
                 f"{statistics.median(values):.2f} ({max(values):.2f})" if values else "never lost"
             )
         bad = sum(row.verdict != "good" or not row.answered for row in mine)
-        codes = ", ".join(sorted({row.code for row in mine if row.code})) or "–"
+        codes = ", ".join(sorted({row.code for row in mine if row.code})) or "-"
         lines.append(f"| {name} | {cells[0]} | {cells[1]} | {codes} | {bad} |")
     return "\n".join(lines) + "\n"
 

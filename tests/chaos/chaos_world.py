@@ -1,9 +1,9 @@
-"""A light stage: the real speaker without signal processing, a household, a server that can fail (purpose).
+"""A light stage: the real speaker without signal processing, in a house that can fail (purpose).
 
-Owner thread: the event loop, virtual or (with `Options.url`) real.  Real are the dialogue, the pump, the playout,
-the link, the tools and the server; the microphone gives labelled frames (`chaos_sound`), the
-loudspeaker is rendered by the virtual clock.  Must never reach into the speaker to make it do
-something; it looks inside only to know the moment at which a fault is to strike.
+Owner thread: the event loop, virtual or (with `Options.url`) real.  Real are the dialogue, the
+pump, the playout, the link, the tools and the server; the microphone gives labelled frames
+(`chaos_sound`), the loudspeaker is rendered by the clock.  Must never reach into the speaker to
+make it do something; it looks inside only to know the moment at which a fault is to strike.
 
 While nothing is sent and nobody is about to speak, one silent frame stands for many.
 """
@@ -13,220 +13,69 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
-import json
 import random
-import re
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import chaos_sound as sound
+from chaos_house import FRAME_S, NETWORK_DELAY_S, HouseBrain, Options, PingableWire, Said
+from chaos_watch import SENTENCES, Watch
 
 from edge_agent.agent import Agent, Rooms
 from edge_agent.audio.earcons import render_earcon
 from edge_agent.audio.playout import Playout
-from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.errors import LinkError
-from edge_agent.contract.pcm import WIRE_FRAME_SAMPLES, WIRE_RATE_HZ, bytes_to_ms
+from edge_agent.contract.pcm import WIRE_FRAME_SAMPLES, WIRE_RATE_HZ
 from edge_agent.contract.ports import Wire
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.consent import Risk
 from edge_agent.dialogue.gate import GateState
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.states import Link, Microphone, Talk
-from edge_agent.host.sentences import Sentences
+from edge_agent.dialogue.states import Microphone, Talk
 from edge_agent.panel.patterns import EARCONS
 from edge_agent.realtime.config import ServerVad, SessionConfig
 from edge_agent.realtime.connection import RealtimeLink
 from edge_agent.realtime.dialer import WebSocketDialer
 from edge_agent.realtime.liveness import LinkTimings
 from edge_agent.realtime.providers import PROVIDERS
-from edge_agent.simulation.brains import Brain, Call, Part, Reply, Speech, Turn
 from edge_agent.simulation.faults import Faults
 from edge_agent.simulation.server import RealtimeServer
 from edge_agent.simulation.wire import MemoryNetwork
 from edge_agent.tools.registry import Registry, tool
 from edge_agent.tools.runner import ToolRunner
 
-FRAME_S = 0.01
 SPARSE_FRAMES = 100
 """Frames that one stands for while everybody sleeps …"""
 QUIET_FRAMES = 10
 """… and while the speaker waits and nobody is about to speak: silence follows silence …"""
 DENSE_BEFORE_S = 2.0
 """… which ends this long before somebody speaks: longer than any pre-roll."""
-NETWORK_DELAY_S = 0.01
 WAKE_FRAMES = 60
 WAKE_LAG_FRAMES = 10
 """The wake model fires about 0.1 s after the word's end."""
 KEY = "sk-chaos"
-SENTENCES = Sentences("en")
 EARCON_PCM = {name: render_earcon(notes) for name, notes in EARCONS.items()}
-TIMELINE_MAX = 3_000
-
-_NAMED = re.compile(r"utterance (\d+) of (\d+) pieces")
 
 
-@dataclass(eq=False)
-class Said:
-    """One utterance of the household; `frames` of words, ten milliseconds each."""
-
-    number: int
-    how: str  # wake · paused · follow-up · barge-in
-    first_frame: int
-    frames: int
-    answer_s: float
-    tool: str = ""
-    is_expected: bool | None = None
-    """Whether the speaker owes an answer: known when the first word sounds."""
-    interrupted: bool = False
-    """The household itself talked over the answer to it."""
-
-    @property
-    def begin_at(self) -> float:
-        """Loop time of the first word."""
-        return self.first_frame * FRAME_S
-
-    @property
-    def end_at(self) -> float:
-        """Loop time of the end of the last word."""
-        return (self.first_frame + self.frames) * FRAME_S
-
-
-@dataclass(eq=False)
-class Asked:
-    """One time that the model was asked for an answer."""
-
-    serial: int
-    at: float
-    pieces: Mapping[int, int]
-    """Utterance → how many of its pieces the model was given."""
-    primary: int
-    """The utterance that is answered."""
-    kind: str  # fresh · after tool · continuation · tool
-    heard_ms: float = 0.0
-    began_at: float | None = None
-    is_whole: bool = False
-
-
-class HouseBrain(Brain):
-    """Answers the newest utterance it was given, with sound that names the answer."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def reply(self, turn: Turn) -> Reply:
-        pieces = {n: len(indices) for n, indices in sound.read_all(turn.heard).items()}
-        for text in turn.texts:
-            for found in _NAMED.finditer(text):
-                pieces[int(found[1])] = max(pieces.get(int(found[1]), 0), int(found[2]))
-        return Reply(self._parts(turn, pieces))
-
-    def _parts(self, turn: Turn, pieces: dict[int, int]) -> tuple[Part, ...]:
-        world = self._world
-        primary = max(pieces, default=0)
-        said = world.said.get(primary)
-        if turn.outputs and not primary:
-            asked = next((a for a in reversed(world.asked) if a.kind == "tool"), None)
-            primary = asked.primary if asked else primary
-            kind = "after tool"
-        elif "lost while you were answering" in turn.instructions:
-            known = (
-                int(n) for _role, words in turn.transcript for n in re.findall(r"#(\d+)", words)
-            )
-            primary, kind = max(known, default=primary), "continuation"
-        elif said is not None and said.tool:
-            kind = "tool"
-        else:
-            kind = "fresh"
-        asked = Asked(next(world.serials), world.now(), pieces, primary, kind)
-        world.asked.append(asked)
-        world.tell("model", f"asked ({kind}) about {pieces or '-'}: answer {asked.serial}")
-        said = world.said.get(primary)
-        if kind == "tool" and said is not None:
-            return (Call(said.tool, json.dumps({"about": primary})),)
-        length_s = 1.0 if said is None or kind == "continuation" else said.answer_s
-        # A word for every delta, the first of which says what it is about.
-        words = f"#{primary} is answered " + "and so on " * round(length_s * 5)
-        return (Speech(sound.spoken(asked.serial, round(length_s * 100)), words.strip()),)
-
-    def transcribe(self, pcm24k: bytes) -> str:
-        found = sound.read(pcm24k)
-        return ", ".join(f"utterance {n} of {len(indices)} pieces" for n, indices in found.items())
-
-
-class PingableWire:
-    """An in-memory wire that answers pings like a socket: the kernel's life, not the server's."""
-
-    def __init__(self, world: World, wire: Any) -> None:
-        self._world, self._wire = world, wire
-        self.send, self.receive = wire.send, wire.receive
-        self.close, self.abort = wire.close, wire.abort
-
-    async def ping(self) -> None:
-        """Return when a pong came."""
-        await asyncio.sleep(2 * NETWORK_DELAY_S)
-        while self._world.network.is_black_hole or self._world.server.faults.black_hole:
-            await asyncio.sleep(0.1)
-
-    def is_slow(self) -> bool:
-        """Whether data waits to leave and the other side goes on taking it."""
-        return False
-
-
-@dataclass
-class Options:
-    """What may differ between two households."""
-
-    server_turns: bool = True
-    transcribes: bool = True
-    pings: bool = True
-    audio_speed: float = 8.0
-    first_delta_ms: int = 250
-    session_max_s: float = 3600.0
-    url: str = ""
-    """Of a real server that listens there; else the network is in memory."""
-    dialogue: Mapping[str, Any] = field(default_factory=dict)
-
-
-class World:
+class World(Watch):
     """Open with `async with`; `speak`, `press`, break `network` and `server.faults`, and look."""
 
     def __init__(self, seed: int, options: Options | None = None) -> None:
         self.loop = asyncio.get_running_loop()
         self.options = options = options or Options()
         self.rng = random.Random(seed)
-        self.said: dict[int, Said] = {}
-        self.asked: list[Asked] = []
-        self.sentences: list[tuple[float, str, bool]] = []
-        """(loop time, name, whether the talk ended with it)."""
-        self.timeline: deque[tuple[float, str, str]] = deque(maxlen=TIMELINE_MAX)
-        self.notes: list[tuple[float, str, Mapping[str, object]]] = []
-        self.note_counts: Counter[str] = Counter()
-        self.problems: list[str] = []
-        """What must never happen, as it happens."""
-        self.downs: list[tuple[float, str]] = []
-        self.readies: list[float] = []
-        self.wakes_without_link: list[float] = []
-        self.most_queued_ms = 0.0
-        self.struck = False
-        """A fault has struck."""
-        self.responding = False
-        """The server has begun an answer that it has not ended."""
-        self.responses_ended = 0
+        super().__init__()
         self.dial_errors: deque[Callable[[], LinkError]] = deque()
         self.serials = itertools.count(1)
         self._numbers = itertools.count(1)
-        self._items: dict[str, Asked] = {}
         self._waiters: list[tuple[Callable[[], object], asyncio.Future[None]]] = []
         self._planned: deque[Said] = deque()
         self._index = round(self.loop.time() / FRAME_S)
         self._mic: asyncio.TimerHandle | None = None
         self._next_index = 0
         self._room = sound.room_frames()
-        self._before = (Talk.ASLEEP, Link.DOWN, Microphone.OPEN)
         self.server = RealtimeServer(
             HouseBrain(self),
             keys=frozenset({KEY}),
@@ -338,12 +187,6 @@ class World:
         self.network.up()
         self.tell("world", "healthy")
 
-    def forget(self) -> None:
-        """Drop what was written down: a day of it is more than the speaker itself holds."""
-        for record in (self.said, self.asked, self.sentences, self.notes, self.downs, self._items):
-            record.clear()
-        del self.readies[:-1], self.wakes_without_link[:]
-
     # --- the room -----------------------------------------------------------------------
 
     def speak(
@@ -449,111 +292,13 @@ class World:
             earlier.interrupted = True
         self.tell("house", f"says {said.number}" + ("" if said.is_expected else " (to nobody)"))
 
-    # --- watching -----------------------------------------------------------------------
-
-    def tell(self, who: str, what: str) -> None:
-        """A line of the timeline."""
-        self.timeline.append((self.now(), who, what))
-
     def _post(self, event: e.Event) -> None:
         self.agent.post(event)
 
-    def _note(self, code: str, /, **fields: object) -> None:
-        self.notes.append((self.now(), code, fields))
-        self.note_counts[code] += 1
-        if code == "talk.woken" and not self.is_ready and self._before[0] is Talk.ASLEEP:
-            self.wakes_without_link.append(self.now())
-        shown = " ".join(f"{k}={v}" for k, v in fields.items() if k in _SHOWN_FIELDS)
-        self.tell("journal", f"{code} {shown}".rstrip())
-        if code in _NEVER_NOTED:
-            self.problems.append(f"journal: {code} {dict(fields)}")
-
-    def _fault(self, problem: BaseException) -> None:
-        self.problems.append(f"a room failed: {problem!r}")
-
-    def _on_wire(self, side: str, event: Mapping[str, Any], _at: float) -> None:
-        if side == "server" and event["type"] == "error":
-            code = str(event["error"]["code"])
-            self.tell("server", f"error {code}: {event['error']['message']}")
-            is_crossing = code in _CROSSINGS and self.struck
-            if code not in _HARMLESS_ERRORS and not is_crossing:
-                self.problems.append(f"the server refused {code}: {event['error']['message']}")
-
-    def _see(self, event: e.Event, commands: list[c.Command], at: float) -> None:
-        dialogue = self.dialogue
-        for command in commands:
-            self._see_command(command, at)
-        kind = type(event)
-        if kind is e.HeardFrame or kind is e.VoiceChunk or kind is e.VoiceText:
-            self._see_states()
-            return
-        if kind is e.LinkDown:
-            self.downs.append((at, event.code))
-        elif kind is e.LinkReady:
-            self.readies.append(at)
-        elif kind is e.ResponseStarted:
-            self.responding = True
-        elif kind is e.ResponseEnded:
-            self.responding = False
-            self.responses_ended += 1
-        elif kind is e.PlaybackStarted:
-            self._account(event.item, at, 0.0)
-        elif kind is e.PlaybackDrained:
-            self._account(event.item, None, event.played_ms)
-        elif kind is e.PlaybackCut and event.item is not None:
-            self._account(event.item, None, event.played_ms)
-        if kind in _SHOWN_EVENTS:
-            self.tell("event", _shown(event))
-        self._see_states()
-        if dialogue.talk is not Talk.ASLEEP or self.playout.audible:
+    def _stirred(self) -> None:
+        if self.dialogue.talk is not Talk.ASLEEP or self.playout.audible:
             self._hurry()
         self._look()
-
-    def _see_command(self, command: c.Command, at: float) -> None:
-        dialogue = self.dialogue
-        if isinstance(command, c.SendAudio):
-            if dialogue.talk is Talk.ASLEEP or dialogue.microphone is Microphone.MUTED:
-                self.problems.append(
-                    f"audio sent while {dialogue.talk.value}, {dialogue.microphone.value}"
-                )
-            self.most_queued_ms = max(self.most_queued_ms, self.link.queued_ms)
-        elif isinstance(command, c.PlayVoice):
-            if command.item not in self._items:
-                serial = next(iter(sound.read(command.pcm24k)), 0)
-                asked = next((a for a in reversed(self.asked) if a.serial == serial), None)
-                if asked is not None:
-                    self._items[command.item] = asked
-        elif isinstance(command, c.PlaySentence):
-            is_last = dialogue.talk is Talk.ASLEEP
-            if SENTENCES.pcm24k(command.name):
-                self.sentences.append((at, command.name, is_last))
-            else:
-                self.problems.append(f"there is no recording of {command.name}")
-            self.tell("speaker", f"says the sentence {command.name}")
-        elif isinstance(command, _SHOWN_COMMANDS):
-            self.tell("command", _shown(command))
-
-    def _see_states(self) -> None:
-        dialogue = self.dialogue
-        now = (dialogue.talk, dialogue.link, dialogue.microphone)
-        if now != self._before:
-            for name, old, new in zip(
-                ("talk", "link", "microphone"), self._before, now, strict=True
-            ):
-                if old is not new:
-                    self.tell(name, new.value)
-            self._before = now
-
-    def _account(self, item: str, began_at: float | None, played_ms: float) -> None:
-        asked = self._items.get(item)
-        if asked is None:
-            return
-        if began_at is not None:
-            asked.began_at = asked.began_at if asked.began_at is not None else began_at
-            self.tell("speaker", f"begins answer {asked.serial}")
-        else:
-            asked.heard_ms += played_ms
-            self.tell("speaker", f"answer {asked.serial} was heard for {played_ms:.0f} ms")
 
     # --- waiting ------------------------------------------------------------------------
 
@@ -587,15 +332,6 @@ class World:
         """State of the talk."""
         return str(self.dialogue.talk.value)
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether the dialogue has a session."""
-        return self.dialogue.link is Link.READY
-
-    def told_timeline(self) -> str:
-        """The timeline as text."""
-        return "\n".join(f"{at:10.3f}  {who:8} {what}" for at, who, what in self.timeline)
-
 
 class _Panel:
     def show(self, light: str) -> None:
@@ -613,61 +349,3 @@ def _tool_risk(name: str) -> Any:
     from edge_agent.tools import registry
 
     return registry.Risk(name)
-
-
-_SHOWN_FIELDS = frozenset(
-    {"code", "cause", "why", "retry_in_s", "seconds", "error", "reason", "ms"}
-)
-_NEVER_NOTED = frozenset({"agent.fault", "link.local_error", "link.internal_error"})
-_HARMLESS_ERRORS = frozenset(
-    {
-        "response_cancel_not_active",
-        "session_expired",
-        "invalid_api_key",
-        "beta_api_shape_disabled",
-    }
-)
-"""A cancellation crosses the end of its response on the wire, and the end of a session."""
-_CROSSINGS = frozenset({"conversation_already_has_active_response"})
-"""What crosses a server's own word that a stalled line held back; never without a fault."""
-_SHOWN_EVENTS = frozenset(
-    {
-        e.LinkDown,
-        e.LinkReady,
-        e.ResponseStarted,
-        e.ResponseEnded,
-        e.UserSpeechStarted,
-        e.UserTurnCommitted,
-        e.ServerComplained,
-        e.ToolFinished,
-        e.SentenceDrained,
-    }
-)
-_SHOWN_COMMANDS = (
-    c.RequestResponse,
-    c.CancelResponse,
-    c.TruncateItem,
-    c.DeleteItem,
-    c.CommitAudio,
-    c.ClearAudio,
-    c.AddMessage,
-    c.AddToolOutput,
-    c.ReopenLink,
-    c.CutPlayback,
-    c.RunTool,
-    c.RollOver,
-)
-
-
-def _shown(thing: e.Event | c.Command) -> str:
-    fields = {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing)}
-    fields.pop("at", None)
-    parts = []
-    for name, value in fields.items():
-        if isinstance(value, bytes):
-            value = f"{bytes_to_ms(len(value)):.0f}ms"
-        elif isinstance(value, e.Usage) or value in ("", (), None, False):
-            continue
-        text = str(value)
-        parts.append(f"{name}={text[:60]}")
-    return f"{type(thing).__name__} {' '.join(parts)}".rstrip()

@@ -1,4 +1,4 @@
-"""Every fault at every phase of a turn, and random schedules: nothing lost, nothing doubled (purpose).
+"""Every fault at every phase of a turn, and random schedules: nothing lost or doubled (purpose).
 
 Owner thread: the test's, in virtual time.  Must never pass a schedule whose faults did not strike.
 The whole suite is `scripts/chaos.sh`; a seed that fails is replayed by `scripts/chaos.sh --seed N`.

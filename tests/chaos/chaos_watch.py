@@ -1,0 +1,234 @@
+"""The watch: writes down what a world does, for the judge and for people (purpose).
+
+Owner thread: the event loop.  Must never change anything: it looks at events, commands, notes and
+the wire, and calls what must never happen a problem.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter, deque
+from collections.abc import Mapping
+from typing import Any
+
+import chaos_sound as sound
+from chaos_house import Asked, Said
+
+from edge_agent.audio.playout import Playout
+from edge_agent.contract import commands as c
+from edge_agent.contract import events as e
+from edge_agent.contract.pcm import bytes_to_ms
+from edge_agent.dialogue.manager import DialogueManager
+from edge_agent.dialogue.states import Link, Microphone, Talk
+from edge_agent.host.sentences import Sentences
+from edge_agent.realtime.connection import RealtimeLink
+
+TIMELINE_MAX = 3_000
+SENTENCES = Sentences("en")
+
+_SHOWN_FIELDS = frozenset(
+    {"code", "cause", "why", "retry_in_s", "seconds", "error", "reason", "ms"}
+)
+_NEVER_NOTED = frozenset({"agent.fault", "link.local_error", "link.internal_error"})
+_HARMLESS_ERRORS = frozenset(
+    {
+        "response_cancel_not_active",
+        "session_expired",
+        "invalid_api_key",
+        "beta_api_shape_disabled",
+    }
+)
+"""A cancellation crosses the end of its response on the wire, and the end of a session."""
+_CROSSINGS = frozenset({"conversation_already_has_active_response"})
+"""What crosses a server's own word that a stalled line held back; never without a fault."""
+_SHOWN_EVENTS = frozenset(
+    {
+        e.LinkDown,
+        e.LinkReady,
+        e.ResponseStarted,
+        e.ResponseEnded,
+        e.UserSpeechStarted,
+        e.UserTurnCommitted,
+        e.ServerComplained,
+        e.ToolFinished,
+        e.SentenceDrained,
+    }
+)
+_SHOWN_COMMANDS = (
+    c.RequestResponse,
+    c.CancelResponse,
+    c.TruncateItem,
+    c.DeleteItem,
+    c.CommitAudio,
+    c.ClearAudio,
+    c.AddMessage,
+    c.AddToolOutput,
+    c.ReopenLink,
+    c.CutPlayback,
+    c.RunTool,
+    c.RollOver,
+)
+
+
+def _shown(thing: e.Event | c.Command) -> str:
+    fields = {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing)}
+    fields.pop("at", None)
+    parts = []
+    for name, value in fields.items():
+        if isinstance(value, e.Usage) or value in ("", b"", (), None, False):
+            continue
+        is_sound = isinstance(value, bytes)
+        text = f"{bytes_to_ms(len(value)):.0f}ms" if is_sound else str(value)
+        parts.append(f"{name}={text[:60]}")
+    return f"{type(thing).__name__} {' '.join(parts)}".rstrip()
+
+
+class Watch:
+    """The records of a world; `World` stands on it and has the parts named here."""
+
+    dialogue: DialogueManager
+    playout: Playout
+    link: RealtimeLink
+
+    def __init__(self) -> None:
+        self.said: dict[int, Said] = {}
+        self.asked: list[Asked] = []
+        self.sentences: list[tuple[float, str, bool]] = []
+        """(loop time, name, whether the talk ended with it)."""
+        self.timeline: deque[tuple[float, str, str]] = deque(maxlen=TIMELINE_MAX)
+        self.notes: list[tuple[float, str, Mapping[str, object]]] = []
+        self.note_counts: Counter[str] = Counter()
+        self.problems: list[str] = []
+        """What must never happen, as it happens."""
+        self.downs: list[tuple[float, str]] = []
+        self.readies: list[float] = []
+        self.wakes_without_link: list[float] = []
+        self.most_queued_ms = 0.0
+        self.struck = False
+        """A fault has struck."""
+        self.responding = False
+        """The server has begun an answer that it has not ended."""
+        self.responses_ended = 0
+        self._items: dict[str, Asked] = {}
+        self._before = (Talk.ASLEEP, Link.DOWN, Microphone.OPEN)
+
+    def now(self) -> float:
+        """Loop time."""
+        raise NotImplementedError
+
+    def _stirred(self) -> None:
+        """Something other than a heard frame happened."""
+        raise NotImplementedError
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the dialogue has a session."""
+        return self.dialogue.link is Link.READY
+
+    def forget(self) -> None:
+        """Drop what was written down: a day of it is more than the speaker itself holds."""
+        for record in (self.said, self.asked, self.sentences, self.notes, self.downs, self._items):
+            record.clear()
+        del self.readies[:-1], self.wakes_without_link[:]
+
+    # --- watching -----------------------------------------------------------------------
+
+    def tell(self, who: str, what: str) -> None:
+        """A line of the timeline."""
+        self.timeline.append((self.now(), who, what))
+
+    def _note(self, code: str, /, **fields: object) -> None:
+        self.notes.append((self.now(), code, fields))
+        self.note_counts[code] += 1
+        if code == "talk.woken" and not self.is_ready and self._before[0] is Talk.ASLEEP:
+            self.wakes_without_link.append(self.now())
+        shown = " ".join(f"{k}={v}" for k, v in fields.items() if k in _SHOWN_FIELDS)
+        self.tell("journal", f"{code} {shown}".rstrip())
+        if code in _NEVER_NOTED:
+            self.problems.append(f"journal: {code} {dict(fields)}")
+
+    def _fault(self, problem: BaseException) -> None:
+        self.problems.append(f"a room failed: {problem!r}")
+
+    def _on_wire(self, side: str, event: Mapping[str, Any], _at: float) -> None:
+        if side == "server" and event["type"] == "error":
+            code = str(event["error"]["code"])
+            self.tell("server", f"error {code}: {event['error']['message']}")
+            is_crossing = code in _CROSSINGS and self.struck
+            if code not in _HARMLESS_ERRORS and not is_crossing:
+                self.problems.append(f"the server refused {code}: {event['error']['message']}")
+
+    def _see(self, event: e.Event, commands: list[c.Command], at: float) -> None:
+        for command in commands:
+            self._see_command(command, at)
+        kind = type(event)
+        if kind is e.HeardFrame or kind is e.VoiceChunk or kind is e.VoiceText:
+            self._see_states()
+            return
+        if kind is e.LinkDown:
+            self.downs.append((at, event.code))
+        elif kind is e.LinkReady:
+            self.readies.append(at)
+        elif kind is e.ResponseStarted:
+            self.responding = True
+        elif kind is e.ResponseEnded:
+            self.responding = False
+            self.responses_ended += 1
+        elif kind is e.PlaybackStarted:
+            self._account(event.item, at, 0.0)
+        elif kind is e.PlaybackDrained or (kind is e.PlaybackCut and event.item is not None):
+            self._account(event.item, None, event.played_ms)
+        if kind in _SHOWN_EVENTS:
+            self.tell("event", _shown(event))
+        self._see_states()
+        self._stirred()
+
+    def _see_command(self, command: c.Command, at: float) -> None:
+        dialogue = self.dialogue
+        if isinstance(command, c.SendAudio):
+            if dialogue.talk is Talk.ASLEEP or dialogue.microphone is Microphone.MUTED:
+                self.problems.append(
+                    f"audio sent while {dialogue.talk.value}, {dialogue.microphone.value}"
+                )
+            self.most_queued_ms = max(self.most_queued_ms, self.link.queued_ms)
+        elif isinstance(command, c.PlayVoice):
+            if command.item not in self._items:
+                serial = next(iter(sound.read(command.pcm24k)), 0)
+                asked = next((a for a in reversed(self.asked) if a.serial == serial), None)
+                if asked is not None:
+                    self._items[command.item] = asked
+        elif isinstance(command, c.PlaySentence):
+            is_last = dialogue.talk is Talk.ASLEEP
+            if SENTENCES.pcm24k(command.name):
+                self.sentences.append((at, command.name, is_last))
+            else:
+                self.problems.append(f"there is no recording of {command.name}")
+            self.tell("speaker", f"says the sentence {command.name}")
+        elif isinstance(command, _SHOWN_COMMANDS):
+            self.tell("command", _shown(command))
+
+    def _see_states(self) -> None:
+        dialogue = self.dialogue
+        now = (dialogue.talk, dialogue.link, dialogue.microphone)
+        if now != self._before:
+            for name, old, new in zip(
+                ("talk", "link", "microphone"), self._before, now, strict=True
+            ):
+                if old is not new:
+                    self.tell(name, new.value)
+            self._before = now
+
+    def _account(self, item: str, began_at: float | None, played_ms: float) -> None:
+        asked = self._items.get(item)
+        if asked is None:
+            return
+        if began_at is not None:
+            asked.began_at = asked.began_at if asked.began_at is not None else began_at
+            self.tell("speaker", f"begins answer {asked.serial}")
+        else:
+            asked.heard_ms += played_ms
+            self.tell("speaker", f"answer {asked.serial} was heard for {played_ms:.0f} ms")
+
+    def told_timeline(self) -> str:
+        """The timeline as text."""
+        return "\n".join(f"{at:10.3f}  {who:8} {what}" for at, who, what in self.timeline)
