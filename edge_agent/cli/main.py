@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from edge_agent.cli import config, control, devices, server
+from edge_agent.cli import config, control, devices, prompt, server
 from edge_agent.cli.outcome import EXIT_CODES_TEXT, debugging, guarded, note
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(config.app, name="config")
+app.add_typer(prompt.app, name="prompt")
 app.command("devices")(devices.devices)
 app.command("status")(control.status)
 app.command("mute")(control.mute)

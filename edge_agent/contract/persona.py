@@ -1,0 +1,77 @@
+"""Persona: the speaker's manners as data, and the steps of a guided talk (purpose).
+
+Owner thread: none, frozen values.  Must never hold behaviour: `host.personas` reads them from
+files, `dialogue.prompt` makes instructions of them, `dialogue.flow` walks their steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+SECTIONS: Mapping[str, str] = {
+    "role": "Role & Objective",
+    "tone": "Personality & Tone",
+    "context": "Context",
+    "pronunciations": "Reference Pronunciations",
+    "tools": "Tools",
+    "rules": "Instructions & Rules",
+    "flow": "Conversation Flow",
+    "samples": "Sample Phrases",
+    "safety": "Safety & Escalation",
+}
+"""Key in a persona's file → heading in the instructions, in the order in which they are told."""
+
+MOVE_TOOL = "set_conversation_state"
+"""The function by which the model moves through a guided talk; the dialogue answers it itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One labelled line, or list of lines, of a section; `label` is its key in the file."""
+
+    label: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FlowState:
+    """One step of a conversation."""
+
+    name: str
+    goal: str
+    respond: str = ""
+    """How to respond in this step."""
+    samples: tuple[str, ...] = ()
+    exit: str = ""
+    """What has to be true before the talk moves on."""
+    next: tuple[str, ...] = ()
+    """The steps that may follow."""
+    tools: tuple[str, ...] | None = None
+    """The only tools of this step; None: all of them."""
+    final: bool = False
+    """The talk may end here."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowPlan:
+    """The steps of a conversation, in the order of the file."""
+
+    start: str
+    states: Mapping[str, FlowState]
+    guided: bool = False
+    """True: the model is told one step at a time and moves by `MOVE_TOOL`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """Who the speaker is."""
+
+    name: str
+    source: str = ""
+    """The file it came from, for complaints."""
+    language: str = ""
+    """A code pins the language, "" takes the household's, "free" says nothing about it."""
+    sections: Mapping[str, tuple[Entry, ...]] = field(default_factory=dict)
+    """Keys of `SECTIONS` without `flow`."""
+    plan: FlowPlan | None = None

@@ -1,0 +1,137 @@
+"""Prompt: from a persona to the instructions that the model is given (purpose).
+
+Owner thread: any, all functions are pure.  Must never read a file or judge what it composes
+(`prompt_lint` does).  The same persona gives the same text, byte for byte: providers cache the
+beginning of a prompt, and a changed word costs money in every turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from edge_agent.contract.persona import MOVE_TOOL, SECTIONS, Entry, FlowPlan, FlowState, Persona
+
+ADDITIONS = "The Household's Own Rules"
+STAGE = "The Present Step"
+LANGUAGES = {
+    "en": "English",
+    "de": "German",
+    "fr": "French",
+    "es": "Spanish",
+    "it": "Italian",
+    "pt": "Portuguese",
+    "nl": "Dutch",
+    "pl": "Polish",
+    "sv": "Swedish",
+    "ja": "Japanese",
+    "zh": "Chinese",
+    "ko": "Korean",
+}
+"""Names beside the codes, because a model follows a name more surely than a code."""
+
+ASCII_CHARS_PER_TOKEN = 4.0
+"""English prose has about four characters to a token in the vocabularies of these models."""
+OTHER_CHARS_PER_TOKEN = 1.5
+"""Accents cost more than plain letters, an ideograph about one token: the middle."""
+
+
+def estimate_tokens(text: str) -> int:
+    """About how many tokens `text` is: a rough estimate, within a quarter for plain prose.
+
+    No tokenizer runs here; what the provider counts stands in `usage` after each answer.
+    """
+    plain = sum(1 for char in text if char.isascii())
+    tokens = plain / ASCII_CHARS_PER_TOKEN + (len(text) - plain) / OTHER_CHARS_PER_TOKEN
+    return -int(-tokens // 1)
+
+
+def compose(persona: Persona, *, language: str = "", additions: str = "") -> str:
+    """The instructions: a heading per section, labelled lines below it.
+
+    `language`: the household's code, used where the persona pins none.  `additions`: the owner's
+    own words, told last, so that they win.  Of a guided plan only the rule for moving is told
+    here; `with_stage` adds the present step.
+    """
+    return "\n\n".join(
+        f"# {heading}\n{text}" for heading, text in parts(persona, language, additions)
+    )
+
+
+def parts(persona: Persona, language: str = "", additions: str = "") -> Iterator[tuple[str, str]]:
+    """`(heading, text)` of every section that says something, in order."""
+    for key, heading in SECTIONS.items():
+        lines = list(_lines(persona.sections.get(key, ())))
+        if key == "tone":
+            lines += _language_lines(pinned_language(persona, language))
+        if key == "samples" and lines:
+            lines.insert(0, "Use these for their manner; do not say the same one twice.")
+        if key == "flow" and persona.plan is not None:
+            lines += _guide() if persona.plan.guided else _steps(persona.plan)
+        if lines:
+            yield heading, "\n".join(lines)
+    if additions.strip():
+        yield ADDITIONS, additions.strip()
+
+
+def pinned_language(persona: Persona, household: str) -> str:
+    """The code of the language to speak, "" where that is left free."""
+    return "" if persona.language == "free" else persona.language or household
+
+
+def with_stage(instructions: str, state: FlowState) -> str:
+    """The instructions together with the one step in which a guided talk stands."""
+    return f"{instructions}\n\n# {STAGE}\n" + "\n".join(_step(state))
+
+
+def _lines(entries: Iterable[Entry]) -> Iterator[str]:
+    for entry in entries:
+        if not entry.label:
+            yield from (f"- {line}" for line in entry.lines)
+        elif len(entry.lines) == 1:
+            yield f"- {_title(entry.label)}: {entry.lines[0]}"
+        else:
+            yield f"- {_title(entry.label)}:"
+            yield from (f"  - {line}" for line in entry.lines)
+
+
+def _title(label: str) -> str:
+    # A tool's name has to stay as it is; a key of ours becomes words.
+    return label if "`" in label else (label[:1].upper() + label[1:]).replace("_", " ")
+
+
+def _language_lines(code: str) -> list[str]:
+    if not code:
+        return []
+    name = LANGUAGES.get(code.partition("-")[0], "")
+    spoken = f"{name} ({code})" if name else code
+    return [
+        f"- Speak this language: {spoken}. An accent or a foreign word is no reason to change it."
+    ]
+
+
+def _guide() -> list[str]:
+    return [
+        f"- This talk has steps. You are told one at a time; call `{MOVE_TOOL}` to move on.",
+        "- Move only when what ends the step is true. If a move is refused, stay and go on.",
+        "- Do not speak of steps or of moving: the household hears a talk, not a form.",
+    ]
+
+
+def _steps(plan: FlowPlan) -> Iterator[str]:
+    for number, state in enumerate(plan.states.values(), 1):
+        first, *rest = _step(state)
+        yield f"{number}. {first.removeprefix('- ')}"
+        yield from (f"   {line}" for line in rest)
+
+
+def _step(state: FlowState) -> Iterator[str]:
+    yield f"- Step: {state.name.replace('_', ' ')}"
+    yield f"- Goal: {state.goal}"
+    if state.respond:
+        yield f"- How to respond: {state.respond}"
+    if state.samples:
+        yield "- For example: " + " / ".join(f'"{phrase}"' for phrase in state.samples)
+    if state.exit:
+        yield f"- Ends when: {state.exit}"
+    if state.next:
+        yield f"- May be followed by: {', '.join(state.next)}"

@@ -1,0 +1,98 @@
+"""`edge-agent prompt`: what goes to the model, seen without a model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from edge_agent.cli import main as cli
+from edge_agent.host.personas import BUILT_IN
+
+
+@pytest.fixture(autouse=True)
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "edge-agent.toml"
+    file.write_text("")
+    monkeypatch.setenv("EDGE_AGENT_CONFIG", str(file))
+    return file
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, ["prompt", *arguments])
+
+
+def test_show_prints_what_the_settings_make_of_it(settings: Path) -> None:
+    settings.write_text('[realtime]\nlanguage = "de"\ninstructions = "The cat is called Minka."\n')
+    result = invoke("show")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("# Role & Objective\n")
+    assert "German (de)" in result.stdout
+    assert result.stdout.endswith("# The Household's Own Rules\nThe cat is called Minka.\n")
+    assert "tokens in every turn (an estimate)" in result.stderr
+    settings.write_text('[realtime]\npersona = "concise"\n')
+    assert "You are a voice interface." in invoke("show").stdout
+    assert "children" in invoke("show", "--persona", "kids").stdout
+
+
+def test_show_lays_out_the_steps_of_a_guided_talk() -> None:
+    text = invoke("show", "-p", "bedtime").stdout
+    assert text.count("# The Present Step: ") == 5
+    assert "# The Present Step: breathing\n" in text
+
+
+def test_lint_is_1_with_errors_and_tells_them(tmp_path: Path) -> None:
+    assert invoke("lint").exit_code == 0
+    file = tmp_path / "mine.toml"
+    file.write_text('[role]\nrole = "Use play_music. See www.example.org for more."\n')
+    result = invoke("lint", "-p", str(file))
+    assert result.exit_code == 1
+    assert "there is no tool play_music. [tool.unknown]" in result.stdout
+    assert "mine: 2 errors, " in result.stdout
+    rows = json.loads(invoke("lint", "-p", str(file), "--json").stdout)
+    assert [row["code"] for row in rows if row["level"] == "error"] == ["tool.unknown", "voice.url"]
+
+
+def test_lint_judges_the_owners_additions(settings: Path) -> None:
+    settings.write_text('[realtime]\ninstructions = "Speak only French."\n')
+    result = invoke("lint")
+    assert result.exit_code == 1
+    assert "The Household's Own Rules" in result.stdout
+
+
+def test_diff_of_two_and_against_the_shipped_one(tmp_path: Path) -> None:
+    between = invoke("diff", "kids", "concise").stdout
+    assert "+- Role: You are a kind talking companion" in between
+    assert "-- Role: You are a voice interface." in between
+    mine = tmp_path / "kids.toml"
+    mine.write_text((BUILT_IN / "kids.toml").read_text().replace("Patient,", "Wild,"))
+    lines = invoke("diff", str(mine)).stdout.splitlines()
+    assert lines[:2] == [f"--- {BUILT_IN / 'kids.toml'}", f"+++ {mine}"]
+    changed = [line for line in lines[2:] if line[0] in "+-"]
+    assert [line.partition(",")[0] for line in changed] == [
+        "-- Personality: Patient",
+        "+- Personality: Wild",
+    ]
+    assert invoke("diff", "concise").stdout.startswith(f"--- {BUILT_IN / 'household.toml'}")
+    assert "tell the model the same" in invoke("diff").stdout
+
+
+def test_template_is_a_file_to_begin_with(tmp_path: Path) -> None:
+    assert invoke("template", "kids").stdout == (BUILT_IN / "kids.toml").read_text()
+    mine = tmp_path / "mine.toml"
+    mine.write_text(invoke("template").stdout)
+    assert "tell the model the same" in invoke("diff", str(mine)).stdout
+
+
+@pytest.mark.parametrize("verb", ["show", "lint"])
+def test_a_wrong_persona_is_78_with_file_and_key(verb: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[role]\nroel = 'x'\n")
+    result = invoke(verb, "-p", str(file))
+    assert result.exit_code == 78
+    assert f"{file}: role.roel: there is no such key. Did you mean role?" in result.stderr
+    assert "Traceback" not in result.output
+    assert invoke(verb, "-p", "pirate").exit_code == 78
+    assert invoke("template", "pirate").exit_code == 78

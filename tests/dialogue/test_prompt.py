@@ -1,0 +1,89 @@
+"""Prompt: one persona, one text; and an estimate that can be trusted for its order."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.contract.persona import SECTIONS, Entry, FlowPlan, FlowState, Persona
+from edge_agent.dialogue.prompt import ADDITIONS, STAGE, compose, estimate_tokens, with_stage
+
+words = st.text("abcdefg äéñ日", min_size=1, max_size=20).filter(str.strip)
+entries = st.lists(
+    st.builds(Entry, words, st.lists(words, min_size=1, max_size=3).map(tuple)), max_size=3
+).map(tuple)
+personas = st.builds(
+    Persona,
+    st.just("x"),
+    language=st.sampled_from(["", "de", "free", "pt-BR"]),
+    sections=st.dictionaries(st.sampled_from([k for k in SECTIONS if k != "flow"]), entries),
+)
+
+
+def headings(text: str) -> list[str]:
+    return [line[2:] for line in text.splitlines() if line.startswith("# ")]
+
+
+@given(personas, words)
+def test_every_line_is_told_under_its_heading_and_in_order(persona: Persona, extra: str) -> None:
+    text = compose(persona, language="en", additions=extra)
+    assert text == compose(persona, language="en", additions=extra)
+    order = [*SECTIONS.values(), ADDITIONS]
+    found = headings(text)
+    assert found == [heading for heading in order if heading in found]
+    assert found[-1] == ADDITIONS
+    blocks = dict(zip(found, text.split("\n\n# "), strict=True))
+    for key, section in persona.sections.items():
+        pinned = key == "tone" and persona.language != "free"
+        assert (SECTIONS[key] in found) == (bool(section) or pinned)
+        for entry in section:
+            for line in entry.lines:
+                assert line in blocks[SECTIONS[key]]
+    assert text.endswith(extra.strip())
+
+
+@given(st.text(), st.text())
+def test_an_estimate_grows_with_the_text(one: str, two: str) -> None:
+    both = estimate_tokens(one + two)
+    assert max(estimate_tokens(one), estimate_tokens(two)) <= both
+    assert both <= estimate_tokens(one) + estimate_tokens(two)
+    assert (estimate_tokens(one) == 0) == (one == "")
+
+
+def test_the_language_is_pinned_by_the_persona_then_by_the_household_or_not_at_all() -> None:
+    def language(pin: str) -> str:
+        return compose(Persona("x", language=pin), language="en")
+
+    assert "English (en)" in language("")
+    assert "German (de)" in language("de")
+    assert "pt-BR" in language("pt-BR")
+    assert language("free") == ""
+
+
+def test_a_list_a_single_line_and_a_pronunciation() -> None:
+    sections = {
+        "pronunciations": (Entry('Say "Nguyen" as', ("win",)),),
+        "rules": (Entry("", ("One.",)), Entry("unclear_audio", ("Two.", "Three."))),
+    }
+    assert compose(Persona("x", sections=sections)) == (
+        '# Reference Pronunciations\n- Say "Nguyen" as: win\n\n'
+        "# Instructions & Rules\n- One.\n- Unclear audio:\n  - Two.\n  - Three."
+    )
+
+
+def test_steps_are_all_told_unless_the_talk_is_guided() -> None:
+    states = {
+        "ask": FlowState("ask", "Know the wish.", "Ask.", ("What?",), "It is known.", ("do",)),
+        "do": FlowState("do", "Do it.", final=True),
+    }
+    free = compose(Persona("x", plan=FlowPlan("ask", states)))
+    assert "1. Step: ask\n   - Goal: Know the wish.\n   - How to respond: Ask." in free
+    assert '- For example: "What?"\n   - Ends when: It is known.' in free
+    assert "2. Step: do" in free
+    guided = compose(Persona("x", plan=FlowPlan("ask", states, guided=True)))
+    assert "set_conversation_state" in guided
+    assert "Know the wish" not in guided
+    staged = with_stage(guided, states["ask"])
+    assert headings(staged) == ["Conversation Flow", STAGE]
+    assert "Do it." not in staged
+    assert staged.endswith("- May be followed by: do")

@@ -1,0 +1,203 @@
+"""Personas: the shipped ones are sound, and a wrong file says where it is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.cli.prompt import tool_names
+from edge_agent.contract.errors import Remedy
+from edge_agent.contract.persona import SECTIONS, Entry, FlowState
+from edge_agent.dialogue.flow import flow_problems
+from edge_agent.dialogue.prompt import compose, estimate_tokens
+from edge_agent.dialogue.prompt_lint import lint
+from edge_agent.host.personas import (
+    BUILT_IN,
+    FILE_MAX_BYTES,
+    PersonaError,
+    built_in_names,
+    load_persona,
+    parse_persona,
+)
+
+CONFIG = Path(__file__).parents[2] / "config" / "personas"
+ROLE = '[role]\nrole = "A voice."\n'
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(PersonaError) as caught:
+        parse_persona(text, name="p", source="p.toml")
+    assert caught.value.remedy is Remedy.STOP
+    assert all(problem in str(caught.value) for problem in caught.value.problems)
+    return [problem.removeprefix("p.toml: ") for problem in caught.value.problems]
+
+
+# --- shipped -----------------------------------------------------------------------------
+
+
+def test_config_and_package_hold_the_same_files() -> None:
+    names = {path.name for path in CONFIG.iterdir()}
+    assert names == {path.name for path in BUILT_IN.iterdir()}
+    assert names == {f"{name}.toml" for name in built_in_names()}
+    assert set(built_in_names()) >= {"household", "kids", "language-tutor", "concise", "bedtime"}
+    for name in names:
+        assert (CONFIG / name).read_bytes() == (BUILT_IN / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", built_in_names())
+@pytest.mark.parametrize("language", ["en", "de", "pt-BR"])
+def test_shipped_personas_are_free_of_lint(name: str, language: str, tmp_path: Path) -> None:
+    persona = load_persona(name, owners=tmp_path)
+    tools = tool_names()
+    assert flow_problems(persona, tools) == ()
+    findings = lint(persona, tools, language=language)
+    # Tools have descriptions of their own: one that no persona speaks of is still usable.
+    assert [str(f) for f in findings if f.code != "tool.unmentioned"] == []
+    assert estimate_tokens(compose(persona, language=language)) < 1500
+
+
+def test_the_default_keeps_its_promises() -> None:
+    text = compose(load_persona("household"), language="en")
+    for heading in SECTIONS.values():
+        assert (f"# {heading}\n" in text) == (heading != "Reference Pronunciations")
+    for promise in (
+        "One to three short sentences",
+        "one question per turn",
+        "unintelligible, ask for it again",
+        "digit by digit",
+        "If you cannot check it, say that you cannot",
+    ):
+        assert promise in text
+
+
+# --- where they are found ----------------------------------------------------------------
+
+
+def test_the_owners_file_wins_over_the_shipped_one_and_a_path_over_both(tmp_path: Path) -> None:
+    owners = tmp_path / "personas"
+    owners.mkdir()
+    mine = owners / "household.toml"
+    mine.write_text("\ufeff" + ROLE, encoding="utf-8")
+    assert load_persona("household", owners=owners).source == str(mine)
+    assert load_persona("kids", owners=owners).source == str(BUILT_IN / "kids.toml")
+    other = tmp_path / "other.toml"
+    other.write_text(ROLE)
+    persona = load_persona(str(other), owners=owners)
+    assert (persona.name, persona.source) == ("other", str(other))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("pirate", "there is no such persona; there are: bedtime, concise, household, kids,"),
+        ("Not A Name", "neither a name nor the path"),
+        ("../kids", "cannot be read: No such file or directory."),
+        ("/nowhere/x.toml", "/nowhere/x.toml: cannot be read: No such file or directory."),
+    ],
+)
+def test_a_persona_that_is_not_there(name: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(PersonaError, match="cannot be used") as caught:
+        load_persona(name, owners=tmp_path)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b"\xff\xfe", "is not UTF-8 text."),
+        (b"role = [", "is not TOML: "),
+        (b"x = " + b"[" * 5000, "is not TOML: "),
+        (b"#" * (FILE_MAX_BYTES + 1), "is longer than"),
+        (b"", "role: is missing"),
+    ],
+)
+def test_a_file_that_is_no_persona(raw: bytes, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "p.toml"
+    file.write_bytes(raw)
+    with pytest.raises(PersonaError) as caught:
+        load_persona(str(file))
+    assert f"{file}: {words}" in str(caught.value)
+
+
+# --- what it may hold --------------------------------------------------------------------
+
+
+def test_what_stands_in_a_file_is_what_the_persona_holds() -> None:
+    persona = parse_persona(
+        ROLE
+        + '[pronunciations]\n"Nguyen" = "win"\n[tools]\ngeneral = ["Use\\n them."]\n'
+        + '[tools.use]\nclock = "for time"\n[flow.states.ask]\ngoal = "Know."\n',
+        name="p",
+        source="p.toml",
+    )
+    assert persona.sections["pronunciations"] == (Entry('Say "Nguyen" as', ("win",)),)
+    assert persona.sections["tools"] == (
+        Entry("", ("Use them.",)),
+        Entry("`clock`", ("for time",)),
+    )
+    assert persona.plan is not None
+    assert (persona.plan.start, persona.plan.guided) == ("ask", False)
+    assert persona.plan.states == {"ask": FlowState("ask", "Know.")}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[tonne]\nx = 1\n", "tonne: there is no such section. Did you mean tone?"),
+        ("[tone]\nlenght = 'x'\n", "tone.lenght: there is no such key. Did you mean length?"),
+        ("[tone]\nlength = 3\n", "tone.length: must be a text or a list of texts."),
+        ("[tone]\nlength = []\n", "tone.length: must be a text or a list of texts."),
+        ("[tone]\nlength = ' '\n", "tone.length: must not be empty; leave it out instead."),
+        ("[tools]\nuse = 'x'\n",
+         'tools.use: is a table; write [tools.use] and name = "when" below.'),
+        ("[flow]\nguided = 1\nstates.a.goal = 'x'\n", "flow.guided: must be true or false."),
+        ("[flow]\nfoo = 1\nstates.a.goal = 'x'\n",
+         "flow.foo: there is no such key. There are: start, guided, states."),
+        ("[flow]\n", "flow.states: needs one to 100 tables [flow.states.NAME]."),
+        ("[flow]\nstart = 1\nstates.a.goal = 'x'\n", "flow.start: must be the name of a state."),
+        ("[flow.states]\na = 1\n",
+         "flow.states.a: is a table; write [flow.states.a] and its keys below it."),
+        ("[flow.states.a]\n", "flow.states.a.goal: is missing: say what this state is for."),
+        ("[flow.states.A]\ngoal = 'x'\n",
+         "flow.states.A: a state's name is small letters, digits, _ and -."),
+        ("[flow.states.a]\ngoal = 'x'\nnext = 'b'\n",
+         "flow.states.a.next: must be a list of texts."),
+        ("[flow.states.a]\ngoal = ['x']\n", "flow.states.a.goal: must be a text."),
+        ("[flow.states.a]\ngoal = 'x'\nfinal = 'no'\n",
+         "flow.states.a.final: must be true or false."),
+        ("[flow.states.a]\ngoal = 'x'\nexits = 'x'\n",
+         "flow.states.a.exits: there is no such key. Did you mean exit?"),
+    ],
+)  # fmt: skip
+def test_each_mistake_has_its_sentence(text: str, expected: str) -> None:
+    assert problems(ROLE + text) == [expected]
+
+
+def test_mistakes_at_the_top_are_told_all_at_once() -> None:
+    assert problems('language = "German"\nrole = 1\ntone = "x"\nflow = 2\n') == [
+        'language: must be a code like en or pt-BR, "free", or empty.',
+        "role: is a section; write [role] and its keys below it.",
+        "tone: is a section; write [tone] and its keys below it.",
+        "flow: is a section; write [flow] and its keys below it.",
+    ]
+
+
+toml = st.sampled_from(
+    ["[role]\n", "[tone]\n", "[flow]\n", "[flow.states.a]\n", "goal = 'x'\n", "next = ['a']\n",
+     "guided = true\n", "x = 1\n", "length = ['a', 2]\n", "role = 'y'\n", "[[tools]]\n", "'"]
+)  # fmt: skip
+
+
+@given(st.lists(toml | st.text(max_size=8), max_size=12).map("".join))
+def test_any_text_is_a_persona_or_a_complaint_with_its_file(text: str) -> None:
+    found: tuple[str, ...] = ()
+    try:
+        persona = parse_persona(text, name="p", source="p.toml")
+    except PersonaError as error:
+        found = error.problems or ("no reason given",)
+    else:
+        assert persona.sections.keys() >= {"role"}
+    assert all(problem.startswith("p.toml: ") for problem in found)
