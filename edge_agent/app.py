@@ -29,6 +29,7 @@ from edge_agent.app_parts import (
     link_timings,
     real_world,
     session_config,
+    told,
     wake_detector,
 )
 from edge_agent.audio.detectors import VoiceDetector
@@ -118,11 +119,12 @@ class Daemon:
         self.house = House(self, world.now)
         tools = Registry(builtin_tools(self.house, world.now))
         self.hands = ToolRunner(tools, self.post)
+        begin = told(settings, tools.schemas())
         first, *others = endpoints(settings, self.ledger.table)
         self.link = RealtimeLink(
             dial=world.dial,
             provider=first.provider,
-            config=session_config(settings, tools.schemas()),
+            config=session_config(settings, begin),
             key=first.key,
             post=self.post,
             note=journal.note,
@@ -150,7 +152,7 @@ class Daemon:
         )
         risks = {name: Risk(risk) for name, risk in tools.risks().items()}
         self.dialogue = DialogueManager(
-            dialogue_config(settings, risks),
+            dialogue_config(settings, risks, begin.flow),
             muted=self._saved.muted,
             spending=self.ledger.spending,
         )

@@ -18,7 +18,10 @@ from edge_agent.contract.events import Event
 from edge_agent.contract.ports import Dialer, Panel, SoundDevice
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.consent import Risk
+from edge_agent.dialogue.flow import Flow, FlowTerms, flow_problems
+from edge_agent.dialogue.prompt import compose
 from edge_agent.host.control import server_path
+from edge_agent.host.personas import PersonaError, load_persona
 from edge_agent.host.price_list import PriceList
 from edge_agent.host.settings import Settings
 from edge_agent.host.systemd import Notifier
@@ -55,7 +58,33 @@ class World:
 # --- settings in the words of each room ---------------------------------------------------------
 
 
-def dialogue_config(settings: Settings, risks: Mapping[str, Risk]) -> DialogueConfig:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the model is told at the start of a session; `flow`: how a guided talk goes on."""
+
+    instructions: str
+    tools: tuple[Mapping[str, object], ...]
+    flow: FlowTerms | None = None
+
+
+def told(settings: Settings, tools: tuple[Mapping[str, object], ...]) -> Told:
+    """The persona of the settings, in words.  Raises `PersonaError`."""
+    realtime = settings.realtime
+    persona = load_persona(realtime.persona)
+    problems = flow_problems(persona, {str(tool["name"]) for tool in tools})
+    if problems:
+        raise PersonaError(persona.source, problems)
+    text = compose(persona, language=realtime.language, additions=realtime.instructions)
+    if persona.plan is None or not persona.plan.guided:
+        return Told(text, tools)
+    terms = FlowTerms(persona.plan, text, tools)
+    begin = Flow(terms)
+    return Told(begin.instructions(), begin.tools(), terms)
+
+
+def dialogue_config(
+    settings: Settings, risks: Mapping[str, Risk], flow: FlowTerms | None = None
+) -> DialogueConfig:
     """What the dialogue has to know of the settings."""
     listen, barge_in = settings.listen, settings.barge_in
     return DialogueConfig(
@@ -74,10 +103,11 @@ def dialogue_config(settings: Settings, risks: Mapping[str, Risk]) -> DialogueCo
         barge_in_speech_frames=barge_in.speech_frames,
         barge_in_hold_off_ms=barge_in.min_after_start_ms,
         tool_risks=risks,
+        flow=flow,
     )
 
 
-def session_config(settings: Settings, tools: tuple[Mapping[str, object], ...]) -> SessionConfig:
+def session_config(settings: Settings, begin: Told) -> SessionConfig:
     """What the model is told when a session opens."""
     listen, realtime = settings.listen, settings.realtime
     turns: TurnDetection = None
@@ -93,8 +123,8 @@ def session_config(settings: Settings, tools: tuple[Mapping[str, object], ...]) 
     return SessionConfig(
         model=realtime.model,
         voice=realtime.voice,
-        instructions=f"{realtime.instructions}\nSpeak this language: {realtime.language}.",
-        tools=tools,
+        instructions=begin.instructions,
+        tools=begin.tools,
         turn_detection=turns,
         noise_reduction=None if reduction == "none" else reduction,
         transcription_model=realtime.transcription_model or None,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from edge_agent.dialogue.consent import Risk
+from edge_agent.dialogue.flow import FlowTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +53,5 @@ class DialogueConfig:
     memory_audio_s: float = 60.0
     tool_risks: Mapping[str, Risk] = field(default_factory=dict)
     """Tools that exist; one that is missing here is HIGH."""
+    flow: FlowTerms | None = None
+    """The steps of a guided talk; None: the talk goes where people take it."""

@@ -59,6 +59,11 @@ class Flow:
         return self._terms.plan.states[self.state].next
 
     @property
+    def is_at_start(self) -> bool:
+        """Has nothing been walked yet?"""
+        return self.state == self._terms.plan.start
+
+    @property
     def is_final(self) -> bool:
         """May the talk end here?"""
         return self._terms.plan.states[self.state].final

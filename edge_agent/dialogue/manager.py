@@ -171,6 +171,7 @@ class DialogueManager(Speaking):
         seconds = round(self._now - self._link_from, 2) if self._link_from is not None else 0.0
         self._link_from = None
         out.append(c.Note("link.ready", {"model": event.model, "seconds": seconds}))
+        out += self._tools.tell_step()
         out += self._memory.reseed()
         turn = self._turn
         if turn is not None:

@@ -53,7 +53,7 @@ class TalkCore:
         )
         self._turn: UserTurn | None = None
         self._answers = Answers()
-        self._tools = ToolCalls(config.tool_risks)
+        self._tools = ToolCalls(config.tool_risks, config.flow)
         self._memory = Memory(config.memory_turns, config.memory_audio_s)
         self._spending = spending or Spending()
         self._intent: Intent | None = None
@@ -99,6 +99,7 @@ class TalkCore:
         self._broken_answer = self._unanswered = self._explained = False
         self._deadlines = {k: v for k, v in self._deadlines.items() if k == "long press"}
         out += self._tools.refuse("Refused: the household has gone.")
+        out += self._tools.talk_over()
         if self.talk is not Talk.ASLEEP:
             self._go(Cause.GAVE_UP)
             out.append(c.Note("talk.asleep", {"why": why}))

@@ -11,19 +11,23 @@ from collections.abc import Iterable, Mapping
 
 from edge_agent.contract.commands import AddToolOutput, CancelTool, Command, RunTool
 from edge_agent.contract.events import ToolCall, ToolFinished
+from edge_agent.contract.persona import MOVE_TOOL
 from edge_agent.dialogue.consent import Consent, Risk
+from edge_agent.dialogue.flow import Flow, FlowTerms, Moved
 
 REFUSED_BUSY = "Refused: another request is waiting for consent. Ask again after it is settled."
 SEEN_MAX = 256
 """Call ids that are remembered; one that comes twice does so within its response."""
+REFUSED_SECOND_MOVE = "Refused: one move at a time; first follow the step you are in now."
 REFUSED_EXPIRED = "Refused: nobody pressed the button in time. Do not try again unasked."
 
 
 class ToolCalls:
     """The calls of the present session that have no output yet."""
 
-    def __init__(self, risks: Mapping[str, Risk]) -> None:
+    def __init__(self, risks: Mapping[str, Risk], flow: FlowTerms | None = None) -> None:
         self._risks = risks
+        self._flow = Flow(flow) if flow is not None else None
         self._open: dict[str, ToolCall] = {}
         self._seen: dict[str, None] = {}
         self._finish = False
@@ -37,6 +41,7 @@ class ToolCalls:
     def take(self, calls: Iterable[ToolCall], expires_at: float) -> list[Command]:
         """Start the calls of one response.  A call id seen before is not taken twice."""
         out: list[Command] = []
+        moved = False
         for call in calls:
             if call.call_id in self._seen:
                 continue
@@ -44,7 +49,16 @@ class ToolCalls:
             if len(self._seen) > SEEN_MAX:
                 del self._seen[next(iter(self._seen))]
             self._open[call.call_id] = call
-            if self._risks.get(call.name, Risk.HIGH) is Risk.LOW:
+            if self._flow is not None and call.name == MOVE_TOOL:
+                if moved:  # it has not been told yet where it stands
+                    out += self._answer(call.call_id, REFUSED_SECOND_MOVE)
+                    continue
+                answer = self._flow.asked(call.arguments)
+                out += self._answer(call.call_id, answer.text)
+                moved = isinstance(answer, Moved)
+                if moved:
+                    out.append(self._flow.update())
+            elif self._risks.get(call.name, Risk.HIGH) is Risk.LOW:
                 out.append(RunTool(call.call_id, call.name, call.arguments))
             elif not self.consent.ask(call, expires_at):
                 out += self._answer(call.call_id, REFUSED_BUSY)
@@ -68,6 +82,17 @@ class ToolCalls:
         if event.call_id in self._open:
             self._finish = self._finish or event.finish
         return self._answer(event.call_id, event.output)
+
+    def talk_over(self) -> list[Command]:
+        """The talk has ended: a guided one begins anew the next time."""
+        if self._flow is None or self._flow.is_at_start:
+            return []
+        self._flow.reset()
+        return self.tell_step()
+
+    def tell_step(self) -> list[Command]:
+        """Tell the model, or a fresh session, where a guided talk stands."""
+        return [self._flow.update()] if self._flow is not None else []
 
     def take_finish(self) -> bool:
         """Has a tool asked to end the talk?  Asked once."""
