@@ -1,0 +1,214 @@
+"""Speech faults: what can go wrong between us and a speech service, in sentences (purpose).
+
+Owner thread: none, pure functions (and the clock, for a `Retry-After` that is a date).  Must never
+quote what the server said: it may repeat the request, and half of the key.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+import ssl
+import time
+import urllib.error
+from email.message import Message
+from email.utils import parsedate_to_datetime
+
+from edge_agent.contract.errors import AgentError, LinkBusy, LinkError, LinkLost, LinkRefused
+
+ERROR_MAX_BYTES = 65_536
+"""The documented errors have some 300 bytes."""
+_CERT_NOT_YET_VALID, _CERT_EXPIRED = 9, 10  # X509_V_ERR_* of OpenSSL
+_MODEL_CODES = ("model_not_found", "model_not_available", "model_access_denied")
+_QUOTA_CODES = (
+    *("insufficient_quota", "billing_hard_limit_reached", "billing_not_active"),
+    *("credit_balance_exhausted", "quota_exceeded"),
+)
+
+
+def error_in(refusal: urllib.error.HTTPError) -> tuple[str, str]:
+    """`(code, parameter)` of the documented error body, "" for what is not there.
+
+    Its message is not read: it may quote the request, and half of the key.
+    """
+    try:
+        error = json.loads(refusal.read(ERROR_MAX_BYTES))["error"]
+        found = (error.get("code") or error.get("type"), error.get("param"))
+    except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError, RecursionError):
+        return "", ""
+    except AttributeError:  # `error` is no object
+        return "", ""
+    code, parameter = (
+        word if isinstance(word, str) and re.fullmatch(r"[a-z0-9_.]{1,60}", word) else ""
+        for word in found
+    )
+    return code, parameter
+
+
+def refused(status: int, headers: Message[str, str], error: tuple[str, str]) -> AgentError:
+    """What an answer that is no 2xx means."""
+    code, parameter = error
+    said = f"HTTP {status}" + (f", {code}" if code else "")
+    if code in _QUOTA_CODES:
+        return LinkRefused(
+            f"The account has no credit left ({said}).",
+            fix="Look at the account's billing page; start it again afterwards.",
+            code="link.no_quota",
+        )
+    if code in _MODEL_CODES:
+        return LinkRefused(
+            f"The account may not use this model, or there is none of that name ({said}).",
+            fix="Correct speech.tts_model or speech.transcription_model.",
+            code="link.no_model",
+        )
+    if status == 401:
+        return LinkRefused(
+            f"The service does not accept the key ({said}).",
+            fix="Put a valid one into /etc/edge-agent/openai_api_key (mode 600).",
+            code="link.bad_key",
+        )
+    if status == 403:
+        return LinkRefused(
+            f"The service refuses this account ({said}).",
+            fix="Look at the account: its region, project and permissions.",
+        )
+    if status == 407:
+        return _proxy()
+    if status == 429:
+        wait_s = _retry_after_s(headers)
+        when = f"in {wait_s:.0f} s" if wait_s else "in a minute"
+        return LinkBusy(
+            f"Too much was asked in a short time ({said}).",
+            fix=f"Try again {when}.",
+            retry_after_s=wait_s,
+        )
+    if status >= 500:
+        return LinkBusy(
+            f"The service has trouble of its own ({said}).",
+            fix="Try again later.",
+            retry_after_s=_retry_after_s(headers),
+        )
+    if status in (404, 405):
+        return LinkRefused(
+            f"There is no speech service at this address ({said}).",
+            fix="Correct speech.api_url; not every provider has one.",
+            code="link.bad_url",
+        )
+    if 300 <= status < 400:
+        return LinkLost(
+            f"The answer leads somewhere else ({said}), which is not followed.",
+            fix="Correct speech.api_url, or sign in to this network with a browser.",
+            code="link.captive_portal",
+        )
+    if status == 413:
+        return unfit("The recording is larger than the service takes.", "Cut it into parts.")
+    if parameter == "response_format":
+        return no_subtitles()
+    about = f", about {parameter}" if parameter else ""
+    return AgentError(
+        f"The service does not understand the request ({said}{about}).",
+        fix="Is the recording whole, and do the model, the voice and the language exist?",
+        code="speech.refused",
+    )
+
+
+def no_subtitles() -> AgentError:
+    """The model cannot tell times."""
+    return AgentError(
+        "This model does not write subtitles or other text of that format.",
+        fix="Name one that tells times (--model whisper-1), or use --format text.",
+        code="speech.no_subtitles",
+    )
+
+
+def no_speech_service(kind: str) -> LinkError:
+    """An answer of a content type that no speech service gives."""
+    if "html" in kind:
+        return LinkLost(
+            "A web page came instead of the service.",
+            fix="Sign in to this network with a browser, or correct speech.api_url.",
+            code="link.captive_portal",
+        )
+    return garbage("text instead of sound")
+
+
+def garbage(what: str) -> LinkError:
+    """An answer that makes no sense."""
+    return LinkLost(
+        f"The service sent {what}.", fix="Try again; is speech.api_url right?", code="link.garbage"
+    )
+
+
+def _proxy() -> LinkRefused:
+    return LinkRefused(
+        "The proxy refuses.",
+        fix="Correct HTTPS_PROXY or its password, or list the host in NO_PROXY.",
+        code="link.proxy",
+    )
+
+
+def _retry_after_s(headers: Message[str, str]) -> float | None:
+    """`Retry-After` in seconds: a number, or a date (RFC 9110 section 10.2.3)."""
+    text = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"\d{1,6}(\.\d+)?", text):
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
+
+
+def unreachable(problem: Exception) -> LinkError:
+    """What a failure below HTTP means."""
+    if isinstance(problem, urllib.error.URLError) and isinstance(problem.reason, Exception):
+        problem = problem.reason
+    if isinstance(problem, ssl.SSLCertVerificationError):
+        if problem.verify_code in (_CERT_NOT_YET_VALID, _CERT_EXPIRED):
+            return LinkRefused(
+                "The certificate is not valid at the time of this machine's clock.",
+                fix="See: timedatectl",
+                code="link.clock",
+            )
+        return LinkRefused(
+            "The certificate of the other side is not to be trusted.",
+            fix="Another device may be answering; or install: ca-certificates",
+            code="link.tls",
+        )
+    if isinstance(problem, socket.gaierror):
+        return LinkLost(
+            "The service's name could not be looked up.",
+            fix="Is the network up, and speech.api_url right?",
+            code="link.dns",
+        )
+    if isinstance(problem, TimeoutError):
+        return LinkLost(
+            "The service did not answer in time.", fix="Try again.", code="link.timeout"
+        )
+    if "Tunnel connection failed" in str(problem):
+        return _proxy()
+    if isinstance(problem, ssl.SSLError):
+        return LinkRefused(
+            "No secure connection could be made.",
+            fix="Is speech.api_url right, and does it speak https?",
+            code="link.tls",
+        )
+    if isinstance(problem, (ConnectionResetError, BrokenPipeError, http.client.HTTPException)):
+        return LinkLost("The connection broke.", fix="Try again.")
+    if isinstance(problem, OSError):
+        return LinkLost(
+            "The service could not be reached.",
+            fix="Is the network up, and speech.api_url right?",
+            code="link.unreachable",
+        )
+    return LinkRefused(
+        "speech.api_url is not an address that can be called.",
+        fix="It looks like https://api.openai.com/v1",
+        code="link.bad_url",
+    )
+
+
+def unfit(message: str, fix: str) -> AgentError:
+    """A file that is not sent."""
+    return AgentError(message, fix=fix, code="speech.file")
