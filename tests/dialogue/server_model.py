@@ -168,6 +168,8 @@ class ModelServer:
                 numbers = {struct.unpack_from("<H", pcm24k, start)[0] for start in starts}
                 speech = {number for number in numbers if self.is_speech(number)}
                 self.items[item] = Entry(role, frames=speech, text=text)
+            case c.UpdateSession():
+                pass  # taken as it is: what is said depends on the plans
             case _:
                 self.offences.append(f"unknown {command}")
 

@@ -1,0 +1,102 @@
+"""Guided talks: the dialogue answers a move itself, and every session knows where it stands."""
+
+from __future__ import annotations
+
+import json
+
+from driver import House
+from server_model import Plan
+
+from edge_agent.contract import commands as c
+from edge_agent.contract import events as e
+from edge_agent.contract.persona import MOVE_TOOL, FlowPlan, FlowState
+from edge_agent.dialogue.consent import Risk
+from edge_agent.dialogue.flow import FlowTerms
+from edge_agent.dialogue.states import Talk
+
+STATES = {
+    "ask": FlowState("ask", "Know the dish.", exit="Known.", next=("cook",)),
+    "cook": FlowState("cook", "Cook it.", exit="Done.", next=("eat",), tools=("clock",)),
+    "eat": FlowState("eat", "Enjoy it.", final=True),
+}
+TOOLS = ({"name": "clock"}, {"name": "volume"})
+TERMS = FlowTerms(FlowPlan("ask", STATES, guided=True), "Be a cook.", TOOLS)
+
+
+def move(to: str, call_id: str = "m1") -> e.ToolCall:
+    return e.ToolCall(call_id=call_id, name=MOVE_TOOL, arguments=json.dumps({"state": to}))
+
+
+def guided(*plans: Plan) -> House:
+    """Asked until 2.4 s; the responses follow `plans`."""
+    house = House(tool_risks={"clock": Risk.LOW, "volume": Risk.LOW}, flow=TERMS)
+    house.connect()
+    house.server.plans = list(plans)
+    house.says(0.5, 2.4)
+    house.wake_word(1.1)
+    return house
+
+
+def steps(house: House) -> list[str]:
+    """The step that each `UpdateSession` told, in order."""
+    told = [update.instructions or "" for update in house.did(c.UpdateSession)]
+    return [text.rpartition("Step: ")[2].partition("\n")[0] for text in told]
+
+
+def test_a_move_is_answered_and_told_before_the_model_is_asked_again() -> None:
+    house = guided(Plan(items_ms=(), calls=(move("cook"),))).run(8.0)
+    assert house.did(c.RunTool) == []
+    [output] = house.did(c.AddToolOutput)
+    assert output == c.AddToolOutput("m1", "The step is now cook. Follow its instructions.")
+    assert steps(house) == ["ask", "cook"]
+    tools = house.did(c.UpdateSession)[-1].tools
+    assert tools is not None
+    assert [tool["name"] for tool in tools] == ["clock", MOVE_TOOL]
+    wire = (c.AddToolOutput, c.UpdateSession, c.RequestResponse)
+    last = [type(cmd) for _, cmd in house.log if isinstance(cmd, wire)][-3:]
+    assert last == [c.AddToolOutput, c.UpdateSession, c.RequestResponse]
+    assert house.manager.talk is Talk.LISTENING
+    assert house.sentences() == []
+    assert house.server.offences == []
+
+
+def test_an_illegal_move_is_told_and_changes_nothing() -> None:
+    house = guided(Plan(items_ms=(), calls=(move("eat"),))).run(8.0)
+    [output] = house.did(c.AddToolOutput)
+    assert output.output == ("Refused: eat does not follow here. From ask you may go to: cook.")
+    assert steps(house) == ["ask"]
+    assert len(house.did(c.RequestResponse)) == 1
+    assert house.server.offences == []
+
+
+def test_a_move_and_a_tool_in_one_response_have_one_output_each() -> None:
+    clock = e.ToolCall(call_id="t", name="clock", arguments="{}")
+    again = move("eat", "m2")
+    house = guided(Plan(items_ms=(), calls=(move("cook"), clock, again))).run(8.0)
+    outputs = {out.call_id: out.output for out in house.did(c.AddToolOutput)}
+    assert set(outputs) == {"m1", "t", "m2"}
+    assert outputs["m2"] == "Refused: one move at a time; first follow the step you are in now."
+    assert steps(house) == ["ask", "cook"]
+    assert len(house.did(c.RequestResponse)) == 1
+    assert house.server.offences == []
+
+
+def test_a_fresh_session_is_told_the_step_first_and_a_new_talk_begins_at_the_start() -> None:
+    house = guided(Plan(items_ms=(), calls=(move("cook"),))).run(8.0)
+    house.blip(8.1, 1.0)
+    house.run(9.5)
+    assert steps(house) == ["ask", "cook", "cook"]
+    house.run(40.0)
+    assert house.manager.talk is Talk.ASLEEP
+    assert steps(house) == ["ask", "cook", "cook", "ask"]
+    assert house.server.offences == []
+
+
+def test_a_talk_that_ends_without_a_line_begins_at_the_start_all_the_same() -> None:
+    house = guided(Plan(items_ms=(), calls=(move("cook"),))).run(8.0)
+    house.drop()
+    house.run(60.0)
+    assert house.manager.talk is Talk.ASLEEP
+    assert steps(house) == ["ask", "cook"]
+    house.connect()
+    assert steps(house) == ["ask", "cook", "ask"]
