@@ -35,9 +35,11 @@ ConfigOption = Annotated[
 @guarded
 def check(config_file: ConfigOption = None) -> None:
     """Read all layers and tell every mistake; exit code 78 if there is one."""
+    from edge_agent.cli.prompt import check_persona
     from edge_agent.host.settings_load import load
 
     loaded = load(config_file)
+    check_persona(loaded.settings)
     for warning in (*loaded.warnings, *_price_advice(loaded)):
         note(warning)
     read = ", ".join(map(str, loaded.files)) or "no file, only defaults"

@@ -123,6 +123,17 @@ def template(
     typer.echo(path.read_text(encoding="utf-8"), nl=False)
 
 
+def check_persona(settings: Settings) -> None:
+    """Raises `PersonaError` for a persona with which the speaker would not start."""
+    from edge_agent.dialogue.flow import flow_problems
+    from edge_agent.host.personas import PersonaError, load_persona
+
+    persona = load_persona(settings.realtime.persona)
+    problems = flow_problems(persona, tool_names())
+    if problems:
+        raise PersonaError(persona.source, problems)
+
+
 def tool_names() -> frozenset[str]:
     """The tools of this speaker; none of them is run."""
     from datetime import datetime

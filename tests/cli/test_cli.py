@@ -67,6 +67,7 @@ def test_help_names_every_verb_and_exit_code() -> None:
         "mute",
         "devices",
         "config",
+        "prompt",
         "simulate-server",
         "version",
     ):

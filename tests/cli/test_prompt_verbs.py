@@ -86,6 +86,26 @@ def test_template_is_a_file_to_begin_with(tmp_path: Path) -> None:
     assert "tell the model the same" in invoke("diff", str(mine)).stdout
 
 
+def test_config_check_looks_at_the_persona_too(settings: Path, tmp_path: Path) -> None:
+    def check() -> Result:
+        return CliRunner().invoke(cli.app, ["config", "check"])
+
+    settings.write_text('[realtime]\npersona = "bedtime"\n')
+    assert check().exit_code == 0
+    settings.write_text('[realtime]\npersona = "pirate"\n')
+    result = check()
+    assert result.exit_code == 78
+    assert "there is no such persona" in result.stderr
+    mine = tmp_path / "mine.toml"
+    mine.write_text((BUILT_IN / "bedtime.toml").read_text().replace("get_volume", "get_moon"))
+    settings.write_text(f'[realtime]\npersona = "{mine}"\n')
+    result = check()
+    assert result.exit_code == 78
+    assert f"{mine}: flow.states.breathing.tools: there is no tool 'get_moon'." in result.stderr
+    settings.write_text('[realtime]\npersona = "../x.toml"\n')
+    assert check().exit_code == 78
+
+
 @pytest.mark.parametrize("verb", ["show", "lint"])
 def test_a_wrong_persona_is_78_with_file_and_key(verb: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
