@@ -41,6 +41,9 @@ class Rooms:
     sentence_pcm: Callable[[str], bytes]
     """PCM of one of our own sentences (24 kHz), empty when there is none."""
     earcons: Mapping[str, bytes]
+    ring: Callable[[str], None] = lambda _name: None
+    """Ring for this timer or alarm until `stop_ringing`."""
+    stop_ringing: Callable[[tuple[str, ...]], None] = lambda _names: None
 
 
 class Agent:
@@ -64,6 +67,8 @@ class Agent:
             c.CutPlayback: self._cut,
             c.PlaySentence: self._speak,
             c.PlayEarcon: lambda do: rooms.speaker.earcon(rooms.earcons.get(do.name, b"")),
+            c.RingAlarm: lambda do: rooms.ring(do.name),
+            c.StopAlarm: lambda do: rooms.stop_ringing(do.names),
             c.ShowLight: lambda do: rooms.panel.show(do.light),
             c.RunTool: lambda do: rooms.hands.run(do.call_id, do.name, do.arguments),
             c.CancelTool: lambda do: rooms.hands.cancel(do.call_id),

@@ -32,6 +32,7 @@ from edge_agent.app_parts import (
     told,
     wake_detector,
 )
+from edge_agent.app_timers import Bell
 from edge_agent.audio.detectors import VoiceDetector
 from edge_agent.audio.earcons import render_earcon
 from edge_agent.audio.echo import ReferenceTrack
@@ -117,7 +118,8 @@ class Daemon:
         )
         self.ledger = Ledger(settings, journal, self._disk)
         self.house = House(self, world.now)
-        tools = Registry(builtin_tools(self.house, world.now))
+        self.bell = Bell(self, self._disk)
+        tools = Registry((*builtin_tools(self.house, world.now), *self.bell.tools))
         self.hands = ToolRunner(tools, self.post)
         begin = told(settings, tools.schemas())
         first, *others = endpoints(settings, self.ledger.table)
@@ -149,6 +151,8 @@ class Daemon:
             record_usage=self.ledger.record,
             sentence_pcm=sentences.pcm24k if sentences else lambda _name: b"",
             earcons={name: render_earcon(notes) for name, notes in EARCONS.items()},
+            ring=self.bell.ring,
+            stop_ringing=self.bell.stop,
         )
         risks = {name: Risk(risk) for name, risk in tools.risks().items()}
         self.dialogue = DialogueManager(
@@ -196,6 +200,7 @@ class Daemon:
         self._spawn(self.keeper.run(), "sound device")
         self._spawn(self.link.run(), "link")
         self._spawn(self.watch.run(), "health")
+        self._spawn(self.bell.run(), "timers")
         if self.world.watch_network:
             self._spawn(NetworkWatch(self._network_changed, self.journal.note).run(), "network")
         try:
@@ -259,6 +264,7 @@ class Daemon:
 
     async def _stop_doors(self) -> None:
         await self.hands.close()
+        await self._cancel("timers")
         if self.control is not None:
             await self.control.stop()
 

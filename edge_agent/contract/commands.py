@@ -167,6 +167,20 @@ class PlayEarcon(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class RingAlarm(Command):
+    """Ring until `StopAlarm` or `CutPlayback`, silent while a voice speaks."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopAlarm(Command):
+    """Stop ringing: these timers and alarms have been heard, or were given up."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ShowLight(Command):
     """Show a light pattern (a key of `panel.patterns.LIGHTS`)."""
 

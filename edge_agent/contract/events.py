@@ -70,6 +70,23 @@ class DayBegan(Event):
     day: date
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmDue(Event):
+    """A timer or an alarm has come to its end; `name` is the household's word for it.
+
+    `late_s`: for so long it has been due already, because this machine was off.
+    """
+
+    name: str
+    late_s: float = 0.0
+
+
+class AlarmStopRequested(Event):
+    """Somebody (a tool, the control socket) wants the ringing to end."""
+
+    __slots__ = ()
+
+
 class StopRequested(Event):
     """SIGTERM: the daemon is asked to end."""
 

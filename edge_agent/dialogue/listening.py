@@ -8,8 +8,9 @@ from __future__ import annotations
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.dialogue.gate import GateState
+from edge_agent.dialogue.ringing import Ringing
 from edge_agent.dialogue.states import Cause, Link, Microphone, Talk
-from edge_agent.dialogue.talk_core import Commands, TalkCore
+from edge_agent.dialogue.talk_core import Commands
 from edge_agent.dialogue.turn import UserTurn
 
 BREATH_LAG_S = 0.1
@@ -27,7 +28,7 @@ SERVER_PATIENCE_S = 8.0
 """semantic_vad with low eagerness waits so long after the last word."""
 
 
-class Listening(TalkCore):
+class Listening(Ringing):
     """Ears: our own detectors first, then the server's."""
 
     def _heard(self, frame: e.HeardFrame) -> Commands:
@@ -49,7 +50,8 @@ class Listening(TalkCore):
     def _called(self, cause: str, at: float, word: str = "") -> Commands:
         """Wake word or button."""
         if self._gate.state is GateState.OPEN and self.talk is Talk.LISTENING:
-            return []  # already streaming: the word is part of what is said
+            # Already streaming: the word is part of what is said.
+            return self._silence_alarm(cause)
         if self._sounding or self.talk in (Talk.SPEAKING, Talk.THINKING, Talk.CONFIRMING):
             return self._interrupt(cause, at)
         return self._wake(cause, at, word)
@@ -72,12 +74,13 @@ class Listening(TalkCore):
             self._gate.arm(at + OWN_SOUND_S, at - self.config.onset_pre_roll_ms / 1000)
             self._at("quiet", self.config.quiet_end_s)
             chime = self._chime() if was_asleep and cause == "button" else []
-        out: Commands = [c.Note("talk.woken", {"cause": cause, "word": word})]
+        rang = self._silence_alarm(cause)
+        out: Commands = [*rang, c.Note("talk.woken", {"cause": cause, "word": word})]
         if not self._spending.may_start_turn(by_button=cause == "button"):
             return [*out, self._say("budget_spent"), *self._give_up("budget spent")]
         out += chime
         out += self._answers.abandon(owed=False)
-        if not self._device_ok:
+        if not self._device_ok or rang:  # silence was what was wanted; words will be explained
             return out
         return out + self._explain_link()
 

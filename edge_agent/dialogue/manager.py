@@ -65,6 +65,8 @@ class DialogueManager(Speaking):
             e.ButtonReleased: self._released,
             e.MuteRequested: lambda event: self._set_mute(event.muted),
             e.DayBegan: self._day_began,
+            e.AlarmDue: self._alarm_due,
+            e.AlarmStopRequested: lambda _event: self._silence_alarm("tool", unheard=True),
             e.StopRequested: self._stop,
             e.PlaybackStarted: self._playback_started,
             e.PlaybackDrained: self._playback_drained,
@@ -100,6 +102,8 @@ class DialogueManager(Speaking):
             "announce": self._announce,
             "keep": self._kept_too_long,
             "confirm": lambda: self._settle_consent(self._tools.refuse()),
+            "ring": self._ring,
+            "alarm over": lambda: self._silence_alarm("nobody", unheard=True),
             "long press": lambda: self._set_mute(self.microphone is Microphone.OPEN),
         }
 
@@ -132,7 +136,7 @@ class DialogueManager(Speaking):
         if self.talk is Talk.ASLEEP:
             self._rest()
         fields = {"capture_name": event.capture_name, "render_name": event.render_name}
-        return [c.Note("device.ready", fields)]
+        return [c.Note("device.ready", fields), *self._ring()]
 
     def _device_down(self, event: e.DeviceDown) -> Commands:
         """The talk is over; what waits for the speaker must not come out when it is back."""
@@ -284,6 +288,12 @@ class DialogueManager(Speaking):
     def _pressed(self, event: e.ButtonPressed) -> Commands:
         if event.button == "mute":
             return self._set_mute(self.microphone is Microphone.OPEN)
+        rang = self._silence_alarm("button") if self._rings else []
+        if rang and not self._sounding:
+            return rang  # a sleepy hand may stay on it: no long press either
+        return rang + self._pressed_talk(event)
+
+    def _pressed_talk(self, event: e.ButtonPressed) -> Commands:
         self._at("long press", self.config.long_press_s)
         if self.talk is Talk.CONFIRMING:
             return self._settle_consent(self._tools.grant(self._now))
@@ -376,6 +386,8 @@ class DialogueManager(Speaking):
             return "muted"
         if not self._device_ok:
             return "device_down"
+        if self._rings and self.talk is Talk.ASLEEP:
+            return "alarm"
         down = self.link is not Link.READY and self._link_trouble is not None
         if self.talk is Talk.ASLEEP or (self.talk is Talk.THINKING and down):
             if down and self._link_trouble is not None:

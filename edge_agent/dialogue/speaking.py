@@ -145,6 +145,7 @@ class Speaking(Listening):
         out = self._answers.cut(event) + corrections
         self._sentences = 0
         self._answer_audible = False
+        self._ring_again()
         if intent is None:
             return out + self._settle()
         if intent.kind == "hush":

@@ -22,6 +22,9 @@ from edge_agent.dialogue.turn import UserTurn
 
 Commands = list[c.Command]
 
+OUTLIVE_TALK = ("long press", "ring", "alarm over")
+"""Deadlines that have nothing to do with the talk and stay when it ends."""
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:
@@ -97,7 +100,7 @@ class TalkCore:
         out += self._answers.abandon(owed=owed)
         self._breath_from = None
         self._broken_answer = self._unanswered = self._explained = False
-        self._deadlines = {k: v for k, v in self._deadlines.items() if k == "long press"}
+        self._deadlines = {k: v for k, v in self._deadlines.items() if k in OUTLIVE_TALK}
         out += self._tools.refuse("Refused: the household has gone.")
         out += self._tools.talk_over()
         if self.talk is not Talk.ASLEEP:

@@ -276,6 +276,27 @@ MESSAGES: dict[str, Message] = {
     "tool.refused": Message(
         NOTICE, "Tool {name} was not run[ ({why})].", "The model was told so in words."
     ),
+    # --- timers and alarms ---------------------------------------------------------------
+    "alarm.ringing": Message(
+        INFO,
+        "A timer or an alarm rings[ ({count} at once)].",
+        "It rings until the wake word, the button or the model stops it, five minutes at most; "
+        "it needs no internet. What it is for is not written here.",
+    ),
+    "alarm.stopped": Message(
+        INFO,
+        "The ringing was stopped by {cause}.",
+        "CAUSE is wake word, button, speech, tool, or nobody: then it was given up after five "
+        "minutes.",
+    ),
+    "alarm.missed": Message(
+        NOTICE,
+        "A timer or an alarm was due {minutes} minutes ago, while this speaker was off.",
+        "The household was told; it rings only if that is not long ago.",
+    ),
+    "timers.restored": Message(
+        INFO, "{count} timers and alarms go on.", "They were set before the last restart."
+    ),
     # --- the panel ---------------------------------------------------------------------
     "panel.ready": Message(
         INFO,
@@ -335,6 +356,17 @@ MESSAGES: dict[str, Message] = {
         "The record of use cannot be saved ({why}).",
         "Tokens and money of today will be forgotten at a restart. See state.path in the "
         "settings: the file is beside it.",
+    ),
+    "timers.repaired": Message(
+        WARNING,
+        "The timers and alarms could not be read ({why}); the old file is kept as {path}.",
+        "None of them will ring: set them again.",
+    ),
+    "timers.unwritable": Message(
+        WARNING,
+        "The timers and alarms cannot be saved ({why}).",
+        "They will ring, but will be forgotten at a restart. See state.path in the settings: the "
+        "file is beside it.",
     ),
     "settings.advice": Message(
         NOTICE, "Settings: {advice}.", "Allowed, but probably not what was wanted."

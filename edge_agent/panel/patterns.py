@@ -47,6 +47,8 @@ LIGHTS: dict[str, Steps] = {
     "thinking": ((BLUE, 0.2), (DARK, 0.2)),
     "speaking": ((GREEN, 0.8), (DARK, 0.2)),
     "confirming": ((YELLOW, 0.25), (DARK, 0.25), (YELLOW, 0.25), (DARK, 0.75)),
+    # Uneven, like nothing else here, and nearly steady light: seen by whoever is woken by it.
+    "alarm": ((YELLOW, 0.3), (DARK, 0.1), (YELLOW, 1.0), (DARK, 0.1)),
     # Nearly steady: whoever looks, whenever they look, sees that it does not listen.
     "muted": ((RED, 2.85), (DARK, 0.15)),
     "offline": _flashes(VIOLET, 1, 3.0),
@@ -66,10 +68,20 @@ EARCONS: dict[str, Notes] = {
     "sleep": ((784.0, 60, 0.4), (523.3, 90, 0.4)),
     "muted": ((392.0, 80, 0.6), (0, 40, 0), (261.6, 140, 0.6)),
     "unmuted": ((261.6, 80, 0.6), (0, 40, 0), (392.0, 140, 0.6)),
+    # Something is due, and it will ring when nobody is in the middle of a word.
+    "timer": ((880.0, 70, 0.5), (0, 50, 0), (880.0, 70, 0.5)),
     "error": ((196.0, 120, 0.6), (0, 60, 0), (196.0, 120, 0.6)),
 }
 """Short sounds, mixed over whatever plays.  An octave around middle C and above: audible on a
 5 cm loudspeaker and not shrill."""
+
+
+ALARM_SOUND: Notes = (
+    *(((880.0, 90, 0.8), (1174.7, 90, 0.8), (0, 120, 0)) * 3),
+    (0, 1000, 0),
+)
+"""Looped until somebody stops it: in the range where small loudspeakers and old ears are best, and
+with a pause in which a wake word is heard without it."""
 
 
 @dataclass(slots=True)

@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 
 from edge_agent.panel.patterns import DARK, EARCONS, LIGHTS, STEADY_S, LightPlayer
 
-NAMES = "boot asleep listening thinking speaking confirming muted offline refused device_down off"
+NAMES = (
+    "boot asleep listening thinking speaking confirming muted offline refused device_down off alarm"
+)
 
 
 def test_every_light_that_the_house_speaks_of_is_there() -> None:
     assert set(LIGHTS) == set(NAMES.split())
-    assert set(EARCONS) == {"woken", "heard", "sleep", "muted", "unmuted", "error"}
+    assert set(EARCONS) == {"woken", "heard", "sleep", "muted", "unmuted", "timer", "error"}
 
 
 def test_lights_can_be_told_apart_even_in_one_colour() -> None:

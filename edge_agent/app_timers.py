@@ -1,0 +1,118 @@
+"""Timers at work: the loop's timer, the file, and the sound of the bell (purpose).
+
+Owner thread: event loop; the file is written where `Worker` puts it.  Must never decide when to
+ring or when to stop: what is due is told to the dialogue, which does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from edge_agent.audio.earcons import render_earcon
+from edge_agent.contract.events import AlarmDue, AlarmStopRequested
+from edge_agent.host.timer_store import (
+    SavedRang,
+    SavedTimer,
+    SavedTimers,
+    TimerStore,
+    timers_path,
+)
+from edge_agent.host.worker import Worker
+from edge_agent.panel.patterns import ALARM_SOUND
+from edge_agent.tools.timer_tools import timer_tools
+from edge_agent.tools.timers import Entry, Moment, Rang, Timers
+
+if TYPE_CHECKING:
+    from edge_agent.app import Daemon
+
+
+class Bell:
+    """Keeps the timers; `run` for as long as the daemon lives."""
+
+    def __init__(self, daemon: Daemon, disk: Worker) -> None:
+        self._daemon = daemon
+        self._disk = disk
+        self._store = TimerStore(timers_path(daemon.settings.state.path), daemon.journal.note)
+        self._changed = asyncio.Event()
+        self._sound = render_earcon(ALARM_SOUND)
+        self.timers = Timers()
+        saved = self._store.load()
+        self.timers.restore(
+            (_entry(one) for one in saved.timers),
+            (Rang(one.name, one.kind, datetime.fromisoformat(one.wall)) for one in saved.rang),
+            self._moment(),
+        )
+        self._saved = self._as_saved()
+        if saved.timers:
+            daemon.journal.note("timers.restored", count=len(self.timers.list()))
+        self.tools = timer_tools(
+            self.timers, self._moment, changed=self._was_changed, stop_ringing=self._want_silence
+        )
+
+    async def run(self) -> None:
+        """Tell the dialogue of everything that is due, until cancelled.
+
+        Begins when the first sound has moved: what was missed should be heard.
+        """
+        await self._daemon.ready.wait()
+        while True:
+            self._changed.clear()
+            for due in self.timers.due(self._moment()):
+                at = self._daemon.time()
+                self._daemon.post(AlarmDue(at=at, name=due.entry.name, late_s=due.late_s))
+            self._save()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.timers.next_look_s(self._moment())):
+                    await self._changed.wait()
+
+    def ring(self, _name: str) -> None:
+        """Sound the bell until `stop`, or until the speaker is told to fall silent."""
+        self._daemon.playout.alarm(self._sound)
+
+    def stop(self, names: tuple[str, ...]) -> None:
+        """The bell was heard, or nobody came."""
+        self._daemon.playout.alarm(None)
+        self.timers.stopped(names, self._moment())
+        self._was_changed()
+
+    def _moment(self) -> Moment:
+        return Moment(self._daemon.world.now(), self._daemon.time())
+
+    def _want_silence(self) -> None:
+        self._daemon.post(AlarmStopRequested(at=self._daemon.time()))
+
+    def _was_changed(self) -> None:
+        self._save()
+        self._changed.set()
+
+    def _save(self) -> None:
+        saved = self._as_saved()
+        if saved != self._saved:
+            self._saved = saved
+            self._disk.put(lambda: self._store.save(saved))
+
+    def _as_saved(self) -> SavedTimers:
+        return SavedTimers(
+            tuple(_saved(entry) for entry in self.timers.list()),
+            tuple(
+                SavedRang(rang.name, rang.kind, rang.wall.isoformat()) for rang in self.timers.rang
+            ),
+        )
+
+
+def _saved(entry: Entry) -> SavedTimer:
+    wall = entry.due_wall.isoformat() if entry.due_wall else ""
+    return SavedTimer(entry.name, entry.kind, entry.length_s, entry.due_unix_s, wall)
+
+
+def _entry(saved: SavedTimer) -> Entry:
+    return Entry(
+        name=saved.name,
+        kind=saved.kind,
+        length_s=saved.length_s,
+        due_unix_s=saved.due_unix_s,
+        due_wall=datetime.fromisoformat(saved.due_wall) if saved.due_wall else None,
+    )
