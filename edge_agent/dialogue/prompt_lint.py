@@ -99,6 +99,8 @@ def lint(
 
 _TOOL_NAME = re.compile(r"`([A-Za-z0-9_-]+)`|(?<![{<$\w])([a-z][a-z0-9]*(?:_[a-z0-9]+)+)\b")
 
+_CALLING = re.compile(r"\b(call|use|run|invoke|tools?|functions?)\b", re.I)
+
 
 def tools_exist(prompt: Prompt) -> Iterator[Finding]:
     """Names that look like tools and are none; tools that no word is said about."""
@@ -107,12 +109,14 @@ def tools_exist(prompt: Prompt) -> Iterator[Finding]:
     if plan is not None and plan.guided:
         no_tools.add(MOVE_TOOL)
     named: set[str] = set()
-    for heading, text in prompt.parts:
-        for match in _TOOL_NAME.finditer(text):
+    for heading, sentence in prompt.sentences():
+        for match in _TOOL_NAME.finditer(sentence):
             name = match[1] or match[2]
             named.add(name)
             if name not in prompt.tools and name not in no_tools:
-                yield Finding("error", "tool.unknown", heading, f"there is no tool {name}.")
+                # Without the marks of a tool's name it may be the name of a network.
+                level = "error" if match[1] or _CALLING.search(sentence) else "warning"
+                yield Finding(level, "tool.unknown", heading, f"there is no tool {name}.")
     for name in sorted(prompt.tools - named):
         yield Finding("warning", "tool.unmentioned", "Tools", f"nothing is said about {name}.")
 
@@ -174,21 +178,26 @@ _LENGTH = re.compile(
     re.I,
 )
 
+_CONDITION = re.compile(r"\b(if|when|whenever|while|unless|except|for)\b", re.I)
+
 
 def lengths_agree(prompt: Prompt) -> Iterator[Finding]:
     """Rules for the length of an answer that no answer can keep.  Steps have their own."""
-    found: list[tuple[str, str, int, int, str]] = []
+    found: list[tuple[str, str, int, int, str, bool]] = []
     for heading, sentence in prompt.sentences():
         if heading.startswith("step ") or heading == "Conversation Flow":
             continue
+        sometimes = _CONDITION.search(sentence) is not None
         for match in _LENGTH.finditer(sentence):
             low, high = _range((match[1] or "").lower(), match[2], match[3])
             unit = match[4].lower()
-            for where, other_unit, other_low, other_high, words in found:
+            for where, other_unit, other_low, other_high, words, seldom in found:
                 if unit == other_unit and (low > other_high or other_low > high):
                     text = f'"{match[0].strip()}" cannot be kept beside "{words}" (in {where}).'
-                    yield Finding("error", "length", heading, text)
-            found.append((heading, unit, low, high, match[0].strip()))
+                    # What holds under a condition may be an exception that is meant.
+                    level = "warning" if sometimes or seldom else "error"
+                    yield Finding(level, "length", heading, text)
+            found.append((heading, unit, low, high, match[0].strip(), sometimes))
 
 
 def _range(limit: str, first: str, second: str | None) -> tuple[int, int]:
@@ -252,7 +261,7 @@ def terms_are_defined(prompt: Prompt) -> Iterator[Finding]:
             if name not in KNOWN_ACRONYMS | STRESSED and name not in words and not explained:
                 problem = f"{name} is not explained."
                 yield Finding("warning", "term.undefined", heading, problem)
-        for match in _STATE.finditer(text):
+        for match in _STATE.finditer(text) if states else ():
             if match[1].replace(" ", "_") not in states:
                 problem = f'there is no step "{match[1]}".'
                 yield Finding("error", "term.state", heading, problem)
@@ -293,7 +302,7 @@ _FOR_EYES = re.compile(
     re.I,
 )
 _NEGATION = re.compile(r"\b(no|not|never|without|avoid|neither|nor|don['\u2019]t|cannot)\b", re.I)
-_FORMAT = re.compile(r"\b(use|format|write|show|display|include|add|in)\b", re.I)
+_FORMAT = re.compile(r"\b(use|format|write|show|display|include|add)\b", re.I)
 
 
 def nothing_for_the_eye(prompt: Prompt) -> Iterator[Finding]:

@@ -51,6 +51,8 @@ def test_a_good_prompt_is_left_alone() -> None:
     [
         ("Call `open_door` when asked.", "tool.unknown", "error"),
         ("Call play_music when asked.", "tool.unknown", "error"),
+        ("The network is called home_net.", "tool.unknown", "warning"),
+        ("If asked for a story, tell ten sentences.", "length", "warning"),
         ("Always ask for a name. Never ask for the name.", "contradiction", "error"),
         ("Always tell the price first. Do not tell the price.", "contradiction", "warning"),
         ("Answer in at least five sentences.", "length", "error"),
@@ -58,7 +60,6 @@ def test_a_good_prompt_is_left_alone() -> None:
         ("Greet {user_name} first.", "term.blank", "error"),
         ("Greet <name> first.", "term.blank", "error"),
         ("Follow the SOP of the house.", "term.undefined", "warning"),
-        ('Go to the step "farewell".', "term.state", "error"),
         ("DON'T EVER SHOUT WHEN CHILDREN SLEEP NEARBY.", "capitals", "warning"),
         ("Read https://example.org first.", "voice.url", "error"),
         ("Be **very** kind.", "voice.markup", "error"),
@@ -75,6 +76,26 @@ def test_each_rule_finds_its_mistake(rule: str, code: str, level: str) -> None:
     assert set(findings) == {code}
     assert findings[code].level == level
     assert findings[code].text.endswith(".")
+
+
+def test_a_step_that_is_spoken_of_exists() -> None:
+    plan = FlowPlan("ask", {"ask": FlowState("ask", "Know."), "say_it": FlowState("say_it", "x")})
+    rule = 'Go from step "ask" to step "say it", or to the step "farewell".'
+    sections = persona(rule).sections
+    [finding] = lint(Persona("x", "x.toml", "", sections, plan), {"current_time"})
+    assert finding.text == 'there is no step "farewell".'
+    assert found(persona(rule)) == {}  # chemistry, perhaps
+
+
+def test_what_sounds_like_a_mistake_and_is_none() -> None:
+    for rule in (
+        "The dinner table is in the kitchen; put things in the table drawer.",
+        "Always confirm before you unlock the door. Never unlock the door without asking.",
+        "Say the number one to three times. Use one word at a time.",
+        "Call 112 in an emergency.",
+        "Do not interrupt. Never interrupt children.",
+    ):
+        assert found(persona(rule)) == {}, rule
 
 
 def test_an_explained_abbreviation_is_defined() -> None:
