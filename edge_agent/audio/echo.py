@@ -73,6 +73,8 @@ class ReferenceTrack:
         self._ring: Int16Array = np.zeros(self._size, dtype=np.int16)
         self._clock = SampleClock(rate_hz)
         self._written = 0
+        self._zeros = self._size
+        """Silent samples stored since the last that was not; at the ring's size all is silent."""
         self._sounding: deque[list[int]] = deque(maxlen=SPANS)
         self._next: int | None = None
         self._may_step = False
@@ -85,11 +87,12 @@ class ReferenceTrack:
         if not samples.size:
             return
         samples = samples[-self._size :]
-        peak = int(np.abs(samples.astype(np.int32)).max())
+        peak = max(int(samples.max()), -int(samples.min()))
         with self._lock:
             jump_s = self._clock.observe(self._written, at)
             if abs(jump_s) >= RING_S:
                 self._ring[:] = 0
+                self._zeros = self._size
                 self._sounding.clear()
             elif jump_s > 0.0:
                 # The device played nothing in between, and time went on.
@@ -98,7 +101,11 @@ class ReferenceTrack:
                 self._clock.reset()
                 self._clock.observe(self._written, at)
             start = self._written
+            if peak == 0 and self._zeros >= self._size:
+                self._written += samples.size  # most of the day: all of the ring is silent already
+                return
             self._store(samples)
+            self._zeros = 0 if peak else self._zeros + samples.size
             if peak > 32768 * 10 ** (AUDIBLE_DBFS / 20):
                 tail = round(self.tail_s * self.rate_hz)
                 if self._sounding and start <= self._sounding[-1][1] + tail:

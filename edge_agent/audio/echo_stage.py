@@ -22,15 +22,16 @@ from .canceller import LinearEcho
 from .detectors import DETECTOR_RATE_HZ, VoiceDetector
 from .double_talk import DoubleTalkDetector
 from .echo import ReferenceTrack, WebRtcEcho
+from .echo_search import EchoSearch
 from .resample import FloatArray, Resampler, array_to_pcm, to_int16
 
 STREAM_RATE_HZ = 24_000
 FRAME_SAMPLES = 240
 FRAMES_PER_S = 100
 
-EXCESS_ALONE_DB = 2.5
+EXCESS_ALONE_DB = 2.0
 """A frame is speech when the double-talk detector is that sure.  Simulated, 30 minutes of own
-voice in 60 rooms, a cold start in each: never 80 ms of it (nor at 2 dB; at 1 dB it happens)."""
+voice in 60 rooms, a cold start in each: never 70 ms of it (at 1 dB it happens)."""
 
 EXCESS_WITH_AEC3_DB = 1.0
 """Enough when a voice is left after AEC3 as well: still none in 30 minutes, and quicker; at
@@ -38,9 +39,10 @@ EXCESS_WITH_AEC3_DB = 1.0
 
 TRUST_ERLE_DB = 4.0
 """The double-talk detector builds on the linear canceller's echo estimate.  Until that has once
-removed so much, it may never: wrong time stamps, an echo that comes later than its tail.  Then a
-frame is speech only if AEC3, which follows delays up to half a second, finds a voice as well;
-without AEC3 no frame is: better a button to interrupt than a speaker that interrupts itself."""
+removed so much, it may never: wrong time stamps, an echo that comes later than its tail.  Then,
+unless our voice does not reach the microphone at all (`EchoSearch`), a frame is speech only if
+AEC3, which follows delays up to half a second, finds a voice as well; without AEC3 no frame is:
+better a button to interrupt than a speaker that interrupts itself."""
 
 RESIDUAL_VAD_MODE = 2
 """On the linear residual: mode 3 misses every seventh utterance at 0 dB, 2 none."""
@@ -67,6 +69,7 @@ class EchoStage:
         """Of the linear canceller, at the end of the last playback."""
         self._linear = LinearEcho(STREAM_RATE_HZ)
         self._double_talk = DoubleTalkDetector(STREAM_RATE_HZ)
+        self._search = EchoSearch()
         self._aec3: WebRtcEcho | None = None
         self._residual_voice = VoiceDetector(RESIDUAL_VAD_MODE)
         self._aec3_voice = VoiceDetector()
@@ -75,8 +78,12 @@ class EchoStage:
 
     @property
     def trusted(self) -> bool:
-        """Whether the linear canceller has proved, on this device, that it finds the echo."""
-        return self._trusted
+        """Whether it is known, on this device, how our voice reaches the microphone.
+
+        Either the linear canceller has found the echo, or there is none.  What an answer has
+        shown holds for those that follow; only a newly opened device begins afresh.
+        """
+        return self._found or self._search.none_found
 
     @property
     def aec3_loaded(self) -> bool:
@@ -107,7 +114,8 @@ class EchoStage:
         self._linear.reset()
         self._double_talk.reset()
         self._active = False
-        self._trusted = False
+        self._found = False
+        self._search.reset()
         self._taken = 0
         self._spare: FloatArray = np.zeros(0)
         self._restart()
@@ -152,10 +160,12 @@ class EchoStage:
         was_active, self._active = self._active, audible
         if not audible and not was_active:
             self.reference.skip(self._next_samples())
+            self._search.hear(microphone)
             return microphone, None, False
         if audible and not was_active:
             self._restart()
         reference = self._next_reference(at)
+        self._search.hear(microphone, reference)
         residual = self._linear.process(microphone, reference)
         if not audible:
             self.erle_db = self._linear.erle_db
@@ -172,11 +182,11 @@ class EchoStage:
         narrow = array_to_pcm(to_int16(self._residual_16k.process_array(residual)))
         voiced = self._residual_voice.is_speech(narrow)
         if self._linear.erle_db > TRUST_ERLE_DB:
-            self._trusted = True
+            self._found = True
         if self._aec3 is None:
-            return voiced and self._trusted and excess_db > EXCESS_ALONE_DB
+            return voiced and self.trusted and excess_db > EXCESS_ALONE_DB
         near = array_to_pcm(to_int16(self._microphone_16k.process_array(microphone)))
         far = array_to_pcm(to_int16(self._reference_16k.process_array(reference)))
         if self._aec3_voice.is_speech(self._aec3.process(near, far)):
             return voiced and excess_db > EXCESS_WITH_AEC3_DB
-        return voiced and self._trusted and excess_db > EXCESS_ALONE_DB
+        return voiced and self.trusted and excess_db > EXCESS_ALONE_DB

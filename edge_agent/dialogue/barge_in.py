@@ -13,8 +13,8 @@ from edge_agent.contract.events import HeardFrame
 class BargeIn:
     """k of the last n frames labelled speech, while our speaker is audible.
 
-    The default 8 of 10 was measured on the output of WebRTC AEC3 (no false cut in 14 minutes
-    of own echo, all of 0 dB and most of -10 dB talkers detected).
+    A decision cannot come sooner than the number of frames it wants; two more may be missed,
+    which bridges a stop consonant.  What a frame's label is worth, `audio.echo_stage` tells.
     """
 
     def __init__(self, window_frames: int, speech_frames: int, hold_off_ms: int) -> None:

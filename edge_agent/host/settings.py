@@ -141,10 +141,10 @@ class BargeIn(Section):
     """Whether an answer can be interrupted at all.  The button always can."""
     by_speech: bool = True
     """Interrupt by just talking.  false: only wake word and button interrupt."""
-    window_frames: int = Field(default=10, ge=3, le=100)
+    window_frames: int = Field(default=9, ge=3, le=100)
     """How many of the last 10 ms frames are looked at."""
-    speech_frames: int = Field(default=8, ge=2, le=100)
-    """How many of them must be speech.  8 of 10 is quick; 16 of 20 errs less."""
+    speech_frames: int = Field(default=7, ge=2, le=100)
+    """How many of them must be speech.  7 of 9 is quick; 16 of 20 errs less."""
     min_after_start_ms: int = Field(default=250, ge=0, le=5000)
     """No interruption by speech in the first moments of an answer, while the echo canceller
     still learns the room."""
