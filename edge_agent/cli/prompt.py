@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -135,15 +135,10 @@ def check_persona(settings: Settings) -> None:
 
 
 def tool_names() -> frozenset[str]:
-    """The tools of this speaker; none of them is run."""
-    from datetime import datetime
+    """The tools that the program comes with; none of them is run."""
+    from edge_agent.tools.catalogue import shipped_tools
 
-    from edge_agent.tools.builtin import builtin_tools
-    from edge_agent.tools.registry import Registry
-
-    nobody = cast(Any, None)  # a home is only needed to run them
-    registry = Registry(builtin_tools(nobody, lambda: datetime.now().astimezone()))
-    return frozenset(registry.risks())
+    return frozenset(shipped_tools().risks())
 
 
 def _chosen(name: str, config_file: Path | None) -> tuple[Settings, Persona]:

@@ -15,11 +15,9 @@ from edge_agent.contract.persona import MOVE_TOOL, FlowPlan, FlowState, Persona
 from edge_agent.dialogue.flow import Flow, FlowTerms, Moved, Refused, flow_problems
 from edge_agent.dialogue.prompt import compose
 from edge_agent.host.personas import load_persona
+from edge_agent.tools.catalogue import shipped_tools
 
-TOOLS = tuple(
-    {"type": "function", "name": name}
-    for name in ("current_time", "get_volume", "set_volume", "finish_session")
-)
+TOOLS = tuple({"type": "function", "name": name} for name in shipped_tools().risks())
 NAMES = {str(tool["name"]) for tool in TOOLS}
 
 

@@ -11,6 +11,7 @@ from edge_agent.contract.errors import ConfigError
 from edge_agent.demo.stage import Stage
 from edge_agent.host.personas import load_persona
 from edge_agent.simulation.brains import Call
+from edge_agent.tools.catalogue import shipped_tools
 
 MOVE = "set_conversation_state"
 
@@ -56,6 +57,18 @@ def test_bedtime_with_an_illegal_move_and_a_lost_line() -> None:
             await silence(stage, await first_sound(stage, said.offset_at))
             assert "# The Present Step" in answered(stage)[-1].turn.instructions
             assert not faults(stage)
+
+    play(talk())
+
+
+def test_the_command_line_judges_prompts_by_the_tools_that_the_speaker_has() -> None:
+    async def talk() -> None:
+        async with Stage(brain=Answers("answer_tea")) as stage:
+            await ready(stage)
+            await stage.say("wake_what_time")
+            await stage.until(lambda: answered(stage), PATIENCE_S, "the model is asked")
+            tools = answered(stage)[0].turn.session["tools"]
+            assert {tool["name"] for tool in tools} == set(shipped_tools().risks())
 
     play(talk())
 

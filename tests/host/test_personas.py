@@ -54,8 +54,9 @@ def test_shipped_personas_are_free_of_lint(name: str, language: str, tmp_path: P
     tools = tool_names()
     assert flow_problems(persona, tools) == ()
     findings = lint(persona, tools, language=language)
-    # Tools have descriptions of their own: one that no persona speaks of is still usable.
-    assert [str(f) for f in findings if f.code != "tool.unmentioned"] == []
+    # Tools have descriptions of their own: only the default has to speak of every one.
+    told = [f for f in findings if name == "household" or f.code != "tool.unmentioned"]
+    assert [str(finding) for finding in told] == []
     assert estimate_tokens(compose(persona, language=language)) < 1500
 
 
