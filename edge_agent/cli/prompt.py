@@ -36,6 +36,7 @@ PersonaOption = Annotated[
 def show(persona: PersonaOption = "", config_file: ConfigOption = None) -> None:
     """Print the instructions as the model gets them, and about how long they are."""
     from edge_agent.dialogue.prompt import STAGE, estimate_tokens, with_stage
+    from edge_agent.tools.catalogue import shipped_tools
 
     settings, chosen = _chosen(persona, config_file)
     text = _composed(chosen, settings)
@@ -51,7 +52,11 @@ def show(persona: PersonaOption = "", config_file: ConfigOption = None) -> None:
     else:
         longest = 0
     typer.echo(whole)
-    note(f"about {estimate_tokens(text) + longest} tokens in every turn (an estimate)")
+    tools = estimate_tokens(json.dumps(shipped_tools().schemas()))
+    note(
+        f"about {estimate_tokens(text) + longest} tokens in every turn, and {tools} for the tools "
+        "(an estimate)"
+    )
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,11 @@ def test_show_prints_what_the_settings_make_of_it(settings: Path) -> None:
     assert result.stdout.startswith("# Role & Objective\n")
     assert "German (de)" in result.stdout
     assert result.stdout.endswith("# The Household's Own Rules\nThe cat is called Minka.\n")
-    assert "tokens in every turn (an estimate)" in result.stderr
+    about = re.search(r"about (\d+) tokens in every turn, and (\d+) for the tools", result.stderr)
+    assert about is not None
+    assert abs(int(about[1]) - len(result.stdout) / 4) < 20
+    assert int(about[2]) > 300
+    assert "(an estimate)" in result.stderr
     settings.write_text('[realtime]\npersona = "concise"\n')
     assert "You are a voice interface." in invoke("show").stdout
     assert "children" in invoke("show", "--persona", "kids").stdout

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 from driver import House
+from hypothesis import given
+from hypothesis import strategies as st
 from server_model import Plan
 
 from edge_agent.contract import commands as c
@@ -13,6 +15,7 @@ from edge_agent.contract.persona import MOVE_TOOL, FlowPlan, FlowState
 from edge_agent.dialogue.consent import Risk
 from edge_agent.dialogue.flow import FlowTerms
 from edge_agent.dialogue.states import Talk
+from edge_agent.dialogue.tool_calls import ToolCalls
 
 STATES = {
     "ask": FlowState("ask", "Know the dish.", exit="Known.", next=("cook",)),
@@ -100,3 +103,45 @@ def test_a_talk_that_ends_without_a_line_begins_at_the_start_all_the_same() -> N
     assert steps(house) == ["ask", "cook"]
     house.connect()
     assert steps(house) == ["ask", "cook", "ask"]
+
+
+MOVES = st.lists(st.sampled_from([*STATES, "party"]), max_size=3)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("moves"), MOVES),
+        st.sampled_from([("down", []), ("ready", []), ("over", [])]),
+    ),
+    max_size=30,
+)
+
+
+@given(STEPS)
+def test_a_live_session_always_knows_the_step_and_each_call_has_one_output(
+    happenings: list[tuple[str, list[str]]],
+) -> None:
+    calls = ToolCalls({}, TERMS)
+    up, told, stands, number = True, "ask", "ask", 0
+    for what, targets in happenings:
+        out: list[c.Command] = []
+        if what == "moves" and up:  # without a session nobody asks
+            asked = [move(to, f"m{number + i}") for i, to in enumerate(targets)]
+            number += len(asked)
+            out = calls.take(asked, 1.0)
+            outputs = [cmd.call_id for cmd in out if isinstance(cmd, c.AddToolOutput)]
+            assert outputs == [call.call_id for call in asked]
+            # The first move that is allowed is made, and none after it.
+            stands = next((to for to in targets if to in STATES[stands].next), stands)
+        elif what == "down":
+            up = False
+            calls.session_lost()
+        elif what == "ready":
+            up = True
+            out = calls.tell_step()
+        elif what == "over":
+            stands = "ask"
+            out = calls.talk_over()
+        for cmd in out if up else []:  # what is said without a line is lost
+            if isinstance(cmd, c.UpdateSession):
+                told = str(cmd.instructions).rpartition("Step: ")[2].partition("\n")[0]
+        assert not calls.waiting
+        assert not up or told == stands
