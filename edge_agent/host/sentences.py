@@ -154,6 +154,19 @@ class Sentences:
             known[key] = self._in_language(key) or self._english(key) if key in self.texts else b""
         return known[key]
 
+    def sources(self) -> dict[str, str]:
+        """Whose voice says what: name → `own`, `shipped`, `espeak`, `english` or `none`."""
+        return {name: self._source(name) for name in self.texts}
+
+    def _source(self, key: str) -> str:
+        if self._of(self._own, key):
+            return "own"
+        if self._recorded(key):
+            return "shipped"
+        if self._in_language(key):
+            return "espeak"
+        return "english" if self._english(key) else "none"
+
     def silent_texts(self) -> dict[str, str]:
         """The sentences that would be heard in English: name → text."""
         return {name: text for name, text in self.texts.items() if not self._in_language(name)}

@@ -146,6 +146,8 @@ class SpeechApi:
         fields = {"model": model, "response_format": form if form in ("srt", "vtt") else "json"}
         if language:
             fields["language"] = language
+        if not all(value.isprintable() and '"' not in value for value in fields.values()):
+            raise AgentError("A model or a language has no such name.", code="speech.text")
         body, kind = _form(fields, file.suffix.lower(), sound)
         kind, raw = self._post("audio/transcriptions", body, kind, TEXT_MAX_BYTES)
         if "html" in kind:

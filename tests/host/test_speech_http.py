@@ -250,6 +250,12 @@ def test_texts_that_are_not_sent(service: SpeechService, text: str) -> None:
     assert service.requests == []
 
 
+def test_a_name_does_not_break_the_form(service: SpeechService, recording: Path) -> None:
+    with pytest.raises(AgentError, match="no such name"):
+        api(service).transcribe(recording, model="x\r\n--edge", language="en")
+    assert service.requests == []
+
+
 def test_the_key_is_in_no_repr() -> None:
     assert KEY not in repr(SpeechApi("https://example.org/v1", KEY))
 
