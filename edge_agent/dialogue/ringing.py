@@ -14,7 +14,7 @@ from edge_agent.contract import events as e
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.spending import Spending
 from edge_agent.dialogue.states import Talk
-from edge_agent.dialogue.talk_core import Commands, TalkCore
+from edge_agent.dialogue.talk_core import Commands, Intent, TalkCore
 
 RING_MAX_S = 300.0
 """Whoever has not come after five minutes is not at home, and the neighbours are."""
@@ -89,7 +89,15 @@ class Ringing(TalkCore):
         """A cut has stopped the bell too: wait for the next pause."""
         self._rings = False
         if self._due and not self._stopping:
+            self._ring_by = self._now + RING_AT_LATEST_S
             self._at("ring", RING_RETRY_S)
+
+    def _hush(self) -> Commands:
+        """The bell is silent too while somebody speaks to us."""
+        if self._rings and self._intent is None:
+            self._intent = Intent("hush", "speech", self._now)
+            return [c.CutPlayback()]
+        return super()._hush()
 
     def _silence_alarm(self, cause: str, *, unheard: bool = False) -> Commands:
         """Stop the bell.  What is due and has not sounded yet stays, unless `unheard`."""
