@@ -28,6 +28,9 @@ MANIFEST = "pack.json"
 MANIFEST_MAX_BYTES = 1_000_000
 """Ours has some 5 kB; whatever is larger is not ours."""
 
+FOLDER_MODE, FILE_MODE = 0o755, 0o644
+"""Whatever root's umask is: the daemon has an account of its own and must be able to read."""
+
 SpeakFunction = Callable[[str], bytes]
 """Text to 24 kHz PCM16 mono; raises AgentError."""
 ProgressFunction = Callable[[str, bool], None]
@@ -132,7 +135,10 @@ class Pack:
         the next build goes on behind the last recording made.
         """
         try:
-            self._cache.mkdir(parents=True, exist_ok=True)
+            if not self._root.exists():
+                self._root.mkdir(parents=True)
+                self._root.chmod(FOLDER_MODE)
+            self._cache.mkdir(exist_ok=True)
             for name, text in texts.items():
                 path = self._cache / f"{recipe.key(text)}.wav"
                 was_there = bool(read_wav(path))
@@ -154,8 +160,7 @@ class Pack:
             manifest = {"version": 1, **asdict(recipe), "texts": dict(texts)}
             text = json.dumps(manifest, ensure_ascii=False, indent=1) + "\n"
             _write(fresh / MANIFEST, text.encode())
-            # The daemon runs under an account of its own and must be able to read it.
-            fresh.chmod(0o755)
+            fresh.chmod(FOLDER_MODE)
             with contextlib.suppress(FileNotFoundError):
                 self.folder.rename(old)
             try:
@@ -185,7 +190,7 @@ def _write(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        beside.chmod(0o644)
+        beside.chmod(FILE_MODE)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
@@ -205,7 +210,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
     try:
         target.hardlink_to(source)
     except OSError:  # FAT, or a network folder
-        shutil.copyfile(source, target)
+        shutil.copy(source, target)
 
 
 def _unwritable(root: Path, problem: OSError) -> PackError:

@@ -290,6 +290,18 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
         Pack(Path("/sys/edge-agent"), "de").build({}, Recipe("x", "de"), lambda _text: b"")
 
 
+def test_the_daemon_can_read_what_a_careful_root_made(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        pack = Pack(tmp_path / "packs", "de")
+        pack.build({"a": "one"}, Recipe("x", "de"), lambda _text: SOUND)
+    finally:
+        os.umask(before)
+    modes = {f.name: f.stat().st_mode & 0o777 for f in [*pack.folder.iterdir(), pack.folder]}
+    assert modes == {"a.wav": 0o644, "pack.json": 0o644, "de": 0o755}
+    assert (tmp_path / "packs").stat().st_mode & 0o777 == 0o755
+
+
 def test_a_broken_recording_in_the_cache_is_made_again(tmp_path: Path) -> None:
     said: list[str] = []
 

@@ -252,6 +252,15 @@ def test_espeak_takes_no_text_for_an_option() -> None:
     assert Espeak("en", resampled).speak("--help -w /dev/null")
 
 
+def test_a_daemon_that_stops_waits_for_one_sentence_at_most(tmp_path: Path) -> None:
+    answers = iter([True, False])
+    sentences = sentences_in("it", tmp_path)
+    with pytest.raises(EspeakError) as caught:
+        sentences.prepare(Espeak("it", resampled, lambda: next(answers)).speak)
+    assert caught.value.code == "espeak.stopped"
+    assert len(list((tmp_path / "cache" / ".cache").iterdir())) == 1  # kept for the next start
+
+
 def test_espeak_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EspeakError, match='language "qqq"'):
         Espeak("qqq", resampled).speak("hello")

@@ -18,10 +18,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from speech_service import KEY, SOUND, SRT, VTT, WORDS, Answer, Handler, SpeechService
 
 from edge_agent.contract.errors import AgentError, ConfigError, LinkBusy, LinkLost
 from edge_agent.host.sentences import SENTENCE_FOR_CODE
+from edge_agent.host.settings import Speech
 from edge_agent.host.speech_http import UPLOAD_MAX_BYTES, SpeechApi, _pcm24k, api_base
 
 TTS = {"model": "gpt-4o-mini-tts", "voice": "marin"}
@@ -101,6 +103,31 @@ def wav(pcm: bytes, *, rate_hz: int = 24_000, size: int | None = None) -> bytes:
 def test_a_local_server_may_send_a_wav_file(service: SpeechService, size: int | None) -> None:
     service.answers = [lambda h: h.send(200, wav(SOUND, size=size), "audio/wav")]
     assert api(service).speech("x", **TTS) == SOUND
+
+
+def test_the_service_of_these_tests_is_one_to_the_official_client(
+    service: SpeechService, recording: Path
+) -> None:
+    import openai
+
+    with openai.OpenAI(base_url=service.base, api_key=KEY, max_retries=0) as client:
+        spoken = client.audio.speech.create(
+            model="gpt-4o-mini-tts", voice="marin", input="Hello.", response_format="pcm"
+        )
+        assert spoken.read() == SOUND
+        with recording.open("rb") as file:
+            heard = client.audio.transcriptions.create(model="gpt-transcribe", file=file)
+        assert heard.text == WORDS
+        with pytest.raises(openai.NotFoundError) as caught:
+            client.audio.speech.create(model="none", voice="marin", input="Hello.")
+        assert caught.value.code == "model_not_found"
+    theirs, ours = service.requests[0]["json"], {**TTS, "input": "Hello."}
+    api(service).speech("Hello.", **TTS)
+    assert service.requests[-1]["json"] == theirs == {**ours, "response_format": "pcm"}
+    api(service).transcribe(recording, model="gpt-transcribe")
+    form = service.requests[-1]["form"]
+    assert form["file"] == service.requests[1]["form"]["file"]
+    assert set(service.requests[1]["form"]) <= set(form)
 
 
 # --- what the service refuses -----------------------------------------------------------
@@ -442,6 +469,13 @@ def test_this_machine_is_called_without_the_proxy(
 )
 def test_where_the_service_is(realtime: str, own: str, base: str) -> None:
     assert api_base(realtime, own) == base
+
+
+@pytest.mark.parametrize("url", ["wss://a/v1", "https://n:w@a/v1", "api.openai.com", "https://"])
+def test_settings_refuse_what_is_no_web_address(url: str) -> None:
+    with pytest.raises(ValidationError):
+        Speech(api_url=url)
+    assert Speech(api_url="https://a/v1").api_url == "https://a/v1"
 
 
 def test_the_key_does_not_travel_in_the_clear() -> None:
