@@ -105,7 +105,7 @@ class Bell:
 
 def _saved(entry: Entry) -> SavedTimer:
     wall = entry.due_wall.isoformat() if entry.due_wall else ""
-    return SavedTimer(entry.name, entry.kind, entry.length_s, entry.due_unix_s, wall)
+    return SavedTimer(entry.name, entry.kind, entry.length_s, entry.due_unix_s, wall, entry.repeat)
 
 
 def _entry(saved: SavedTimer) -> Entry:
@@ -115,4 +115,5 @@ def _entry(saved: SavedTimer) -> Entry:
         length_s=saved.length_s,
         due_unix_s=saved.due_unix_s,
         due_wall=datetime.fromisoformat(saved.due_wall) if saved.due_wall else None,
+        repeat=saved.repeat,
     )

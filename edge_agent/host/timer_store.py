@@ -25,6 +25,7 @@ ENTRIES_MAX = 100
 NAME_MAX_CHARS = 200
 SECONDS_MAX = 1e12
 """Some 30,000 years: whatever is larger is not a time of ours."""
+REPEATS = ("once", "daily", "weekdays", "weekends")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class SavedTimer:
     due_unix_s: float = 0.0
     due_wall: str = ""
     """ISO 8601 without a zone."""
+    repeat: str = "once"
+    """Of an alarm; one of `REPEATS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,10 @@ def _timer(entry: Mapping[str, Any]) -> SavedTimer:
         _seconds(entry, "length_s"),
         _seconds(entry, "due_unix_s"),
         _wall(entry, "due_wall") if entry.get("kind") == "alarm" else "",
+        entry.get("repeat", "once"),
     )
+    if saved.repeat not in REPEATS:
+        raise ValueError("an alarm repeats in an unknown way")
     if saved.kind == "timer" and saved.length_s <= 0:
         raise ValueError("a timer has no length")
     return saved

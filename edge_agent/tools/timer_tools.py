@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,8 @@ Name = Annotated[
 Amount = Annotated[int, Field(ge=0, le=604_800)]
 
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+
+OFTEN = {"daily": "every day", "weekdays": "from Monday to Friday", "weekends": "at weekends"}
 
 
 def timer_tools(
@@ -50,14 +52,15 @@ def timer_tools(
         date: Annotated[
             dt.date | None, Field(description="YYYY-MM-DD; leave out for the next such time")
         ] = None,
+        repeat: Literal["once", "daily", "weekdays", "weekends"] = "once",
         name: Name = "",
     ) -> str:
-        """Set an alarm for a time of day; it rings once, without internet. If it is not clear
-        whether morning or evening is meant, ask first."""
+        """Set an alarm for a time of day; it rings without internet. If it is not clear whether
+        morning or evening is meant, ask first."""
         now = moment()
-        entry = timers.set_alarm(name, _wall(time, date, now), now)
+        entry = timers.set_alarm(name, _wall(time, date, now), now, repeat=repeat)
         changed()
-        return f"{_title(entry)} rings {day_and_time(_due(entry), now)}."
+        return _line(entry, 0.0, now)
 
     @tool(risk=Risk.LOW, speakable="the timer")
     def cancel_timer(
@@ -117,7 +120,8 @@ def _line(entry: Entry, left_s: float, now: Moment) -> str:
     if entry.ringing:
         return f"{_title(entry)} is ringing now."
     if entry.kind == ALARM:
-        return f"{_title(entry)} rings {day_and_time(_due(entry), now)}."
+        often = "" if entry.repeat == "once" else f", and then {OFTEN[entry.repeat]}"
+        return f"{_title(entry)} rings {day_and_time(_due(entry), now)}{often}."
     return f"{_title(entry)} has {duration(left_s)} left."
 
 

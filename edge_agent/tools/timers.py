@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from edge_agent.contract.errors import ToolError
 
@@ -34,6 +35,15 @@ NAME_MAX_CHARS = 40
 """A few words; it is spoken and stored."""
 RANG_KEPT = 10
 """What rang lately, for the question: what was that?"""
+REPEATS: Mapping[str, frozenset[int]] = MappingProxyType(
+    {
+        "once": frozenset(),
+        "daily": frozenset(range(7)),
+        "weekdays": frozenset(range(5)),
+        "weekends": frozenset({5, 6}),
+    }
+)
+"""How often an alarm rings: on which days of the week, Monday being 0."""
 LOOK_EVERY_S = 10.0
 """How long a wall clock that was set may go unnoticed."""
 DUE_WITHIN_S = 0.001
@@ -76,6 +86,8 @@ class Entry:
     """Of a timer: its end by the clock of this run."""
     due_wall: datetime | None = None
     """Of an alarm: local time without a zone."""
+    repeat: str = "once"
+    """Of an alarm: a key of `REPEATS`."""
     restored: bool = False
     """Of a timer: set in an earlier run, so that the wall clock's word counts."""
     ringing: bool = False
@@ -155,14 +167,18 @@ class Timers:
             )
         )
 
-    def set_alarm(self, name: str, wall: datetime, now: Moment) -> Entry:
-        """Set an alarm for a local time (without zone).  Raises `ToolError`."""
+    def set_alarm(self, name: str, wall: datetime, now: Moment, *, repeat: str = "once") -> Entry:
+        """Set an alarm for a local time (without zone); one that repeats begins with the first
+        such day from then on.  Raises `ToolError`."""
+        wall = _next_day(wall, repeat)
         ahead_s = (wall - now.wall).total_seconds()
         if ahead_s <= 0:
             raise ToolError("That time has passed already.", code="tool.bad_arguments")
         if ahead_s > ALARM_AHEAD_MAX_S:
             raise ToolError("An alarm can be one year ahead at most.", code="tool.bad_arguments")
-        return self._add(Entry(name=self._free_name(name, ALARM), kind=ALARM, due_wall=wall))
+        return self._add(
+            Entry(name=self._free_name(name, ALARM), kind=ALARM, due_wall=wall, repeat=repeat)
+        )
 
     def cancel(self, name: str) -> tuple[Entry, ...]:
         """Take away the one of that name (`all`: every one); those that were taken away.
@@ -211,7 +227,10 @@ class Timers:
         return min(LOOK_EVERY_S, *(self.left_s(entry, now) for entry in waiting))
 
     def stopped(self, names: Iterable[str], now: Moment) -> tuple[Rang, ...]:
-        """Somebody stopped the ringing, or it was given up: these are over, if they rang."""
+        """Somebody stopped the ringing, or it was given up: these are over, if they rang.
+
+        An alarm that repeats waits for its next time that is still to come.
+        """
         wanted = {name.casefold() for name in names}
         over = tuple(
             Rang(entry.name, entry.kind, now.wall)
@@ -219,7 +238,15 @@ class Timers:
             if entry.name.casefold() in wanted
         )
         for rang in over:
-            del self._entries[rang.name.casefold()]
+            entry = self._entries.pop(rang.name.casefold())
+            if entry.due_wall is not None and REPEATS[entry.repeat]:
+                # Not of one day after the other: it may have been off for a year.
+                following = datetime.combine(max(entry.due_wall, now.wall), entry.due_wall.time())
+                if following <= max(entry.due_wall, now.wall):
+                    following += timedelta(days=1)
+                self._add(
+                    replace(entry, due_wall=_next_day(following, entry.repeat), ringing=False)
+                )
         self._rang.extend(over)
         return over
 
@@ -284,3 +311,11 @@ class Timers:
         numbers = range(2, COUNT_MAX + 2)
         names = (kind, *(f"{kind} {number}" for number in numbers))
         return next(name for name in names if name not in self._entries)
+
+
+def _next_day(wall: datetime, repeat: str) -> datetime:
+    """The same time on the first day from then on of which `repeat` speaks."""
+    days = REPEATS[repeat]
+    while days and wall.weekday() not in days:
+        wall += timedelta(days=1)
+    return wall

@@ -21,7 +21,7 @@ from edge_agent.host.timer_store import (
 SAVED = SavedTimers(
     (
         SavedTimer("pasta", "timer", 600.0, 1_800_000_000.5),
-        SavedTimer("Schule", "alarm", due_wall="2026-11-21T06:45:00"),
+        SavedTimer("Schule", "alarm", due_wall="2026-11-21T06:45:00", repeat="weekdays"),
     ),
     (SavedRang("tea", "timer", "2026-11-20T18:00:00.250000"),),
 )
@@ -82,6 +82,8 @@ def broken(where: str, **changes: Any) -> bytes:
         broken("timers", due_unix_s="soon"),
         broken("timers", kind="alarm"),
         broken("timers", kind="alarm", due_wall="2026-11-20T18:00:00+01:00"),
+        broken("timers", repeat="hourly"),
+        broken("timers", repeat=["once"]),
         broken("rang", wall="yesterday"),
     ],
 )

@@ -59,6 +59,9 @@ def test_an_evening_in_the_kitchen() -> None:
     assert told == "The alarm rings on 2026-12-24 at 08:00."
     assert kitchen.call("set_alarm", '{"time": "22:00", "name": "bed"}').endswith("today at 22:00.")
     assert kitchen.call("cancel_timer", '{"name": "bed"}') == "Cancelled: bed."
+    told = kitchen.call("set_alarm", '{"time": "06:00", "repeat": "weekdays", "name": "work"}')
+    assert told == ("The alarm work rings on 2026-11-23 at 06:00, and then from Monday to Friday.")
+    kitchen.call("cancel_timer", '{"name": "work"}')
     kitchen.mono_s = 570.0
     kitchen.timers.due(kitchen.moment())
     assert kitchen.call("list_timers") == (
@@ -67,7 +70,7 @@ def test_an_evening_in_the_kitchen() -> None:
     )
     assert kitchen.call("stop_alarm") == "Stopped: pasta."
     assert kitchen.call("list_timers").endswith("The timer pasta rang today at 21:39.")
-    assert kitchen.changes == 6
+    assert kitchen.changes == 8
     assert kitchen.silenced == 1
 
 
@@ -94,6 +97,7 @@ def test_to_cancel_what_rings_stops_the_bell_and_what_waits_does_not() -> None:
         ("set_alarm", '{"time": "25:00"}'),
         ("set_alarm", '{"time": "quarter past"}'),
         ("set_alarm", "{}"),
+        ("set_alarm", '{"time": "08:00", "repeat": "hourly"}'),
         ("set_alarm", '{"time": "08:00", "date": "2026-02-30"}'),
         ("set_alarm", '{"time": "08:00", "date": "2026-11-20"}'),
         ("set_alarm", '{"time": "08:00", "date": "9999-12-31"}'),

@@ -210,6 +210,40 @@ def test_a_clock_that_jumps_over_an_alarm_lets_it_ring_once() -> None:
     assert timers.due(moment(3700)) == ()
 
 
+@pytest.mark.parametrize(
+    ("repeat", "days"),
+    [
+        ("daily", [21, 22, 23, 24]),
+        ("weekdays", [23, 24, 25, 26]),  # the 20th is a Friday
+        ("weekends", [21, 22, 28, 29]),
+    ],
+)
+def test_an_alarm_that_repeats_rings_on_its_days(repeat: str, days: list[int]) -> None:
+    timers = Timers()
+    timers.set_alarm("up", wall("2026-11-21T07:00"), moment(), repeat=repeat)
+    rung = []
+    for minute in range(10 * 24 * 60):
+        now = moment(minute * 60.0)
+        for due in timers.due(now):
+            assert (due.late_s, now.wall.hour, now.wall.minute) == (0, 7, 0)
+            rung.append(now.wall.day)
+        timers.stopped(["up"], now)
+    assert rung[:4] == days
+    timers.cancel("up")
+    assert timers.list() == ()
+
+
+def test_an_alarm_that_repeats_and_was_missed_for_days_is_told_once() -> None:
+    timers = Timers()
+    timers.set_alarm("up", wall("2026-11-21T07:00"), moment(), repeat="daily")
+    now = moment(1, wall_s=5 * 86_400.0)  # the 25th, noon
+    timers = restarted(timers, now)
+    assert len(timers.due(now)) == 1
+    timers.stopped(["up"], now)
+    assert timers.due(now) == ()
+    assert timers.list()[0].due_wall == wall("2026-11-26T07:00")
+
+
 def test_next_look_is_soon_enough_and_not_at_all_without_timers() -> None:
     timers = Timers()
     assert timers.next_look_s(moment()) is None
