@@ -30,6 +30,18 @@ FIRST_UNCERTAINTY = 0.5
 UNCERTAINTY_DECAY = 0.75
 """Start: early partitions are the likely ones (a room decays); lets it converge in 2 s, not 4."""
 
+FIRST_GAIN = FIRST_UNCERTAINTY / (1 - UNCERTAINTY_DECAY)
+"""What those two take for granted: an echo at most 3 dB louder than what was played.  A sensitive
+microphone beside a soft loudspeaker has 20 dB, and what the filter does not know it could be is
+taken for a person; so the first sounds are weighed."""
+
+WEIGHED_FRAMES = 100
+WEIGHED_FROM = 3e-5
+"""One second of our voice above -45 dBFS: by then it has learned."""
+
+HIGHEST_GAIN = 1000.0
+"""30 dB; more is a person who speaks as we begin, or a fault."""
+
 ERROR_SMOOTHING = 0.9
 """Of the error's power spectrum: 100 ms, about a syllable."""
 
@@ -75,6 +87,9 @@ class LinearEcho:
         self._uncertainty: FloatArray = np.repeat(decay[:, None], self._block + 1, axis=1)
         self._error_power: FloatArray = np.zeros(self._block + 1)
         self._turn = 0
+        self._unweighed = WEIGHED_FRAMES
+        self._heard = self._played = 0.0
+        self._gain = FIRST_GAIN
         self.delay_blocks = 0
         self._microphone_power = self._residual_power = 0.0
         self.restart()
@@ -113,6 +128,19 @@ class LinearEcho:
         else:
             self._uncertainty[fresh] = FIRST_UNCERTAINTY
 
+    def _weigh(self, near: FloatArray, far: FloatArray) -> None:
+        """Expect as loud an echo as the first sounds show."""
+        played = float(far @ far)
+        if played < WEIGHED_FROM * self._block:
+            return
+        self._unweighed -= 1
+        self._played += played
+        self._heard += float(near @ near)
+        gain = min(self._heard / self._played, HIGHEST_GAIN)
+        if gain > self._gain:
+            self._uncertainty *= gain / self._gain
+            self._gain = gain
+
     @property
     def erle_db(self) -> float:
         """Echo return loss enhancement over the last second of sound; 0 before there was any."""
@@ -130,6 +158,8 @@ class LinearEcho:
         self._waiting.append(reference / FULL_SCALE)
         far = self._waiting.popleft()
         near = microphone / FULL_SCALE
+        if self._unweighed:
+            self._weigh(near, far)
         spectra = self._spectra
         spectra[1:] = spectra[:-1]
         spectra[0] = np.fft.rfft(np.concatenate((self._last_reference, far)))

@@ -332,10 +332,10 @@ class Talk:
             self.front.on_capture(heard[block * 960 : block * 960 + 960], block / 100)
 
     def interruptions(self, first: int = 0, last: int | None = None) -> list[int]:
-        """Frames at which 8 of the last 10 were speech over playback."""
+        """Frames at which 7 of the last 9 were speech over playback."""
         labels = [frame.speech and frame.over_playback for frame in self.frames]
         return [
-            i for i in range(max(first, 9), len(labels))[:last] if sum(labels[i - 9 : i + 1]) >= 8
+            i for i in range(max(first, 8), len(labels))[:last] if sum(labels[i - 8 : i + 1]) >= 7
         ]
 
 
@@ -483,3 +483,29 @@ def test_a_failing_canceller_does_not_make_the_speaker_deaf(
     assert len(talk.frames) == 100
     assert len(talk.faults) == 1
     assert "echo: linear" in talk.front.describe()
+
+
+# --- how our voice reaches the microphone -----------------------------------------------
+
+
+@pytest.mark.parametrize("choice", ["aec3", "linear"])
+def test_without_any_echo_a_person_interrupts_at_once(
+    scene: tuple[FloatArray, FloatArray, FloatArray], choice: str
+) -> None:
+    far, _, near = scene
+    talk = Talk(choice)
+    talk.play(far, near + room_noise(far.size, 48))
+    hits = talk.interruptions()
+    assert hits
+    assert 600 <= hits[0] <= 612
+    assert talk.front.echo_found
+
+
+def test_an_echo_louder_than_what_was_played_is_no_person() -> None:
+    """A sensitive microphone beside a soft loudspeaker (20 dB), and a cold canceller."""
+    for seed in (51, 52, 53):
+        far = babble(4, RATE_HZ, seed=seed, pauses=False) * 0.1
+        echo = echo_of(far, RATE_HZ, 5, gain=10.0, seed=seed) + room_noise(far.size, seed)
+        talk = Talk("aec3")
+        talk.play(far, echo)
+        assert talk.interruptions(first=25) == []
