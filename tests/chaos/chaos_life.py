@@ -9,6 +9,7 @@ import asyncio
 import gc
 import random
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from chaos_faults import BY_NAME, FAULTS, Fault
@@ -68,6 +69,7 @@ class Outcome:
     reasons_s: list[float] = field(default_factory=list)
     recovered: bool = False
     keep_timeline: bool = False
+    so_far: Callable[[], str] = field(default=str, repr=False)
 
 
 # --- phases ---------------------------------------------------------------------------------
@@ -275,6 +277,7 @@ async def _schedule(seed: int, outcome: Outcome, plan: list[tuple[Fault, str]] |
         ]
     begun_at = asyncio.get_running_loop().time()
     async with World(seed, options) as world:
+        outcome.so_far = world.told_timeline
         world.tell("world", f"seed {seed}, {options}")
         try:
             await world.until(lambda: world.is_ready, 10)
@@ -319,7 +322,12 @@ def play(
     try:
         clock.run(_schedule(seed, outcome, plan), limit_s=20_000)
     except Exception as error:  # a leaked task, a deadlock, an unnoticed failure
-        outcome.verdict.problems.append(f"{type(error).__name__}: {error}")
+        cause: BaseException | None = error
+        while cause is not None:  # the last one may only be about cleaning up after the first
+            outcome.verdict.problems.append(f"{type(cause).__name__}: {cause}")
+            cause = cause.__context__
+        outcome.timeline = outcome.so_far()
+    outcome.so_far = str  # the world itself must not be kept
     return outcome
 
 

@@ -273,10 +273,13 @@ async def _full(minutes: float, rows: list[dict[str, float]]) -> None:
             )
 
 
-def full_stage(minutes: float) -> list[dict[str, float]]:
+def full_stage(minutes: float, problems: list[str]) -> list[dict[str, float]]:
     """The whole daemon with its signal processing, in the virtual room."""
     rows: list[dict[str, float]] = []
-    clock.run(_full(minutes, rows))
+    try:
+        clock.run(_full(minutes, rows))
+    except Exception as error:  # the figures of the light stage must not be lost with it
+        problems.append(f"full stage: {type(error).__name__}: {error}")
     return rows
 
 
@@ -418,7 +421,7 @@ def main() -> int:
     options = parser.parse_args()
     forget_the_past()
     soak = run(options.hours, options.seed)
-    full = full_stage(options.full_minutes) if options.full_minutes else []
+    full = full_stage(options.full_minutes, soak.problems) if options.full_minutes else []
     data = report(soak, full)
     text = markdown(data, soak)
     if options.out is not None:

@@ -38,6 +38,9 @@ CLONE_NEWNET = 0x40000000
 DROP_S = 6.0
 """Longer than it takes to notice a black hole in a turn, shorter than one's patience."""
 ROUNDS = 3
+OPTIONS = Options(
+    url=f"ws://{THERE}:8765/v1/realtime", audio_speed=3.0, dialogue={"follow_up_s": 1.0}
+)
 
 
 @dataclass
@@ -178,7 +181,7 @@ async def one_round(cable: Cable, case: tuple[str, Phase, str, float], seed: int
     """A speaker with a server, one fault, the next question."""
     name, phase, how, lasts_s = case
     with cable.there():
-        world = World(seed, Options(url=f"ws://{THERE}:8765/v1/realtime", audio_speed=3.0))
+        world = World(seed, OPTIONS)
         listening = listen(world.server, THERE, 8765)
         await listening.__aenter__()
 
