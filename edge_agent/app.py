@@ -39,6 +39,7 @@ from edge_agent.audio.echo import ReferenceTrack
 from edge_agent.audio.front_end import FrontEnd
 from edge_agent.audio.keeper import DeviceKeeper
 from edge_agent.audio.playout import Playout
+from edge_agent.audio.resample import Resampler
 from edge_agent.contract.errors import AgentError
 from edge_agent.contract.events import DeviceDown, Event, HeardFrame, StopRequested
 from edge_agent.contract.pcm import WIRE_RATE_HZ
@@ -46,8 +47,11 @@ from edge_agent.contract.ports import SoundDeviceInfo
 from edge_agent.dialogue.consent import Risk
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.host.control import ControlServer
+from edge_agent.host.espeak import Espeak
+from edge_agent.host.espeak import is_installed as espeak_installed
 from edge_agent.host.journal import Journal, LibraryWarnings, open_journal
 from edge_agent.host.network import NetworkNews, NetworkWatch
+from edge_agent.host.pack_store import pack_root
 from edge_agent.host.sentences import Sentences
 from edge_agent.host.settings import Settings
 from edge_agent.host.state import Saved, StateFile, state_path
@@ -96,6 +100,7 @@ class Daemon:
         # Two, so that a mute is on the disk although a driver hangs.
         self.devices = Worker("devices", threads=world.threads, on_fault=journal.fault)
         self._disk = Worker("disk", threads=world.threads, on_fault=journal.fault)
+        self._voices = Worker("voices", threads=world.threads, on_fault=journal.fault)
         self._state_file = StateFile(state_path(settings.state.path), journal.note)
         self._saved = self._state_file.load()
         self._build()
@@ -137,7 +142,7 @@ class Daemon:
             fallbacks=others,
             unix_time=lambda: world.now().timestamp(),
         )
-        sentences = Sentences(settings.speech.language) if settings.speech.sentences else None
+        sentences = self._sentences()
         self.panel = world.panel(self.post_from_thread)  # last: it holds pins that need closing
         rooms = Rooms(
             speaker=self.playout,
@@ -239,7 +244,8 @@ class Daemon:
         self.panel.close()
         self.devices.close()
         self._disk.close()
-        self.left_behind = self.devices.is_busy or self._disk.is_busy
+        self._voices.close()
+        self.left_behind = any(w.is_busy for w in (self.devices, self._disk, self._voices))
         self.world.notifier.close()
 
     async def _within(self, until: float, end: Callable[[], Awaitable[None]], part: str) -> None:
@@ -370,6 +376,21 @@ class Daemon:
     def _save(self, saved: Saved) -> None:
         self._saved = saved
         self._disk.put(lambda: self._state_file.save(saved))
+
+    def _sentences(self) -> Sentences | None:
+        """Our own sentences; those without a recording are rendered aside, if they can be."""
+        speech = self.settings.speech
+        if not speech.sentences:
+            return None
+        sentences = Sentences(speech.language, own=pack_root(speech.voice_pack_dir))
+        if self.world.threads and speech.offline_voice and espeak_installed():
+            voice = Espeak(
+                sentences.language,
+                lambda pcm, from_hz, to_hz: Resampler(from_hz, to_hz).process(pcm),
+                wanted=lambda: self._stop_at is None,
+            )
+            self._voices.put(lambda: sentences.prepare(voice.speak))
+        return sentences
 
     # --- what is told of it -----------------------------------------------------------------
 

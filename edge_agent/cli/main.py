@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from edge_agent.cli import config, control, devices, prompt, server
+from edge_agent.cli import config, control, devices, prompt, server, transcribe, voice_pack
 from edge_agent.cli.outcome import EXIT_CODES_TEXT, debugging, guarded, note
 
 app = typer.Typer(
@@ -32,6 +32,8 @@ app.add_typer(prompt.app, name="prompt")
 app.command("devices")(devices.devices)
 app.command("status")(control.status)
 app.command("mute")(control.mute)
+app.add_typer(voice_pack.app, name="voice-pack")
+app.command("transcribe")(transcribe.transcribe)
 app.command("simulate-server")(server.simulate_server)
 
 ConfigOption = config.ConfigOption

@@ -24,6 +24,7 @@ from edge_agent.demo.play import (
 )
 from edge_agent.demo.stage import Stage
 from edge_agent.demo.verdict import ActResult
+from edge_agent.host.pack_store import pack_root
 from edge_agent.host.sentences import Sentences
 from edge_agent.simulation.brains import Speech
 
@@ -243,7 +244,8 @@ def _apology(stage: Stage, begin: float, end: float) -> measure.Likeness | None:
     if spoken.audible(begin, end) is None:
         return None
     recording = measure.sound(spoken.samples(begin, end), spoken.rate_hz)
-    catalogue = Sentences(stage.settings.speech.language)
+    speech = stage.settings.speech
+    catalogue = Sentences(speech.language, own=pack_root(speech.voice_pack_dir))
     codes = {str(line.fields["code"]) for line in stage.score.codes("link.down", begin)}
     clips = [measure.sound(catalogue.pcm24k(code), 24_000) for code in codes | {"link.connecting"}]
     return max(

@@ -291,7 +291,7 @@ def build_headers(provider: Provider, key: str | None) -> SecretHeaders:
         if provider.auth in ("bearer", "api-key"):
             raise LinkRefused(
                 f"There is no API key for the provider {provider.name}.",
-                fix="Put one in place; from a file it is picked up at once, else restart the speaker.",
+                fix="Put one in place; from a file it is found at once, else restart the speaker.",
                 code=NO_KEY,
             )
         return SecretHeaders()
