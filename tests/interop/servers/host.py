@@ -33,7 +33,7 @@ from edge_agent.simulation.server import RealtimeServer, listen
 
 KEY = "sk-interop-3f9c1d7b5a2e8046bdf1"
 MODEL = "gpt-realtime-2.1"
-STEP_S = 25.0
+STEP_S = 40.0
 START_S = 90.0
 """A proxy that imports the world on a slow machine."""
 POLL_S = 0.02
@@ -172,6 +172,7 @@ async def in_a_room(url: str, verdict: Verdict, *, key: bool) -> None:
         "model": MODEL,
         # A pipeline in Python is late with its pongs on a busy machine; not tried here.
         "ping_timeout_active_s": PONG_S,
+        "ping_timeout_idle_s": PONG_S,
     }
     if key:
         realtime["api_key"] = KEY
@@ -255,13 +256,9 @@ def upstream_brain() -> Brain:
 
 async def talk(name: str, url: str, verdict: Verdict) -> None:
     """What each of them can."""
-    if name == "aimock":
-        await by_hand(url, verdict, spoken=False)
-    elif name == "litellm":
-        await by_hand(url, verdict, spoken=True)
-        await in_a_room(url, verdict, key=True)
-    else:
-        await in_a_room(url, verdict, key=False)
+    await by_hand(url, verdict, spoken=name != "aimock")
+    if name != "aimock":
+        await in_a_room(url, verdict, key=name == "litellm")
 
 
 async def host(name: str, command: list[str]) -> Verdict:

@@ -38,7 +38,7 @@ RATE_HZ = 16_000
 LOUD = 0.01
 """RMS of full scale: the test's speech is ten times that, the room's noise a tenth."""
 ONSET_S = 0.15
-SILENCE_S = 0.6
+SILENCE_S = 0.8
 PAD_S = 0.4
 REOPEN_MS = 300
 
@@ -106,7 +106,7 @@ class LevelDetector(BaseHandler):
             )
 
 
-def unit_of(stop: Event) -> PipelineUnit:
+def unit_of(stop: Event, index: int) -> PipelineUnit:
     """One pipeline, wired as their own builder wires it."""
     backend = fake_backends.serve()
     listen, playing, cancel = Event(), Event(), CancelScope()
@@ -162,10 +162,10 @@ def unit_of(stop: Event) -> PipelineUnit:
         ),
     ]
     for handler in handlers:
-        handler.pipeline_index = 0
+        handler.pipeline_index = index
         handler.turn_latency_store = latency
     return PipelineUnit(
-        index=0,
+        index=index,
         service=service,
         cancel_scope=cancel,
         should_listen=listen,
@@ -180,10 +180,12 @@ def unit_of(stop: Event) -> PipelineUnit:
 
 def main() -> None:
     stop = Event()
-    unit = unit_of(stop)
-    for handler in unit.handlers:
-        threading.Thread(target=handler.run, daemon=True).start()
-    RealtimeServer(stop, [unit], "127.0.0.1", int(sys.argv[1])).run()
+    # Two: a slot is free again only some seconds after its session ended.
+    units = [unit_of(stop, index) for index in range(2)]
+    for unit in units:
+        for handler in unit.handlers:
+            threading.Thread(target=handler.run, daemon=True).start()
+    RealtimeServer(stop, units, "127.0.0.1", int(sys.argv[1])).run()
 
 
 if __name__ == "__main__":
