@@ -71,6 +71,8 @@ _WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (NO_MODEL, ("model_not_found", "model_not_available", "model_access_denied")),
     (EXPIRED, ("session_expired", "maximum duration")),
     (BUSY, ("rate_limit_exceeded", "too_many_requests", "server_overloaded")),
+    # speech-to-speech closes with 1008 while the slot of our last session is not free yet.
+    (BUSY, ("session_limit_reached", "slots are in use")),
 )
 """Words that appear as error codes and inside the reasons of close frames."""
 
