@@ -61,24 +61,22 @@ class Listening(Ringing):
         self._go(Cause.WOKEN)
         self._woken_at = self._now
         self._clear("quiet", "follow-up", "utterance", "thinking", "one breath")
-        chime: Commands = []
-        if cause == "wake word":
-            # One breath holds the wake word itself: see whether the person goes on.
-            self._breath_from = at
-            self._gate.arm(float("-inf"), float("-inf"))
-            self._at("one breath", self.config.one_breath_ms / 1000)
-        else:
-            # Nobody says a button: chime at once, not on the first words (after an
-            # interruption the silence itself is the sign).
+        spoken = cause == "wake word"
+        if cause == "speech":
             self._breath_from = None
-            self._gate.arm(at + OWN_SOUND_S, at - self.config.onset_pre_roll_ms / 1000)
-            self._at("quiet", self.config.quiet_end_s)
-            chime = self._chime() if was_asleep and cause == "button" else []
+            self._gate.arm(at, at - self.config.onset_pre_roll_ms / 1000)
+        else:
+            # See whether the person goes on without a pause.  One breath holds the wake word
+            # itself; nobody says a button, and our own fading voice is not the person.
+            own_sound = not spoken and not was_asleep
+            self._breath_from = at + (OWN_SOUND_S - BREATH_LAG_S if own_sound else 0.0)
+            onset_s = self.config.onset_pre_roll_ms / 1000
+            self._gate.arm(float("-inf"), float("-inf") if spoken else at - onset_s)
+            self._at("one breath", self.config.one_breath_ms / 1000)
         rang = self._silence_alarm(cause)
         out: Commands = [*rang, c.Note("talk.woken", {"cause": cause, "word": word})]
         if not self._spending.may_start_turn(by_button=cause == "button"):
             return [*out, self._say("budget_spent"), *self._give_up("budget spent")]
-        out += chime
         out += self._answers.abandon(owed=False)
         if not self._device_ok or rang:  # silence was what was wanted; words will be explained
             return out

@@ -63,6 +63,7 @@ def test_past_the_limit_only_the_button_buys_a_turn_until_the_next_day() -> None
     dialogue.handle(e.ButtonPressed(at=8.0))
     dialogue.handle(e.ButtonReleased(at=8.1))
     assert dialogue.talk is Talk.LISTENING
+    dialogue.handle(e.Tick(at=9.0))
     dialogue.handle(e.Tick(at=30.0))  # nobody spoke: it went back to sleep
     assert dialogue.talk is Talk.ASLEEP
     dialogue.handle(e.DayBegan(at=60.0, day=date(2026, 11, 21)))
