@@ -163,6 +163,18 @@ def test_a_pause_of_the_device_keeps_times_right() -> None:
     assert track.read(1.0, BLOCK)[0] == pytest.approx(0.7 * RATE_HZ + 1 - 20_000, abs=1)
 
 
+def test_a_silence_longer_than_the_ring_leaves_nothing_of_what_was_before() -> None:
+    track = ReferenceTrack(RATE_HZ, lead_s=0.0)
+    for block in range(700):
+        sounding = block < 10 or block >= 690
+        track.write(ramp(block * BLOCK, BLOCK) if sounding else bytes(960), block / 100)
+    for start in (5.1, 6.0, 6.85):
+        track.align()
+        assert not track.read(start, BLOCK).any()
+    track.align()
+    assert track.read(6.95, BLOCK)[0] == pytest.approx((6.95 * RATE_HZ) % 20_000 + 1, abs=1)
+
+
 def test_audible_covers_the_lead_the_sound_and_the_tail() -> None:
     track = ReferenceTrack(RATE_HZ, lead_s=0.01, tail_s=0.25)
     loud = np.full(BLOCK, 3000, dtype="<i2").tobytes()
