@@ -75,6 +75,7 @@ class ReferenceTrack:
         self._written = 0
         self._zeros = self._size
         """Silent samples stored since the last that was not; at the ring's size all is silent."""
+        self._silence = b""
         self._sounding: deque[list[int]] = deque(maxlen=SPANS)
         self._next: int | None = None
         self._may_step = False
@@ -83,7 +84,12 @@ class ReferenceTrack:
 
     def write(self, block: bytes | Int16Array, at: float) -> None:
         """Remember a rendered block (render callback's thread: copies, nothing else)."""
-        samples = pcm_to_array(block) if isinstance(block, bytes) else block
+        if isinstance(block, bytes):
+            if self._pass_over(block, at):
+                return
+            samples = pcm_to_array(block)
+        else:
+            samples = block
         if not samples.size:
             return
         samples = samples[-self._size :]
@@ -101,9 +107,6 @@ class ReferenceTrack:
                 self._clock.reset()
                 self._clock.observe(self._written, at)
             start = self._written
-            if peak == 0 and self._zeros >= self._size:
-                self._written += samples.size  # most of the day: all of the ring is silent already
-                return
             self._store(samples)
             self._zeros = 0 if peak else self._zeros + samples.size
             if peak > 32768 * 10 ** (AUDIBLE_DBFS / 20):
@@ -112,6 +115,23 @@ class ReferenceTrack:
                     self._sounding[-1][1] = self._written
                 else:
                     self._sounding.append([start, self._written])
+
+    def _pass_over(self, block: bytes, at: float) -> bool:
+        """Take silence into a ring that is silent: most of the day, so without numpy."""
+        if len(self._silence) != len(block):
+            self._silence = bytes(len(block))
+        if not block or self._zeros < self._size or block != self._silence:
+            return False
+        with self._lock:
+            jump_s = self._clock.observe(self._written, at)
+            if abs(jump_s) >= RING_S:
+                self._sounding.clear()
+            elif jump_s > 0.0:
+                self._written += round(jump_s * self.rate_hz)
+                self._clock.reset()
+                self._clock.observe(self._written, at)
+            self._written += len(block) // 2
+        return True
 
     def _store(self, samples: Int16Array) -> None:
         first = self._written % self._size
