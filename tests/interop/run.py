@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ class Peer:
     package: str
     runtime: str  # python · node
     script: str
+    attempts: int = 1
+    """More than one for a peer that is known to stall by itself; the table tells which counted."""
 
 
 PEERS = (
@@ -51,7 +53,14 @@ PEERS = (
     Peer("livekit", "client", "livekit-plugins-openai", "python", "livekit_openai.py"),
     Peer("openai-node", "client", "openai", "node", "openai_node.mjs"),
     Peer("agents-node", "client", "@openai/agents-realtime", "node", "agents_node.mjs"),
-    Peer("speech-to-speech", "server", "speech-to-speech", "python", "speech_to_speech_server.py"),
+    Peer(
+        "speech-to-speech",
+        "server",
+        "speech-to-speech",
+        "python",
+        "speech_to_speech_server.py",
+        attempts=3,  # with a bare WebSocket client, too, one session in twelve stalls (1.1.0)
+    ),
     Peer("litellm", "server", "litellm", "python", "litellm_server.py"),
     Peer("aimock", "server", "@copilotkit/aimock", "node", "aimock_server.mjs"),
 )
@@ -232,6 +241,13 @@ def main() -> int:
         began = time.monotonic()
         say(f"{peer.package} ({peer.role})")
         row = hold(peer)
+        for attempt in range(2, peer.attempts + 1):
+            if row.result != "FAILED":
+                break
+            say(f"  {row.faults[0][:FAULT_CHARS]}; attempt {attempt}")
+            row = hold(peer)
+            if row.result == "ok":
+                row = replace(row, result=f"ok (attempt {attempt})")
         rows.append(row)
         say(f"  {row.result} after {time.monotonic() - began:.0f} s")
         for fault in row.faults:
