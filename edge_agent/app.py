@@ -20,6 +20,7 @@ from typing import Any
 
 from edge_agent import __version__
 from edge_agent.agent import Agent, Rooms
+from edge_agent.app_frames import FrameDoor
 from edge_agent.app_health import Watch
 from edge_agent.app_house import House, Ledger
 from edge_agent.app_parts import (
@@ -46,6 +47,7 @@ from edge_agent.contract.pcm import WIRE_RATE_HZ
 from edge_agent.contract.ports import SoundDeviceInfo
 from edge_agent.dialogue.consent import Risk
 from edge_agent.dialogue.manager import DialogueManager
+from edge_agent.dialogue.states import Talk
 from edge_agent.host.control import ControlServer
 from edge_agent.host.espeak import Espeak
 from edge_agent.host.espeak import is_installed as espeak_installed
@@ -66,8 +68,6 @@ from edge_agent.tools.runner import ToolRunner
 
 __all__ = ["Daemon", "World", "real_world", "run"]
 
-PENDING_FRAMES_MAX = 100
-"""One second of heard frames may wait for a busy loop; what comes then is dropped and counted."""
 FADE_OUT_S = 0.03
 """A cut is audible to its end after one block and the device's latency; then we close it."""
 SECOND_SIGNAL_S = 0.5
@@ -83,7 +83,6 @@ class Daemon:
         self.settings = settings
         self.world = world
         self.journal = journal
-        self.frames_dropped = 0
         self.left_behind = False
         """After `run`: a thread hangs in a driver, and the interpreter would wait for it."""
         self._loop = asyncio.get_running_loop()
@@ -92,7 +91,6 @@ class Daemon:
         """When the first wish to stop came."""
         self._stop_limit: asyncio.Timeout | None = None
         self._is_hurried = False
-        self._pending_frames = 0
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._status = ""
         self._device_trouble = ""
@@ -113,13 +111,15 @@ class Daemon:
             volume_percent=self.volume_percent,
             reference_write=self.reference.write,
         )
+        self.door = FrameDoor(self._loop, self._take_frame, threads=world.threads)
         self.front_end = FrontEnd(
-            self._emit_frame,
+            self.door.one,
             wake=wake_detector(settings),
             voice=VoiceDetector(settings.listen.vad_mode),
             reference=self.reference,
             echo=settings.echo.mode,
             on_fault=self._front_end_fault,
+            emit_many=self.door.many if world.threads else None,
         )
         self.ledger = Ledger(settings, journal, self._disk)
         self.house = House(self, world.now)
@@ -317,25 +317,11 @@ class Daemon:
         """Put an event into the inbox; on the loop only.  All that follows is done on return."""
         self.agent.post(event)
 
-    def _emit_frame(self, frame: HeardFrame) -> None:
-        """Called by the front end, on its thread if there are threads."""
-        if not self.world.threads:
-            self.watch.first_frame.set()
-            self.post(frame)
-            return
-        if self._pending_frames >= PENDING_FRAMES_MAX:
-            self.frames_dropped += 1
-            return
-        self._pending_frames += 1
-        try:
-            self._loop.call_soon_threadsafe(self._take_frame, frame)
-        except RuntimeError:
-            self._pending_frames -= 1  # the loop is closed: we are leaving
-
     def _take_frame(self, frame: HeardFrame) -> None:
-        self._pending_frames -= 1
         self.watch.first_frame.set()
         self.post(frame)
+        # Asleep, nobody notices 30 ms, and the processor may rest.
+        self.front_end.relaxed = self.dialogue.talk is Talk.ASLEEP
 
     def _front_end_fault(self, problem: Exception) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: we are leaving
@@ -402,7 +388,7 @@ class Daemon:
     @property
     def drops(self) -> dict[str, int]:
         """Queue → entries dropped since the start."""
-        return {"capture": self.front_end.blocks_dropped, "inbox": self.frames_dropped}
+        return {"capture": self.front_end.blocks_dropped, "inbox": self.door.dropped}
 
     def show_status(self, text: str | None = None) -> None:
         """The dialogue's line (None: the last one), and what it cannot know."""

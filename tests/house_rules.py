@@ -17,7 +17,17 @@ from pathlib import Path
 # Who may be imported beside the own room.  `agent` is the pump; `app` and what stands above it
 # put the parts together; every other room knows the shared words only.
 NEIGHBOURS: dict[str, set[str]] = {"agent": {"contract", "dialogue"}, "contract": set()}
-COMPOSERS = {"app", "app_health", "app_house", "app_parts", "app_timers", "cli", "demo", "__main__"}
+COMPOSERS = {
+    "app",
+    "app_frames",
+    "app_health",
+    "app_house",
+    "app_parts",
+    "app_timers",
+    "cli",
+    "demo",
+    "__main__",
+}
 
 PURE = ("contract/", "dialogue/", "realtime/messages", "realtime/session", "panel/patterns")
 IMPURE_MODULES = {

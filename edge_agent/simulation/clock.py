@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import selectors
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, NoReturn, TypeVar
@@ -94,6 +95,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._turns_at_now = 0
         selector = _JumpSelector()
         super().__init__(selector)
+        self._clock_resolution = math.ulp(start_s)
         selector.wait = self._wait
         self.failures: list[dict[str, Any]] = []
         """Contexts that reached the loop's exception handler (see `call_exception_handler`)."""
@@ -129,6 +131,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if self._end_s is not None and target_s > self._end_s:
             raise TimeLimitError(f"The program has not ended at {self._end_s:.3f} s. {self._who()}")
         self._now_s = max(self._now_s, target_s)
+        # asyncio runs timers that are due within the resolution.  A real clock has gone on by
+        # then; ours would stand before such a deadline for ever.
+        self._clock_resolution = math.ulp(self._now_s)
         self._turns_at_now = 0
 
     def _who(self) -> str:

@@ -1,0 +1,52 @@
+"""The door between the front end's thread and the loop: bounded, counted, one wake-up a batch
+(purpose).
+
+Owner thread: the front end's on one side, the event loop's on the other.  Must never hold up the
+front end: what a busy loop cannot take is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from edge_agent.contract.events import HeardFrame
+
+PENDING_FRAMES_MAX = 100
+"""One second of heard frames may wait for a busy loop; what comes then is dropped and counted."""
+
+
+class FrameDoor:
+    """`take` is called on the loop with every frame, in order."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, take: Callable[[HeardFrame], None], *, threads: bool
+    ) -> None:
+        self._loop = loop
+        self._take = take
+        self._threads = threads
+        self._pending = 0
+        self.dropped = 0
+
+    def one(self, frame: HeardFrame) -> None:
+        """Hand over one frame; without threads it is taken at once."""
+        if self._threads:
+            self.many([frame])
+        else:
+            self._take(frame)
+
+    def many(self, frames: list[HeardFrame]) -> None:
+        """Hand over a batch, on the front end's thread."""
+        if self._pending + len(frames) > PENDING_FRAMES_MAX:
+            self.dropped += len(frames)
+            return
+        self._pending += len(frames)
+        try:
+            self._loop.call_soon_threadsafe(self._take_all, frames)
+        except RuntimeError:
+            self._pending -= len(frames)  # the loop is closed: we are leaving
+
+    def _take_all(self, frames: list[HeardFrame]) -> None:
+        self._pending -= len(frames)
+        for frame in frames:
+            self._take(frame)
