@@ -19,6 +19,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -184,10 +185,7 @@ def many(options: argparse.Namespace) -> int:
     seconds = options.seconds or float("inf")
     with ProcessPoolExecutor(options.jobs, initializer=forget_the_past) as pool:
         work = batches(options.first, options.schedules)
-        running = {
-            pool.submit(live, seeds)
-            for seeds, _ in zip(work, range(options.jobs * 2), strict=False)
-        }
+        running = {pool.submit(live, seeds) for seeds in islice(work, options.jobs * 2)}
         while running:
             done = next(f for f in _as_they_come(running))
             running.remove(done)
@@ -197,9 +195,7 @@ def many(options: argparse.Namespace) -> int:
                 print(f"seed {outcome.seed}: {str(outcome.verdict)[:200]}", file=sys.stderr)
             passed_s = time.monotonic() - begun
             if passed_s < seconds:
-                running |= {
-                    pool.submit(live, seeds) for seeds, _ in zip(work, range(1), strict=False)
-                }
+                running |= {pool.submit(live, seeds) for seeds in islice(work, 1)}
             count = tally.sums["schedules"]
             if sys.stderr.isatty() or count % (BATCH * 20) == 0:
                 text = f"[{passed_s:4.0f} s] {count} of {options.schedules}, {len(tally.bad)} bad"

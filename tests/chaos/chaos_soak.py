@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import ctypes
 import gc
 import json
 import os
@@ -95,10 +97,7 @@ class Soak:
 
 def sample(world: World, soak: Soak, begun_at: float) -> Sample:
     """Look at everything that must not grow."""
-    for session in world.server.sessions:
-        for item in session.items[:-ITEMS_WITH_SOUND]:
-            item.audio.clear()
-    gc.collect()
+    _tidy_up(world.server)
     process = psutil.Process()
     return Sample(
         hours=round((world.now() - begun_at) / HOUR_S, 3),
@@ -114,6 +113,16 @@ def sample(world: World, soak: Soak, begun_at: float) -> Sample:
         sessions=world.link.sessions,
         turns=soak.sums["utterances"],
     )
+
+
+def _tidy_up(server: server_module.RealtimeServer) -> None:
+    """What is resident afterwards is in use: not the server's old sounds, not free heap."""
+    for session in server.sessions:
+        for item in session.items[:-ITEMS_WITH_SOUND]:
+            item.audio.clear()
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 async def one_event(world: World, rng: random.Random, soak: Soak) -> None:
@@ -250,7 +259,7 @@ async def _full(minutes: float, rows: list[dict[str, float]]) -> None:
         stage.daemon.agent.observers.clear()
         stage.server.on_event = None
         begun_at = stage.now()
-        minute = 0
+        minute = turns = 0
         while stage.now() - begun_at < minutes * 60:
             await stage.until_talk("asleep", 60)
             if minute % 3 == 2:
@@ -260,7 +269,9 @@ async def _full(minutes: float, rows: list[dict[str, float]]) -> None:
             await stage.say("wake_tea_second_voice")
             await asyncio.sleep(max(0.0, begun_at + (minute + 1) * 60 - stage.now()))
             minute += 1
-            gc.collect()
+            turns += len(stage.brain.answered)
+            stage.brain.answered.clear()  # every sound that was heard and said
+            _tidy_up(stage.server)
             rows.append(
                 {
                     "minutes": minute,
@@ -268,7 +279,7 @@ async def _full(minutes: float, rows: list[dict[str, float]]) -> None:
                     "tasks": len(asyncio.all_tasks()),
                     "threads": threading.active_count(),
                     "files": process.num_fds(),
-                    "turns": len(stage.brain.answered),
+                    "turns": turns,
                 }
             )
 
@@ -315,7 +326,8 @@ def markdown(data: dict[str, Any], soak: Soak) -> str:
         f"hours of household life in {data['wall_s']:.0f} s ({data['times_realtime']} times "
         "realtime by CPU time).",
         "Turns, follow-ups, barge-ins, tools, silence, nights, mutes, false wakes, lost lines,",
-        "odd servers, session roll-overs; the server is in the same process.",
+        "odd servers, session roll-overs; the server is in the same process.  Memory is looked at",
+        "every ten minutes after a garbage collection and `malloc_trim`: what is in use.",
         "",
         "![memory, queues, turns and sessions](soak.png)",
         "",
