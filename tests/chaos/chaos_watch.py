@@ -103,7 +103,7 @@ class Watch:
         self.downs: list[tuple[float, str]] = []
         self.readies: list[float] = []
         self.wakes_without_link: list[float] = []
-        self.most_queued_ms = 0.0
+        self.most_queued_ms = self.most_playout_s = 0.0
         self.struck = False
         """A fault has struck."""
         self.responding = False
@@ -192,6 +192,7 @@ class Watch:
                 )
             self.most_queued_ms = max(self.most_queued_ms, self.link.queued_ms)
         elif isinstance(command, c.PlayVoice):
+            self.most_playout_s = max(self.most_playout_s, self.playout.queued_s)
             if command.item not in self._items:
                 serial = next(iter(sound.read(command.pcm24k)), 0)
                 asked = next((a for a in reversed(self.asked) if a.serial == serial), None)
