@@ -100,6 +100,28 @@ class Soak:
         return min(warm[-part:]) - min(warm[:part]) if warm else 0.0
 
 
+def sample(world: World, soak: Soak, begun_at: float) -> Sample:
+    """Look at everything that must not grow."""
+    _tidy_up(world.server)
+    process = psutil.Process()
+    most_uplink_ms, world.most_queued_ms = world.most_queued_ms, 0.0
+    most_playout_s, world.most_playout_s = world.most_playout_s, 0.0
+    return Sample(
+        hours=round((world.now() - begun_at) / HOUR_S, 3),
+        rss_mb=round(process.memory_info().rss / 2**20, 2),
+        tasks=len(asyncio.all_tasks()),
+        threads=threading.active_count(),
+        files=process.num_fds(),
+        inbox=len(world.agent._inbox),
+        uplink_ms=round(most_uplink_ms, 1),
+        playout_s=round(most_playout_s, 2),
+        memory_turns=len(world.dialogue._memory),
+        deadlines=len(world.dialogue._deadlines),
+        sessions=world.link.sessions,
+        turns=soak.sums["utterances"],
+    )
+
+
 def _tidy_up(server: server_module.RealtimeServer) -> None:
     """What is resident afterwards is in use: not the server's old sounds, not free heap."""
     for session in server.sessions:
