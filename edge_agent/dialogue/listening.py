@@ -129,6 +129,7 @@ class Listening(Ringing):
         self._turn = UserTurn(self._now, self.config.keep_max_s)
         self._turn.add(pre_roll.words, self._now, speech_frames=pre_roll.speech_frames)
         self._unanswered = False
+        self._asked_again_since = None
         self._clear("follow-up")
         self._at("quiet", self.config.quiet_end_s)
         self._at("utterance", self.config.utterance_max_s)

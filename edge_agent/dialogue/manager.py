@@ -176,7 +176,12 @@ class DialogueManager(Speaking):
         self._link_from = None
         out.append(c.Note("link.ready", {"model": event.model, "seconds": seconds}))
         out += self._tools.tell_step()
+        if in_vain := self._asks_in_vain():
+            self._memory.forget_last_user()  # or it ends this session too
         out += self._memory.reseed()
+        if in_vain:
+            trouble = self._say("server_trouble")
+            return [*out, c.Note("talk.no_answer", {}), trouble, *self._give_up("no answer")]
         turn = self._turn
         if turn is not None:
             seconds = round(turn.ms / 1000, 1)
@@ -215,8 +220,19 @@ class DialogueManager(Speaking):
             self._go(Cause.CONSENT_SETTLED)
         return out
 
+    def _asks_in_vain(self) -> bool:
+        """Has session after session died of the same question, without one word of an answer?
+
+        Each costs money, and the household would hear why for ever.
+        """
+        owed = (self._turn is not None and self._turn.ended) or self._broken_answer
+        since = self._asked_again_since
+        return owed and since is not None and self._now - since > self.config.keep_max_age_s
+
     def _ask_again(self, instructions: str) -> Commands:
         self._broken_answer = False
+        if self._asked_again_since is None:
+            self._asked_again_since = self._now
         self._clear("follow-up")
         if self.talk is Talk.LISTENING:  # its first half has been heard to the end
             self._go(Cause.TURN_ENDED)

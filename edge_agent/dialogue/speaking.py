@@ -39,6 +39,7 @@ class Speaking(Listening):
             self._barge_in.reset()
         self._turn = None  # it is being answered: nothing to replay
         self._broken_answer = False
+        self._asked_again_since = None
         return [c.PlayVoice(event.item, event.pcm24k)]
 
     def _voice_text(self, event: e.VoiceText) -> Commands:

@@ -69,6 +69,8 @@ class TalkCore:
         """The server cancelled the answer to the last turn; somebody should go on speaking."""
         self._explained = False
         """The household was told why nobody answers."""
+        self._asked_again_since: float | None = None
+        """When the answer still owed was first asked for in a fresh session."""
         self._commits_due = 0
         """Commits of ours that the server has not acknowledged yet."""
         self._sentences = 0
@@ -100,6 +102,7 @@ class TalkCore:
         out += self._answers.abandon(owed=owed)
         self._breath_from = None
         self._broken_answer = self._unanswered = self._explained = False
+        self._asked_again_since = None
         self._deadlines = {k: v for k, v in self._deadlines.items() if k in OUTLIVE_TALK}
         out += self._tools.refuse("Refused: the household has gone.")
         out += self._tools.talk_over()

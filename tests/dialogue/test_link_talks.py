@@ -114,6 +114,32 @@ def test_broken_answer_is_continued_not_repeated(for_s: float) -> None:
     assert house.server.offences == []
 
 
+@pytest.mark.parametrize("first_drop_s", [2.95, 5.0], ids=["no answer", "broken answer"])
+def test_a_question_of_which_every_session_dies_is_given_up_with_a_sentence(
+    first_drop_s: float,
+) -> None:
+    house = asked()
+    house.server.plans = [Plan(items_ms=(20_000.0,))]
+    house.blip(first_drop_s, 1.0)
+    asked_before = 0
+
+    def die_of_it() -> None:
+        nonlocal asked_before
+        requests = len(house.did(c.RequestResponse))
+        if requests > asked_before:
+            asked_before = requests
+            house.drop()
+            house.at(house.now + 10.0, house.connect)
+        house.at(house.now + 0.01, die_of_it)
+
+    house.at(0.5, die_of_it)
+    house.run(120.0)
+    assert house.manager.talk is Talk.ASLEEP
+    assert 5 <= asked_before <= 8
+    assert house.sentences()[-1] == "server_trouble"
+    assert house.manager.next_deadline() is None
+
+
 def test_broken_answer_that_nobody_waits_for_stays_broken() -> None:
     house = asked()
     house.server.plans = [Plan(items_ms=(20_000.0,))]
