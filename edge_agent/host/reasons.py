@@ -95,6 +95,7 @@ SAME_AS: dict[str, str] = {
     "response.authentication_error": "response.invalid_api_key",
     "response.too_many_requests": "response.rate_limit_exceeded",
     "response.server_overloaded": "response.server_error",
+    "response.session_limit_reached": "response.server_error",
     "response.model_not_available": "response.model_not_found",
     "response.model_access_denied": "response.model_not_found",
     "response.beta_api_shape_disabled": "link.dialect",
