@@ -95,7 +95,7 @@ class Daemon:
         self._status = ""
         self._device_trouble = ""
         journal.note("agent.start", version=__version__, provider=settings.realtime.provider)
-        # Two, so that a mute is on the disk although a driver hangs.
+        # Three, so that a mute is on the disk although a driver hangs or a voice is rendered.
         self.devices = Worker("devices", threads=world.threads, on_fault=journal.fault)
         self._disk = Worker("disk", threads=world.threads, on_fault=journal.fault)
         self._voices = Worker("voices", threads=world.threads, on_fault=journal.fault)

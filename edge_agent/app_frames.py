@@ -25,7 +25,10 @@ class FrameDoor:
         self._loop = loop
         self._take = take
         self._threads = threads
-        self._pending = 0
+        # Two totals, each written by one thread: a difference that both write would drift, and
+        # a door that takes itself for full stays shut for ever.
+        self._handed = 0
+        self._taken = 0
         self.dropped = 0
 
     def one(self, frame: HeardFrame) -> None:
@@ -37,16 +40,17 @@ class FrameDoor:
 
     def many(self, frames: list[HeardFrame]) -> None:
         """Hand over a batch, on the front end's thread."""
-        if self._pending + len(frames) > PENDING_FRAMES_MAX:
-            self.dropped += len(frames)
+        count = len(frames)
+        if self._handed - self._taken + count > PENDING_FRAMES_MAX:
+            self.dropped += count
             return
-        self._pending += len(frames)
         try:
             self._loop.call_soon_threadsafe(self._take_all, frames)
         except RuntimeError:
-            self._pending -= len(frames)  # the loop is closed: we are leaving
+            return  # the loop is closed: we are leaving
+        self._handed += count
 
     def _take_all(self, frames: list[HeardFrame]) -> None:
-        self._pending -= len(frames)
+        self._taken += len(frames)
         for frame in frames:
             self._take(frame)

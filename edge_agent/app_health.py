@@ -67,7 +67,8 @@ class Watch:
             daemon.world.device.frames_captured,
             daemon.world.device.frames_rendered,
             daemon.front_end.frames_out,
-            daemon.keeper.present,
+            # A driver that hangs while it is asked to open is not honestly absent.
+            daemon.keeper.present or daemon.keeper.is_stuck,
         )
 
     def _tell_losses(self) -> None:

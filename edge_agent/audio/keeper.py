@@ -28,6 +28,9 @@ STALL_S = 2.0
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 8.0
 """A cable put back in should be noticed while the person still stands there."""
+OPEN_MAX_S = 30.0
+"""A sound server that is just starting takes seconds.  A driver that has not answered by then
+hangs, and only a new process is rid of it."""
 
 InThread = Callable[[Callable[[], object]], Awaitable[object]]
 
@@ -57,6 +60,13 @@ class DeviceKeeper:
         self._post = post
         self._in_thread = in_thread
         self._loop = asyncio.get_running_loop()
+        self._opening_since: float | None = None
+
+    @property
+    def is_stuck(self) -> bool:
+        """Does the driver hang in an attempt to open?  Then nobody looks for the device."""
+        since = self._opening_since
+        return since is not None and self._loop.time() - since > OPEN_MAX_S
 
     async def run(self) -> None:
         """Open, watch, reopen, until cancelled; then close."""
@@ -83,6 +93,7 @@ class DeviceKeeper:
             await self._in_thread(self._device.close)
 
     async def _try_open(self) -> DeviceDown | None:
+        self._opening_since = self._loop.time()
         try:
             info = await self._in_thread(
                 lambda: self._device.open(self._on_capture, self._on_render)
@@ -92,6 +103,8 @@ class DeviceKeeper:
             return DeviceDown(
                 at=self._loop.time(), code=error.code, message=error.message, fix=error.fix
             )
+        finally:
+            self._opening_since = None
         assert isinstance(info, SoundDeviceInfo)
         self.present = True
         self._opened(info)

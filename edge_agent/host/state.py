@@ -1,8 +1,8 @@
 """State: the little that survives a reboot (purpose).
 
-Owner thread: the event loop for `save` (one small file; a mute must be on the disk before the
-light says so), the main thread for `load`.  Must never hold anything that was said, and never
-stop the speaker: a file that cannot be read or written costs a note, not a start.
+Owner thread: the main thread for `load`, a worker's for `save` (a slow disk must not hold up the
+loop; a stop waits for what is queued).  Must never hold anything that was said, and never stop
+the speaker: a file that cannot be read or written costs a note, not a start.
 """
 
 from __future__ import annotations
