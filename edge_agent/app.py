@@ -369,6 +369,8 @@ class Daemon:
         if not speech.sentences:
             return None
         sentences = Sentences(speech.language, own=pack_root(speech.voice_pack_dir))
+        if sentences.advice:
+            self.journal.note("settings.advice", advice=sentences.advice.rstrip("."))
         if self.world.threads and speech.offline_voice and espeak_installed():
             voice = Espeak(
                 sentences.language,

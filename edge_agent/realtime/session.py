@@ -39,6 +39,10 @@ from edge_agent.realtime.uplink import Uplink
 UNKNOWN_TYPES_NOTED = 50
 """Event types we do not know that get a journal note each; a peer must not fill the journal."""
 
+ITEMS_REMEMBERED_MAX = 4096
+"""Announced items, so that "added" and "done" of one count once; a session at home may last for
+months."""
+
 
 class Phase(Enum):
     """How far a session is."""
@@ -299,6 +303,8 @@ class Session:
     def _(self, message: shapes.ItemAdded | shapes.ItemDone) -> None:
         item = message.item.id or ""
         if item and item not in self._items:
+            if len(self._items) >= ITEMS_REMEMBERED_MAX:
+                self._items.clear()
             self._items.add(item)
             role = text_of(message.item.role)
             self._events.append(ev.ItemAdded(at=self._at, item=item, role=role))

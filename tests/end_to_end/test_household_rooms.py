@@ -283,6 +283,15 @@ def test_a_driver_that_hangs_while_the_card_is_looked_for_lets_the_watchdog_bark
     play(talk())
 
 
+def test_a_language_without_sentences_is_told_to_the_admin() -> None:
+    async def talk() -> None:
+        async with Stage(settings={"speech": {"language": "nl"}}) as stage:
+            (line,) = stage.score.codes("settings.advice")
+            assert '"nl"' in line.fields["advice"]
+
+    play(talk())
+
+
 # --- the service manager ------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract.errors import LinkLost, LinkRefused, LocalProtocolError
 from edge_agent.realtime.config import Capabilities, SemanticVad, SessionConfig
-from edge_agent.realtime.session import Phase, Session
+from edge_agent.realtime.session import ITEMS_REMEMBERED_MAX, Phase, Session
 from edge_agent.realtime.shapes import SERVER_EVENTS
 from edge_agent.realtime.terms import Terms
 
@@ -417,6 +417,15 @@ def test_an_item_is_announced_once_under_all_its_names() -> None:
     kinds = ("conversation.item.added", "conversation.item.created", "conversation.item.done")
     events = feed(ready(), *(frame(kind, item=item) for kind in kinds))
     assert events == [ev.ItemAdded(at=3.0, item="i", role="user")]
+
+
+def test_a_session_that_lasts_for_months_does_not_remember_every_item() -> None:
+    session = ready()
+    for number in range(ITEMS_REMEMBERED_MAX * 2 + 10):
+        item = {"id": f"i{number}", "type": "message", "role": "user"}
+        assert len(feed(session, frame("conversation.item.added", item=item))) == 1
+        assert feed(session, frame("conversation.item.done", item=item)) == []
+    assert len(session._items) <= ITEMS_REMEMBERED_MAX
 
 
 # --- commands --------------------------------------------------------------------------
