@@ -99,6 +99,7 @@ class DialogueManager(Speaking):
             "follow-up": self._follow_up_over,
             "utterance": self._utterance_capped,
             "thinking": self._no_answer,
+            "stalled": self._answer_stalled,
             "announce": self._announce,
             "keep": self._kept_too_long,
             "confirm": lambda: self._settle_consent(self._tools.refuse()),
@@ -215,7 +216,7 @@ class DialogueManager(Speaking):
         out: Commands = [c.EndVoice(item) for item in self._answers.session_lost()]
         out += self._tools.session_lost()
         self._commits_due = 0
-        self._clear("thinking", "confirm")
+        self._clear("thinking", "stalled", "confirm")
         if self.talk is Talk.CONFIRMING:
             self._go(Cause.CONSENT_SETTLED)
         return out

@@ -40,7 +40,15 @@ class Speaking(Listening):
         self._turn = None  # it is being answered: nothing to replay
         self._broken_answer = False
         self._asked_again_since = None
+        self._at("stalled", self.config.thinking_max_s)
         return [c.PlayVoice(event.item, event.pcm24k)]
+
+    def _answer_stalled(self) -> Commands:
+        """Nothing more came of an answer that is not over: not every server can be asked for a
+        sign of life, and one that only answers pings would leave us speaking for ever."""
+        if self.talk is not Talk.SPEAKING or self._answers.active is None:
+            return []
+        return [c.Note("talk.no_answer", {}), c.ReopenLink("no answer")]
 
     def _voice_text(self, event: e.VoiceText) -> Commands:
         if self._answers.wants(event.response):
@@ -66,6 +74,7 @@ class Speaking(Listening):
             out.append(self._say(verdict))
         if not ours:
             return out if self._tools.waiting else out + self._answers.ask_waiting()
+        self._clear("stalled")
         if event.status == "failed":
             return out + self._answer_failed(event)
         calls = self._tools.take(event.calls, self._now + self.config.confirm_s)
@@ -146,6 +155,7 @@ class Speaking(Listening):
         out = self._answers.cut(event) + corrections
         self._sentences = 0
         self._answer_audible = False
+        self._clear("stalled")
         self._ring_again()
         if intent is None:
             return out + self._settle()

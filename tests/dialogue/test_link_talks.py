@@ -140,6 +140,24 @@ def test_a_question_of_which_every_session_dies_is_given_up_with_a_sentence(
     assert house.manager.next_deadline() is None
 
 
+def test_an_answer_that_stalls_behind_a_living_socket_is_continued_in_a_fresh_session() -> None:
+    house = asked()
+    house.server.plans = [Plan(items_ms=(20_000.0,))]
+    house.run(3.6)
+    assert house.manager.talk is Talk.SPEAKING
+    goes_on = house.server.advance
+    house.server.advance = lambda _now: []  # type: ignore[method-assign]
+    house.run(12.0)
+    assert house.did(c.ReopenLink) == []
+    house.run(18.7)
+    assert house.did(c.ReopenLink) == [c.ReopenLink("no answer")]
+    house.server.advance = goes_on  # type: ignore[method-assign]
+    house.run(35.0)
+    assert len(house.server.continued) == 1
+    assert heard_answers(house) == [house.server.fresh[0][0], house.server.continued[0]]
+    assert house.manager.talk is Talk.ASLEEP
+
+
 def test_broken_answer_that_nobody_waits_for_stays_broken() -> None:
     house = asked()
     house.server.plans = [Plan(items_ms=(20_000.0,))]
