@@ -65,7 +65,8 @@ class Watch:
         daemon = self._daemon
         return Counters(
             daemon.world.device.frames_captured,
-            daemon.world.device.frames_rendered,
+            # Not the device's: it counts a block of silence too where ours could not be made.
+            daemon.playout.frames_rendered,
             daemon.front_end.frames_out,
             # A driver that hangs while it is asked to open is not honestly absent.
             daemon.keeper.present or daemon.keeper.is_stuck,
@@ -73,6 +74,11 @@ class Watch:
 
     def _tell_losses(self) -> None:
         self._tell_loss("gaps", self._daemon.playout.gaps, "audio.underrun")
+        self._tell_loss("faults", self._daemon.playout.faults, "audio.fault")
+        dropped_ms = int(self._daemon.playout.dropped_ms)
+        if more_ms := dropped_ms - self._told.get("dropped", 0):
+            self._told["dropped"] = dropped_ms
+            self._daemon.journal.note("audio.dropped", ms=more_ms)
         for queue, total in self._daemon.drops.items():
             self._tell_loss(queue, total, "queue.overflow", queue=queue)
 

@@ -255,6 +255,17 @@ MESSAGES: dict[str, Message] = {
         "The loudspeaker ran dry {count} times in an answer.",
         "The network or this machine was too slow; the answer had gaps.",
     ),
+    "audio.fault": Message(
+        ERROR,
+        "{count} blocks for the loudspeaker could not be made; it was silent instead.",
+        "A fault in the program. If none can be made any more, the watchdog restarts it.",
+    ),
+    "audio.dropped": Message(
+        WARNING,
+        "{ms} ms of sound were not played: too late, or too much waited for the loudspeaker.",
+        "The model answered at far greater length than it was asked to, and its end was left out; "
+        "or pieces came after the end.",
+    ),
     "echo.unavailable": Message(
         ERROR,
         "Echo cannot be cancelled as set[: {message}][ {fix}]",

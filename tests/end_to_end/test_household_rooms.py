@@ -254,6 +254,26 @@ def test_a_card_that_reopens_but_stays_silent_lets_the_watchdog_bark() -> None:
     play(talk())
 
 
+def test_a_speaker_whose_sound_cannot_be_made_lets_the_watchdog_bark() -> None:
+    def broken(_frames: int, _at: float) -> bytes | None:
+        raise RuntimeError("a fault in the program")
+
+    async def talk() -> None:
+        async with Stage() as stage:
+            await ready(stage)
+            await asyncio.sleep(2.0)
+            begin = stage.now()
+            stage.daemon.playout._mix = broken  # type: ignore[method-assign]
+            await asyncio.sleep(30.0)
+            fed = told(stage, "WATCHDOG=1", begin)
+            assert max(fed) - begin < stage.settings.health.stall_s + 1.5
+            (line,) = stage.score.codes("watchdog.stalled", begin)
+            assert line.fields["part"] == "loudspeaker"
+            assert stage.score.codes("audio.fault", begin)
+
+    play(talk())
+
+
 def test_a_driver_that_hangs_while_the_card_is_looked_for_lets_the_watchdog_bark() -> None:
     async def talk() -> None:
         async with Stage() as stage:
