@@ -36,12 +36,15 @@ ConfigOption = Annotated[
 def check(config_file: ConfigOption = None) -> None:
     """Read all layers and tell every mistake; exit code 78 if there is one."""
     from edge_agent.cli.prompt import check_persona
-    from edge_agent.host.settings_load import load
+    from edge_agent.cli.speech import service_has_key
+    from edge_agent.host.settings_load import NO_KEY, load
 
     loaded = load(config_file)
     check_persona(loaded.settings)
     for warning in (*loaded.warnings, *_price_advice(loaded)):
-        note(warning)
+        # The service is handed a key that this account may not read.
+        if not (warning.startswith(NO_KEY) and service_has_key()):
+            note(warning)
     read = ", ".join(map(str, loaded.files)) or "no file, only defaults"
     typer.echo(f"The settings are right ({read}; {len(loaded.origins)} of them set).")
 

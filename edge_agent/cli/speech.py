@@ -20,6 +20,16 @@ CREDENTIAL_FOLDER = Path("/etc/edge-agent")
 """From where the unit file hands the key to the daemon."""
 
 
+def service_has_key() -> bool:
+    """Whether there is a key where the service is handed it from, readable for us or not."""
+    from edge_agent.host.settings_load import CREDENTIAL_NAME
+
+    try:
+        return (CREDENTIAL_FOLDER / CREDENTIAL_NAME).stat().st_size > 0
+    except OSError:
+        return False
+
+
 def read_settings(config_file: Path | None) -> Settings:
     """The settings with the key from the same places as the daemon's.  Raises ConfigError."""
     from edge_agent.host.settings_load import CREDENTIAL_NAME, load

@@ -32,6 +32,8 @@ ENV_RESERVED = frozenset({ENV_CONFIG, "EDGE_AGENT_VENV"})
 """Variables of this family that are no settings; the second belongs to the scripts."""
 CREDENTIAL_NAME = "openai_api_key"
 """Name under which the unit file hands the key over (LoadCredential)."""
+NO_KEY = "no key for provider"
+"""How the advice about a missing key begins: who knows of another place for it leaves it out."""
 SHOWN_MAX_CHARS = 60
 """Enough of a wrong value to find it again."""
 
@@ -289,7 +291,7 @@ def advice(settings: Settings) -> list[str]:
         hints.append("journal.transcripts: the household's words are written into the journal")
     if not settings.realtime.api_key.get_secret_value() and settings.realtime.provider != "local":
         hints.append(
-            f'no key for provider "{settings.realtime.provider}": put it into '
+            f'{NO_KEY} "{settings.realtime.provider}": put it into '
             "/etc/edge-agent/openai_api_key (mode 600) and restart the service"
         )
     return hints

@@ -89,6 +89,18 @@ def test_a_wrong_command_line_is_2(arguments: list[str]) -> None:
     assert invoke(*arguments).exit_code == 2
 
 
+def test_a_key_that_only_the_service_gets_is_not_missed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("edge_agent.cli.speech.CREDENTIAL_FOLDER", tmp_path)
+    assert "no key for provider" in invoke("config", "check").output
+    (tmp_path / "openai_api_key").write_text(SECRET)
+    told = invoke("config", "check")
+    assert told.exit_code == 0
+    assert "no key" not in told.output
+    assert SECRET not in told.output
+
+
 # --- settings --------------------------------------------------------------------------
 
 
