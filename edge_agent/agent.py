@@ -126,7 +126,14 @@ class Agent:
         self._rooms.speaker.voice(command.item, command.pcm24k)
 
     def _cut(self, _command: c.CutPlayback) -> None:
-        self._inbox.appendleft(self._rooms.speaker.cut(self._loop.time()))
+        try:
+            answer = self._rooms.speaker.cut(self._loop.time())
+        except Exception as problem:
+            # Nothing could ever be interrupted again: better a new process than such a speaker.
+            if not self.finished.done():
+                self.finished.set_exception(problem)
+            raise
+        self._inbox.appendleft(answer)
 
     def _speak(self, command: c.PlaySentence) -> None:
         pcm24k = self._rooms.sentence_pcm(command.name)
