@@ -142,6 +142,7 @@ class Daemon:
             fallbacks=others,
             unix_time=lambda: world.now().timestamp(),
         )
+        self.ledger.provider = lambda: self.link.provider
         sentences = self._sentences()
         self.panel = world.panel(self.post_from_thread)  # last: it holds pins that need closing
         rooms = Rooms(

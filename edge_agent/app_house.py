@@ -26,6 +26,7 @@ from edge_agent.contract.events import (
 from edge_agent.dialogue.budget import MICROUSD_PER_USD, Budget, Prices, Purse
 from edge_agent.dialogue.spending import Spending
 from edge_agent.dialogue.states import Microphone
+from edge_agent.host.control import ControlError
 from edge_agent.host.journal import Journal
 from edge_agent.host.price_list import load_providers
 from edge_agent.host.settings import Settings
@@ -49,14 +50,12 @@ class Ledger:
         cap = round(budget.daily_cap_usd * MICROUSD_PER_USD)
         self.table = load_providers()
         realtime = settings.realtime
-        names = [realtime.provider, *(other.provider for other in realtime.fallbacks)]
+        self.provider: Callable[[], str] = lambda: realtime.provider
+        """Whose session it is; its prices hold."""
 
         def prices(model: str) -> Prices | None:
-            for name in names:
-                found = self.table.prices(name, model or realtime.model)
-                if found is not None:
-                    return Prices(**found.model_dump())
-            return None
+            found = self.table.prices(self.provider(), model or realtime.model)
+            return Prices(**found.model_dump()) if found is not None else None
 
         self.spending = Spending(Budget(cap, warn_percent=budget.warn_percent, purse=purse), prices)
 
@@ -109,7 +108,10 @@ class House:
 
     def _mute_command(self, request: dict[str, Any]) -> dict[str, Any]:
         muted = self._daemon.dialogue.microphone is Microphone.MUTED
-        wish = {"on": True, "off": False}.get(str(request.get("to")), not muted)
+        wishes = {"on": True, "off": False, "toggle": not muted}
+        wish = wishes.get(str(request.get("to")))
+        if wish is None:
+            raise ControlError("There is no such state of the microphone.", fix="on, off, toggle.")
         self._want_mute(wish)
         return {"muted": self._daemon.dialogue.microphone is Microphone.MUTED}
 

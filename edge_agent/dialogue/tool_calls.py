@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from edge_agent.contract.commands import AddToolOutput, CancelTool, Command, RunTool
+from edge_agent.contract.commands import AddToolOutput, CancelTool, Command, Note, RunTool
 from edge_agent.contract.events import ToolCall, ToolFinished
 from edge_agent.contract.persona import MOVE_TOOL
 from edge_agent.dialogue.consent import Consent, Risk
@@ -59,29 +59,32 @@ class ToolCalls:
                 if moved:
                     out.append(self._flow.update())
             elif self._risks.get(call.name, Risk.HIGH) is Risk.LOW:
-                out.append(RunTool(call.call_id, call.name, call.arguments))
+                out += self._run(call)
             elif not self.consent.ask(call, expires_at):
-                out += self._answer(call.call_id, REFUSED_BUSY)
+                out += self._refused(call, REFUSED_BUSY)
         return out
 
     def grant(self, at: float) -> list[Command]:
         """The button consents to the open question."""
         call = self.consent.grant(at)
-        return [RunTool(call.call_id, call.name, call.arguments)] if call else []
+        return self._run(call) if call else []
 
     def refuse(self, why: str = REFUSED_EXPIRED) -> list[Command]:
         """The open question is over without consent."""
         call = self.consent.withdraw()
-        return self._answer(call.call_id, why) if call else []
+        return self._refused(call, why) if call else []
 
     def finished(self, event: ToolFinished) -> list[Command]:
         """A tool ended.  Late, doubled or unknown results yield nothing."""
         pending = self.consent.pending
         if pending is not None and pending.call.call_id == event.call_id:
             return []  # nobody consented: whatever ran, it was not this call
-        if event.call_id in self._open:
-            self._finish = self._finish or event.finish
-        return self._answer(event.call_id, event.output)
+        call = self._open.get(event.call_id)
+        if call is None:
+            return []
+        self._finish = self._finish or event.finish
+        told = Note("tool.finished", {"name": self._known(call), "ok": event.ok})
+        return [told, *self._answer(event.call_id, event.output)]
 
     def talk_over(self) -> list[Command]:
         """The talk has ended: a guided one begins anew the next time."""
@@ -107,6 +110,18 @@ class ToolCalls:
         self._seen.clear()  # another session may use the same identifiers
         self._finish = False
         return [CancelTool(call_id) for call_id in running]
+
+    def _run(self, call: ToolCall) -> list[Command]:
+        told = Note("tool.started", {"name": self._known(call)})
+        return [told, RunTool(call.call_id, call.name, call.arguments)]
+
+    def _refused(self, call: ToolCall, why: str) -> list[Command]:
+        told = Note("tool.refused", {"name": self._known(call), "why": "no consent"})
+        return [told, *self._answer(call.call_id, why)]
+
+    def _known(self, call: ToolCall) -> str:
+        """The tool's name; one that we do not have may be words of the talk."""
+        return call.name if call.name in self._risks else "unknown"
 
     def _answer(self, call_id: str, output: str) -> list[Command]:
         return [AddToolOutput(call_id, output)] if self._open.pop(call_id, None) else []
