@@ -110,12 +110,12 @@ def figures() -> list[Figure]:
 
 
 def measure(sheet: Sheet, n: int, brief: bool = False) -> None:
-    """`n` interruptions in the plain settings, a quarter as many (brief: none) in the others."""
+    """`n` interruptions in the plain settings, half as many (brief: none) in the others."""
     for number, setting in enumerate(SETTINGS):
         is_plain = not (setting.faults or setting.delay_s)
         if brief and not is_plain:
             continue
-        trials = n if is_plain else max(1, n // 4)
+        trials = n if is_plain else max(1, n // 2)
         asyncio.run(_measure(sheet, setting, trials, seed=100 + number))
 
 
