@@ -173,8 +173,9 @@ class World(Watch):
         if self._real_dial is not None:
             return await self._real_dial(url, headers)
         if self.dial_errors:
+            error = self.dial_errors.popleft()  # before the wait, in which the world may heal
             await asyncio.sleep(NETWORK_DELAY_S)
-            raise self.dial_errors.popleft()()
+            raise error()
         wire = await self.network(url, headers)
         return PingableWire(self, wire) if self.options.pings else wire
 
