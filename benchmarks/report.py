@@ -67,7 +67,7 @@ def _row(figure: Mapping[str, Any]) -> str:
     if figure["failed"]:
         cells[1] += f" (+ {figure['failed']} failed)"
     cells += [_number(figure[key], unit) for key in ("min", "median", "p95", "max")]
-    cells.append(str(figure["target"] or "-"))
+    cells.append(str(figure["target"] or "-").replace("|", "\\|"))
     cells.append({True: "yes", False: "**no**", None: "-"}[figure["met"]])
     return "| " + " | ".join(cells) + " |"
 
@@ -117,3 +117,33 @@ def write(folder: Path, results: Mapping[str, Any], order: Iterable[str]) -> Non
     text = json.dumps(results, indent=1, ensure_ascii=False)
     (folder / "results.json").write_text(text + "\n", encoding="utf-8")
     (folder / "RESULTS.md").write_text(markdown(results, order), encoding="utf-8")
+
+
+README_MARKS = ("<!-- benchmarks -->", "<!-- /benchmarks -->")
+
+
+def readme_block(results: Mapping[str, Any], order: Iterable[str]) -> str:
+    """The figures that have a target, as one table, met or not."""
+    here = results["machine"]
+    lines = [
+        f"`scripts/bench.sh` on {here['cpu']}, {here['cores']} cores, Python {here['python']}; "
+        "all of it, with the settings: [benchmarks/RESULTS.md](benchmarks/RESULTS.md).",
+        "",
+        "| " + " | ".join(COLUMNS) + " |",
+        "|" + "|".join("---" if i in (0, 6) else "--:" for i in range(len(COLUMNS))) + "|",
+    ]
+    for key in order:
+        figures = results["families"].get(key, {}).get("figures", ())
+        lines += [_row(figure) for figure in figures if figure["target"]]
+    return "\n".join(lines)
+
+
+def write_readme(readme: Path, results: Mapping[str, Any], order: Iterable[str]) -> None:
+    """Put the table between the marks.  Raises `ValueError` where the marks are missing."""
+    begin, end = README_MARKS
+    head, _, rest = readme.read_text(encoding="utf-8").partition(begin)
+    _, found, tail = rest.partition(end)
+    if not found:
+        raise ValueError(f"{readme.name} lacks the marks {begin} and {end}")
+    block = readme_block(results, order)
+    readme.write_text(f"{head}{begin}\n{block}\n{end}{tail}", encoding="utf-8")

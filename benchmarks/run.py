@@ -121,7 +121,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             family, n, chosen.quick, command, lambda text: print(text, flush=True)
         )
         # After each family: what was measured is kept if a later one is interrupted.
-        report.write(out, report.merge(out / "results.json", done), keys)
+        results = report.merge(out / "results.json", done)
+        report.write(out, results, keys)
+        if out == HERE:
+            report.write_readme(HERE.parent / "README.md", results, keys)
     print(f"Written: RESULTS.md and results.json in {out.name}/")
     return 1 if any(family["trouble"] for family in done.values()) else 0
 

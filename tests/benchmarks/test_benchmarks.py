@@ -153,3 +153,23 @@ def test_every_family_names_distinct_figures_and_their_setting() -> None:
         assert module.SETTING
         keys += [figure.key for figure in module.figures()]
     assert len(keys) == len(set(keys))
+
+
+def test_the_readme_shows_what_has_a_target(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- benchmarks -->\nold\n<!-- /benchmarks -->\nafter\n")
+    figure = {
+        "name": "a figure", "unit": "ms", "n": 3, "failed": 0, "min": 1.0, "median": 2.0,
+        "p95": 3.0, "max": 3.0, "target": "median ≤ 2 ms", "met": True, "note": "",
+    }  # fmt: skip
+    results = {
+        "machine": report.machine(),
+        "families": {"one": {"figures": [figure, {**figure, "name": "free", "target": None}]}},
+    }
+    report.write_readme(readme, results, ["one"])
+    text = readme.read_text(encoding="utf-8")
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "| a figure, ms | 3 |" in text
+    assert "old" not in text
+    assert "free" not in text
