@@ -121,6 +121,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", headers.pop("length", str(len(body))))
+        # Said aloud: a client that keeps connections would race a silent close with its next call.
+        self.send_header("Connection", "close")
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
