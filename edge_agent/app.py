@@ -33,7 +33,7 @@ from edge_agent.app_parts import (
     told,
     wake_detector,
 )
-from edge_agent.app_timers import Bell
+from edge_agent.app_tools import Toolbox
 from edge_agent.audio.detectors import VoiceDetector
 from edge_agent.audio.earcons import render_earcon
 from edge_agent.audio.echo import ReferenceTrack
@@ -45,7 +45,6 @@ from edge_agent.contract.errors import AgentError
 from edge_agent.contract.events import DeviceDown, Event, HeardFrame, StopRequested
 from edge_agent.contract.pcm import WIRE_RATE_HZ
 from edge_agent.contract.ports import SoundDeviceInfo
-from edge_agent.dialogue.consent import Risk
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.states import Talk
 from edge_agent.host.control import ControlServer
@@ -62,9 +61,6 @@ from edge_agent.host.worker import Worker
 from edge_agent.panel.gpio import GpioPanel, NullPanel
 from edge_agent.panel.patterns import EARCONS
 from edge_agent.realtime.connection import RealtimeLink
-from edge_agent.tools.builtin import builtin_tools
-from edge_agent.tools.registry import Registry
-from edge_agent.tools.runner import ToolRunner
 
 __all__ = ["Daemon", "World", "real_world", "run"]
 
@@ -123,10 +119,8 @@ class Daemon:
         )
         self.ledger = Ledger(settings, journal, self._disk)
         self.house = House(self, world.now)
-        self.bell = Bell(self, self._disk)
-        tools = Registry((*builtin_tools(self.house, world.now), *self.bell.tools))
-        self.hands = ToolRunner(tools, self.post)
-        begin = told(settings, tools.schemas())
+        self.toolbox = Toolbox(self, self._disk)
+        begin = told(settings, self.toolbox.registry.schemas())
         first, *others = endpoints(settings, self.ledger.table)
         self.link = RealtimeLink(
             dial=world.dial,
@@ -148,7 +142,7 @@ class Daemon:
         rooms = Rooms(
             speaker=self.playout,
             link=self.link,
-            hands=self.hands,
+            hands=self.toolbox.hands,
             panel=self.panel,
             note=journal.note,
             fault=journal.fault,
@@ -157,12 +151,11 @@ class Daemon:
             record_usage=self.ledger.record,
             sentence_pcm=sentences.pcm24k if sentences else lambda _name: b"",
             earcons={name: render_earcon(notes) for name, notes in EARCONS.items()},
-            ring=self.bell.ring,
-            stop_ringing=self.bell.stop,
+            ring=self.toolbox.bell.ring,
+            stop_ringing=self.toolbox.bell.stop,
         )
-        risks = {name: Risk(risk) for name, risk in tools.risks().items()}
         self.dialogue = DialogueManager(
-            dialogue_config(settings, risks, begin.flow),
+            dialogue_config(settings, self.toolbox.risks, begin.flow),
             muted=self._saved.muted,
             spending=self.ledger.spending,
         )
@@ -206,7 +199,7 @@ class Daemon:
         self._spawn(self.keeper.run(), "sound device")
         self._spawn(self.link.run(), "link")
         self._spawn(self.watch.run(), "health")
-        self._spawn(self.bell.run(), "timers")
+        self._spawn(self.toolbox.bell.run(), "timers")
         if self.world.watch_network:
             self._spawn(NetworkWatch(self._network_changed, self.journal.note).run(), "network")
         try:
@@ -270,7 +263,7 @@ class Daemon:
             raise TimeoutError
 
     async def _stop_doors(self) -> None:
-        await self.hands.close()
+        await self.toolbox.close()
         await self._cancel("timers")
         if self.control is not None:
             await self.control.stop()

@@ -17,17 +17,7 @@ from pathlib import Path
 # Who may be imported beside the own room.  `agent` is the pump; `app` and what stands above it
 # put the parts together; every other room knows the shared words only.
 NEIGHBOURS: dict[str, set[str]] = {"agent": {"contract", "dialogue"}, "contract": set()}
-COMPOSERS = {
-    "app",
-    "app_frames",
-    "app_health",
-    "app_house",
-    "app_parts",
-    "app_timers",
-    "cli",
-    "demo",
-    "__main__",
-}
+COMPOSERS = re.compile(r"app(_\w+)?|cli|demo|__main__")
 
 PURE = ("contract/", "dialogue/", "realtime/messages", "realtime/session", "panel/patterns")
 IMPURE_MODULES = {
@@ -167,7 +157,7 @@ def calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str]]:
 
 def rooms_do_not_import_one_another(house: House) -> Iterator[str]:
     for module in house.modules:
-        if module.room in COMPOSERS:
+        if COMPOSERS.fullmatch(module.room):
             continue
         allowed = NEIGHBOURS.get(module.room, {"contract"}) | {module.room}
         for node, name, _ in imports(module):

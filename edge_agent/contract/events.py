@@ -6,6 +6,7 @@ Owner thread: none, frozen values.  Must never hold behaviour, a secret or a wir
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -343,3 +344,21 @@ class ToolFinished(Event):
     ok: bool = True
     finish: bool = field(default=False)
     """The tool asks to end the talk after the answer (`finish_session`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolsChanged(Event):
+    """The tools are others now (a tool server came, went or changed): all of them, anew.
+
+    `schemas` as `session.update` wants them; `risks`: name → `low`, `medium` or `high`.
+    """
+
+    schemas: tuple[Mapping[str, object], ...]
+    risks: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestRequested(Event):
+    """Somebody wants guest mode so: guests may only have what is harmless done."""
+
+    on: bool

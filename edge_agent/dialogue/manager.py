@@ -16,20 +16,11 @@ from typing import Any
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.dialogue.config import DialogueConfig
+from edge_agent.dialogue.linking import Linking
 from edge_agent.dialogue.listening import MIN_TURN_SPEECH_FRAMES
-from edge_agent.dialogue.speaking import Speaking
 from edge_agent.dialogue.spending import Spending
 from edge_agent.dialogue.states import Cause, Link, Microphone, Talk
 from edge_agent.dialogue.talk_core import Commands, Intent
-
-ANNOUNCE_RETRY_S = 0.25
-ANNOUNCE_AT_LATEST_S = 2.5
-"""Wait for a pause before saying why nobody answers, but keep the promise of 3 s."""
-CONTINUE = (
-    "The connection was lost while you were answering. Go on from where your last message stops, "
-    "briefly, without repeating what was already said and without apologising."
-)
-
 
 FROM_SERVER = (
     e.RollOverDue,
@@ -42,13 +33,14 @@ FROM_SERVER = (
     e.VoiceText,
     e.VoiceEnded,
     e.ResponseEnded,
+    e.SideAnswer,
     e.ServerComplained,
 )
 """Without a session there is nobody who could have said it."""
 
 
-class DialogueManager(Speaking):
-    """The seam, and what belongs to no single journey: link, device, button, light."""
+class DialogueManager(Linking):
+    """The seam, and what belongs to no single journey: device, button, light."""
 
     def __init__(
         self, config: DialogueConfig, *, muted: bool = False, spending: Spending | None = None
@@ -56,8 +48,6 @@ class DialogueManager(Speaking):
         super().__init__(config, muted=muted, spending=spending)
         self._light = ""
         self._status = ""
-        self._link_from: float | None = None
-        """When the present attempt to get a session began."""
         self._handlers: dict[type[e.Event], Callable[[Any], Commands]] = {
             e.Tick: self._ignore,
             e.HeardFrame: self._heard,
@@ -87,7 +77,7 @@ class DialogueManager(Speaking):
             e.VoiceText: self._voice_text,
             e.VoiceEnded: self._voice_ended,
             e.ResponseEnded: self._response_ended,
-            e.SideAnswer: self._ignore,
+            e.SideAnswer: self._side_answered,
             e.ItemAdded: self._ignore,
             e.ItemDeleted: self._ignore,
             e.ServerComplained: self._complained,
@@ -103,6 +93,7 @@ class DialogueManager(Speaking):
             "announce": self._announce,
             "keep": self._kept_too_long,
             "confirm": lambda: self._settle_consent(self._tools.refuse()),
+            "aside": self._asides_overdue,
             "ring": self._ring,
             "alarm over": lambda: self._silence_alarm("nobody", unheard=True),
             "long press": lambda: self._set_mute(self.microphone is Microphone.OPEN),
@@ -155,150 +146,6 @@ class DialogueManager(Speaking):
     def _day_began(self, event: e.DayBegan) -> Commands:
         self._spending.day = event.day
         return []
-
-    # --- the link -----------------------------------------------------------------------------
-
-    def _link_connecting(self, _event: e.LinkConnecting) -> Commands:
-        if self.link is Link.DOWN:
-            self.link = Link.CONNECTING
-        if self.link is not Link.READY and self._link_from is None:
-            self._link_from = self._now
-        return []
-
-    def _link_ready(self, event: e.LinkReady) -> Commands:
-        # A second session may come without a word about the end of the first.
-        out = self._session_over() if self.link is Link.READY else []
-        self.link = Link.READY
-        self._spending.model = event.model or self._spending.model
-        self._link_trouble = None
-        self._explained = False
-        self._clear("announce", "keep")
-        seconds = round(self._now - self._link_from, 2) if self._link_from is not None else 0.0
-        self._link_from = None
-        out.append(c.Note("link.ready", {"model": event.model, "seconds": seconds}))
-        out += self._tools.tell_step()
-        if in_vain := self._asks_in_vain():
-            self._memory.forget_last_user()  # or it ends this session too
-        out += self._memory.reseed()
-        if in_vain:
-            trouble = self._say("server_trouble")
-            return [*out, c.Note("talk.no_answer", {}), trouble, *self._give_up("no answer")]
-        turn = self._turn
-        if turn is not None:
-            seconds = round(turn.ms / 1000, 1)
-            out.append(c.Note("talk.replayed", {"seconds": seconds}))
-            turn.server_heard = False  # this server has not
-        if turn is not None and not turn.ended:
-            out.append(c.SendAudio(turn.pcm24k))
-        elif turn is not None:
-            turn.replays += 1
-            out += self._ask_again("")
-        elif self._broken_answer:
-            out.append(c.Note("talk.continued", {}))
-            out += self._ask_again(CONTINUE if self._memory.ends_with_answer else "")
-        return out
-
-    def _roll_over_due(self, _event: e.RollOverDue) -> Commands:
-        """Change sessions in a quiet moment only: nobody speaks, nothing is owed."""
-        listening = self.talk is Talk.LISTENING and self._turn is None and self._breath_from is None
-        busy = self._answers.pending or self._tools.waiting or self._sounding
-        quiet = (self.talk is Talk.ASLEEP or listening) and not busy
-        return [c.RollOver()] if quiet else []
-
-    def _session_over(self) -> Commands:
-        """What only the session that has ended knew is void."""
-        awaited = self._answers.awaited or self._tools.waiting
-        if self._turn is None and (
-            self.talk in (Talk.THINKING, Talk.CONFIRMING)
-            or (self.talk is Talk.SPEAKING and awaited)
-        ):
-            self._broken_answer = True
-        out: Commands = [c.EndVoice(item) for item in self._answers.session_lost()]
-        out += self._tools.session_lost()
-        self._commits_due = 0
-        self._clear("thinking", "stalled", "confirm")
-        if self.talk is Talk.CONFIRMING:
-            self._go(Cause.CONSENT_SETTLED)
-        return out
-
-    def _asks_in_vain(self) -> bool:
-        """Has session after session died of the same question, without one word of an answer?
-
-        Each costs money, and the household would hear why for ever.
-        """
-        owed = (self._turn is not None and self._turn.ended) or self._broken_answer
-        since = self._asked_again_since
-        return owed and since is not None and self._now - since > self.config.keep_max_age_s
-
-    def _ask_again(self, instructions: str) -> Commands:
-        self._broken_answer = False
-        if self._asked_again_since is None:
-            self._asked_again_since = self._now
-        self._clear("follow-up")
-        if self.talk is Talk.LISTENING:  # its first half has been heard to the end
-            self._go(Cause.TURN_ENDED)
-        if self.talk is Talk.THINKING:
-            self._arm_at_once()
-            self._at("thinking", self.config.thinking_max_s)
-        return self._answers.request(c.RequestResponse(instructions), insist=True)
-
-    def _link_down(self, event: e.LinkDown) -> Commands:
-        had_session = self.link is Link.READY
-        self.link = Link.DOWN
-        self._link_trouble = event
-        note = "link.refused" if event.refused else "link.down"
-        fields = {"code": event.code, "message": event.message, "fix": event.fix}
-        out: Commands = [c.Note(note, {**fields, "retry_in_s": round(event.retry_in_s, 2)})]
-        if had_session:
-            self._link_from = self._now
-            out += self._session_over()
-        waiting = self.talk in (Talk.LISTENING, Talk.THINKING)
-        if event.refused and (waiting or self._broken_answer):
-            return [*out, self._say(event.code), *self._give_up("link refused")]
-        if (waiting or self._broken_answer) and "announce" not in self._deadlines and had_session:
-            self._at("announce", self.config.announce_after_s)
-        if self.talk is Talk.THINKING:
-            self._gate.shut()  # what is said between people now is not for us
-            if "keep" not in self._deadlines:
-                self._at("keep", self.config.keep_max_age_s)
-        return out
-
-    def _announce(self) -> Commands:
-        """Say why nobody answers, in a pause if there is one."""
-        if self.link is Link.READY or self.talk is Talk.ASLEEP:
-            return []
-        turn = self._turn
-        talking = turn is not None and not turn.ended and self._now - turn.last_speech_at < 0.5
-        lost_at = self._link_trouble.at if self._link_trouble else self._woken_at
-        owed_since = max(self._woken_at, lost_at)
-        if self.talk is Talk.SPEAKING or (
-            talking and self._now - owed_since < ANNOUNCE_AT_LATEST_S
-        ):
-            self._at("announce", ANNOUNCE_RETRY_S)
-            return []
-        self._explained = True
-        return [self._say(self._link_trouble.code if self._link_trouble else "link.connecting")]
-
-    def _kept_too_long(self) -> Commands:
-        if self.link is Link.READY or self.talk is not Talk.THINKING:
-            return []
-        self._memory.forget_last_user()
-        seconds = round(self._turn.ms / 1000, 1) if self._turn is not None else 0.0
-        return [
-            c.Note("talk.dropped_old", {"seconds": seconds}),
-            self._say("too_old"),
-            *self._give_up("kept too long"),
-        ]
-
-    def _complained(self, event: e.ServerComplained) -> Commands:
-        if event.code == "conversation_already_has_active_response":
-            self._answers.collided()
-            return []
-        if event.about.startswith("response.create"):
-            self._answers.request_refused()
-        elif event.about.startswith("input_audio_buffer.commit"):
-            self._commits_due = max(0, self._commits_due - 1)
-        return [c.Note("server.complaint", {"code": event.code})]
 
     # --- hands --------------------------------------------------------------------------------
 

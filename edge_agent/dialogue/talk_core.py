@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.dialogue.answers import Answers
+from edge_agent.dialogue.asides import Answered, Asides
 from edge_agent.dialogue.barge_in import BargeIn
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.gate import Gate, GateState
@@ -22,7 +23,7 @@ from edge_agent.dialogue.turn import UserTurn
 
 Commands = list[c.Command]
 
-OUTLIVE_TALK = ("long press", "ring", "alarm over")
+OUTLIVE_TALK = ("long press", "ring", "alarm over", "aside")
 """Deadlines that have nothing to do with the talk and stay when it ends."""
 
 
@@ -56,6 +57,7 @@ class TalkCore:
         )
         self._turn: UserTurn | None = None
         self._answers = Answers()
+        self._asides = Asides()
         self._tools = ToolCalls(config.tool_risks, config.flow)
         self._memory = Memory(config.memory_turns, config.memory_audio_s)
         self._spending = spending or Spending()
@@ -125,6 +127,30 @@ class TalkCore:
         if self.microphone is Microphone.OPEN:
             onset_s = self.config.onset_pre_roll_ms / 1000
             self._gate.arm(self._now, self._now - onset_s)
+
+    def _ask_aside(
+        self,
+        kind: str,
+        instructions: str,
+        then: Answered,
+        *,
+        items: tuple[str, ...] | None = None,
+        within_s: float,
+    ) -> Commands:
+        """Ask the model something beside the talk, if there is a session; see `Asides.ask`."""
+        if self.link is not Link.READY:
+            return then(None)
+        due_at = self._now + within_s
+        out = self._asides.ask(kind, instructions, then, items=items, due_at=due_at)
+        self._watch_asides()
+        return out
+
+    def _watch_asides(self) -> None:
+        due_at = self._asides.next_due_at()
+        if due_at is None:
+            self._clear("aside")
+        else:
+            self._deadlines["aside"] = due_at
 
     @property
     def _sounding(self) -> bool:

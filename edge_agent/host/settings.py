@@ -9,58 +9,27 @@ The string under each field is its documentation: `settings_text` turns it into
 
 from __future__ import annotations
 
-import ipaddress
-from pathlib import PurePosixPath
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from edge_agent.host.settings_base import Name, PathText, Section, checked_address, is_loopback
+from edge_agent.host.settings_house import Budget, Control, Health, Journal, Speech, State
+
 WakeWord = Literal["alexa", "hey_jarvis", "hey_mycroft", "okay_nabu"]
 """The phrases whose models come with pymicro-wakeword (Apache-2.0, models included)."""
 
-Name = Annotated[str, Field(max_length=200)]
 OptionalPin = Annotated[int, Field(ge=-1, le=27)]
 """A BCM pin of the 40-pin header, -1 for "not connected" (TOML has no null)."""
 Pin = Annotated[int, Field(ge=0, le=27)]
-
-
-class Section(BaseModel):
-    """Base of all sections: frozen, and deaf to keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_silent_conversion(cls, value: object, info: ValidationInfo) -> object:
-        # pydantic reads `true` as 1 and "70" as 70; in a settings file both are slips.
-        field = cls.model_fields.get(info.field_name or "")
-        kind = field.annotation if field is not None else None
-        if kind in (int, float) and isinstance(value, (bool, str)):
-            raise ValueError("must be a number, without quotes")
-        if kind is bool and not isinstance(value, bool):
-            raise ValueError("must be true or false, without quotes")
-        return value
-
-
-def _absolute_or_empty(value: str) -> str:
-    if value and not PurePosixPath(value).is_absolute():
-        raise ValueError("must be a whole path, beginning with /")
-    return value
-
-
-PathText = Annotated[str, Field(max_length=1000), AfterValidator(_absolute_or_empty)]
-"""A path, or empty; never relative, because a service has no folder of its own."""
 
 
 class Device(Section):
@@ -92,7 +61,7 @@ class Listen(Section):
     `always`: an open microphone, for a desk or a test: everything said leaves the house."""
     wake_words: tuple[WakeWord, ...] = Field(default=("okay_nabu",), max_length=4)
     """Phrases that wake it: okay_nabu, hey_jarvis, hey_mycroft, alexa.  Two at once are fine."""
-    wake_cutoffs: dict[WakeWord, Annotated[float, Field(ge=0.05, le=0.999)]] = {}
+    wake_cutoffs: dict[WakeWord, Annotated[float, Field(ge=0.05, le=0.999)]] = Field(default={})
     """Certainty that a phrase needs, per phrase, e.g. `{ okay_nabu = 0.8 }`: lower hears more
     and errs more.  Not named: the model's own."""
     vad_mode: int = Field(default=2, ge=0, le=3)
@@ -164,24 +133,6 @@ class Echo(Section):
     `off`: only for headphones or a microphone that cancels echo itself."""
     tail_ms: int = Field(default=200, ge=50, le=1000)
     """How long after our last sound the room may still carry it."""
-
-
-def _checked_address(value: str, scheme: str) -> str:
-    """Empty, or an address of `scheme` or its encrypted sister (an s behind it)."""
-    if not value:
-        return value
-    try:
-        parts = urlsplit(value)
-        port_ok = parts.port is None or parts.port > 0
-    except ValueError as problem:
-        raise ValueError(f"not an address: {problem}") from None
-    if parts.scheme not in (scheme, f"{scheme}s") or not parts.hostname or not port_ok:
-        raise ValueError(
-            f"must look like {scheme}s://host/path ({scheme}:// only for this machine)"
-        )
-    if parts.username or parts.password:
-        raise ValueError("must not carry a name or password; the key has its own place")
-    return value
 
 
 class Fallback(Section):
@@ -264,7 +215,7 @@ class Realtime(Section):
     @field_validator("url")
     @classmethod
     def _is_a_websocket_address(cls, value: str) -> str:
-        return _checked_address(value, "ws")
+        return checked_address(value, "ws")
 
     @field_validator("api_key")
     @classmethod
@@ -328,79 +279,6 @@ class Panel(Section):
         return self
 
 
-class Speech(Section):
-    """What the speaker says by itself, without the model."""
-
-    language: str = Field(default="en", pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$")
-    """Language of its own sentences ("I can't reach the internet").  Texts: en, de, fr, es, it;
-    only en comes with recordings, `edge-agent voice-pack build` makes the others."""
-    sentences: bool = True
-    """false: only lights and sounds, no spoken sentences."""
-    voice_pack_dir: PathText = ""
-    """Folder of your own recordings, one folder per language in it.  Empty: voice-pack in the
-    service's state directory."""
-    offline_voice: bool = True
-    """Have espeak-ng, if it is installed, speak the sentences that have no recording in your
-    language.  false: those are spoken in English."""
-    api_url: Name = ""
-    """Where `voice-pack build` and `transcribe` send their requests, e.g.
-    `https://api.openai.com/v1`.  Empty: the https address that belongs to realtime.url."""
-    tts_model: str = Field(default="gpt-4o-mini-tts", min_length=1, max_length=100)
-    """Model that speaks the sentences of a voice pack."""
-    transcription_model: str = Field(default="gpt-transcribe", min_length=1, max_length=100)
-    """Model of `edge-agent transcribe`.  Subtitles (srt, vtt) need one that tells times, e.g.
-    whisper-1."""
-
-    @field_validator("api_url")
-    @classmethod
-    def _is_a_web_address(cls, value: str) -> str:
-        return _checked_address(value, "http")
-
-
-class Journal(Section):
-    """What is written down about what it does."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least important line that is written."""
-    transcripts: bool = False
-    """true: write the household's and the model's words into the journal.  Think twice."""
-
-
-class State(Section):
-    """What survives a reboot."""
-
-    path: PathText = ""
-    """File that remembers mute and volume; tokens and costs are in usage.json beside it.  Empty:
-    state.json in the service's state directory, or /var/lib/edge-agent without systemd."""
-
-
-class Budget(Section):
-    """What a day of talking may cost."""
-
-    daily_cap_usd: float = Field(default=0.0, ge=0, le=10_000)
-    """US dollars a day after which it only answers while the button is held, 0: no limit.
-    Counted from the provider's figures and the prices in providers.toml; the bill is theirs."""
-    warn_percent: int = Field(default=80, ge=1, le=100)
-    """Part of it at which the household is warned, once a day."""
-
-
-class Control(Section):
-    """The socket behind `edge-agent status` and `edge-agent mute`."""
-
-    path: PathText = ""
-    """Empty: control.sock in the service's runtime directory, or in the account's own."""
-
-
-class Health(Section):
-    """When the program counts itself as sick."""
-
-    stall_s: float = Field(default=5.0, ge=1, le=60)
-    """Microphone or loudspeaker frames that stand still this long are a fault: systemd then
-    restarts the program."""
-    stop_s: float = Field(default=8.0, ge=2, le=60)
-    """Longest orderly stop."""
-
-
 class Settings(BaseSettings):
     """All settings.  `Settings()` is the defaults; `settings_load.load` reads the layers."""
 
@@ -431,13 +309,3 @@ class Settings(BaseSettings):
         """Only what is handed in: the layers are read by `settings_load`, which keeps for every
         value where it came from and finds misspelt variables, which the stock source ignores."""
         return (init_settings,)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this very machine, judged without asking the name service."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -1,7 +1,7 @@
 """Settings as text: the documented default file, and what may be printed (purpose).
 
 Owner thread: the main one, before and beside the daemon (command line, tests).  Must never print
-a secret.  Reads the documentation strings out of `settings.py` itself, so that the shipped file
+a secret.  Reads the documentation strings out of the sections' source, so that the shipped file
 says what the program does; done here and not while importing, which would slow every start.
 """
 
@@ -15,7 +15,6 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel, SecretStr
 
-from edge_agent.host import settings as settings_module
 from edge_agent.host.settings import Settings
 
 COMMENT_WIDTH_CHARS = 92
@@ -44,10 +43,14 @@ def section_type(name: str) -> type[BaseModel]:
 
 
 def documentation() -> dict[str, dict[str, str]]:
-    """`{section: {"": its purpose, key: its text}}` from the source of `settings.py`."""
-    tree = ast.parse(inspect.getsource(settings_module))
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    return {name: dict(_texts(classes[section_type(name).__name__])) for name in section_names()}
+    """`{section: {"": its purpose, key: its text}}` from the source of each section."""
+    return {name: dict(_texts(_source(section_type(name)))) for name in section_names()}
+
+
+def _source(section: type[BaseModel]) -> ast.ClassDef:
+    node = ast.parse(inspect.getsource(section)).body[0]
+    assert isinstance(node, ast.ClassDef)
+    return node
 
 
 def _texts(node: ast.ClassDef) -> Iterator[tuple[str, str]]:

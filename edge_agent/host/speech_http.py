@@ -25,7 +25,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from edge_agent.contract.errors import AgentError, ConfigError, LinkLost
 from edge_agent.contract.pcm import WIRE_RATE_HZ
-from edge_agent.host.settings import is_loopback
+from edge_agent.host.settings_base import is_loopback
 from edge_agent.host.speech_faults import (
     error_in,
     garbage,

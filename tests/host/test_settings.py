@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from edge_agent.contract.errors import ConfigError, Remedy
 from edge_agent.host import settings_text
-from edge_agent.host.settings import Listen, Settings, is_loopback
+from edge_agent.host.settings import Listen, Settings
+from edge_agent.host.settings_base import is_loopback
 from edge_agent.host.settings_load import Loaded, SettingsError, all_keys, load
 
 SHIPPED = Path(__file__).parents[2] / "config" / "edge-agent.toml"

@@ -23,7 +23,7 @@ from speech_service import KEY, SOUND, SRT, VTT, WORDS, Answer, Handler, SpeechS
 
 from edge_agent.contract.errors import AgentError, ConfigError, LinkBusy, LinkLost
 from edge_agent.host.sentences import SENTENCE_FOR_CODE
-from edge_agent.host.settings import Speech
+from edge_agent.host.settings_house import Speech
 from edge_agent.host.speech_http import UPLOAD_MAX_BYTES, SpeechApi, _pcm24k, api_base
 
 TTS = {"model": "gpt-4o-mini-tts", "voice": "marin"}
