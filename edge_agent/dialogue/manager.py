@@ -82,6 +82,8 @@ class DialogueManager(Linking):
             e.ItemDeleted: self._ignore,
             e.ServerComplained: self._complained,
             e.ToolFinished: self._tool_finished,
+            e.ToolsChanged: self._ignore,
+            e.GuestRequested: self._ignore,
         }
         self._when_due: dict[str, Callable[[], Commands]] = {
             "one breath": self._paused_after_wake,
