@@ -46,9 +46,10 @@ def read_settings(config_file: Path | None) -> Settings:
 def speech_api(settings: Settings) -> SpeechApi:
     """Raises ConfigError for an address that will not do, LinkRefused without a key."""
     from edge_agent.contract.errors import LinkRefused
+    from edge_agent.host.http_api import api_base
     from edge_agent.host.price_list import load_providers
     from edge_agent.host.settings_load import CREDENTIAL_NAME
-    from edge_agent.host.speech_http import SpeechApi, api_base
+    from edge_agent.host.speech_http import SpeechApi
 
     realtime = settings.realtime
     record = load_providers().providers[realtime.provider]

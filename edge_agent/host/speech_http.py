@@ -5,43 +5,33 @@ Must never follow a redirect (the key would go along), never put the key, a text
 own words into an error, and never read without a limit of size and time.
 
 The wire is the provider's documented API: `POST BASE/audio/speech` with JSON, sound back;
-`POST BASE/audio/transcriptions` with a form, JSON or subtitles back.  Proxies come from
-HTTPS_PROXY, HTTP_PROXY and NO_PROXY; this machine is called directly.
+`POST BASE/audio/transcriptions` with a form, JSON or subtitles back.
 """
 
 from __future__ import annotations
 
-import http.client
 import json
 import secrets
-import ssl
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any, Literal
 
-from edge_agent.contract.errors import AgentError, ConfigError, LinkLost
+from edge_agent.contract.errors import AgentError, LinkError
 from edge_agent.contract.pcm import WIRE_RATE_HZ
-from edge_agent.host.settings_base import is_loopback
-from edge_agent.host.speech_faults import (
-    error_in,
-    garbage,
-    no_speech_service,
-    no_subtitles,
-    refused,
-    unfit,
-    unreachable,
-)
+from edge_agent.host.http_api import HttpApi
+from edge_agent.host.http_faults import Peer, web_page
+from edge_agent.host.http_faults import garbage as garbage_of
 
 TranscriptFormat = Literal["text", "json", "srt", "vtt"]
 
-SILENCE_TIMEOUT_S = 60.0
-"""Longest wait for the next byte: a model may think that long over a long recording."""
-CALL_TIMEOUT_S = 600.0
-"""Longest call: 25 MB over a slow uplink and back."""
+PEER = Peer(
+    name="speech service",
+    code="speech",
+    url="speech.api_url",
+    example="https://api.openai.com/v1",
+    model="Correct speech.tts_model or speech.transcription_model.",
+    doubt="Is the recording whole, and do the model, the voice and the language exist?",
+)
 SPEECH_MAX_BYTES = 10_000_000
 """Three minutes of 24 kHz sound; a sentence has five seconds."""
 TEXT_MAX_BYTES = 8_000_000
@@ -56,64 +46,14 @@ SPEECH_MIN_BYTES = WIRE_RATE_HZ // 5
 """A tenth of a second: less is no sentence."""
 FILE_KINDS = ("flac", "m4a", "mp3", "mp4", "mpeg", "mpga", "ogg", "wav", "webm")
 """What the transcription takes, by the file's extension."""
-_CHUNK_BYTES = 65_536
-
-
-def api_base(realtime_url: str, api_url: str = "", *, allow_insecure: bool = False) -> str:
-    """The address before `/audio/…`: `api_url` if it is set, else the Realtime address turned
-    into a web one (`wss://host/v1/realtime` → `https://host/v1`).  Raises ConfigError."""
-    if api_url:
-        base = api_url.rstrip("/")
-    else:
-        parts = urlsplit(realtime_url)
-        scheme = {"wss": "https", "ws": "http"}.get(parts.scheme, parts.scheme)
-        path = parts.path.rstrip("/").removesuffix("/realtime")
-        base = urlunsplit((scheme, parts.netloc, path, "", ""))
-    if base.startswith("http://") and not (
-        allow_insecure or is_loopback(urlsplit(base).hostname or "")
-    ):
-        raise ConfigError(
-            "speech.api_url is not encrypted (http://) and goes to another machine.",
-            fix="Use https://, or set realtime.allow_insecure_url = true if you trust every "
-            "device on that network.",
-        )
-    return base
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect is an answer like any other, and one that we do not want."""
-
-    def redirect_request(self, *_question: object) -> None:
-        """As `urllib` wants it: None is "no other request"."""
 
 
 class SpeechApi:
-    """One service.  `auth`: `bearer`, `api-key` (that header) or `none`; `key` may be empty."""
+    """One service.  `options` are those of `HttpApi`: `auth` and its limits of time."""
 
-    def __init__(
-        self,
-        base: str,
-        key: str,
-        *,
-        auth: str = "bearer",
-        silence_timeout_s: float = SILENCE_TIMEOUT_S,
-        call_timeout_s: float = CALL_TIMEOUT_S,
-        seconds: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, base: str, key: str, **options: Any) -> None:
         self.base = base
-        self._headers: dict[str, str] = {}
-        if key and auth == "api-key":
-            self._headers["api-key"] = key
-        elif key and auth != "none":
-            self._headers["Authorization"] = f"Bearer {key}"
-        self._silence_timeout_s = silence_timeout_s
-        self._call_timeout_s = call_timeout_s
-        self._seconds = seconds
-        here = is_loopback(urlsplit(base).hostname or "")
-        # Without an argument it reads the proxies of the environment.
-        proxies = urllib.request.ProxyHandler({}) if here else urllib.request.ProxyHandler()
-        tls = urllib.request.HTTPSHandler(context=ssl.create_default_context())
-        self._opener = urllib.request.build_opener(proxies, tls, _NoRedirect)
+        self._http = HttpApi(base, key, peer=PEER, **options)
 
     def __repr__(self) -> str:
         return f"SpeechApi({self.base!r})"
@@ -129,8 +69,10 @@ class SpeechApi:
             question["instructions"] = instructions
         body = json.dumps(question).encode()
         kind, sound = self._post("audio/speech", body, "application/json", SPEECH_MAX_BYTES)
-        if "html" in kind or "json" in kind:
-            raise no_speech_service(kind)
+        if "html" in kind:
+            raise web_page(PEER)
+        if "json" in kind:
+            raise garbage("text instead of sound")
         return _pcm24k(sound)
 
     def transcribe(
@@ -151,47 +93,15 @@ class SpeechApi:
         body, kind = _form(fields, file.suffix.lower(), sound)
         kind, raw = self._post("audio/transcriptions", body, kind, TEXT_MAX_BYTES)
         if "html" in kind:
-            raise no_speech_service(kind)
+            raise web_page(PEER)
         try:
             text = raw.decode()
         except UnicodeDecodeError:
             raise garbage("something that is not text") from None
         return _subtitles(text, form) if form in ("srt", "vtt") else _words(text, form)
 
-    # --- the wire ----------------------------------------------------------------------
-
     def _post(self, path: str, body: bytes, kind: str, limit_bytes: int) -> tuple[str, bytes]:
-        """The content type and the body of a good answer."""
-        try:
-            request = urllib.request.Request(f"{self.base}/{path}", data=body, method="POST")  # noqa: S310
-            request.add_header("Content-Type", kind)
-            request.add_header("User-Agent", "edge-agent")
-            for name, value in self._headers.items():
-                request.add_unredirected_header(name, value)
-            began_s = self._seconds()
-            with self._opener.open(request, timeout=self._silence_timeout_s) as answer:
-                content = self._read(answer, began_s, limit_bytes)
-                return answer.headers.get_content_type(), content
-        except urllib.error.HTTPError as refusal:
-            with refusal:
-                raise refused(refusal.code, refusal.headers, error_in(refusal)) from None
-        except (OSError, http.client.HTTPException, ValueError) as problem:
-            # `from None`: these quote addresses and headers, and so might quote the key.
-            raise unreachable(problem) from None
-
-    def _read(self, answer: http.client.HTTPResponse, began_s: float, limit_bytes: int) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
-        while chunk := answer.read1(_CHUNK_BYTES):
-            size += len(chunk)
-            chunks.append(chunk)
-            if size > limit_bytes:
-                raise garbage(f"more than {limit_bytes // 1_000_000} MB")
-            if self._seconds() - began_s > self._call_timeout_s:
-                raise TimeoutError
-        if answer.length:  # read1 takes a line that breaks off for the end
-            raise LinkLost("The connection broke within the answer.", fix="Try again.")
-        return b"".join(chunks)
+        return self._http.post(path, body, kind, limit_bytes, special=_special)
 
 
 # --- what goes out ---------------------------------------------------------------------
@@ -291,3 +201,31 @@ def _subtitles(text: str, form: TranscriptFormat) -> str:
     if head.startswith("WEBVTT") if form == "vtt" else (not head or "-->" in head):
         return text.strip()
     raise no_subtitles()
+
+
+# --- what goes wrong with speech alone -------------------------------------------------
+
+
+def _special(status: int, parameter: str) -> AgentError | None:
+    if status == 413:
+        return unfit("The recording is larger than the service takes.", "Cut it into parts.")
+    return no_subtitles() if status in (400, 422) and parameter == "response_format" else None
+
+
+def garbage(what: str) -> LinkError:
+    """An answer that makes no sense."""
+    return garbage_of(PEER, what)
+
+
+def no_subtitles() -> AgentError:
+    """The model cannot tell times."""
+    return AgentError(
+        "This model does not write subtitles or other text of that format.",
+        fix="Name one that tells times (--model whisper-1), or use --format text.",
+        code="speech.no_subtitles",
+    )
+
+
+def unfit(message: str, fix: str) -> AgentError:
+    """A file that is not sent."""
+    return AgentError(message, fix=fix, code="speech.file")

@@ -22,9 +22,10 @@ from pydantic import ValidationError
 from speech_service import KEY, SOUND, SRT, VTT, WORDS, Answer, Handler, SpeechService
 
 from edge_agent.contract.errors import AgentError, ConfigError, LinkBusy, LinkLost
+from edge_agent.host.http_api import api_base
 from edge_agent.host.sentences import SENTENCE_FOR_CODE
 from edge_agent.host.settings_house import Speech
-from edge_agent.host.speech_http import UPLOAD_MAX_BYTES, SpeechApi, _pcm24k, api_base
+from edge_agent.host.speech_http import UPLOAD_MAX_BYTES, SpeechApi, _pcm24k
 
 TTS = {"model": "gpt-4o-mini-tts", "voice": "marin"}
 

@@ -1,4 +1,4 @@
-"""Speech faults: what can go wrong between us and a speech service, in sentences (purpose).
+"""HTTP faults: what can go wrong between us and a service of the owner's, in sentences (purpose).
 
 Owner thread: none, pure functions (and the clock, for a `Retry-After` that is a date).  Must never
 quote what the server said: it may repeat the request, and half of the key.
@@ -13,6 +13,7 @@ import socket
 import ssl
 import time
 import urllib.error
+from dataclasses import dataclass
 from email.message import Message
 from email.utils import parsedate_to_datetime
 
@@ -26,6 +27,25 @@ _QUOTA_CODES = (
     *("insufficient_quota", "billing_hard_limit_reached", "billing_not_active"),
     *("credit_balance_exhausted", "quota_exceeded"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is called, in words for a sentence, and where the owner can correct what is wrong."""
+
+    name: str
+    """As in: there is no ... at this address."""
+    code: str
+    """First part of the codes of its own faults: `speech` makes `speech.refused`."""
+    url: str
+    """The setting with its address."""
+    example: str
+    """What that looks like."""
+    model: str = ""
+    """What to do about a model that is refused."""
+    key: str = "Put a valid one into /etc/edge-agent/openai_api_key (mode 600)."
+    doubt: str = ""
+    """What to look at when the service does not understand a request."""
 
 
 def error_in(refusal: urllib.error.HTTPError) -> tuple[str, str]:
@@ -47,7 +67,9 @@ def error_in(refusal: urllib.error.HTTPError) -> tuple[str, str]:
     return code, parameter
 
 
-def refused(status: int, headers: Message[str, str], error: tuple[str, str]) -> AgentError:
+def refused(
+    peer: Peer, status: int, headers: Message[str, str], error: tuple[str, str]
+) -> AgentError:
     """What an answer that is no 2xx means."""
     code, parameter = error
     said = f"HTTP {status}" + (f", {code}" if code else "")
@@ -60,13 +82,13 @@ def refused(status: int, headers: Message[str, str], error: tuple[str, str]) -> 
     if code in _MODEL_CODES:
         return LinkRefused(
             f"The account may not use this model, or there is none of that name ({said}).",
-            fix="Correct speech.tts_model or speech.transcription_model.",
+            fix=peer.model,
             code="link.no_model",
         )
     if status == 401:
         return LinkRefused(
             f"The service does not accept the key ({said}).",
-            fix="Put a valid one into /etc/edge-agent/openai_api_key (mode 600).",
+            fix=peer.key,
             code="link.bad_key",
         )
     if status == 403:
@@ -92,52 +114,37 @@ def refused(status: int, headers: Message[str, str], error: tuple[str, str]) -> 
         )
     if status in (404, 405):
         return LinkRefused(
-            f"There is no speech service at this address ({said}).",
-            fix="Correct speech.api_url; not every provider has one.",
+            f"There is no {peer.name} at this address ({said}).",
+            fix=f"Correct {peer.url}; not every provider has one.",
             code="link.bad_url",
         )
     if 300 <= status < 400:
         return LinkLost(
             f"The answer leads somewhere else ({said}), which is not followed.",
-            fix="Correct speech.api_url, or sign in to this network with a browser.",
+            fix=f"Correct {peer.url}, or sign in to this network with a browser.",
             code="link.captive_portal",
         )
-    if status == 413:
-        return unfit("The recording is larger than the service takes.", "Cut it into parts.")
-    if parameter == "response_format":
-        return no_subtitles()
     about = f", about {parameter}" if parameter else ""
     return AgentError(
         f"The service does not understand the request ({said}{about}).",
-        fix="Is the recording whole, and do the model, the voice and the language exist?",
-        code="speech.refused",
+        fix=peer.doubt,
+        code=f"{peer.code}.refused",
     )
 
 
-def no_subtitles() -> AgentError:
-    """The model cannot tell times."""
-    return AgentError(
-        "This model does not write subtitles or other text of that format.",
-        fix="Name one that tells times (--model whisper-1), or use --format text.",
-        code="speech.no_subtitles",
+def web_page(peer: Peer) -> LinkError:
+    """An answer for a browser: no service of ours gives one."""
+    return LinkLost(
+        "A web page came instead of the service.",
+        fix=f"Sign in to this network with a browser, or correct {peer.url}.",
+        code="link.captive_portal",
     )
 
 
-def no_speech_service(kind: str) -> LinkError:
-    """An answer of a content type that no speech service gives."""
-    if "html" in kind:
-        return LinkLost(
-            "A web page came instead of the service.",
-            fix="Sign in to this network with a browser, or correct speech.api_url.",
-            code="link.captive_portal",
-        )
-    return garbage("text instead of sound")
-
-
-def garbage(what: str) -> LinkError:
+def garbage(peer: Peer, what: str) -> LinkError:
     """An answer that makes no sense."""
     return LinkLost(
-        f"The service sent {what}.", fix="Try again; is speech.api_url right?", code="link.garbage"
+        f"The service sent {what}.", fix=f"Try again; is {peer.url} right?", code="link.garbage"
     )
 
 
@@ -160,7 +167,7 @@ def _retry_after_s(headers: Message[str, str]) -> float | None:
         return None
 
 
-def unreachable(problem: Exception) -> LinkError:
+def unreachable(peer: Peer, problem: Exception) -> LinkError:
     """What a failure below HTTP means."""
     if isinstance(problem, urllib.error.URLError) and isinstance(problem.reason, Exception):
         problem = problem.reason
@@ -179,7 +186,7 @@ def unreachable(problem: Exception) -> LinkError:
     if isinstance(problem, socket.gaierror):
         return LinkLost(
             "The service's name could not be looked up.",
-            fix="Is the network up, and speech.api_url right?",
+            fix=f"Is the network up, and {peer.url} right?",
             code="link.dns",
         )
     if isinstance(problem, TimeoutError):
@@ -191,7 +198,7 @@ def unreachable(problem: Exception) -> LinkError:
     if isinstance(problem, ssl.SSLError):
         return LinkRefused(
             "No secure connection could be made.",
-            fix="Is speech.api_url right, and does it speak https?",
+            fix=f"Is {peer.url} right, and does it speak https?",
             code="link.tls",
         )
     if isinstance(problem, (ConnectionResetError, BrokenPipeError, http.client.HTTPException)):
@@ -199,16 +206,11 @@ def unreachable(problem: Exception) -> LinkError:
     if isinstance(problem, OSError):
         return LinkLost(
             "The service could not be reached.",
-            fix="Is the network up, and speech.api_url right?",
+            fix=f"Is the network up, and {peer.url} right?",
             code="link.unreachable",
         )
     return LinkRefused(
-        "speech.api_url is not an address that can be called.",
-        fix="It looks like https://api.openai.com/v1",
+        f"{peer.url} is not an address that can be called.",
+        fix=f"It looks like {peer.example}",
         code="link.bad_url",
     )
-
-
-def unfit(message: str, fix: str) -> AgentError:
-    """A file that is not sent."""
-    return AgentError(message, fix=fix, code="speech.file")
