@@ -147,12 +147,14 @@ class Handler(BaseHTTPRequestHandler):
 class SpeechService:
     """`with SpeechService() as service:`; put functions into `answers` for what comes next."""
 
+    handler: type[Handler] = Handler
+
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[dict[str, Any]] = []
         self.answers: list[Answer] = []
         self.gate = threading.Event()
         """Whoever keeps a client waiting waits for this; set at the end."""
-        handler = type("Bound", (Handler,), {"service": self})
+        handler = type("Bound", (self.handler,), {"service": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = False
         self.port = self._server.server_address[1]

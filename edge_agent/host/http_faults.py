@@ -22,6 +22,8 @@ from edge_agent.contract.errors import AgentError, LinkBusy, LinkError, LinkLost
 ERROR_MAX_BYTES = 65_536
 """The documented errors have some 300 bytes."""
 _CERT_NOT_YET_VALID, _CERT_EXPIRED = 9, 10  # X509_V_ERR_* of OpenSSL
+_CODE = re.compile(r"[a-z0-9_.]{1,60}")
+"""What a code or a parameter looks like; anything else may be words, or a key."""
 _MODEL_CODES = ("model_not_found", "model_not_available", "model_access_denied")
 _QUOTA_CODES = (
     *("insufficient_quota", "billing_hard_limit_reached", "billing_not_active"),
@@ -61,18 +63,23 @@ def error_in(refusal: urllib.error.HTTPError) -> tuple[str, str]:
     except AttributeError:  # `error` is no object
         return "", ""
     code, parameter = (
-        word if isinstance(word, str) and re.fullmatch(r"[a-z0-9_.]{1,60}", word) else ""
-        for word in found
+        word if isinstance(word, str) and _CODE.fullmatch(word) else "" for word in found
     )
     return code, parameter
 
 
 def refused(
-    peer: Peer, status: int, headers: Message[str, str], error: tuple[str, str]
+    peer: Peer,
+    status: int,
+    headers: Message[str, str],
+    error: tuple[str, str],
+    *,
+    inside: bool = False,
 ) -> AgentError:
-    """What an answer that is no 2xx means."""
+    """What an answer that is no 2xx means; `inside`: it was one, and told an error."""
     code, parameter = error
-    said = f"HTTP {status}" + (f", {code}" if code else "")
+    said = ", ".join(word for word in ("" if inside else f"HTTP {status}", code) if word)
+    said = said or "no code"
     if code in _QUOTA_CODES:
         return LinkRefused(
             f"The account has no credit left ({said}).",
@@ -130,6 +137,13 @@ def refused(
         fix=peer.doubt,
         code=f"{peer.code}.refused",
     )
+
+
+def refused_inside(peer: Peer, code: str) -> AgentError:
+    """What an error means that came inside of a good answer (`status: failed`)."""
+    known = {"rate_limit_exceeded": 429, "server_error": 500}
+    plain = code if _CODE.fullmatch(code) else ""
+    return refused(peer, known.get(code, 400), Message(), (plain, ""), inside=True)
 
 
 def web_page(peer: Peer) -> LinkError:

@@ -21,7 +21,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from edge_agent.host.price_list import NAME_FORM
 from edge_agent.host.settings_base import Name, PathText, Section, checked_address, is_loopback
+from edge_agent.host.settings_desk import Messages, Supervisor
 from edge_agent.host.settings_house import Budget, Control, Health, Journal, Speech, State
 
 WakeWord = Literal["alexa", "hey_jarvis", "hey_mycroft", "okay_nabu"]
@@ -135,10 +137,13 @@ class Echo(Section):
     """How long after our last sound the room may still carry it."""
 
 
+ProviderName = Annotated[str, Field(pattern=NAME_FORM)]
+
+
 class Fallback(Section):
     """One service to fall back to.  Its key must be in a file of its own."""
 
-    provider: Literal["openai", "azure", "local", "xai"]
+    provider: ProviderName
     model: str = Field(min_length=1, max_length=100)
     url: Name = ""
     voice: str = Field(default="", max_length=100)
@@ -148,15 +153,20 @@ class Fallback(Section):
 class Realtime(Section):
     """The model that is talked to."""
 
-    provider: Literal["openai", "azure", "local", "xai"] = "openai"
-    """Whose service it is; `local` is any server that speaks the same protocol."""
+    provider: ProviderName = "openai"
+    """Whose service it is: openai, azure, xai, local (any server that speaks the same protocol),
+    or any other record of the table of providers."""
+    providers_file: PathText = ""
+    """Your table of providers, models and prices, laid over the program's own.  Empty:
+    /etc/edge-agent/providers.toml, if it is there."""
     url: Name = ""
     """Address of the service.  Empty: the provider's own.  azure and local need one, e.g.
     `wss://NAME.openai.azure.com/openai/v1/realtime` or `ws://127.0.0.1:8765/v1/realtime`."""
     allow_insecure_url: bool = False
     """Allow `ws://` (not encrypted: sound and key in the clear) to another machine."""
     model: str = Field(default="gpt-realtime-2.1", min_length=1, max_length=100)
-    """Model (azure: the deployment's name).  `gpt-realtime-2.1-mini` costs about a third."""
+    """Model (azure: the deployment's name).  `gpt-realtime-2.1-mini` costs about a third.  Not
+    set, it is the one that the provider's record names."""
     voice: str = Field(default="marin", min_length=1, max_length=100)
     """Voice of the answers: marin, cedar, alloy, ash, ballad, coral, echo, sage, shimmer, verse."""
     persona: str = Field(default="household", pattern=r"^([a-z0-9][a-z0-9_-]{0,63}|/.+\.toml)$")
@@ -190,7 +200,8 @@ class Realtime(Section):
     ping_interval_active_s: float = Field(default=1.0, ge=0.2, le=60)
     """During a turn, how often it is asked whether the line still lives."""
     ping_timeout_active_s: float = Field(default=1.8, ge=0.5, le=60)
-    """During a turn, silence after a ping that counts as a dead line."""
+    """During a turn, silence after a ping that counts as a dead line.  Not set, a provider's
+    record may be more patient (a server of your own on a busy box)."""
     ping_interval_idle_s: float = Field(default=5.0, ge=1, le=120)
     """The same while nothing goes on."""
     ping_timeout_idle_s: float = Field(default=4.0, ge=1, le=120)
@@ -227,8 +238,6 @@ class Realtime(Section):
 
     @model_validator(mode="after")
     def _address_and_times_fit(self) -> Realtime:
-        if self.provider in ("azure", "local") and not self.url:
-            raise ValueError(f'provider = "{self.provider}" needs url')
         if self.url.startswith("ws://") and not (
             self.allow_insecure_url or is_loopback(urlsplit(self.url).hostname or "")
         ):
@@ -291,6 +300,8 @@ class Settings(BaseSettings):
     realtime: Realtime = Realtime()
     panel: Panel = Panel()
     speech: Speech = Speech()
+    supervisor: Supervisor = Supervisor()
+    messages: Messages = Messages()
     journal: Journal = Journal()
     state: State = State()
     budget: Budget = Budget()
