@@ -28,7 +28,7 @@ from edge_agent.dialogue.spending import Spending
 from edge_agent.dialogue.states import Microphone
 from edge_agent.host.control import ControlError
 from edge_agent.host.journal import Journal
-from edge_agent.host.price_list import load_providers
+from edge_agent.host.price_list import load_providers, owners_path
 from edge_agent.host.settings import Settings
 from edge_agent.host.status import Failure, Status, in_words
 from edge_agent.host.usage_store import Kept, UsageStore, spent_by, usage_path
@@ -48,8 +48,8 @@ class Ledger:
         purse = Purse(kept.day, kept.spent_microusd, kept.unpriced, kept.warned)
         budget = settings.budget
         cap = round(budget.daily_cap_usd * MICROUSD_PER_USD)
-        self.table = load_providers()
         realtime = settings.realtime
+        self.table = load_providers(owners_path(realtime.providers_file))
         self.provider: Callable[[], str] = lambda: realtime.provider
         """Whose session it is; its prices hold."""
 

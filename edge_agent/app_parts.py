@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -155,9 +155,11 @@ def link_timings(settings: Settings) -> LinkTimings:
 def endpoints(settings: Settings, table: PriceList) -> list[Endpoint]:
     """The services to talk to, the first one first.  Raises `ConfigError`."""
     realtime = settings.realtime
+    is_chosen = "ping_timeout_active_s" in realtime.model_fields_set
 
     def provider(name: str) -> Provider:
-        return provider_from(name, table.providers[name].model_dump())
+        found = provider_from(name, table.record(name).model_dump())
+        return replace(found, pong_active_s=None) if is_chosen else found
 
     first = endpoint_for(
         provider(realtime.provider),

@@ -41,7 +41,7 @@ def check(config_file: ConfigOption = None) -> None:
 
     loaded = load(config_file)
     check_persona(loaded.settings)
-    for warning in (*loaded.warnings, *_price_advice(loaded)):
+    for warning in (*loaded.warnings, *_service_advice(loaded)):
         # The service is handed a key that this account may not read.
         if not (warning.startswith(NO_KEY) and service_has_key()):
             note(warning)
@@ -80,15 +80,18 @@ def template() -> None:
     typer.echo(default_file(), nl=False)
 
 
-def _price_advice(loaded: Loaded) -> list[str]:
-    """What to know about the chosen model; raises for mistakes in the table of providers."""
+def _service_advice(loaded: Loaded) -> list[str]:
+    """What to know about the chosen model; raises for a service that could not be dialled."""
     from datetime import datetime
 
-    from edge_agent.host.price_list import load_providers
+    from edge_agent.app_parts import endpoints
+    from edge_agent.host.price_list import load_providers, owners_path
 
     realtime = loaded.settings.realtime
+    table = load_providers(owners_path(realtime.providers_file))
+    endpoints(loaded.settings, table)
     today = datetime.now().astimezone().date()
-    return load_providers().advice(realtime.provider, realtime.model, today)
+    return table.advice(realtime.provider, realtime.model, today)
 
 
 def _rows(loaded: Loaded, changed: bool) -> list[tuple[str, object, str, str]]:

@@ -47,12 +47,12 @@ def speech_api(settings: Settings) -> SpeechApi:
     """Raises ConfigError for an address that will not do, LinkRefused without a key."""
     from edge_agent.contract.errors import LinkRefused
     from edge_agent.host.http_api import api_base
-    from edge_agent.host.price_list import load_providers
+    from edge_agent.host.price_list import load_providers, owners_path
     from edge_agent.host.settings_load import CREDENTIAL_NAME
     from edge_agent.host.speech_http import SpeechApi
 
     realtime = settings.realtime
-    record = load_providers().providers[realtime.provider]
+    record = load_providers(owners_path(realtime.providers_file)).record(realtime.provider)
     realtime_url = realtime.url or record.url
     base = api_base(
         realtime_url, settings.speech.api_url, allow_insecure=realtime.allow_insecure_url

@@ -9,6 +9,7 @@ owner's file is laid over it key by key.
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ from pydantic import (
 )
 
 from edge_agent.contract.errors import ConfigError
+from edge_agent.contract.pcm import WIRE_RATE_HZ
 
 BUILT_IN = Path(__file__).with_name("providers.toml")
 OWNERS_PATH = Path("/etc/edge-agent/providers.toml")
@@ -36,6 +38,10 @@ VERSION = 1
 
 _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 """Providers freeze a model under its name and a date, at the same price."""
+
+
+_SECRET = re.compile(r"key|secret|token$|password|authorization", re.IGNORECASE)
+"""Names under which people try to keep a key."""
 
 
 class ProvidersError(ConfigError):
@@ -63,6 +69,8 @@ def _number(value: object) -> object:
 
 
 def _websocket(value: str) -> str:
+    if not value:
+        return value
     # Azure's place for the name of the resource would not pass as a host.
     parts = urlsplit(value.replace("{resource}", "resource"))
     if parts.scheme not in ("ws", "wss") or not parts.hostname:
@@ -72,6 +80,16 @@ def _websocket(value: str) -> str:
     return value
 
 
+def _spoken_rate(value: int) -> int:
+    if value != WIRE_RATE_HZ:
+        raise ValueError(f"must be {WIRE_RATE_HZ}, the only rate that the program speaks")
+    return value
+
+
+NAME_FORM = r"^[a-z0-9][a-z0-9_.-]{0,49}$"
+"""How a provider may be called: it stands in settings, in the journal and in file names."""
+
+ProviderName = Annotated[str, Field(pattern=NAME_FORM)]
 Usd = Annotated[Decimal, BeforeValidator(_number), Field(le=100_000)]
 Code = Annotated[str, Field(pattern=r"^link\.[a-z_]+$")]
 Seconds = Annotated[float, Field(ge=0, le=7 * 86_400)]
@@ -129,20 +147,34 @@ class Can(_Record):
 class ProviderRecord(_Record):
     """One service."""
 
-    url: Annotated[str, AfterValidator(_websocket)]
+    url: Annotated[str, AfterValidator(_websocket)] = ""
+    """Empty, or with a place for the name of a resource: the settings must give one."""
     model_param: str = Field(default="model", min_length=1, max_length=50)
     auth: Literal["bearer", "api-key", "bearer-optional", "none"] = "bearer"
     dialects: tuple[Literal["ga", "beta", "xai"], ...] = Field(default=("ga",), min_length=1)
     default_model: str = ""
-    rate_hz: int = Field(default=24_000, ge=8000, le=48_000)
+    rate_hz: Annotated[int, AfterValidator(_spoken_rate)] = WIRE_RATE_HZ
     session_max_s: Seconds = 3600.0
-    append_max_bytes: int = Field(default=15 * 1024 * 1024, ge=4800)
+    append_max_bytes: int = Field(default=15 * 1024 * 1024, ge=480)
+    """At least 10 ms: less would be more wrapping than sound."""
+    pong_active_s: float | None = Field(default=None, ge=0.5, le=60)
+    """How long its servers may take to answer a ping during a turn; None: the settings' value."""
     unknown_models_reason: bool = False
     free: bool = False
     """Nobody sends a bill, whatever the model."""
     can: Can = Can()
     close_hints: Mapping[Annotated[int, Field(ge=1000, le=4999)], Code] = {}
     models: Mapping[str, Model] = {}
+
+    @property
+    def needs_url(self) -> bool:
+        """Whether the settings must say where it is."""
+        return not self.url or "{" in self.url
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether it refuses everybody without a key."""
+        return self.auth in ("bearer", "api-key")
 
     def model(self, name: str) -> Model | None:
         """The record of a model, or of the one that it is a dated snapshot of."""
@@ -158,7 +190,7 @@ class ProviderRecord(_Record):
 
 class _Table(_Record):
     version: Literal[1]
-    providers: Mapping[str, ProviderRecord]
+    providers: Mapping[ProviderName, ProviderRecord]
 
 
 class PriceList:
@@ -166,6 +198,22 @@ class PriceList:
 
     def __init__(self, providers: Mapping[str, ProviderRecord]) -> None:
         self.providers = providers
+
+    def record(self, provider: str) -> ProviderRecord:
+        """The record of that name.  Raises `ConfigError` with the nearest one there is."""
+        try:
+            return self.providers[provider]
+        except KeyError:
+            raise ConfigError(
+                f"There is no provider {provider[:50]!r}.", fix=self.nearest(provider)
+            ) from None
+
+    def nearest(self, provider: str) -> str:
+        """What may have been meant by a name that is in no record, as a sentence."""
+        near = difflib.get_close_matches(provider, self.providers, n=1)
+        if near:
+            return f"Did you mean {near[0]}?"
+        return f"There are: {', '.join(self.providers)}."
 
     def prices(self, provider: str, model: str) -> Prices | None:
         """What `model` costs there; None: unknown.  Single prices in it may be unknown too."""
@@ -199,6 +247,11 @@ class PriceList:
         return hints
 
 
+def owners_path(setting: str) -> Path:
+    """Where the owner's table is, by the setting `realtime.providers_file`."""
+    return Path(setting) if setting else OWNERS_PATH
+
+
 def load_providers(path: Path = OWNERS_PATH, *, built_in: Path = BUILT_IN) -> PriceList:
     """The program's table with the owner's laid over it; `path` may be missing.
 
@@ -211,8 +264,9 @@ def load_providers(path: Path = OWNERS_PATH, *, built_in: Path = BUILT_IN) -> Pr
         table = _Table.model_validate(tree)
     except ValidationError as refused:
         problems = [
-            f"{'.'.join(map(str, error['loc']))}: {_words(error['type'], error['msg'])}"
+            f"{place}: {_words(error['type'], error['msg'], place)}"
             for error in refused.errors(include_url=False)
+            for place in [".".join(str(part)[:60] for part in error["loc"])]
         ]
         raise ProvidersError(path, problems) from None
     problems = list(_dangling(table.providers))
@@ -264,9 +318,18 @@ def _dangling(providers: Mapping[str, ProviderRecord]) -> list[str]:
     return problems
 
 
-def _words(kind: str, text: str) -> str:
+def _words(kind: str, text: str, place: str) -> str:
     """pydantic's finding in the words of this project."""
     if kind == "value_error":
         return text.removeprefix("Value error, ")
-    known = {"extra_forbidden": "there is no such key", "missing": "is missing"}
+    if kind == "extra_forbidden" and _SECRET.search(place):
+        return (
+            "a secret must not stand in this file. Put the key alone into a file that only the "
+            "service reads (api_key_file in the settings) and make a new one if others saw it"
+        )
+    known = {
+        "extra_forbidden": "there is no such key",
+        "missing": "is missing",
+        "string_pattern_mismatch": "does not have the right form",
+    }
     return known.get(kind, text[:1].lower() + text[1:])

@@ -22,6 +22,7 @@ from pydantic_core import ErrorDetails
 
 from edge_agent.contract.errors import ConfigError
 from edge_agent.host.settings import Settings
+from edge_agent.host.settings_services import look_up
 from edge_agent.host.settings_text import section_names, section_type
 
 DEFAULT_PATH = Path("/etc/edge-agent/edge-agent.toml")
@@ -98,6 +99,7 @@ def load(
     layers.read_files(path, default_path)
     layers.read_environment()
     layers.read_key()
+    layers.read_services()
     return layers.result()
 
 
@@ -111,6 +113,7 @@ class _Layers:
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
         self.files: list[Path] = []
+        self.needs_key = True
 
     # --- files -------------------------------------------------------------------------
 
@@ -241,6 +244,19 @@ class _Layers:
         if mode & (stat.S_IRGRP | stat.S_IROTH):
             self.warnings.append(f"{path} can be read by others; run: chmod 600 {path}")
 
+    def read_services(self) -> None:
+        """The providers are data: their names are looked up in the table."""
+        realtime = self.values.get("realtime", {})
+        found = look_up(realtime)
+        for finding in found.findings:
+            key = finding.key.partition("[")[0]
+            # A value that is not there is missed where the provider was chosen.
+            where = self.origins.get(key) or self.origins.get("realtime.provider", "")
+            self.complain(finding.file or where, finding.key, finding.reason)
+        self.needs_key = found.needs_key
+        if found.model and "model" not in realtime:
+            self.values.setdefault("realtime", {})["model"] = found.model
+
     # --- the end -----------------------------------------------------------------------
 
     def complain(self, where: str, key: str, reason: str) -> None:
@@ -257,7 +273,10 @@ class _Layers:
             # `from None`: pydantic's own text quotes the input, which may be a key.
             raise SettingsError(self.problems) from None
         return Loaded(
-            settings, dict(self.origins), tuple(self.files), (*self.warnings, *advice(settings))
+            settings,
+            dict(self.origins),
+            tuple(self.files),
+            (*self.warnings, *advice(settings, needs_key=self.needs_key)),
         )
 
     def explain(self, error: ErrorDetails) -> Problem:
@@ -277,7 +296,7 @@ class _Layers:
         return Problem(" and ".join(places), dotted, reason)
 
 
-def advice(settings: Settings) -> list[str]:
+def advice(settings: Settings, *, needs_key: bool = True) -> list[str]:
     """Settings that are allowed and still probably not what somebody wants."""
     hints = []
     if settings.barge_in.enabled and settings.barge_in.by_speech and settings.echo.mode == "off":
@@ -289,7 +308,7 @@ def advice(settings: Settings) -> list[str]:
         hints.append('listen.mode = "always": everything said near it leaves the house')
     if settings.journal.transcripts:
         hints.append("journal.transcripts: the household's words are written into the journal")
-    if not settings.realtime.api_key.get_secret_value() and settings.realtime.provider != "local":
+    if needs_key and not settings.realtime.api_key.get_secret_value():
         hints.append(
             f'{NO_KEY} "{settings.realtime.provider}": put it into '
             "/etc/edge-agent/openai_api_key (mode 600) and restart the service"

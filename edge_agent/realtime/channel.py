@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from edge_agent.contract import commands as cmd
@@ -127,6 +128,8 @@ class Channel:
         unix_time: Callable[[], float] | None = None,
     ) -> None:
         provider = route.endpoint.provider
+        if provider.pong_active_s is not None:
+            timings = replace(timings, pong_active_s=provider.pong_active_s)
         self.route = route
         self.session = Session(route.terms, provider.capabilities)
         self.opened_at = asyncio.get_running_loop().time()

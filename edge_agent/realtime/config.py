@@ -115,6 +115,7 @@ class Capabilities:
     for those named in `plain_models`.
     `greets`: it sends `session.created` by itself.  `probe`: it answers an empty
     `session.update` at once, even while a response is generated.
+    `append_max_bytes`: the most PCM that one append may carry.
     """
 
     truncate: bool = True
@@ -127,6 +128,7 @@ class Capabilities:
     plain_models: frozenset[str] = frozenset()
     greets: bool = True
     probe: bool = False
+    append_max_bytes: int = 15 * 1024 * 1024
 
 
 OPTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (

@@ -178,6 +178,17 @@ def message_item(item_id: str, role: str, text: str, pcm24k: bytes) -> dict[str,
     return item
 
 
+def tool_call_item(item_id: str, call_id: str, name: str, arguments: str) -> dict[str, Any]:
+    """A function call that was made before; `arguments` is JSON text."""
+    return {
+        "id": item_id,
+        "type": "function_call",
+        "call_id": call_id,
+        "name": name,
+        "arguments": arguments,
+    }
+
+
 def tool_output_item(call_id: str, output: str) -> dict[str, Any]:
     """The result of a function call."""
     return {"type": "function_call_output", "call_id": call_id, "output": output}

@@ -14,13 +14,15 @@ from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from edge_agent.contract.errors import ConfigError, LinkRefused
-from edge_agent.contract.pcm import WIRE_RATE_HZ
+from edge_agent.contract.pcm import WIRE_BYTES_PER_MS, WIRE_RATE_HZ
 from edge_agent.realtime.config import Capabilities, Dialect
 from edge_agent.realtime.faults import BAD_KEY, DIALECT, NAMED, NO_KEY
 
 Auth = Literal["bearer", "api-key", "bearer-optional", "none"]
 
 HOUR_S = 3600.0
+APPEND_LEAST_BYTES = 10 * WIRE_BYTES_PER_MS
+"""10 ms, one frame of ours: less would be more wrapping than sound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class Provider:
     `url_template` may hold `{resource}` (Azure's resource name).  `dialects`: most likely
     first; the next is tried when a server refuses even the plainest session.
     `max_session_s`: after that the provider ends a session; 0 means no known limit.
+    `pong_active_s`: how long its servers may take to answer a ping during a turn; None: as long
+    as `LinkTimings` says.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Provider:
     dialects: tuple[Dialect, ...] = ("ga",)
     capabilities: Capabilities = field(default_factory=Capabilities)
     max_session_s: float = HOUR_S
+    pong_active_s: float | None = None
     close_hints: Mapping[int, str] = field(default_factory=dict)
     """What a close code without words means here: code → one of `faults.NAMED`."""
 
@@ -64,7 +69,7 @@ PROVIDERS: dict[str, Provider] = {
         ),
         Provider(
             name="local",
-            url_template="ws://127.0.0.1:8000/v1/realtime",
+            url_template="",  # the owner's own
             auth="bearer-optional",
             dialects=("ga", "beta"),
             capabilities=Capabilities(reasoning_models=None),
@@ -110,16 +115,13 @@ _PLAIN = Capabilities()
 def provider_from(name: str, data: Mapping[str, Any]) -> Provider:
     """A provider from a plain mapping, as in `config/providers.toml`.
 
-    Keys: `url` (required), `model_param`, `auth`, `dialects`, `session_max_s`, `rate_hz`, `can`
-    (switches as in `Capabilities`), `unknown_models_reason`, `models` (name → `{reasoning}`),
-    `close_hints` (close code → `link.…`).
+    Keys: `url`, `model_param`, `auth`, `dialects`, `session_max_s`, `append_max_bytes`,
+    `pong_active_s`, `rate_hz`, `can` (switches as in `Capabilities`), `unknown_models_reason`,
+    `models` (name → `{reasoning}`), `close_hints` (close code → `link.…`).
     What is missing has the default of `Provider`; keys about prices and the like are left to
     others.  Raises `ConfigError` naming the key.
     """
     read = _Reader(name, data)
-    url = read.value("url", str)
-    if not url.strip():
-        raise read.refused("url", "must not be empty")
     dialects = tuple(read.value("dialects", list, ["ga"]))
     known = get_args(Dialect)
     if not dialects or any(dialect not in known for dialect in dialects):
@@ -134,14 +136,22 @@ def provider_from(name: str, data: Mapping[str, Any]) -> Provider:
         raise read.refused("rate_hz", f"must be {WIRE_RATE_HZ}")
     return Provider(
         name=name,
-        url_template=url,
+        url_template=read.value("url", str, ""),
         model_param=read.value("model_param", str, "model"),
         auth=auth,
         dialects=dialects,
         capabilities=_capabilities(read),
         max_session_s=float(session_max_s),
+        pong_active_s=_pong_active_s(read),
         close_hints=_close_hints(read),
     )
+
+
+def _pong_active_s(read: _Reader) -> float | None:
+    seconds = read.value("pong_active_s", (int, float), None)
+    if seconds is not None and not 0 < seconds < float("inf"):
+        raise read.refused("pong_active_s", "must be more than 0")
+    return None if seconds is None else float(seconds)
 
 
 def _close_hints(read: _Reader) -> dict[int, str]:
@@ -162,10 +172,14 @@ def _capabilities(read: _Reader) -> Capabilities:
         for model in read.value("models", Mapping, {})
     }
     every_other = read.value("unknown_models_reason", bool, False)
+    append_max_bytes = read.value("append_max_bytes", int, _PLAIN.append_max_bytes)
+    if append_max_bytes < APPEND_LEAST_BYTES:
+        raise read.refused("append_max_bytes", f"must be {APPEND_LEAST_BYTES} or more")
     return Capabilities(
         **{key: can.value(key, bool, getattr(_PLAIN, key)) for key in _SWITCHES},
         reasoning_models=None if every_other else tuple(m for m, yes in reasons.items() if yes),
         plain_models=frozenset(m for m, yes in reasons.items() if yes is False),
+        append_max_bytes=append_max_bytes,
     )
 
 
@@ -222,6 +236,11 @@ def build_url(
     for an unencrypted connection that leaves this machine, unless `allow_insecure`.
     """
     text = (url or provider.url_template).strip()
+    if not text:
+        raise ConfigError(
+            f"The provider {provider.name} has no address of its own.",
+            fix="Set the URL of your server.",
+        )
     if "{resource}" in text:
         if not resource.replace("-", "").isalnum():
             raise ConfigError(

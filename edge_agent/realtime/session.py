@@ -214,7 +214,8 @@ class Session:
             )
             return
         self.phase = Phase.READY
-        self._uplink = Uplink(self._terms.dialect, self._new_id)
+        limit = self._can.append_max_bytes
+        self._uplink = Uplink(self._terms.dialect, self._new_id, limit)
         self._events.append(ev.LinkReady(at=self._at, session=self._session_id, model=self.model))
 
     def _learn_session(self, session: Mapping[str, Any]) -> None:
@@ -306,8 +307,15 @@ class Session:
             if len(self._items) >= ITEMS_REMEMBERED_MAX:
                 self._items.clear()
             self._items.add(item)
-            role = text_of(message.item.role)
-            self._events.append(ev.ItemAdded(at=self._at, item=item, role=role))
+            self._events.append(
+                ev.ItemAdded(
+                    at=self._at,
+                    item=item,
+                    role=text_of(message.item.role),
+                    kind=text_of(message.item.type),
+                    call_id=text_of(message.item.call_id),
+                )
+            )
 
     @_on.register
     def _(self, message: shapes.ItemDeleted) -> None:

@@ -19,7 +19,7 @@ from edge_agent.realtime.config import Dialect, session_patch
 from edge_agent.realtime.tracking import TAG_KEY
 
 APPEND_LIMIT_BYTES = 1000 * WIRE_BYTES_PER_MS
-"""At most one second per append: far below the server's 15 MiB, and a ping or a control
+"""At most one second per append, or less where the provider takes less: a ping or a control
 message never waits long behind one frame."""
 
 ITEM_ID_LIMIT_CHARS = 32
@@ -33,11 +33,21 @@ REMEMBERED_EVENTS = 256
 
 
 class Uplink:
-    """Writes commands in one dialect and remembers which client event was which."""
+    """Writes commands in one dialect and remembers which client event was which.
 
-    def __init__(self, dialect: Dialect, new_id: Callable[[], str]) -> None:
+    No append carries more than `append_max_bytes` of PCM (at least one sample).
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        new_id: Callable[[], str],
+        append_max_bytes: int = APPEND_LIMIT_BYTES,
+    ) -> None:
         self._dialect = dialect
         self._new_id = new_id
+        # Whole samples: half of one in each of two appends is noise to a server that decodes each.
+        self._append_bytes = min(APPEND_LIMIT_BYTES, append_max_bytes) // 2 * 2
         self._sent: OrderedDict[str, tuple[str, str]] = OrderedDict()
 
     def recall(self, event_id: str) -> tuple[str, str]:
@@ -62,7 +72,7 @@ class Uplink:
     @write.register
     def _(self, command: cmd.SendAudio) -> list[str]:
         pcm = whole_samples(command.pcm24k)
-        step = APPEND_LIMIT_BYTES
+        step = self._append_bytes
         # Not remembered by `_id`: fifty a second would push out what errors refer to.
         return [
             messages.append_audio(self._new_id(), pcm[start : start + step])
@@ -90,10 +100,16 @@ class Uplink:
             "conversation": "none",
             "output_modalities" if self._dialect != "beta" else "modalities": ["text"],
             "metadata": {TAG_KEY: command.tag},
-            "instructions": command.instructions,
         }
+        if command.instructions:
+            response["instructions"] = command.instructions
         if command.items is not None:
             response["input"] = messages.item_references(command.items)
+        if command.question:
+            if command.items is None:
+                raise LocalProtocolError("A question behind items, without items.")
+            response["input"].append(messages.message_item("", "system", command.question, b""))
+            response["tool_choice"] = "none"  # the tools stay in view, as in the talk
         return [messages.create_response(self._id("side", command.tag), response)]
 
     @write.register
@@ -128,6 +144,15 @@ class Uplink:
         item = messages.message_item(command.item, command.role, command.text, pcm)
         event_id = self._id("conversation.item.create", command.item)
         return [messages.create_item(event_id, item, command.after)]
+
+    @write.register
+    def _(self, command: cmd.AddToolCall) -> list[str]:
+        if len(command.item) > ITEM_ID_LIMIT_CHARS:
+            raise LocalProtocolError(f"An item id of {len(command.item)} characters.")
+        item = messages.tool_call_item(
+            command.item, command.call_id, command.name, command.arguments
+        )
+        return [messages.create_item(self._id("conversation.item.create", command.item), item)]
 
     @write.register
     def _(self, command: cmd.AddToolOutput) -> list[str]:

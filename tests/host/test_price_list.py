@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.events import Usage
 from edge_agent.dialogue.budget import Prices, cost_of
 from edge_agent.host.price_list import BUILT_IN, FREE, ProvidersError, load_providers
@@ -130,7 +131,13 @@ PRICE = '[providers.openai.models."gpt-realtime-2.1".usd_per_million]\naudio_in 
         ("[providers.openai]\nurl = 'https://x/y'", r"openai\.url: must look like wss://"),
         ("[providers.openai]\nurl = 'wss://me:pw@x/y'", r"must not carry a name"),
         ("[providers.openai]\nulr = 'wss://x/y'", r"openai\.ulr: there is no such key"),
-        ("[providers.mine]\nauth = 'none'", r"mine\.url: is missing"),
+        ("[providers.mine]\nmodels.a.ends = 'soon'", r"mine\.models\.a\.ends: "),
+        ("[providers.'My Box']\nurl = 'wss://x/y'", r"My Box.*: does not have the right form"),
+        ("[providers.mine]\nrate_hz = 16000", r"mine\.rate_hz: must be 24000"),
+        ("[providers.mine]\nappend_max_bytes = 100", r"mine\.append_max_bytes: "),
+        ("[providers.mine]\npong_active_s = 0", r"mine\.pong_active_s: "),
+        ("[providers.mine]\napi_key = 'me:pw'", r"mine\.api_key: a secret must not stand"),
+        ("[providers.mine]\nurl = 'wss://x/y?key=me:pw'", r"anything after a question mark"),
         ("[providers.openai.close_hints]\n9 = 'link.busy'", r"close_hints\.9"),
         ("[providers.azure.models.a]\nprice_of = 'openai/x'", r"there is no openai/x"),
         ("[providers.azure.models.a]\nprice_of = 'x'", r"there is no x"),
@@ -149,6 +156,25 @@ def test_every_mistake_is_a_sentence_with_its_place(tmp_path: Path, text: str, w
         load_providers(path)
     assert str(path) in caught.value.message
     assert "me:pw" not in str(caught.value)
+
+
+def test_a_name_that_is_in_no_record_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    table = load_providers(owners(tmp_path, "[providers.kitchen]\nauth = 'none'\n"))
+    assert table.record("kitchen").auth == "none"
+    for name, words in (
+        ("kitchn", "Did you mean kitchen?"),
+        ("qqq", "There are: openai, azure, local, xai, kitchen."),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            table.record(name)
+        assert caught.value.fix == words
+
+
+def test_who_has_no_whole_address_needs_one_from_the_settings(tmp_path: Path) -> None:
+    path = owners(tmp_path, "[providers.local]\nurl = 'ws://127.0.0.1:9/'\n[providers.mine]\n")
+    needs = {name: record.needs_url for name, record in load_providers(path).providers.items()}
+    assert needs == {"openai": False, "azure": True, "local": False, "xai": False, "mine": True}
+    assert load_providers(NOWHERE).providers["local"].needs_url
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:

@@ -90,7 +90,8 @@ def test_settings_made_in_code_do_not_read_the_environment(
         ("listen", "chime", 1),
         ("listen", "vad_mode", 1.5),
         ("barge_in", "speech_frames", 11),
-        ("realtime", "provider", "local"),
+        ("realtime", "provider", "My Box"),
+        ("realtime", "fallbacks", [{"provider": "", "model": "m"}]),
         ("realtime", "url", "https://example.org/"),
         ("realtime", "url", "ws://example.org/v1/realtime"),
         ("realtime", "url", "wss://name:word@example.org/"),
@@ -294,6 +295,78 @@ reasoning_effort = "hgih"
     assert any(m.startswith(f"{file} line 10: realtime.api_key: the key must not") for m in found)
     assert any("realtime.voice: must be text in quotes (value not shown)" in m for m in found)
     assert len(found) == 11
+
+
+OWN = """
+[providers.kitchen]
+url = "ws://127.0.0.1:9/v1/realtime"
+auth = "none"
+default_model = "pipeline-7"
+[providers.cellar]
+"""
+
+
+def with_table(tmp_path: Path, table: str, text: str) -> str:
+    path = tmp_path / "providers.toml"
+    path.write_text(table)
+    return text.replace("[realtime]", f'[realtime]\nproviders_file = "{path}"')
+
+
+def test_a_provider_is_any_record_of_the_table(tmp_path: Path) -> None:
+    text = '[realtime]\nprovider = "kitchen"\nfallbacks = [{ provider = "xai", model = "m" }]\n'
+    loaded = read(tmp_path, with_table(tmp_path, OWN, text))
+    assert loaded.settings.realtime.provider == "kitchen"
+    assert loaded.settings.realtime.model == "pipeline-7"
+    assert not loaded.warnings  # it asks for no key
+    chosen = read(tmp_path, with_table(tmp_path, OWN, text + 'model = "other"\n'))
+    assert chosen.settings.realtime.model == "other"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (
+            'provider = "kitchn"',
+            "{file} line 3: realtime.provider: there is no provider 'kitchn'."
+            " Did you mean kitchen?",
+        ),
+        (
+            'fallbacks = [{ provider = "xai", model = "m" }, { provider = "opnai", model = "m" }]',
+            "{file} line 3: realtime.fallbacks[1].provider: there is no provider 'opnai'."
+            " Did you mean openai?",
+        ),
+        (
+            'provider = "cellar"',
+            '{file} line 3: realtime.url: provider = "cellar" needs url',
+        ),
+        (
+            'fallbacks = [{ provider = "azure", model = "m" }]',
+            '{file} line 3: realtime.fallbacks[0].url: provider = "azure" needs url',
+        ),
+        ("provider = 7", "{file} line 3: realtime.provider: must be text in quotes (it is 7)"),
+    ],
+)
+def test_a_provider_that_will_not_do_is_told(tmp_path: Path, text: str, complaint: str) -> None:
+    found = mistakes(tmp_path, with_table(tmp_path, OWN, f"[realtime]\n{text}\n"))
+    assert found == [complaint.format(file=tmp_path / "edge-agent.toml")]
+
+
+def test_a_provider_can_be_misspelt_in_the_environment(tmp_path: Path) -> None:
+    [found] = mistakes(tmp_path, "", EDGE_AGENT_REALTIME__PROVIDER="opnai")
+    assert found.startswith("environment EDGE_AGENT_REALTIME__PROVIDER: realtime.provider: ")
+    assert found.endswith("Did you mean openai?")
+
+
+def test_a_table_with_mistakes_is_told_with_those_of_the_settings(tmp_path: Path) -> None:
+    table = '[providers.kitchen]\nulr = "ws://x/"\nsecret = "' + SECRET + '"\n'
+    found = mistakes(tmp_path, with_table(tmp_path, table, "[realtime]\nspede = 1.2\n"))
+    file = tmp_path / "providers.toml"
+    assert len(found) == 3
+    assert f"{file}: providers.kitchen.ulr: there is no such key" in found
+    assert any(f.startswith(f"{file}: providers.kitchen.secret: a secret must") for f in found)
+    assert any("realtime.speed" in f for f in found)
+    missing = mistakes(tmp_path, '[realtime]\nproviders_file = "/nonexistent/table.toml"\n')
+    assert missing[0].endswith("there is no file /nonexistent/table.toml")
 
 
 def test_a_mistake_means_stop() -> None:

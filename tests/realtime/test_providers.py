@@ -43,7 +43,6 @@ KEY = "sk-proj-abcdefghijklmnop"
             "wss://my-house.openai.azure.com/openai/v1/realtime?model=m",
         ),
         ("xai", {}, "wss://api.x.ai/v1/realtime?model=m"),
-        ("local", {}, "ws://127.0.0.1:8000/v1/realtime?model=m"),
         ("local", {"url": "http://[::1]:9"}, "ws://[::1]:9/v1/realtime?model=m"),
         ("local", {"url": "https://nas.lan/rt?a=b"}, "wss://nas.lan/rt?a=b&model=m"),
         ("local", {"url": "wss://nas.lan/rt?model=x"}, "wss://nas.lan/rt?model=x"),
@@ -67,6 +66,7 @@ def test_urls(provider: str, options: dict[str, object], url: str) -> None:
         "ftp://x/",
         "wss://",
         "api.openai.com",
+        "",
         "wss://user:sk-secret@host/",
         "wss://host:notaport/",
         "wss://[::1/",
@@ -224,9 +224,11 @@ def test_a_model_that_does_not_reason_among_those_that_do() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("url", None),
         ("url", 7),
-        ("url", " "),
+        ("append_max_bytes", 0),
+        ("append_max_bytes", 1e6),
+        ("pong_active_s", 0),
+        ("pong_active_s", float("inf")),
         ("auth", "basic"),
         ("dialects", []),
         ("dialects", ["old"]),
@@ -255,7 +257,12 @@ def test_a_wrong_value_in_the_table_is_named(key: str, value: object) -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from(["url", "auth", "can", "models", "dialects", "session_max_s", "rate_hz"]),
+        st.sampled_from(
+            [
+                *("url", "auth", "can", "models", "dialects", "session_max_s", "rate_hz"),
+                *("append_max_bytes", "pong_active_s"),
+            ]
+        ),
         st.recursive(
             st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
             lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
