@@ -43,11 +43,12 @@ FAMILIES = (
     Family("talk", 4, 1),
     Family("barge_in", 12, 1),
     Family("link", 3, 1),
+    Family("wire_cost", 100, 10),
     Family("own_echo", 10, 1),
     Family("imports", 7, 2),
     Family("process", 5, 1),
 )
-"""`trials` means: clicks, wakes, interruptions, outages, minutes, processes, starts."""
+"""`trials` means: clicks, wakes, interruptions, outages, means, minutes, processes, starts."""
 
 
 def run_family(

@@ -6,6 +6,7 @@ Owner thread: the test's.  Must never judge this machine's speed.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import math
 import statistics
@@ -15,10 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import report
+from benchmarks import report, wire_cost
 from benchmarks.figures import Figure, Target, median, nearest_rank
 from benchmarks.proxy import Proxy
 from benchmarks.run import FAMILIES, main
+from edge_agent.contract.commands import SendAudio
 
 numbers = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200)
 
@@ -130,6 +132,20 @@ def test_a_small_run_writes_results_that_name_no_place(tmp_path: Path) -> None:
     table = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
     assert str(tmp_path) not in text + table
     assert table.count(f"{report.MISSING}: this family was not run") == len(FAMILIES) - 2
+
+
+def test_the_cost_of_the_wire_is_that_of_whole_sound(tmp_path: Path) -> None:
+    session = wire_cost.opened()
+    [append] = session.command(SendAudio(b"ab" * 2400))
+    assert base64.b64decode(json.loads(append)["audio"]) == b"ab" * 2400
+    assert wire_cost.heard_ms(session, wire_cost.delta_frame(b"ab" * 2400)) == 100
+    assert main(["--only", "wire_cost", "--n", "2", "--out", str(tmp_path)]) == 0
+    text = (tmp_path / "results.json").read_text(encoding="utf-8")
+    rows = {row["key"]: row for row in json.loads(text)["families"]["wire_cost"]["figures"]}
+    assert len(rows) == 8
+    assert all(row["n"] == 2 and row["min"] >= 0 for row in rows.values())
+    took, share = rows["wire_cost.up_10"]["values"], rows["wire_cost.up_10_share"]["values"]
+    assert share == pytest.approx([us / 10_000 * 100 for us in took], abs=1e-3)
 
 
 def test_a_later_run_keeps_what_an_earlier_one_measured(tmp_path: Path) -> None:
