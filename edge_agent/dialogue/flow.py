@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_agent.contract.commands import UpdateSession
@@ -71,6 +71,10 @@ class Flow:
     def reset(self) -> None:
         """Back to the start: another talk begins."""
         self.state = self._terms.plan.start
+
+    def retool(self, tools: tuple[Schema, ...]) -> None:
+        """The tools are others now; a step still narrows them."""
+        self._terms = replace(self._terms, tools=tools)
 
     def move(self, to: str) -> Moved | Refused:
         """Ask to move.  A move that is not allowed changes nothing."""

@@ -82,7 +82,7 @@ class DialogueManager(Linking):
             e.ItemDeleted: self._ignore,
             e.ServerComplained: self._complained,
             e.ToolFinished: self._tool_finished,
-            e.ToolsChanged: self._ignore,
+            e.ToolsChanged: self._tools.changed,
             e.GuestRequested: self._ignore,
         }
         self._when_due: dict[str, Callable[[], Commands]] = {

@@ -9,8 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from edge_agent.contract.commands import AddToolOutput, CancelTool, Command, Note, RunTool
-from edge_agent.contract.events import ToolCall, ToolFinished
+from edge_agent.contract.commands import (
+    AddToolOutput,
+    CancelTool,
+    Command,
+    Note,
+    RunTool,
+    UpdateSession,
+)
+from edge_agent.contract.events import ToolCall, ToolFinished, ToolsChanged
 from edge_agent.contract.persona import MOVE_TOOL
 from edge_agent.dialogue.consent import Consent, Risk
 from edge_agent.dialogue.flow import Flow, FlowTerms, Moved
@@ -31,6 +38,9 @@ class ToolCalls:
         self._open: dict[str, ToolCall] = {}
         self._seen: dict[str, None] = {}
         self._finish = False
+        self._changed: UpdateSession | None = None
+        """Tools that are others than those of the settings: the link remembers them once it
+        was told, and that takes a session."""
         self.consent = Consent()
 
     @property
@@ -94,8 +104,21 @@ class ToolCalls:
         return self.tell_step()
 
     def tell_step(self) -> list[Command]:
-        """Tell the model, or a fresh session, where a guided talk stands."""
-        return [self._flow.update()] if self._flow is not None else []
+        """Tell the model, or a fresh session, where a guided talk stands and which tools it has,
+        where these are no longer what it began with."""
+        if self._flow is not None:
+            return [self._flow.update()]
+        return [self._changed] if self._changed is not None else []
+
+    def changed(self, event: ToolsChanged) -> list[Command]:
+        """The tools are others now.  Questions that are open stay open, calls go on."""
+        words = {risk.value: risk for risk in Risk}
+        self._risks = {name: words.get(risk, Risk.HIGH) for name, risk in event.risks.items()}
+        if self._flow is not None:
+            self._flow.retool(event.schemas)
+        else:
+            self._changed = UpdateSession(tools=event.schemas)
+        return self.tell_step()
 
     def take_finish(self) -> bool:
         """Has a tool asked to end the talk?  Asked once."""

@@ -1,0 +1,95 @@
+"""Tools that change while the house runs: the model is told, now or as soon as it can hear."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge_agent.contract import commands as c
+from edge_agent.contract import events as e
+from edge_agent.contract.persona import FlowPlan, FlowState
+from edge_agent.dialogue.config import DialogueConfig
+from edge_agent.dialogue.consent import Risk
+from edge_agent.dialogue.flow import FlowTerms
+from edge_agent.dialogue.manager import DialogueManager
+
+LAMP = {"type": "function", "name": "home__lamp", "parameters": {"type": "object"}}
+LOCK = {"type": "function", "name": "home__lock", "parameters": {"type": "object"}}
+TIME = {"type": "function", "name": "current_time", "parameters": {"type": "object"}}
+
+
+def manager(flow: FlowTerms | None = None) -> DialogueManager:
+    return DialogueManager(DialogueConfig(tool_risks={"current_time": Risk.LOW}, flow=flow))
+
+
+def ready(at: float) -> e.LinkReady:
+    return e.LinkReady(at=at, model="m")
+
+
+def changed(at: float, **risks: str) -> e.ToolsChanged:
+    known = {"home__lamp": LAMP, "home__lock": LOCK, "current_time": TIME}
+    return e.ToolsChanged(at=at, schemas=tuple(known[name] for name in risks), risks=risks)
+
+
+def updates(commands: list[c.Command]) -> list[c.UpdateSession]:
+    return [command for command in commands if isinstance(command, c.UpdateSession)]
+
+
+def called(house: DialogueManager, name: str, at: float) -> list[c.Command]:
+    house.handle(e.ResponseStarted(at=at, response="r"))
+    call = e.ToolCall(call_id=f"call {at}", name=name, arguments="{}")
+    return house.handle(e.ResponseEnded(at=at, response="r", status="completed", calls=(call,)))
+
+
+def test_the_model_is_told_at_once() -> None:
+    house = manager()
+    house.handle(ready(1.0))
+    [update] = updates(house.handle(changed(2.0, current_time="low", home__lamp="low")))
+    assert update == c.UpdateSession(tools=(TIME, LAMP))
+
+
+def test_what_changed_while_the_link_was_down_is_told_when_it_is_up() -> None:
+    house = manager()
+    assert not updates(house.handle(changed(1.0, home__lamp="low")))
+    assert not updates(house.handle(changed(2.0, home__lock="high")))
+    [update] = updates(house.handle(ready(3.0)))
+    assert update.tools == (LOCK,)
+
+
+def test_a_session_that_replaces_another_is_told_too() -> None:
+    house = manager()
+    house.handle(ready(1.0))
+    house.handle(changed(2.0, home__lamp="low"))
+    again = house.handle(e.LinkReady(at=3.0, model="m", replaces=True))
+    assert [update.tools for update in updates(again)] == [(LAMP,)]
+
+
+def test_without_a_change_nothing_is_told() -> None:
+    assert not updates(manager().handle(ready(1.0)))
+
+
+@pytest.mark.parametrize(("risk", "runs"), [("low", True), ("high", False), ("nonsense", False)])
+def test_the_new_risks_hold(risk: str, runs: bool) -> None:
+    house = manager()
+    house.handle(ready(1.0))
+    house.handle(changed(2.0, home__lamp=risk))
+    house.handle(e.ButtonPressed(at=3.0, button="talk"))
+    ran = [x for x in called(house, "home__lamp", 4.0) if isinstance(x, c.RunTool)]
+    assert bool(ran) is runs
+
+
+def test_a_guided_talk_narrows_the_new_tools_step_by_step() -> None:
+    states = {
+        "begin": FlowState("begin", goal="g", next=("end",), exit="x", tools=("home__lamp",)),
+        "end": FlowState("end", goal="g", final=True),
+    }
+    terms = FlowTerms(FlowPlan(start="begin", states=states, guided=True), "Be kind.", (TIME,))
+    house = manager(terms)
+    house.handle(ready(1.0))
+    [update] = updates(house.handle(changed(2.0, home__lamp="low", home__lock="high")))
+    names = [tool["name"] for tool in update.tools or ()]
+    assert names == ["home__lamp", "set_conversation_state"]
+    assert update.instructions is not None
+    house.handle(e.LinkDown(at=3.0, code="link.lost", message="m", fix="", refused=False))
+    house.handle(changed(4.0, home__lock="high"))
+    [update] = updates(house.handle(ready(5.0)))
+    assert [tool["name"] for tool in update.tools or ()] == ["set_conversation_state"]
