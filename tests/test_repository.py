@@ -24,7 +24,8 @@ SCRIPTS = sorted([*(ROOT / "scripts").glob("*.sh"), ROOT / ".ci" / "run"])
 CONTENTS: dict[str, list[str | None]] = {
     "run": [None, "echo"],
     "demo": [None, "echo", "demo"],
-    "dev": [None, "echo", "demo", "dev"],
+    "mcp": [None, "echo", "mcp"],
+    "dev": [None, "echo", "demo", "mcp", "dev"],
     "pi": ["pi"],
 }
 
@@ -77,6 +78,7 @@ def test_smaller_locks_are_parts_of_larger_ones() -> None:
     run, demo, dev = (read_lock(ROOT / "requirements" / f"{n}.txt") for n in ("run", "demo", "dev"))
     assert run.items() <= demo.items()
     assert demo.items() <= dev.items()
+    assert run.items() <= read_lock(ROOT / "requirements" / "mcp.txt").items() <= dev.items()
     build = read_lock(ROOT / "requirements" / "build.txt")
     for name in build.keys() & dev.keys():
         assert build[name] == dev[name], "set-up would install it twice"
