@@ -120,7 +120,8 @@ class Daemon:
         self.ledger = Ledger(settings, journal, self._disk)
         self.house = House(self, world.now)
         self.toolbox = Toolbox(self, self._disk)
-        begin = told(settings, self.toolbox.registry.schemas())
+        registry = self.toolbox.registry
+        begin = told(settings, registry.schemas(), registry.manners())
         first, *others = endpoints(settings, self.ledger.table)
         self.link = RealtimeLink(
             dial=world.dial,

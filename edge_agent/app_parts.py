@@ -15,6 +15,7 @@ from pathlib import Path
 
 from edge_agent.audio.detectors import WakeDetector
 from edge_agent.contract.events import Event
+from edge_agent.contract.persona import ToolManner
 from edge_agent.contract.ports import Dialer, Panel, SoundDevice
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.consent import Risk
@@ -67,14 +68,23 @@ class Told:
     flow: FlowTerms | None = None
 
 
-def told(settings: Settings, tools: tuple[Mapping[str, object], ...]) -> Told:
-    """The persona of the settings, in words.  Raises `PersonaError`."""
+def told(
+    settings: Settings,
+    tools: tuple[Mapping[str, object], ...],
+    manners: tuple[ToolManner, ...] = (),
+) -> Told:
+    """The persona of the settings, in words, and what is said before which tool.
+
+    Raises `PersonaError`.
+    """
     realtime = settings.realtime
     persona = load_persona(realtime.persona)
     problems = flow_problems(persona, {str(tool["name"]) for tool in tools})
     if problems:
         raise PersonaError(persona.source, problems)
-    text = compose(persona, language=realtime.language, additions=realtime.instructions)
+    text = compose(
+        persona, language=realtime.language, additions=realtime.instructions, manners=manners
+    )
     if persona.plan is None or not persona.plan.guided:
         return Told(text, tools)
     terms = FlowTerms(persona.plan, text, tools)

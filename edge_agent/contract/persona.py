@@ -75,3 +75,15 @@ class Persona:
     sections: Mapping[str, tuple[Entry, ...]] = field(default_factory=dict)
     """Keys of `SECTIONS` without `flow`."""
     plan: FlowPlan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolManner:
+    """A tool before whose call the model says something.
+
+    `asks`: it waits for a yes; otherwise one sentence, so that nobody waits in silence.
+    """
+
+    tool: str
+    asks: bool
+    samples: tuple[str, ...]

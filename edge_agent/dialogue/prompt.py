@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from edge_agent.contract.persona import MOVE_TOOL, SECTIONS, Entry, FlowPlan, FlowState, Persona
+from edge_agent.contract.persona import (
+    MOVE_TOOL,
+    SECTIONS,
+    Entry,
+    FlowPlan,
+    FlowState,
+    Persona,
+    ToolManner,
+)
 
 ADDITIONS = "The Household's Own Rules"
 STAGE = "The Present Step"
@@ -45,24 +53,38 @@ def estimate_tokens(text: str) -> int:
     return -int(-tokens // 1)
 
 
-def compose(persona: Persona, *, language: str = "", additions: str = "") -> str:
+def compose(
+    persona: Persona,
+    *,
+    language: str = "",
+    additions: str = "",
+    manners: Iterable[ToolManner] = (),
+) -> str:
     """The instructions: a heading per section, labelled lines below it.
 
     `language`: the household's code, used where the persona pins none.  `additions`: the owner's
-    own words, told last, so that they win.  Of a guided plan only the rule for moving is told
-    here; `with_stage` adds the present step.
+    own words, told last, so that they win.  `manners`: what is said before a call, told with the
+    tools.  Of a guided plan only the rule for moving is told here; `with_stage` adds the present
+    step.
     """
     return "\n\n".join(
-        f"# {heading}\n{text}" for heading, text in parts(persona, language, additions)
+        f"# {heading}\n{text}" for heading, text in parts(persona, language, additions, manners)
     )
 
 
-def parts(persona: Persona, language: str = "", additions: str = "") -> Iterator[tuple[str, str]]:
+def parts(
+    persona: Persona,
+    language: str = "",
+    additions: str = "",
+    manners: Iterable[ToolManner] = (),
+) -> Iterator[tuple[str, str]]:
     """`(heading, text)` of every section that says something, in order."""
     for key, heading in SECTIONS.items():
         lines = list(_lines(persona.sections.get(key, ())))
         if key == "tone":
             lines += _language_lines(pinned_language(persona, language))
+        if key == "tools":
+            lines += _manner_lines(tuple(manners))
         if key == "samples" and lines:
             lines.insert(0, "Use these for their manner; do not say the same one twice.")
         if key == "flow" and persona.plan is not None:
@@ -107,6 +129,25 @@ def _language_lines(code: str) -> list[str]:
     return [
         f"- Speak this language: {spoken}. An accent or a foreign word is no reason to change it."
     ]
+
+
+def _manner_lines(manners: tuple[ToolManner, ...]) -> Iterator[str]:
+    if not manners:
+        return
+    for manner in manners:
+        phrases = " / ".join(f'"{phrase}"' for phrase in manner.samples)
+        if manner.asks:
+            yield (
+                f"- Before `{manner.tool}`: say what you are about to do and wait for a yes. "
+                f"For example: {phrases}"
+            )
+        else:
+            yield (
+                f"- Before `{manner.tool}`: one short neutral sentence that promises nothing, "
+                f"then call it in the same turn. For example: {phrases}"
+            )
+    yield "- Say these in the language of the talk, and not the same one twice in a row."
+    yield "- Any other tool: call it at once, without announcing it."
 
 
 def _guide() -> list[str]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from edge_agent.contract.persona import MOVE_TOOL, Persona
+from edge_agent.contract.persona import MOVE_TOOL, Persona, ToolManner
 from edge_agent.dialogue.flow import flow_problems
 from edge_agent.dialogue.prompt import (
     LANGUAGES,
@@ -79,10 +79,15 @@ class Prompt:
 
 
 def lint(
-    persona: Persona, tools: Collection[str], *, language: str = "", additions: str = ""
+    persona: Persona,
+    tools: Collection[str],
+    *,
+    language: str = "",
+    additions: str = "",
+    manners: Iterable[ToolManner] = (),
 ) -> tuple[Finding, ...]:
     """Everything found in what `compose` makes of the same arguments, errors first."""
-    common = tuple(parts(persona, language, additions))
+    common = tuple(parts(persona, language, additions, manners))
     steps = []
     if persona.plan is not None and persona.plan.guided:
         for state in persona.plan.states.values():

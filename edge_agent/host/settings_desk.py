@@ -15,12 +15,11 @@ from edge_agent.host.settings_base import Name, PathText, Section, checked_addre
 
 
 class Supervisor(Section):
-    """A stronger text model that the voice may ask (tool `answer`).  Its cost is not counted in
-    budget."""
+    """A stronger text model that the voice may ask (tool `answer`)."""
 
     model: str = Field(default="", max_length=100)
     """Its name, e.g. gpt-5.  Empty: off.  Only the question and what the voice writes beside it
-    are sent, never sound and never the talk."""
+    are sent, never sound and never the talk.  What it costs is not counted in budget."""
     url: Name = ""
     """Address of its service, up to the version: `https://api.openai.com/v1`.  Empty: the https
     address that belongs to realtime.url."""
@@ -46,8 +45,6 @@ class Supervisor(Section):
 class Messages(Section):
     """Messages that people leave for the owner (tool `leave_message`)."""
 
-    enabled: bool = True
-    """false: the speaker takes no messages."""
     keep: int = Field(default=100, ge=1, le=1000)
     """How many are kept in messages.json beside state.path; then delivered ones make room, the
     oldest first.  See `edge-agent messages`."""

@@ -17,12 +17,16 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from edge_agent.contract.errors import ConfigError, ToolError
+from edge_agent.contract.persona import ToolManner
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 """Function names that the Realtime API takes."""
 
 DEFAULT_TIMEOUT_S = 10.0
 """Longer than this and a household thinks that the speaker has died."""
+
+DEFAULT_CONCURRENCY = 4
+"""Calls of one tool at once: a model asks for two or three things in a breath, never for ten."""
 
 
 class Risk(Enum):
@@ -31,6 +35,18 @@ class Risk(Enum):
     LOW = "low"
     MEDIUM = "medium"
     HIGH = "high"
+
+
+class Behaviour(Enum):
+    """How the model brings a call before the household."""
+
+    PROACTIVE = "proactive"
+    """It calls at once, without a word."""
+    PREAMBLE = "preamble"
+    """It says a short sentence first, because the result takes a while."""
+    CONFIRM = "confirm"
+    """It tells what it is about to do and waits for a yes; the model's own courtesy, which
+    replaces no consent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +58,9 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One declared tool.  `speakable` is its name in a spoken sentence."""
+    """One declared tool.  `speakable` is its name in a spoken sentence, `samples` are phrases for
+    its behaviour; `cancellable`: nothing is half done when it is stopped; `concurrency`: how many
+    calls of it run at once, the others wait for their turn."""
 
     name: str
     description: str
@@ -51,6 +69,10 @@ class Tool:
     risk: Risk
     timeout_s: float
     speakable: str
+    behaviour: Behaviour = Behaviour.PROACTIVE
+    samples: tuple[str, ...] = ()
+    cancellable: bool = False
+    concurrency: int = DEFAULT_CONCURRENCY
 
     def schema(self) -> dict[str, Any]:
         """How `session.update` describes it (GA shape)."""
@@ -84,14 +106,19 @@ def tool(
     timeout_s: float = DEFAULT_TIMEOUT_S,
     speakable: str = "",
     name: str = "",
+    behaviour: Behaviour = Behaviour.PROACTIVE,
+    samples: Iterable[str] = (),
+    cancellable: bool = False,
+    concurrency: int = DEFAULT_CONCURRENCY,
 ) -> Callable[[Callable[..., Any]], Tool]:
     """Declare the function below as a tool.
 
     Its name, docstring and annotated parameters become the description; use
     `Annotated[int, Field(ge=0, description=…)]` for limits.  It may be `async`; one that is
     not runs on the event loop and so must return within 5 ms.  Raises `ConfigError` when no
-    schema can be made of it.
+    schema can be made of it, or when the declaration cannot work.
     """
+    phrases = tuple(samples)
 
     def declare(function: Callable[..., Any]) -> Tool:
         tool_name = name or function.__name__
@@ -102,6 +129,13 @@ def tool(
             raise ConfigError(f"The tool {tool_name} has no docstring: no model could use it.")
         if timeout_s <= 0:
             raise ConfigError(f"The tool {tool_name} has a time limit of {timeout_s} s.")
+        if concurrency < 1:
+            raise ConfigError(f"The tool {tool_name} could never run: concurrency {concurrency}.")
+        if (behaviour is Behaviour.PROACTIVE) == bool(phrases):
+            raise ConfigError(
+                f"The tool {tool_name} needs sample phrases for a word before the call, and "
+                "none without."
+            )
         return Tool(
             name=tool_name,
             description=description,
@@ -110,6 +144,10 @@ def tool(
             risk=risk,
             timeout_s=timeout_s,
             speakable=speakable or tool_name.replace("_", " "),
+            behaviour=behaviour,
+            samples=phrases,
+            cancellable=cancellable,
+            concurrency=concurrency,
         )
 
     return declare
@@ -140,6 +178,14 @@ class Registry:
     def risks(self) -> Mapping[str, str]:
         """Name → `low`, `medium` or `high`."""
         return MappingProxyType({name: t.risk.value for name, t in self._tools.items()})
+
+    def manners(self) -> tuple[ToolManner, ...]:
+        """How the model should bring calls before the household, where that is not "at once"."""
+        return tuple(
+            ToolManner(t.name, t.behaviour is Behaviour.CONFIRM, t.samples)
+            for t in self._tools.values()
+            if t.behaviour is not Behaviour.PROACTIVE
+        )
 
 
 def _arguments_model(name: str, function: Callable[..., Any]) -> type[BaseModel]:

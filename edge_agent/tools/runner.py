@@ -23,17 +23,23 @@ OUTPUT_LIMIT_BYTES = 16_000
 CLOSE_S = 1.0
 """A tool that does not stop within this is left behind; the whole daemon has 8 s to stop."""
 
+WAITING_MAX = 8
+"""Calls of one tool that wait for their turn: whoever asks for more is not told by waiting."""
+
 CANCELLED = "Cancelled: nobody waits for this any more."
 
 
 class ToolRunner:
-    """Runs calls side by side; `post` receives one `ToolFinished` for each."""
+    """Runs calls side by side, of one tool as many as it allows; `post` receives one
+    `ToolFinished` for each."""
 
     def __init__(self, registry: Registry, post: Callable[[ToolFinished], None]) -> None:
         self._registry = registry
         self._post = post
         self._calls: dict[str, asyncio.Task[tuple[str, bool, bool]]] = {}
         self._left_behind: set[asyncio.Task[Any]] = set()
+        self._turns: dict[str, asyncio.Semaphore] = {}
+        self._waiting: dict[str, int] = {}
         self._is_closed = False
 
     @property
@@ -93,13 +99,24 @@ class ToolRunner:
             return f"The tool failed ({type(error).__name__}).", False, False
 
     async def _call(self, declared: Tool, keywords: dict[str, Any]) -> Any:
-        result = declared.function(**keywords)
-        if not inspect.isawaitable(result):
-            return result
-        # `wait_for` would wait for a tool that will not be cancelled; this does not.
-        work = asyncio.ensure_future(result)
+        """The limit of time begins here: whoever waits for a turn waits already."""
+        until = asyncio.get_running_loop().time() + declared.timeout_s
+        turns = await self._turn(declared, until)
+        work: asyncio.Future[Any] | None = None
         try:
-            done, _ = await asyncio.wait({work}, timeout=declared.timeout_s)
+            result = declared.function(**keywords)
+            if not inspect.isawaitable(result):
+                return result
+            work = asyncio.ensure_future(result)
+        finally:
+            if work is None:
+                turns.release()
+        # Not before it has really ended: one that will not stop still runs.
+        work.add_done_callback(lambda _done: turns.release())
+        # `wait_for` would wait for a tool that will not be cancelled; this does not.
+        left_s = max(0.0, until - asyncio.get_running_loop().time())
+        try:
+            done, _ = await asyncio.wait({work}, timeout=left_s)
         finally:
             if not work.done():
                 work.cancel()
@@ -112,6 +129,28 @@ class ToolRunner:
         if work.cancelled():
             raise ToolError("The tool stopped without a result.")
         return work.result()
+
+    async def _turn(self, declared: Tool, until: float) -> asyncio.Semaphore:
+        """Wait until this call may run; calls of one tool keep their order."""
+        name = declared.name
+        turns = self._turns.setdefault(name, asyncio.Semaphore(declared.concurrency))
+        waiting = self._waiting.get(name, 0)
+        if waiting >= WAITING_MAX:
+            raise ToolError(
+                "Too many calls of this tool at once. Wait for its results first.",
+                code="tool.busy",
+            )
+        self._waiting[name] = waiting + 1
+        try:
+            async with asyncio.timeout_at(until):
+                await turns.acquire()
+        except TimeoutError:
+            raise ToolError(
+                "The tool was still busy with earlier calls. Try again later.", code="tool.busy"
+            ) from None
+        finally:
+            self._waiting[name] -= 1
+        return turns
 
     def _leave_behind(self, work: asyncio.Future[Any]) -> None:
         if isinstance(work, asyncio.Task):
