@@ -24,6 +24,7 @@ from edge_agent.dialogue.prompt import compose
 from edge_agent.host.control import server_path
 from edge_agent.host.personas import PersonaError, load_persona
 from edge_agent.host.price_list import PriceList
+from edge_agent.host.sentences import SENTENCE_FOR_CODE
 from edge_agent.host.settings import Settings
 from edge_agent.host.systemd import Notifier
 from edge_agent.panel.gpio import PanelConfig, open_panel
@@ -108,6 +109,7 @@ def dialogue_config(
         keep_max_s=settings.realtime.outbox_max_s,
         long_press_s=settings.panel.long_press_ms / 1000,
         chime=listen.chime,
+        sentence_for=SENTENCE_FOR_CODE,
         barge_in_by_speech=barge_in.enabled and barge_in.by_speech and settings.echo.mode != "off",
         barge_in_window_frames=barge_in.window_frames,
         barge_in_speech_frames=barge_in.speech_frames,

@@ -37,6 +37,9 @@ class DialogueConfig:
     """No sign of an answer for so long: the session is dead although it answers pings."""
     announce_after_s: float = 1.5
     """A reconnect shorter than this is nobody's business; the promise is 3 s."""
+    sentence_for: Mapping[str, str] = field(default_factory=dict)
+    """Error code → what the household hears; nobody is told the same thing twice in an outage.
+    Codes that are missing here sound different."""
     keep_max_s: float = 60.0
     keep_max_age_s: float = 60.0
     """An answer to what was said longer ago would startle rather than help."""

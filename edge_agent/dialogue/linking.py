@@ -46,7 +46,6 @@ class Linking(Speaking):
         self.link = Link.READY
         self._spending.model = event.model or self._spending.model
         self._link_trouble = None
-        self._explained = False
         self._clear("announce", "keep")
         seconds = round(self._now - self._link_from, 2) if self._link_from is not None else 0.0
         self._link_from = None
@@ -153,8 +152,12 @@ class Linking(Speaking):
         ):
             self._at("announce", ANNOUNCE_RETRY_S)
             return []
-        self._explained = True
-        return [self._say(self._link_trouble.code if self._link_trouble else "link.connecting")]
+        code = self._link_trouble.code if self._link_trouble else "link.connecting"
+        sentence = self.config.sentence_for.get(code, code)
+        if sentence in self._explained:  # a link that comes and goes is one trouble
+            return []
+        self._explained.add(sentence)
+        return [self._say(code)]
 
     def _kept_too_long(self) -> Commands:
         if self.link is Link.READY or self.talk is not Talk.THINKING:

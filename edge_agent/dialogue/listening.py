@@ -84,7 +84,7 @@ class Listening(Ringing):
 
     def _explain_link(self) -> Commands:
         """Somebody wants an answer and the link is down: keep the words, say why."""
-        if self.link is Link.READY or self._explained or "announce" in self._deadlines:
+        if self.link is Link.READY or "announce" in self._deadlines:
             return []
         if self._link_trouble is not None and self._link_trouble.refused:
             return [self._say(self._link_trouble.code), *self._give_up("link refused")]

@@ -167,6 +167,7 @@ class Speaking(Listening):
             return out + self._give_up(intent.cause)
         self._broken_answer = False
         if heard:
+            self._explained.clear()
             fields = {
                 "cause": intent.cause,
                 "audio_end_ms": heard.get(event.item or "", 0),
@@ -210,6 +211,8 @@ class Speaking(Listening):
         if spoken is None or self._answers.speaking:
             return []
         self._answer_audible = False
+        if not self._broken_answer:
+            self._explained.clear()
         return [c.Note("talk.answer_done", {"ms": round(event.played_ms)}), *self._settle()]
 
     def _sentence_drained(self, _event: e.SentenceDrained) -> Commands:

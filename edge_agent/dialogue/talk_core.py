@@ -69,8 +69,8 @@ class TalkCore:
         self._broken_answer = False
         self._unanswered = False
         """The server cancelled the answer to the last turn; somebody should go on speaking."""
-        self._explained = False
-        """The household was told why nobody answers."""
+        self._explained: set[str] = set()
+        """Why nobody answers, as the household was told since it last heard an answer whole."""
         self._asked_again_since: float | None = None
         """When the answer still owed was first asked for in a fresh session."""
         self._commits_due = 0
@@ -103,7 +103,8 @@ class TalkCore:
         owed = turn is not None and (turn.ended or turn.server_heard)
         out += self._answers.abandon(owed=owed)
         self._breath_from = None
-        self._broken_answer = self._unanswered = self._explained = False
+        self._broken_answer = self._unanswered = False
+        self._explained.clear()
         self._asked_again_since = None
         self._deadlines = {k: v for k, v in self._deadlines.items() if k in OUTLIVE_TALK}
         out += self._tools.refuse("Refused: the household has gone.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -260,3 +261,65 @@ def test_sessions_change_in_a_quiet_moment_only(at_s: float, quiet: bool) -> Non
         house.run(at_s + 12.0)
         assert len(heard_answers(house)) == 1
         assert house.sentences() == []
+
+
+# --- a link that comes and goes -------------------------------------------------------------
+
+
+def flapping(*codes: str, **config: Any) -> House:
+    """A question, and a link that is down for 3 s and up for 0.3 s, again and again: too short
+    for any answer."""
+    house = House(ModelServer(think_s=60.0), **config)
+    house.connect()
+    house.says(*SPOKEN)
+    house.wake_word(1.1)
+    for number, code in enumerate(codes):
+        at_s = 2.0 + 3.3 * number
+        house.at(at_s, partial(house.drop, code))
+        house.at(at_s + 3.0, house.connect)
+    return house.run(2.0 + 3.3 * len(codes))
+
+
+def test_a_link_that_comes_and_goes_is_explained_once_in_a_talk() -> None:
+    house = flapping("link.lost", "link.lost", "link.lost", "link.lost")
+    assert house.sentences() == ["link.lost"]
+
+
+def test_codes_that_mean_the_same_to_the_household_are_told_once() -> None:
+    same = {"link.lost": "offline", "link.dead": "offline", "link.dns": "no_internet"}
+    codes = ("link.lost", "link.dead", "link.dns", "link.lost", "link.dns")
+    house = flapping(*codes, sentence_for=same)
+    assert house.sentences() == ["link.lost", "link.dns"]
+
+
+def test_an_answer_heard_only_in_pieces_re_arms_nothing() -> None:
+    house = asked()
+    house.server.plans = [Plan(items_ms=(60_000.0,)) for _ in range(9)]
+    for at_s in (3.4, 7.9, 12.4, 16.9):
+        house.blip(at_s, 4.0)
+    house.run(20.0)
+    assert len(heard_answers(house)) > 1
+    assert house.sentences() == ["link.lost"]
+
+
+def test_after_an_answer_was_heard_the_next_outage_is_explained_again() -> None:
+    house = asked()
+    house.blip(2.0, 6.0)
+    house.run(13.0)
+    assert len(heard_answers(house)) == 1
+    assert house.manager.talk is Talk.LISTENING
+    house.blip(house.now, 6.0)
+    house.says(house.now + 0.5, house.now + 1.5)
+    house.run(house.now + 12.0)
+    assert house.sentences() == ["link.lost", "link.lost"]
+
+
+def test_a_new_talk_is_told_again() -> None:
+    house = House(keep_max_age_s=8.0)
+    house.drop()
+    house.wake_word(1.0)
+    house.run(12.0)
+    assert house.manager.talk is Talk.ASLEEP
+    house.wake_word(13.0)
+    house.run(24.0)
+    assert house.sentences().count("link.lost") == 2
