@@ -93,6 +93,11 @@ class Redactor:
         return text
 
 
+def without_marks(text: str) -> str:
+    """What is left of a redacted text beside its marks."""
+    return re.sub(_MARK, "", text)
+
+
 def _number(run: re.Match[str]) -> str:
     """The mark, or the run as it is where all of it is harmless."""
     pieces = [piece.strip("()+") for piece in run[0].split()]

@@ -25,6 +25,7 @@ from edge_agent.host.price_list import NAME_FORM
 from edge_agent.host.settings_base import Name, PathText, Section, checked_address, is_loopback
 from edge_agent.host.settings_desk import Messages, Supervisor
 from edge_agent.host.settings_house import Budget, Control, Health, Journal, Speech, State
+from edge_agent.host.settings_privacy import Facts, Privacy
 
 WakeWord = Literal["alexa", "hey_jarvis", "hey_mycroft", "okay_nabu"]
 """The phrases whose models come with pymicro-wakeword (Apache-2.0, models included)."""
@@ -307,6 +308,8 @@ class Settings(BaseSettings):
     budget: Budget = Budget()
     control: Control = Control()
     health: Health = Health()
+    facts: Facts = Facts()
+    privacy: Privacy = Privacy()
 
     @classmethod
     def settings_customise_sources(
