@@ -9,25 +9,27 @@ from __future__ import annotations
 
 import re
 import uuid
-from dataclasses import dataclass
 
+from edge_agent.host.message import DEBUG, ERROR, INFO, NOTICE, WARNING, Message
+from edge_agent.host.messages_kept import KEPT
 from edge_agent.host.reasons import REASONS
 
-DEBUG, INFO, NOTICE, WARNING, ERROR = 7, 6, 5, 4, 3
-"""syslog priorities (RFC 5424 section 6.2.1)."""
+__all__ = [
+    "DEBUG",
+    "ERROR",
+    "INFO",
+    "MESSAGES",
+    "NAMESPACE",
+    "NOTICE",
+    "WARNING",
+    "Message",
+    "catalog",
+    "field_name",
+    "message_id",
+]
 
 NAMESPACE = uuid.UUID("3f0c6a0e-6b5e-4d0b-9f6c-2f7f2d1f5c41")
 """Drawn at random once; message ids are name-based UUIDs in it, so none is typed by hand."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One kind of line: priority, text with `{field}` places (a `[part]` is left out when its
-    fields are missing), and what it means."""
-
-    level: int
-    text: str
-    explanation: str
 
 
 def message_id(code: str) -> str:
@@ -347,38 +349,8 @@ MESSAGES: dict[str, Message] = {
     "shutdown.timeout": Message(
         WARNING, "{part} did not stop in time.", "The stop goes on without it."
     ),
-    "state.repaired": Message(
-        WARNING,
-        "The saved state could not be used ({why}); the old file is kept as {path}.",
-        "Mute and volume are at their defaults. Mute is on if it could not be known.",
-    ),
-    "state.unwritable": Message(
-        WARNING,
-        "The state cannot be saved ({why}).",
-        "Mute and volume will not survive a reboot. See state.path in the settings.",
-    ),
-    "usage.repaired": Message(
-        WARNING,
-        "The record of use could not be read ({why}); the old file is kept as {path}.",
-        "Tokens and money are counted from zero again, also for a daily cap.",
-    ),
-    "usage.unwritable": Message(
-        WARNING,
-        "The record of use cannot be saved ({why}).",
-        "Tokens and money of today will be forgotten at a restart. See state.path in the "
-        "settings: the file is beside it.",
-    ),
-    "timers.repaired": Message(
-        WARNING,
-        "The timers and alarms could not be read ({why}); the old file is kept as {path}.",
-        "None of them will ring: set them again.",
-    ),
-    "timers.unwritable": Message(
-        WARNING,
-        "The timers and alarms cannot be saved ({why}).",
-        "They will ring, but will be forgotten at a restart. See state.path in the settings: the "
-        "file is beside it.",
-    ),
+    # --- what is kept, in a file of its own ----------------------------------------------
+    **KEPT,
     "settings.advice": Message(
         NOTICE, "Settings: {advice}.", "Allowed, but probably not what was wanted."
     ),
