@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent.contract.errors import ConfigError
 from edge_agent.host.health import Counters, HealthJudge
+from edge_agent.host.sound_health import SoundCounters, SoundJudge
 
 if TYPE_CHECKING:
     from edge_agent.app import Daemon
@@ -27,6 +28,7 @@ class Watch:
         self._daemon = daemon
         self._told: dict[str, int] = {}
         """Losses that the journal knows of."""
+        self.sound = SoundJudge()
         self.first_frame = asyncio.Event()
         self.ready = asyncio.Event()
 
@@ -57,6 +59,8 @@ class Watch:
             if was and not stalled:
                 daemon.show_status()
             self._tell_losses()
+            for code, fields in self.sound.look(self.sound_counters(), daemon.time()):
+                daemon.journal.note(code, **fields)
             daemon.house.turn_page()
             daemon.agent.collect()
             await asyncio.sleep(every_s)
@@ -70,6 +74,21 @@ class Watch:
             daemon.front_end.frames_out,
             # A driver that hangs while it is asked to open is not honestly absent.
             daemon.keeper.present or daemon.keeper.is_stuck,
+        )
+
+    def sound_counters(self) -> SoundCounters:
+        """What the sound system and the front end have counted."""
+        daemon, front_end = self._daemon, self._daemon.front_end
+        device = daemon.world.device
+        return SoundCounters(
+            opened=daemon.keeper.reopened,
+            clipped=front_end.clipped_samples,
+            # A virtual room has no sound system that could lose anything.
+            overflows=getattr(device, "overflows", 0),
+            underflows=getattr(device, "underflows", 0),
+            playback_frames=front_end.playback_frames,
+            echo=front_end.echo,
+            erle_db=front_end.erle_db,
         )
 
     def _tell_losses(self) -> None:

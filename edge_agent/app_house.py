@@ -150,6 +150,7 @@ class House:
         """How things stand."""
         daemon, today = self._daemon, self._daemon.ledger.store.today
         failure, now = self._status.failure, daemon.time()
+        sound = daemon.watch.sound_counters()
         return replace(
             self._status,
             talk=daemon.dialogue.talk.value,
@@ -167,6 +168,11 @@ class House:
             unpriced=today.unpriced,
             cap_microusd=daemon.ledger.spending.budget.cap,
             underruns=daemon.playout.gaps,
+            echo=sound.echo,
+            echo_quieter_db=round(sound.erle_db),
+            mic_clipped=daemon.watch.sound.loud_looks,
+            mic_lost=sound.overflows,
+            underflows=sound.underflows,
             drops=daemon.drops,
         )
 

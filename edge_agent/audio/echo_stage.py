@@ -86,6 +86,13 @@ class EchoStage:
         return self._found or self._search.none_found
 
     @property
+    def echo(self) -> str:
+        """`found` · `none` (our voice does not reach the microphone) · `searching` · `off`."""
+        if self.choice is EchoChoice.OFF:
+            return "off"
+        return "found" if self._found else "none" if self._search.none_found else "searching"
+
+    @property
     def aec3_loaded(self) -> bool:
         """Whether AEC3 takes part; until it is loaded the linear canceller works alone."""
         return self._aec3 is not None

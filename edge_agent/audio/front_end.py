@@ -113,6 +113,8 @@ class FrontEnd:
         self.capture_rate_hz = STREAM_RATE_HZ
         self.frames_out = 0
         """Frames emitted since the start of the process: it moving is the sign of health."""
+        self.playback_frames = 0
+        """Those of them in which our own voice was in the room."""
         self.blocks_dropped = 0
         self.clipped_samples = 0
         self.padded_samples = 0
@@ -311,6 +313,7 @@ class FrontEnd:
             level_dbfs=level_dbfs(stream),
         )
         self.frames_out += 1
+        self.playback_frames += frame.over_playback
         if self._emit_many is None:
             self._emit(heard)
         else:
@@ -324,13 +327,9 @@ class FrontEnd:
         return self._stage.erle_db
 
     @property
-    def echo_found(self) -> bool:
-        """False while the linear canceller has not yet found our voice in the microphone.
-
-        If it is still False after seconds of playback, time stamps are wrong or the echo is too
-        faint to matter: worth a line in the journal.
-        """
-        return self._stage.trusted
+    def echo(self) -> str:
+        """Whether our voice was found in the microphone: see `EchoStage.echo`."""
+        return self._stage.echo
 
     def describe(self) -> str:
         """One line for the journal."""

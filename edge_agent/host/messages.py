@@ -12,6 +12,7 @@ import uuid
 
 from edge_agent.host.message import DEBUG, ERROR, INFO, NOTICE, WARNING, Message
 from edge_agent.host.messages_kept import KEPT
+from edge_agent.host.messages_sound import SOUND
 from edge_agent.host.reasons import REASONS
 
 __all__ = [
@@ -240,45 +241,8 @@ MESSAGES: dict[str, Message] = {
         "The session ended by a fault in the program: {error}.",
         "A new session is opened.  This should not happen; please report it with this line.",
     ),
-    # --- the device --------------------------------------------------------------------
-    "device.ready": Message(
-        INFO,
-        "Microphone and loudspeaker are open[: {capture} and {render}].",
-        "Frames move in both directions.",
-    ),
-    "device.down": Message(
-        ERROR,
-        "No sound device ({code}); looking for it.[ {message}][ {fix}]",
-        "The microphone or the loudspeaker is missing or was lost. The program opens it as soon "
-        "as it is there. Names: edge-agent devices.",
-    ),
-    "audio.underrun": Message(
-        WARNING,
-        "The loudspeaker ran dry {count} times in an answer.",
-        "The network or this machine was too slow; the answer had gaps.",
-    ),
-    "audio.fault": Message(
-        ERROR,
-        "{count} blocks for the loudspeaker could not be made; it was silent instead.",
-        "A fault in the program. If none can be made any more, the watchdog restarts it.",
-    ),
-    "audio.dropped": Message(
-        WARNING,
-        "{ms} ms of sound were not played: too late, or too much waited for the loudspeaker.",
-        "The model answered at far greater length than it was asked to, and its end was left out; "
-        "or pieces came after the end.",
-    ),
-    "echo.unavailable": Message(
-        ERROR,
-        "Echo cannot be cancelled as set[: {message}][ {fix}]",
-        "Talking over the speaker is not safe to notice without it: wake word and button still "
-        "interrupt.",
-    ),
-    "queue.overflow": Message(
-        WARNING,
-        "Queue {queue} was full; {count} entries were dropped.",
-        "This machine could not keep up.",
-    ),
+    # --- the sound device --------------------------------------------------------------
+    **SOUND,
     # --- tools -------------------------------------------------------------------------
     "tool.started": Message(INFO, "Tool {name} started.", "The model asked for it."),
     "tool.finished": Message(

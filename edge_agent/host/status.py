@@ -59,6 +59,16 @@ class Status:
     """0: no limit."""
     underruns: int = 0
     """Times the loudspeaker ran dry inside an answer, since the start."""
+    echo: str = ""
+    """found · none · searching · off"""
+    echo_quieter_db: int = 0
+    """How much of our own voice was taken out of the microphone at the end of the last answer."""
+    mic_clipped: int = 0
+    """Seconds in which the microphone was too loud, since the start, like the following two."""
+    mic_lost: int = 0
+    """Times the sound system lost sound of the microphone …"""
+    underflows: int = 0
+    """… and had nothing to play."""
     drops: Mapping[str, int] = field(default_factory=dict)
     """Queue → entries that were dropped, since the start."""
 
@@ -122,6 +132,8 @@ def in_words(status: Status) -> list[tuple[str, str]]:
         ("Sound", _sound(status)),
         ("Volume", f"{status.volume_percent} %"),
     ]
+    if status.device_present and status.echo:
+        lines.insert(4, ("Echo", _echo(status)))
     if status.failure is not None:
         lines.append(("Last trouble", _failure(status.failure)))
         if status.failure.fix:
@@ -148,6 +160,17 @@ def _sound(status: Status) -> str:
     if not status.device_present:
         return "no sound device; it looks for one (names: edge-agent devices)"
     return f"{status.capture_name or 'default'} in, {status.render_name or 'default'} out"
+
+
+def _echo(status: Status) -> str:
+    if status.echo == "found":
+        return f"our own voice is {status.echo_quieter_db} dB quieter in the microphone"
+    words = {
+        "none": "our own voice does not reach the microphone",
+        "searching": "not found yet; it is looked for while the speaker talks",
+        "off": "not cancelled (echo.mode)",
+    }
+    return words.get(status.echo, status.echo)
 
 
 def _failure(failure: Failure) -> str:
@@ -177,10 +200,20 @@ def _today(status: Status) -> str:
     return f"{answers}, {tokens}, {cost}"
 
 
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
 def _hitches(status: Status) -> str:
     parts = []
     if status.underruns:
-        times = "once" if status.underruns == 1 else f"{status.underruns} times"
-        parts.append(f"the loudspeaker ran dry {times}")
+        parts.append(f"the loudspeaker ran dry {_times(status.underruns)}")
+    for count, what in (
+        (status.mic_clipped, "the microphone was too loud (turn its gain down)"),
+        (status.mic_lost, "sound of the microphone was lost"),
+        (status.underflows, "the sound system had nothing to play"),
+    ):
+        if count:
+            parts.append(f"{what} {_times(count)}")
     parts += [f"{count} dropped in {name}" for name, count in status.drops.items() if count]
     return "; ".join(parts) or "none"

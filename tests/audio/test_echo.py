@@ -372,7 +372,7 @@ def test_our_own_voice_interrupts_nobody(
     talk.play(far, echo)
     assert talk.interruptions() == []
     assert talk.front.erle_db > 10
-    assert talk.front.echo_found
+    assert talk.front.echo == "found"
     playing = [frame.over_playback for frame in talk.frames]
     assert all(playing[5:800])
     assert not any(playing[830:])
@@ -445,7 +445,7 @@ def test_an_echo_that_cannot_be_found_interrupts_nobody(
     late = echo_of(far, RATE_HZ, 700, gain=0.5) + room_noise(far.size, 24)
     talk = Talk("linear")
     talk.play(far, late)
-    assert not talk.front.echo_found
+    assert talk.front.echo == "searching"
     assert talk.interruptions() == []
 
 
@@ -510,7 +510,7 @@ def test_without_any_echo_a_person_interrupts_at_once(
     hits = talk.interruptions()
     assert hits
     assert 600 <= hits[0] <= 612
-    assert talk.front.echo_found
+    assert talk.front.echo == "none"
 
 
 def test_an_echo_louder_than_what_was_played_is_no_person() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
@@ -117,3 +117,15 @@ def test_amounts_and_spans_are_short(microusd: int, seconds: float) -> None:
 
 def test_every_field_has_a_default() -> None:
     assert all(f.name in Status().plain() for f in fields(Status))
+
+
+def test_what_is_wrong_with_the_sound_in_words() -> None:
+    loud = replace(GOOD, echo="found", echo_quieter_db=23, mic_clipped=4, mic_lost=1, underflows=2)
+    assert words(loud)["Echo"] == "our own voice is 23 dB quieter in the microphone"
+    assert words(loud)["Hitches"] == (
+        "the microphone was too loud (turn its gain down) 4 times; sound of the microphone was "
+        "lost once; the sound system had nothing to play 2 times"
+    )
+    for state, said in (("none", "does not reach"), ("searching", "not found"), ("off", "not")):
+        assert said in words(replace(GOOD, echo=state))["Echo"]
+    assert "Echo" not in words(replace(GOOD, echo="searching", device_present=False))
