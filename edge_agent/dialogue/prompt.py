@@ -7,7 +7,8 @@ beginning of a prompt, and a changed word costs money in every turn.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import replace
 
 from edge_agent.contract.persona import (
     MOVE_TOOL,
@@ -93,6 +94,16 @@ def parts(
             yield heading, "\n".join(lines)
     if additions.strip():
         yield ADDITIONS, additions.strip()
+
+
+def without_tools(persona: Persona, absent: Container[str]) -> Persona:
+    """`persona` without its lines on when to use these tools: the owner did not switch them on."""
+    kept = tuple(
+        entry
+        for entry in persona.sections.get("tools", ())
+        if not (entry.label.startswith("`") and entry.label.strip("`") in absent)
+    )
+    return replace(persona, sections={**persona.sections, "tools": kept})
 
 
 def pinned_language(persona: Persona, household: str) -> str:

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.contract.persona import SECTIONS, Entry, FlowPlan, FlowState, Persona
-from edge_agent.dialogue.prompt import ADDITIONS, STAGE, compose, estimate_tokens, with_stage
+from edge_agent.dialogue.prompt import (
+    ADDITIONS,
+    STAGE,
+    compose,
+    estimate_tokens,
+    with_stage,
+    without_tools,
+)
 
 words = st.text("abcdefg äéñ日", min_size=1, max_size=20).filter(str.strip)
 entries = st.lists(
@@ -87,3 +94,9 @@ def test_steps_are_all_told_unless_the_talk_is_guided() -> None:
     assert headings(staged) == ["Conversation Flow", STAGE]
     assert "Do it." not in staged
     assert staged.endswith("- May be followed by: do")
+
+
+def test_a_tool_that_is_not_offered_is_not_spoken_of() -> None:
+    uses = (Entry("general", ("Use them.",)), Entry("`a`", ("at noon.",)), Entry("`b`", ("now.",)))
+    left = without_tools(Persona("x", sections={"tools": uses}), {"a", "general"})
+    assert compose(left) == "# Tools\n- General: Use them.\n- `b`: now."
