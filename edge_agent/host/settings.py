@@ -25,7 +25,9 @@ from edge_agent.host.price_list import NAME_FORM
 from edge_agent.host.settings_base import Name, PathText, Section, checked_address, is_loopback
 from edge_agent.host.settings_desk import Messages, Supervisor
 from edge_agent.host.settings_house import Budget, Control, Health, Journal, Speech, State
+from edge_agent.host.settings_mcp import Mcp
 from edge_agent.host.settings_privacy import Facts, Privacy
+from edge_agent.host.settings_talk import Conversation
 
 WakeWord = Literal["alexa", "hey_jarvis", "hey_mycroft", "okay_nabu"]
 """The phrases whose models come with pymicro-wakeword (Apache-2.0, models included)."""
@@ -54,6 +56,9 @@ class Device(Section):
     (HDMI, Bluetooth) and swallow the first syllable."""
     block_ms: int = Field(default=10, ge=5, le=40)
     """Length of one sound block.  10 is quickest; 20 spares a small board some work."""
+    rest_after_s: float = Field(default=10.0, ge=0, le=3600)
+    """Asleep for so long, the loudspeaker's stream pauses, which halves the work of waiting and
+    ends the hiss of many amplifiers.  0: it always runs, for a card that clicks as it starts."""
 
 
 class Listen(Section):
@@ -300,9 +305,11 @@ class Settings(BaseSettings):
     echo: Echo = Echo()
     realtime: Realtime = Realtime()
     panel: Panel = Panel()
+    conversation: Conversation = Conversation()
     speech: Speech = Speech()
     supervisor: Supervisor = Supervisor()
     messages: Messages = Messages()
+    mcp: Mcp = Mcp()
     journal: Journal = Journal()
     state: State = State()
     budget: Budget = Budget()

@@ -23,6 +23,7 @@ from pydantic_core import ErrorDetails
 from edge_agent.contract.errors import ConfigError
 from edge_agent.host.settings import Settings
 from edge_agent.host.settings_services import look_up
+from edge_agent.host.settings_tables import merged, places, row_type
 from edge_agent.host.settings_text import section_names, section_type
 
 DEFAULT_PATH = Path("/etc/edge-agent/edge-agent.toml")
@@ -160,6 +161,8 @@ class _Layers:
             for key, value in section.items():
                 dotted = f"{name}.{key}"
                 self.take(_at(file, lines.get(dotted)), name, key, value)
+                for place in places(dotted, _annotation(name, key), value):
+                    self.origins[place] = _at(file, lines.get(place))
 
     def take(self, where: str, name: str, key: str, value: Any) -> None:
         dotted = f"{name}.{key}"
@@ -173,7 +176,8 @@ class _Layers:
                 "the service reads (realtime.api_key_file) and make a new key if others saw it",
             )
         else:
-            self.values.setdefault(name, {})[key] = value
+            values = self.values.setdefault(name, {})
+            values[key] = merged(_annotation(name, key), values.get(key), value)
             self.origins[dotted] = where
 
     # --- environment and key -----------------------------------------------------------
@@ -194,7 +198,7 @@ class _Layers:
                 self.take_key(where, text)
                 continue
             try:
-                value = _from_text(text, section_type(name).model_fields[key].annotation)
+                value = _from_text(text, _annotation(name, key))
             except ValueError as problem:
                 self.complain(where, dotted, f"{problem} ({_shown(dotted, text)})")
             else:
@@ -281,8 +285,9 @@ class _Layers:
 
     def explain(self, error: ErrorDetails) -> Problem:
         loc = [str(part) for part in error["loc"]]
-        dotted = ".".join(loc[:2])
         reason = _reason(error)
+        named = (".".join(loc[:length]) for length in range(len(loc), 2, -1))
+        dotted = next((name for name in named if name in self.origins), ".".join(loc[:2]))
         if len(loc) > 1:
             where = self.origins.get(dotted, "")
             return Problem(where, dotted, f"{reason} ({_shown(dotted, error['input'])})")
@@ -319,6 +324,12 @@ def advice(settings: Settings, *, needs_key: bool = True) -> list[str]:
 def all_keys() -> list[str]:
     """Every `section.key` there is."""
     return [f"{name}.{key}" for name in section_names() for key in section_type(name).model_fields]
+
+
+def _annotation(name: str, key: str) -> Any:
+    """The type of `name.key`; None where there is no such key."""
+    field = section_type(name).model_fields.get(key)
+    return field.annotation if field is not None else None
 
 
 def _env_name(dotted: str) -> str:
@@ -363,6 +374,8 @@ def _from_text(text: str, annotation: Any) -> Any:
                 return json.loads(text)
             except json.JSONDecodeError:
                 raise ValueError("is not JSON; write a,b or [1, 2]") from None
+        if row_type(annotation) is not None:
+            raise ValueError("must be JSON, an object of objects")
         parts = [part.strip() for part in text.split(",") if part.strip()]
         if kind is dict:
             try:
@@ -410,7 +423,8 @@ def _reason(error: ErrorDetails) -> str:
 def _shown(dotted: str, value: object) -> str:
     text = repr(value)
     # People paste keys into the wrong line; addresses may carry one in their query.
-    if dotted in ("realtime.api_key", "realtime.url") or re.search(r"\b(sk-|ek_|xai-)", text):
+    told = dotted in ("realtime.api_key", "realtime.url") or dotted.startswith("mcp.")
+    if told or re.search(r"\b(sk-|ek_|xai-)", text):
         return "value not shown"
     return "it is " + (text if len(text) <= SHOWN_MAX_CHARS else text[:SHOWN_MAX_CHARS] + "…")
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import re
 import textwrap
 from collections.abc import Iterator
 
 from pydantic import BaseModel, SecretStr
 
 from edge_agent.host.settings import Settings
+from edge_agent.host.settings_tables import row_type
 
 COMMENT_WIDTH_CHARS = 92
 """Readable in a terminal of 100 columns beside line numbers."""
@@ -76,16 +78,27 @@ def toml_value(value: object) -> str:
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(toml_value(v) for v in value) + "]"
+    if isinstance(value, BaseModel):
+        value = {key: getattr(value, key) for key in sorted(value.model_fields_set)}
     if isinstance(value, dict):
-        inside = ", ".join(f"{k} = {toml_value(v)}" for k, v in value.items())
+        inside = ", ".join(f"{_toml_key(k)} = {toml_value(v)}" for k, v in value.items())
         return "{ " + inside + " }" if inside else "{}"
     return repr(value)
+
+
+def _toml_key(key: object) -> str:
+    text = str(key)
+    return text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else json.dumps(text)
 
 
 def plain_value(value: object) -> object:
     """One value for JSON, a `SecretStr` masked as in `toml_value`."""
     if isinstance(value, SecretStr):
         return "********" if value.get_secret_value() else ""
+    if isinstance(value, BaseModel):
+        return {key: plain_value(getattr(value, key)) for key in type(value).model_fields}
+    if isinstance(value, dict):
+        return {key: plain_value(inner) for key, inner in value.items()}
     return value
 
 
@@ -99,10 +112,28 @@ def default_file() -> str:
         lines.append(f"[{name}]")
         section = getattr(defaults, name)
         for key in type(section).model_fields:
-            wrapped = textwrap.wrap(texts[name][key], COMMENT_WIDTH_CHARS, break_long_words=False)
-            lines.extend(f"# {line}" for line in wrapped)
+            lines.extend(_comment(texts[name][key]))
+            row = row_type(type(section).model_fields[key].annotation)
+            if row is not None:  # a key here would forbid the tables that belong below it
+                lines.extend(_example(f"{name}.{key}", row))
+                continue
             # The key has no place in a file that is read by every account.
             secret = isinstance(getattr(section, key), SecretStr)
             lines.append(f"{'# ' if secret else ''}{key} = {toml_value(getattr(section, key))}")
         lines.append("")
     return "\n".join(lines)
+
+
+def _comment(text: str) -> list[str]:
+    wrapped = textwrap.wrap(text, COMMENT_WIDTH_CHARS, break_long_words=False)
+    return [f"# {line}" for line in wrapped]
+
+
+def _example(dotted: str, row: type[BaseModel]) -> list[str]:
+    """A table of sections as one that is commented out: its head, and every key."""
+    lines = ["#", f"# [{dotted}.NAME]"]
+    texts = dict(_texts(_source(row)))
+    for key, field in row.model_fields.items():
+        lines.extend(f"# {line}" for line in _comment(texts[key]))
+        lines.append(f"# {key} = {toml_value(field.default)}")
+    return lines
