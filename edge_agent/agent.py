@@ -43,6 +43,8 @@ class Rooms:
     earcons: Mapping[str, bytes]
     ring: Callable[[str], None] = lambda _name: None
     """Ring for this timer or alarm until `stop_ringing`."""
+    summarise: Callable[[c.Summarise], bool] = lambda _wish: False
+    """Have a summary made; False when nobody can, else one `SummaryMade` follows."""
     stop_ringing: Callable[[tuple[str, ...]], None] = lambda _names: None
 
 
@@ -72,6 +74,7 @@ class Agent:
             c.ShowLight: lambda do: rooms.panel.show(do.light),
             c.RunTool: lambda do: rooms.hands.run(do.call_id, do.name, do.arguments),
             c.CancelTool: lambda do: rooms.hands.cancel(do.call_id),
+            c.Summarise: self._summarise,
             c.SaveMute: lambda do: rooms.save_mute(do.muted),
             c.RecordUsage: rooms.record_usage,
             c.Note: lambda do: rooms.note(do.code, **do.fields),
@@ -141,6 +144,11 @@ class Agent:
             self._rooms.speaker.sentence(command.name, pcm24k)
         else:
             self._inbox.append(e.SentenceDrained(at=self._loop.time(), name=command.name))
+
+    def _summarise(self, command: c.Summarise) -> None:
+        if not self._rooms.summarise(command):
+            none = e.SummaryMade(at=self._loop.time(), tag=command.tag, text="", ok=False)
+            self._inbox.append(none)
 
     def _exit(self, _command: c.Exit) -> None:
         if not self.finished.done():

@@ -21,6 +21,7 @@ from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.consent import Risk
 from edge_agent.dialogue.flow import Flow, FlowTerms, flow_problems
 from edge_agent.dialogue.prompt import compose
+from edge_agent.dialogue.summaries import SummaryTerms
 from edge_agent.host.control import server_path
 from edge_agent.host.personas import PersonaError, load_persona
 from edge_agent.host.price_list import PriceList
@@ -114,9 +115,31 @@ def dialogue_config(
         barge_in_window_frames=barge_in.window_frames,
         barge_in_speech_frames=barge_in.speech_frames,
         barge_in_hold_off_ms=barge_in.min_after_start_ms,
+        memory_turns=memory_turns(settings),
+        summaries=summary_terms(settings),
+        forget_after_h=settings.conversation.forget_after_h,
         tool_risks=risks,
         flow=flow,
     )
+
+
+def summary_terms(settings: Settings) -> SummaryTerms:
+    """When the old part of a talk is summed up."""
+    talk = settings.conversation
+    return SummaryTerms(
+        how=talk.summarise,
+        after_turns=talk.summarise_after_turns,
+        after_tokens=talk.summarise_after_tokens,
+        keep_turns=talk.keep_turns,
+    )
+
+
+def memory_turns(settings: Settings) -> int:
+    """Turns that are remembered word by word: until notes of them should long have been made."""
+    talk = settings.conversation
+    if talk.summarise == "off":
+        return DialogueConfig().memory_turns
+    return max(DialogueConfig().memory_turns, 2 * talk.summarise_after_turns)
 
 
 def session_config(settings: Settings, begin: Told) -> SessionConfig:

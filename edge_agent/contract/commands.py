@@ -53,12 +53,15 @@ class RequestResponse(WireCommand):
 class AskAside(WireCommand):
     """Out-of-band text question; answered by `SideAnswer(tag)`.
 
-    `items` limits the context to these conversation items (None: all of it).
+    `items` limits the context to these conversation items (None: all of it).  A `question` is
+    put behind them as one more message, and with empty `instructions` those of the session stay:
+    then the model has read all but the question before, and the provider's cache serves it.
     """
 
     tag: str
     instructions: str
     items: tuple[str, ...] | None = None
+    question: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,16 @@ class AddMessage(WireCommand):
     text: str = ""
     pcm24k: bytes = b""
     after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AddToolCall(WireCommand):
+    """Tell a fresh session of a call that was made in an earlier one; its output follows."""
+
+    item: str
+    call_id: str
+    name: str
+    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +217,15 @@ class CancelTool(Command):
     """Nobody waits for this call any more; it may stop if that is safe."""
 
     call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summarise(Command):
+    """Have a text model summarise the talk; answered by `SummaryMade(tag)`."""
+
+    tag: str
+    instructions: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -309,11 +309,26 @@ class SideAnswer(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryMade(Event):
+    """Answer to `Summarise(tag)`; not `ok`: there is none, and `text` is empty."""
+
+    tag: str
+    text: str
+    ok: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ItemAdded(Event):
-    """The server has taken an item into the conversation."""
+    """The server has taken an item into the conversation.
+
+    `kind`: message · function_call · function_call_output, or what else the server names it;
+    "" if it named nothing.  The two of a tool call share their `call_id`.
+    """
 
     item: str
     role: str = ""
+    kind: str = ""
+    call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

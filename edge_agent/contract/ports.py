@@ -139,3 +139,10 @@ class Hands(Protocol):
 
     def cancel(self, call_id: str) -> None:
         """Nobody waits for it any more."""
+
+
+class Summarizer(Protocol):
+    """Makes summaries of a talk outside of its session."""
+
+    def summarise(self, instructions: str, text: str) -> str:
+        """The summary of `text`; blocks, so call it on a worker.  Raises `AgentError`."""

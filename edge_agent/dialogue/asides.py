@@ -38,17 +38,18 @@ class Asides:
         then: Answered,
         *,
         items: tuple[str, ...] | None = None,
+        question: str = "",
         due_at: float,
     ) -> list[Command]:
         """Ask; `then` is called exactly once, with the answer or with None.
 
-        `kind` begins the tag, for whoever reads the wire; `items` as in `AskAside`; `due_at` is
-        the loop time at which nobody waits any longer.
+        `kind` begins the tag, for whoever reads the wire; `items` and `question` as in
+        `AskAside`; `due_at` is the loop time at which nobody waits any longer.
         """
         self._asked += 1
         tag = f"{kind}_{self._asked}"
         self._open[tag] = Asked(then, due_at)
-        return [AskAside(tag, instructions, items)]
+        return [AskAside(tag, instructions, items, question)]
 
     def waiting_for(self, kind: str) -> bool:
         """Is a question of that kind open?"""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from edge_agent.dialogue.consent import Risk
 from edge_agent.dialogue.flow import FlowTerms
+from edge_agent.dialogue.summaries import SummaryTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,9 @@ class DialogueConfig:
     """The canceller meets a new answer: its first frames are not evidence."""
     memory_turns: int = 12
     memory_audio_s: float = 60.0
+    summaries: SummaryTerms = field(default_factory=SummaryTerms)
+    forget_after_h: float = 0.0
+    """Hours of sleep after which a talk is closed; 0: never."""
     tool_risks: Mapping[str, Risk] = field(default_factory=dict)
     """Tools that exist; one that is missing here is HIGH."""
     flow: FlowTerms | None = None

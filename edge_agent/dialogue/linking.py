@@ -9,7 +9,7 @@ from __future__ import annotations
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.dialogue.config import DialogueConfig
-from edge_agent.dialogue.speaking import Speaking
+from edge_agent.dialogue.remembering import Remembering
 from edge_agent.dialogue.spending import Spending
 from edge_agent.dialogue.states import Cause, Link, Talk
 from edge_agent.dialogue.talk_core import Commands
@@ -23,7 +23,7 @@ CONTINUE = (
 )
 
 
-class Linking(Speaking):
+class Linking(Remembering):
     """The link's journey: down, ready, rolled over."""
 
     def __init__(
@@ -74,10 +74,7 @@ class Linking(Speaking):
 
     def _roll_over_due(self, _event: e.RollOverDue) -> Commands:
         """Change sessions in a quiet moment only: nobody speaks, nothing is owed."""
-        listening = self.talk is Talk.LISTENING and self._turn is None and self._breath_from is None
-        busy = self._answers.pending or self._tools.waiting or self._sounding
-        quiet = (self.talk is Talk.ASLEEP or listening) and not busy
-        return [c.RollOver()] if quiet else []
+        return [c.RollOver()] if self._nothing_goes_on else []
 
     def _session_over(self) -> Commands:
         """What only the session that has ended knew is void."""
@@ -89,6 +86,7 @@ class Linking(Speaking):
             self._broken_answer = True
         out: Commands = [c.EndVoice(item) for item in self._answers.session_lost()]
         out += self._tools.session_lost()
+        self._forget_session()
         out += self._asides.session_lost()
         self._watch_asides()
         self._commits_due = 0
@@ -178,7 +176,8 @@ class Linking(Speaking):
             self._answers.request_refused()
         elif event.about.startswith("input_audio_buffer.commit"):
             self._commits_due = max(0, self._commits_due - 1)
-        return [c.Note("server.complaint", {"code": event.code})]
+        refused = self._summary_refused(event.about)
+        return [c.Note("server.complaint", {"code": event.code}), *refused]
 
     # --- beside the talk ----------------------------------------------------------------
 

@@ -34,6 +34,8 @@ FROM_SERVER = (
     e.VoiceEnded,
     e.ResponseEnded,
     e.SideAnswer,
+    e.ItemAdded,
+    e.ItemDeleted,
     e.ServerComplained,
 )
 """Without a session there is nobody who could have said it."""
@@ -78,8 +80,9 @@ class DialogueManager(Linking):
             e.VoiceEnded: self._voice_ended,
             e.ResponseEnded: self._response_ended,
             e.SideAnswer: self._side_answered,
-            e.ItemAdded: self._ignore,
-            e.ItemDeleted: self._ignore,
+            e.SummaryMade: self._summary_came,
+            e.ItemAdded: self._item_added,
+            e.ItemDeleted: self._item_deleted,
             e.ServerComplained: self._complained,
             e.ToolFinished: self._tool_finished,
             e.ToolsChanged: self._tools.changed,
@@ -96,6 +99,8 @@ class DialogueManager(Linking):
             "keep": self._kept_too_long,
             "confirm": lambda: self._settle_consent(self._tools.refuse()),
             "aside": self._asides_overdue,
+            "summary": self._summary_overdue,
+            "forget": self._forget_talk,
             "ring": self._ring,
             "alarm over": lambda: self._silence_alarm("nobody", unheard=True),
             "long press": lambda: self._set_mute(self.microphone is Microphone.OPEN),
@@ -111,8 +116,11 @@ class DialogueManager(Linking):
         out = self._fire_due()
         if self.link is Link.READY or not isinstance(event, FROM_SERVER):
             out += self._handlers.get(type(event), self._ignore)(event)
+        if not isinstance(event, e.HeardFrame):  # those come a hundred times a second
+            out += self._tend_memory()
+            self._mind_the_age()
         out += self._appearance()
-        return self._sendable(out)
+        return self._remember(self._sendable(out))
 
     def _sendable(self, out: Commands) -> Commands:
         if self.link is Link.READY:

@@ -23,7 +23,7 @@ from edge_agent.dialogue.turn import UserTurn
 
 Commands = list[c.Command]
 
-OUTLIVE_TALK = ("long press", "ring", "alarm over", "aside")
+OUTLIVE_TALK = ("long press", "ring", "alarm over", "aside", "summary", "forget")
 """Deadlines that have nothing to do with the talk and stay when it ends."""
 
 
@@ -136,13 +136,16 @@ class TalkCore:
         then: Answered,
         *,
         items: tuple[str, ...] | None = None,
+        question: str = "",
         within_s: float,
     ) -> Commands:
         """Ask the model something beside the talk, if there is a session; see `Asides.ask`."""
         if self.link is not Link.READY:
             return then(None)
         due_at = self._now + within_s
-        out = self._asides.ask(kind, instructions, then, items=items, due_at=due_at)
+        out = self._asides.ask(
+            kind, instructions, then, items=items, question=question, due_at=due_at
+        )
         self._watch_asides()
         return out
 

@@ -104,6 +104,23 @@ MESSAGES: dict[str, Message] = {
         "No answer came.",
         "The provider was silent for too long; the household was told.",
     ),
+    "memory.summarised": Message(
+        INFO,
+        "Notes took the place of {turns} old turns ({items} items) within {seconds} s.",
+        "The model reads them instead of the turns, which makes every answer cheaper. See "
+        "conversation in the settings.",
+    ),
+    "memory.no_summary": Message(
+        NOTICE,
+        "No notes of the older talk could be made ({why}; {failures} times in a row).",
+        "Nothing is lost: the talk goes on with all of its turns, and it is tried again later, "
+        "less and less often. A server that answers no side questions never makes any.",
+    ),
+    "memory.closed": Message(
+        INFO,
+        "The old talk ({turns} turns) was closed and forgotten.",
+        "Nobody had gone on with it for conversation.forget_after_h hours.",
+    ),
     "talk.words": Message(
         INFO,
         "{who}: {text}",

@@ -156,6 +156,9 @@ class ModelServer:
                     self.offences.append(f"delete of {item}")
                 elif entry.role == "call":
                     self.open_calls.discard(entry.text)  # call and output are dropped together
+            case c.AddToolCall(item=item, call_id=call_id):
+                self.open_calls.add(call_id)
+                self.items[item] = Entry("call", text=call_id)
             case c.AddToolOutput(call_id=call_id):
                 if call_id not in self.open_calls:
                     self.offences.append(f"output for {call_id}")

@@ -416,7 +416,7 @@ def test_an_item_is_announced_once_under_all_its_names() -> None:
     item = {"id": "i", "type": "message", "role": "user"}
     kinds = ("conversation.item.added", "conversation.item.created", "conversation.item.done")
     events = feed(ready(), *(frame(kind, item=item) for kind in kinds))
-    assert events == [ev.ItemAdded(at=3.0, item="i", role="user")]
+    assert events == [ev.ItemAdded(at=3.0, item="i", role="user", kind="message")]
 
 
 def test_a_session_that_lasts_for_months_does_not_remember_every_item() -> None:
