@@ -141,7 +141,6 @@ class Liveness:
             await self._expect_pong(self._wire)
             self._is_hurried = False
             now = loop.time()
-            self._sign_at = now
             waited_s = now - max(self._frame_at, server_asked_at)
             if self._is_active and self._server_answers and waited_s >= self._timings.stall_s:
                 server_asked_at = now
@@ -179,7 +178,8 @@ class Liveness:
             await asyncio.sleep(min(left_s, self._timings.step_s))
 
     async def _expect_pong(self, wire: ProbedWire) -> None:
-        """Ping; returns on any sign of life."""
+        """Ping; returns on any sign of life: who sends frames lives, whatever becomes of the
+        ping (a server on a busy box may answer it late, and some never do)."""
         loop = asyncio.get_running_loop()
         sent_at = loop.time()
         frames = self._frames
@@ -200,6 +200,7 @@ class Liveness:
                 await asyncio.wait({pong}, timeout=min(left_s, self._timings.step_s))
                 if pong.done():
                     pong.result()
+                    self._sign_at = loop.time()
                     return
         finally:
             pong.cancel()

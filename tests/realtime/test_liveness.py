@@ -1,0 +1,126 @@
+"""Liveness: who speaks lives, who is slow is given the time that its record allows (purpose).
+
+Owner thread: the test's, in virtual time.  Must never wait for real time or open a socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from link_world import World, play
+
+from edge_agent.app_parts import endpoints
+from edge_agent.contract import commands as cmd
+from edge_agent.contract import events as ev
+from edge_agent.contract.errors import LinkLost
+from edge_agent.contract.ports import Wire
+from edge_agent.host.price_list import PriceList, ProviderRecord
+from edge_agent.host.settings import Settings
+from edge_agent.realtime.liveness import HALF_OPEN, LinkTimings, Liveness, ProbedWire
+from edge_agent.realtime.providers import PROVIDERS
+from edge_agent.simulation.clock import run
+
+TIMINGS = LinkTimings()
+PATIENCE_S = TIMINGS.ping_active_s + TIMINGS.pong_active_s
+
+
+class LateWire:
+    """Another wire whose peer answers a ping after `pong_s`; None: never."""
+
+    def __init__(self, inner: Wire | None = None, pong_s: float | None = None) -> None:
+        self.inner = inner
+        self.pong_s = pong_s
+        self.pings = 0
+
+    async def ping(self) -> None:
+        self.pings += 1
+        if self.pong_s is None:
+            await asyncio.Event().wait()
+        else:
+            await asyncio.sleep(self.pong_s)
+
+    def is_slow(self) -> bool:
+        return False
+
+    async def send(self, text: str) -> None:
+        assert self.inner is not None
+        await self.inner.send(text)
+
+    async def receive(self) -> str | bytes:
+        assert self.inner is not None
+        return await self.inner.receive()
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        if self.inner is not None:
+            await self.inner.close(code, reason)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(0.01, PATIENCE_S - 0.3), min_size=1, max_size=40))
+def test_a_peer_that_speaks_lives_although_it_answers_no_ping(gaps_s: list[float]) -> None:
+    async def act() -> float:
+        loop = asyncio.get_running_loop()
+        wire = LateWire()
+        liveness = Liveness(wire, TIMINGS, lambda: False, server_answers=True)
+        liveness.set_active(True)
+        watch = asyncio.create_task(liveness.watch())
+        for gap_s in gaps_s:
+            await asyncio.sleep(gap_s)
+            assert not watch.done()
+            liveness.frame_came(loop.time())
+        last = loop.time()
+        with pytest.raises(LinkLost) as caught:
+            await watch
+        assert caught.value.code == HALF_OPEN
+        return loop.time() - last
+
+    assert isinstance(LateWire(), ProbedWire)
+    assert run(act()) <= PATIENCE_S + 0.01  # and who falls silent is dead as soon as ever
+
+
+def answer_behind_late_pongs(pong_s: float, pong_active_s: float | None) -> World:
+    """A turn whose answer takes 6 s, from a server that answers pings after `pong_s`."""
+
+    async def act(world: World) -> None:
+        await world.ready()
+        world.link.set_active(True)
+        world.link.execute(cmd.AddMessage("", "user", "hello"))
+        world.link.execute(cmd.RequestResponse())
+        await asyncio.sleep(10.0)
+
+    def slow_pongs(world: World) -> None:
+        straight = world.home.__call__
+
+        async def door(url: str, headers: Mapping[str, str]) -> Wire:
+            return LateWire(await straight(url, headers), pong_s)
+
+        world.dial = door  # type: ignore[method-assign]
+        world.server.first_delta_ms = 6000
+
+    local = replace(PROVIDERS["local"], url_template="ws://127.0.0.1/", pong_active_s=pong_active_s)
+    return play(act, provider=local, prepare=slow_pongs)
+
+
+def test_a_busy_box_keeps_its_session_if_its_record_says_so() -> None:
+    for pong_s, allowed_s in ((3.0, 4.0), (1.5, None)):
+        world = answer_behind_late_pongs(pong_s, allowed_s)
+        assert not world.downs
+        assert world.count(ev.ResponseEnded) == 1
+    assert answer_behind_late_pongs(3.0, None).downs[0].code == HALF_OPEN
+
+
+@pytest.mark.parametrize(
+    ("chosen", "patience_s"), [({}, 4.0), ({"ping_timeout_active_s": 2.5}, None)]
+)
+def test_the_owners_setting_is_stronger_than_the_record(
+    chosen: dict[str, object], patience_s: float | None
+) -> None:
+    table = PriceList({"box": ProviderRecord(url="ws://127.0.0.1:9/", pong_active_s=4.0)})
+    realtime = {"provider": "box", **chosen}
+    [endpoint] = endpoints(Settings.model_validate({"realtime": realtime}), table)
+    assert endpoint.provider.pong_active_s == patience_s
