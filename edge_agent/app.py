@@ -33,6 +33,7 @@ from edge_agent.app_parts import (
     told,
     wake_detector,
 )
+from edge_agent.app_rest import Rest
 from edge_agent.app_tools import Toolbox
 from edge_agent.audio.detectors import VoiceDetector
 from edge_agent.audio.earcons import render_earcon
@@ -161,7 +162,9 @@ class Daemon:
             spending=self.ledger.spending,
         )
         self.agent = Agent(self.dialogue, rooms)
-        self.agent.observers.append(self.house.see)
+        self.agent.observers += [self.house.see, self.toolbox.desk.last_answer.see]
+        self.rest = Rest(self, settings.device.rest_after_s)
+        self.agent.observers.append(self.rest.see)
         if settings.journal.transcripts:
             words = Words(journal.note)
             self.agent.observers.append(lambda event, _commands, _at: words.see(event))
@@ -201,6 +204,8 @@ class Daemon:
         self._spawn(self.link.run(), "link")
         self._spawn(self.watch.run(), "health")
         self._spawn(self.toolbox.bell.run(), "timers")
+        self._spawn(self.toolbox.servers.run(), "tool servers")
+        self._spawn(self.toolbox.desk.run(), "messages")
         if self.world.watch_network:
             self._spawn(NetworkWatch(self._network_changed, self.journal.note).run(), "network")
         try:
@@ -240,7 +245,8 @@ class Daemon:
         self.devices.close()
         self._disk.close()
         self._voices.close()
-        self.left_behind = any(w.is_busy for w in (self.devices, self._disk, self._voices))
+        workers = (self.devices, self._disk, self._voices, self.toolbox.desk.errands)
+        self.left_behind = any(worker.is_busy for worker in workers)
         self.world.notifier.close()
 
     async def _within(self, until: float, end: Callable[[], Awaitable[None]], part: str) -> None:
@@ -266,6 +272,7 @@ class Daemon:
     async def _stop_doors(self) -> None:
         await self.toolbox.close()
         await self._cancel("timers")
+        await self._cancel("messages")
         if self.control is not None:
             await self.control.stop()
 

@@ -104,7 +104,11 @@ class House:
     @property
     def handlers(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
         """What the control socket answers."""
-        return {"status": lambda _request: self.snapshot().plain(), "mute": self._mute_command}
+        return {
+            "status": lambda _request: self.snapshot().plain(),
+            "mute": self._mute_command,
+            "forget_messages": self._daemon.toolbox.desk.forget,
+        }
 
     def _mute_command(self, request: dict[str, Any]) -> dict[str, Any]:
         muted = self._daemon.dialogue.microphone is Microphone.MUTED

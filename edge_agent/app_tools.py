@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edge_agent.app_desk import Desk
+from edge_agent.app_facts import tools_for_facts
+from edge_agent.app_mcp import ToolServers
 from edge_agent.app_timers import Bell
 from edge_agent.dialogue.consent import Risk
 from edge_agent.host.worker import Worker
@@ -23,7 +26,16 @@ class Toolbox:
 
     def __init__(self, daemon: Daemon, disk: Worker) -> None:
         self.bell = Bell(daemon, disk)
-        self.registry = Registry((*builtin_tools(daemon.house, daemon.world.now), *self.bell.tools))
+        self.desk = Desk(daemon, disk)
+        self.registry = Registry(
+            (
+                *builtin_tools(daemon.house, daemon.world.now),
+                *self.bell.tools,
+                *self.desk.tools,
+                *tools_for_facts(daemon.settings, disk, daemon.journal.note, daemon.world.now),
+            )
+        )
+        self.servers = ToolServers(daemon, self.registry, self.desk.errands)
         self.hands = ToolRunner(self.registry, daemon.post)
 
     @property
@@ -34,3 +46,5 @@ class Toolbox:
     async def close(self) -> None:
         """End all calls, and what runs behind the tools."""
         await self.hands.close()
+        await self.servers.close()
+        self.desk.close()

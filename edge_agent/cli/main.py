@@ -14,7 +14,16 @@ from typing import Annotated
 
 import typer
 
-from edge_agent.cli import config, control, devices, prompt, server, transcribe, voice_pack
+from edge_agent.cli import (
+    config,
+    control,
+    devices,
+    messages,
+    prompt,
+    server,
+    transcribe,
+    voice_pack,
+)
 from edge_agent.cli.outcome import EXIT_CODES_TEXT, debugging, guarded, note
 
 app = typer.Typer(
@@ -29,6 +38,7 @@ app = typer.Typer(
 )
 app.add_typer(config.app, name="config")
 app.add_typer(prompt.app, name="prompt")
+app.add_typer(messages.app, name="messages")
 app.command("devices")(devices.devices)
 app.command("status")(control.status)
 app.command("mute")(control.mute)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import sys
 import traceback
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec
@@ -39,6 +40,11 @@ def debugging(wanted: bool) -> None:
 def note(text: str) -> None:
     """One line on standard error that is no failure."""
     typer.echo(f"edge-agent: note: {text}", err=True)
+
+
+def harmless(text: str) -> str:
+    """Words of somebody else's without control characters, which a terminal would obey."""
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
 
 
 def exit_code(error: AgentError) -> int:

@@ -7,7 +7,6 @@ size or kind, or let a transcript steer the terminal.
 from __future__ import annotations
 
 import re
-import unicodedata
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +14,7 @@ from typing import Annotated
 import typer
 
 from edge_agent.cli.config import ConfigOption
-from edge_agent.cli.outcome import guarded, note
+from edge_agent.cli.outcome import guarded, harmless, note
 from edge_agent.cli.speech import read_settings, speech_api
 
 
@@ -60,9 +59,4 @@ def transcribe(
     )
     if not words:
         note("no words were found in the recording")
-    typer.echo(_harmless(words))
-
-
-def _harmless(text: str) -> str:
-    """Without control characters, which a terminal would obey."""
-    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
+    typer.echo(harmless(words))

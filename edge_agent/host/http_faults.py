@@ -122,7 +122,7 @@ def refused(
     if status in (404, 405):
         return LinkRefused(
             f"There is no {peer.name} at this address ({said}).",
-            fix=f"Correct {peer.url}; not every provider has one.",
+            fix=f"Correct {peer.url}.",
             code="link.bad_url",
         )
     if 300 <= status < 400:

@@ -6,6 +6,7 @@ Owner thread: whichever calls; two at once are put in order.  Must never raise t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_FOLDER = Path("/var/lib/edge-agent")
+PRIVATE_MODE = 0o600
+"""What a household named, said or left is nobody's but the program's and root's."""
 
 NoteFunction = Callable[..., None]
 
@@ -96,6 +99,8 @@ class JsonFile:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 with beside.open("w", encoding="utf-8") as file:
+                    os.fchmod(file.fileno(), PRIVATE_MODE)
+                    self._keep_owner(file.fileno())
                     file.write(text)
                     file.flush()
                     os.fsync(file.fileno())
@@ -108,6 +113,12 @@ class JsonFile:
                 return False
             self._complained = False
         return True
+
+    def _keep_owner(self, descriptor: int) -> None:
+        """Root may change it by the command line; it stays the service's."""
+        with contextlib.suppress(OSError):
+            now = self.path.stat()
+            os.fchown(descriptor, now.st_uid, now.st_gid)
 
 
 def _sync_folder(folder: Path) -> None:

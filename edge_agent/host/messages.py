@@ -11,7 +11,9 @@ import re
 import uuid
 
 from edge_agent.host.message import DEBUG, ERROR, INFO, NOTICE, WARNING, Message
+from edge_agent.host.messages_desk import DESK
 from edge_agent.host.messages_kept import KEPT
+from edge_agent.host.messages_mcp import MCP
 from edge_agent.host.messages_sound import SOUND
 from edge_agent.host.reasons import REASONS
 
@@ -332,6 +334,8 @@ MESSAGES: dict[str, Message] = {
     ),
     # --- what is kept, in a file of its own ----------------------------------------------
     **KEPT,
+    **MCP,
+    **DESK,
     "settings.advice": Message(
         NOTICE, "Settings: {advice}.", "Allowed, but probably not what was wanted."
     ),

@@ -45,9 +45,12 @@ class Supervisor(Section):
 class Messages(Section):
     """Messages that people leave for the owner (tool `leave_message`)."""
 
-    keep: int = Field(default=100, ge=1, le=1000)
+    keep: int = Field(default=100, ge=1, le=500)
     """How many are kept in messages.json beside state.path; then delivered ones make room, the
     oldest first.  See `edge-agent messages`."""
+    redact: bool = False
+    """true: numbers, e-mail addresses and names are taken out before a message is kept, as
+    privacy.redact_numbers and its sisters say; then nobody can leave a number to call."""
     per_hour: int = Field(default=10, ge=1, le=100)
     """How many it takes within an hour, whoever speaks."""
     webhook_url: Name = ""

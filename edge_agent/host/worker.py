@@ -1,6 +1,6 @@
-"""Worker: one thread for what would block the loop, in order (purpose).
+"""Worker: a thread for what would block the loop, in order (purpose).
 
-Owner thread: the event loop calls, its one thread works.  Must never carry audio, and never make
+Owner thread: the event loop calls, its own work.  Must never carry audio, and never make
 the end of the process wait for a driver that hangs: see `is_busy`.
 """
 
@@ -18,13 +18,19 @@ class Worker:
     """`run` waits for a piece of work, `put` only queues it; first come, first served.
 
     `threads=False` does all of it at once on the caller's thread, as virtual time needs it.
-    `on_fault` gets what queued work raised, on the worker's thread.
+    `on_fault` gets what queued work raised, on the worker's thread.  More threads (`size`) only
+    for work that may overtake other work.
     """
 
     def __init__(
-        self, name: str, *, threads: bool, on_fault: Callable[[BaseException], None]
+        self,
+        name: str,
+        *,
+        threads: bool,
+        on_fault: Callable[[BaseException], None],
+        size: int = 1,
     ) -> None:
-        self._executor = ThreadPoolExecutor(1, name) if threads else None
+        self._executor = ThreadPoolExecutor(size, name) if threads else None
         self._on_fault = on_fault
         self._running: set[Future[Any]] = set()
 

@@ -17,6 +17,7 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from edge_agent.contract.errors import ConfigError, ToolError
+from edge_agent.contract.events import ToolTerms
 from edge_agent.contract.persona import ToolManner
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -167,6 +168,13 @@ class Registry:
             raise ConfigError(f"There are two tools called {declared.name}.")
         self._tools[declared.name] = declared
 
+    def replace(self, gone: Iterable[Tool], come: Iterable[Tool]) -> None:
+        """Take some away and add others: a tool server's, which may change at any time."""
+        for tool_gone in gone:
+            self._tools.pop(tool_gone.name, None)
+        for declared in come:
+            self.add(declared)
+
     def get(self, name: str) -> Tool | None:
         """The tool of that name, if there is one."""
         return self._tools.get(name)
@@ -178,6 +186,15 @@ class Registry:
     def risks(self) -> Mapping[str, str]:
         """Name → `low`, `medium` or `high`."""
         return MappingProxyType({name: t.risk.value for name, t in self._tools.items()})
+
+    def terms(self) -> Mapping[str, ToolTerms]:
+        """Name → what the dialogue has to know of it besides its risk."""
+        return MappingProxyType(
+            {
+                name: ToolTerms(cancellable=t.cancellable, speakable=t.speakable)
+                for name, t in self._tools.items()
+            }
+        )
 
     def manners(self) -> tuple[ToolManner, ...]:
         """How the model should bring calls before the household, where that is not "at once"."""

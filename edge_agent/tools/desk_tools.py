@@ -1,0 +1,174 @@
+"""Desk tools: ask a stronger model, leave a message, say the last answer again (purpose).
+
+Owner thread: event loop.  Must never block, reach into another room, or tell the model more than
+what is true of a message: effects go through `Desk`, which `app_desk` implements.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import Field
+
+from edge_agent.contract.errors import AgentError, LinkBusy, LinkRefused, ToolError
+from edge_agent.tools.last_answer import LastAnswer
+from edge_agent.tools.registry import Behaviour, Risk, Tool, tool
+
+QUESTION_MAX_CHARS = 2000
+"""Two minutes of speech: whatever is longer is no question."""
+GRACE_S = 2.0
+"""The wire's own limit comes first, because its error says more than the runner's."""
+MESSAGE_LIMIT_S = 8.0
+"""The disk, and the first try to send it."""
+
+SAY_IT = (
+    "Tell this in your own words and in the language of the talk, in at most two short sentences. "
+    "No lists, links or signs that only make sense in writing."
+)
+
+
+class Asked(Protocol):
+    """A stronger model's answer; `is_whole`: it was not cut at its longest length."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def is_whole(self) -> bool: ...
+
+
+class Desk(Protocol):
+    """What the tools may do."""
+
+    async def ask(self, question: str, context: str) -> Asked:
+        """The stronger model's answer.  Raises AgentError."""
+
+    async def leave(self, text: str, sender: str, urgency: str) -> str:
+        """Keep a message; what has become of it: `sent`, `stored` (sent later), `kept` (never
+        sent, it waits here) or `memory` (the disk failed).  Raises ToolError."""
+
+
+LEFT = {
+    "sent": "Sent to the owner.",
+    "stored": "Stored. It could not be sent yet; it will be sent as soon as that is possible.",
+    "kept": "Stored on this speaker, where the owner can read it. It is not sent anywhere: say so.",
+    "memory": "Noted, but it could not be written to the disk: it is lost if the speaker is "
+    "switched off. Say so.",
+}
+"""What is true of a message, for the model."""
+
+
+def answer_tool(desk: Desk, max_seconds: float) -> Tool:
+    """The tool that asks the stronger model; only for a speaker that has one."""
+
+    @tool(
+        risk=Risk.LOW,
+        timeout_s=max_seconds + GRACE_S,
+        speakable="the question",
+        behaviour=Behaviour.PREAMBLE,
+        samples=["One moment, I'll think about it.", "Let me look into that.", "Just a second."],
+        cancellable=True,
+        concurrency=2,
+    )
+    async def answer(
+        question: Annotated[
+            str,
+            Field(
+                min_length=1,
+                max_length=QUESTION_MAX_CHARS,
+                description="The question as a whole, understandable without this talk",
+            ),
+        ],
+        context: Annotated[
+            str,
+            Field(
+                max_length=QUESTION_MAX_CHARS,
+                description="What else has to be known, such as today's date. No names of people "
+                "and nothing private",
+            ),
+        ] = "",
+    ) -> dict[str, Any]:
+        """Ask a stronger model that thinks longer: for what needs knowledge, reckoning or care
+        beyond a quick answer. It hears nothing of this talk. Not for small talk, the time, or
+        anything that another tool does. First say one short neutral sentence; afterwards tell
+        the result in at most two sentences."""
+        try:
+            asked = await desk.ask(question, context)
+        except AgentError as error:
+            raise ToolError(no_answer(error), code=error.code) from error
+        note = {} if asked.is_whole else {"note": "It breaks off: it was too long."}
+        return {"how_to_say": SAY_IT, "answer": asked.text, **note}
+
+    return answer
+
+
+def no_answer(error: AgentError) -> str:
+    """Why there is no answer, in words that the voice can speak."""
+    if error.code == "link.timeout":
+        why = "The stronger model took too long."
+    elif error.code == "text_model.filtered":
+        return "The stronger model declines to answer this. Say that you cannot help with it."
+    elif error.code == "text_model.cut":
+        why = "The stronger model came to no end."
+    elif isinstance(error, LinkBusy):
+        why = "The stronger model is overloaded right now."
+    elif isinstance(error, LinkRefused) or not error.code.startswith("link."):
+        why = "The stronger model is not set up rightly; only the owner can change that."
+    else:
+        why = "The stronger model cannot be reached right now."
+    return f"{why} Say so in one sentence, and answer yourself if you are sure enough."
+
+
+def leave_message_tool(desk: Desk) -> Tool:
+    """The tool that takes a message for the owner.
+
+    LOW: a guest, who can be asked for no consent, must be able to use it, and all that it can do
+    is to fill a bounded file of the owner's, so many times an hour.
+    """
+
+    @tool(
+        risk=Risk.LOW,
+        timeout_s=MESSAGE_LIMIT_S,
+        speakable="the message",
+        behaviour=Behaviour.CONFIRM,
+        samples=[
+            "I'll pass on that you come at six. Is that right?",
+            "Shall I leave it like that?",
+        ],
+        concurrency=1,
+    )
+    async def leave_message(
+        text: Annotated[
+            str,
+            Field(min_length=1, max_length=1000, description="The message, in the person's words"),
+        ],
+        sender: Annotated[
+            str, Field(max_length=100, description="Who leaves it, if they said so; do not guess")
+        ] = "",
+        urgency: Literal["normal", "urgent"] = "normal",
+    ) -> str:
+        """Leave a message for the owner of this speaker: when somebody asks for it, wants a person
+        rather than you, or needs something that you are not allowed to do. It calls no help in
+        an emergency. Tell truthfully what the result says has become of it."""
+        plain = " ".join(text.split())
+        if not plain:
+            raise ToolError("The message is empty. Ask for it.", code="tool.bad_arguments")
+        return LEFT[await desk.leave(plain, " ".join(sender.split()), urgency)]
+
+    return leave_message
+
+
+def repeat_tool(last: LastAnswer) -> Tool:
+    """The tool that knows what was really heard of the last answer."""
+
+    @tool(risk=Risk.LOW, speakable="my last answer")
+    def repeat_last_answer() -> dict[str, Any] | str:
+        """What you said before this turn, and how much of it was heard before you were
+        interrupted. Use it for: what did you say? say that again; go on."""
+        said = last.said
+        if said is None:
+            return "You have not said anything yet."
+        if not said.unheard:
+            return {"heard": said.heard}
+        return {"heard": said.heard, "cut_off": True, "not_heard": said.unheard}
+
+    return repeat_last_answer
