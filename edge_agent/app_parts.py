@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
+from edge_agent.app_mcp import expected_names
 from edge_agent.audio.detectors import WakeDetector
 from edge_agent.contract.events import Event
 from edge_agent.contract.persona import ToolManner
@@ -20,7 +21,7 @@ from edge_agent.contract.ports import Dialer, Panel, SoundDevice
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.consent import Risk
 from edge_agent.dialogue.flow import Flow, FlowTerms, flow_problems
-from edge_agent.dialogue.prompt import compose
+from edge_agent.dialogue.prompt import compose, without_tools
 from edge_agent.dialogue.summaries import SummaryTerms
 from edge_agent.host.control import server_path
 from edge_agent.host.personas import PersonaError, load_persona
@@ -33,6 +34,9 @@ from edge_agent.realtime.config import SemanticVad, ServerVad, SessionConfig, Tu
 from edge_agent.realtime.endpoints import Endpoint, endpoint_for
 from edge_agent.realtime.liveness import LinkTimings
 from edge_agent.realtime.providers import Provider, provider_from
+from edge_agent.tools.catalogue import shipped_tools
+from edge_agent.tools.mcp_tools import ServerPlan
+from edge_agent.tools.mcp_wire import OpenWire
 
 KEY_MAX_BYTES = 4096
 """No key is longer; whatever is, is another file."""
@@ -52,6 +56,8 @@ class World:
     rng: random.Random = field(default_factory=random.Random)
     now: Callable[[], datetime] = lambda: datetime.now().astimezone()
     """Local time with its zone: for the clock tool and the day's budget, never for durations."""
+    tool_servers: Callable[[ServerPlan], OpenWire] | None = None
+    """How tool servers are reached; None: as this machine does."""
     watch_network: bool = False
     """Listen to the kernel for changes of addresses and routes."""
     control: Path | None = None
@@ -81,11 +87,14 @@ def told(
     """
     realtime = settings.realtime
     persona = load_persona(realtime.persona)
-    problems = flow_problems(persona, {str(tool["name"]) for tool in tools})
-    if problems:
+    names = {str(tool["name"]) for tool in tools}
+    if problems := flow_problems(persona, names | expected_names(settings)):
         raise PersonaError(persona.source, problems)
     text = compose(
-        persona, language=realtime.language, additions=realtime.instructions, manners=manners
+        without_tools(persona, shipped_tools().risks().keys() - names),
+        language=realtime.language,
+        additions=realtime.instructions,
+        manners=manners,
     )
     if persona.plan is None or not persona.plan.guided:
         return Told(text, tools)

@@ -42,7 +42,11 @@ HEAVY: dict[str, Owner] = {
     "gpiozero": Owner(r"panel/gpio\.py"),
     "lgpio": Owner(r"panel/gpio\.py"),
     "livekit": Owner(r"audio/echo\.py"),
+    "anyio": Owner(r"tools/mcp_\w+\.py"),
+    "httpx2": Owner(r"tools/mcp_\w+\.py"),
     "matplotlib": Owner(r"(cli|demo)/.*\.py"),
+    "mcp": Owner(r"tools/mcp_\w+\.py"),
+    "mcp_types": Owner(r"tools/mcp_\w+\.py"),
     "msgspec": Owner(r"realtime/.*\.py", lazy=False),
     "numpy": Owner(r"(audio|simulation|demo)/.*\.py|cli/demo.*\.py", lazy=False),
     "openai": Owner(r"(?!)"),  # a client for the tests, never ours

@@ -130,11 +130,12 @@ def template(
 
 def check_persona(settings: Settings) -> None:
     """Raises `PersonaError` for a persona with which the speaker would not start."""
+    from edge_agent.app_mcp import expected_names
     from edge_agent.dialogue.flow import flow_problems
     from edge_agent.host.personas import PersonaError, load_persona
 
     persona = load_persona(settings.realtime.persona)
-    problems = flow_problems(persona, tool_names())
+    problems = flow_problems(persona, tool_names() | expected_names(settings))
     if problems:
         raise PersonaError(persona.source, problems)
 

@@ -14,6 +14,7 @@ from edge_agent.host.message import DEBUG, ERROR, INFO, NOTICE, WARNING, Message
 from edge_agent.host.messages_desk import DESK
 from edge_agent.host.messages_kept import KEPT
 from edge_agent.host.messages_mcp import MCP
+from edge_agent.host.messages_consent import CONSENT
 from edge_agent.host.messages_sound import SOUND
 from edge_agent.host.reasons import REASONS
 
@@ -263,15 +264,7 @@ MESSAGES: dict[str, Message] = {
     # --- the sound device --------------------------------------------------------------
     **SOUND,
     # --- tools -------------------------------------------------------------------------
-    "tool.started": Message(INFO, "Tool {name} started.", "The model asked for it."),
-    "tool.finished": Message(
-        INFO,
-        "Tool {name} finished[ in {ms} ms][ (ok: {ok})].",
-        "Its result went back to the model.",
-    ),
-    "tool.refused": Message(
-        NOTICE, "Tool {name} was not run[ ({why})].", "The model was told so in words."
-    ),
+    **CONSENT,
     # --- timers and alarms ---------------------------------------------------------------
     "alarm.ringing": Message(
         INFO,

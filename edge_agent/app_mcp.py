@@ -1,0 +1,195 @@
+"""Tool servers at work: connected after READY, their tools put among ours (purpose).
+
+Owner thread: event loop; what blocks (importing the package, files with secrets, certificates)
+is done by errands.  Must never hold up READY or the talk, end the daemon when a server makes
+trouble, or put what a server said into the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.contract.events import ToolsChanged
+from edge_agent.host.secret_lines import read_headers, read_token, read_variables
+from edge_agent.host.settings import Settings
+from edge_agent.host.settings_mcp import McpServer
+from edge_agent.host.worker import Worker
+from edge_agent.tools.mcp_server import ToolServer, is_installed, silence_library
+from edge_agent.tools.mcp_tools import LeftOut, McpTool, ServerPlan, shown, tool_name
+from edge_agent.tools.mcp_wire import (
+    OpenWire,
+    Streams,
+    Trouble,
+    program_wire,
+    tls_context,
+    web_wire,
+)
+from edge_agent.tools.registry import Registry, Risk
+
+if TYPE_CHECKING:
+    from edge_agent.app import Daemon
+
+TOOLS_IN_ALL = 128
+"""What the Realtime API takes, ours among them."""
+AFTER_FAULT_S = 60.0
+"""A slip of our own must not fill the journal."""
+
+
+def plans(settings: Settings) -> dict[str, ServerPlan]:
+    """The servers that are enabled, in the tools' own words."""
+    return {
+        name: ServerPlan(
+            name=name,
+            command=server.command,
+            url=server.url,
+            env={key: value.get_secret_value() for key, value in server.env.items()},
+            tools={tool: Risk(risk) for tool, risk in server.tools.items()},
+            allow_all=server.allow_all,
+            timeout_s=server.timeout_s,
+        )
+        for name, server in settings.mcp.servers.items()
+        if server.enabled
+    }
+
+
+def expected_names(settings: Settings) -> set[str]:
+    """Tools that the settings allow by name: a persona may name them before they are there."""
+    return {tool_name(plan.name, tool) for plan in plans(settings).values() for tool in plan.tools}
+
+
+def wire_for(
+    plan: ServerPlan,
+    server: McpServer,
+    worker: Worker,
+    complain: Callable[[str], None] | None = None,
+) -> OpenWire:
+    """How this machine reaches a server; its secrets are read at every connection."""
+
+    @contextlib.asynccontextmanager
+    async def opened(trouble: Trouble) -> AsyncIterator[Streams]:
+        secrets = await worker.run(lambda: _secrets(server))
+        if plan.command:
+            async with program_wire(
+                plan.command, {**plan.env, **secrets}, trouble, complain
+            ) as streams:
+                yield streams
+        else:
+            tls = await worker.run(tls_context)
+            async with web_wire(plan.url, secrets, trouble, tls) as streams:
+                yield streams
+
+    return opened
+
+
+def _secrets(server: McpServer) -> Mapping[str, str]:
+    """Variables for a program, or headers for an address."""
+    if server.command:
+        return read_variables(Path(server.env_file)) if server.env_file else {}
+    headers = read_headers(Path(server.headers_file)) if server.headers_file else {}
+    if server.token_file:
+        headers["Authorization"] = f"Bearer {read_token(Path(server.token_file))}"
+    return headers
+
+
+class ToolServers:
+    """All tool servers of one speaker; `run` until `close`."""
+
+    def __init__(self, daemon: Daemon, registry: Registry, errands: Worker) -> None:
+        self._daemon = daemon
+        self._registry = registry
+        self._errands = errands
+        self._note = daemon.journal.note
+        rng = random.Random(daemon.world.rng.random())
+        self.servers = tuple(
+            ToolServer(plan, self._wire(name, plan), self, rng)
+            for name, plan in plans(daemon.settings).items()
+        )
+        self._ours = len(registry.schemas())
+        self._theirs: tuple[McpTool, ...] = ()
+        self._told: dict[str, object] = {}
+        """What the journal knows of each server: said once, not at every attempt."""
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_over = asyncio.Event()
+
+    async def run(self) -> None:
+        """Connect them all once the speaker is ready, and keep them so."""
+        await self._daemon.ready.wait()
+        if self.servers and not is_installed():
+            self._note("mcp.missing")
+        elif self.servers:
+            await self._errands.run(silence_library)
+            self._tasks = [
+                asyncio.create_task(self._keep(server), name=f"tool server {server.plan.name}")
+                for server in self.servers
+                if not self._is_over.is_set()
+            ]
+        await self._is_over.wait()
+
+    async def close(self) -> None:
+        """Disconnect from all of them; each may take its seconds, side by side."""
+        self._is_over.set()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _keep(self, server: ToolServer) -> None:
+        while True:
+            try:
+                await server.run()
+            except Exception as problem:
+                self._daemon.journal.fault(problem)
+                await asyncio.sleep(AFTER_FAULT_S)
+
+    def _wire(self, name: str, plan: ServerPlan) -> OpenWire:
+        if self._daemon.world.tool_servers is not None:
+            return self._daemon.world.tool_servers(plan)
+        return wire_for(plan, self._daemon.settings.mcp.servers[name], self._errands)
+
+    # --- what the servers tell (`tools.mcp_server.Watcher`) -------------------------------
+
+    def tools_changed(self) -> None:
+        """Put their tools among ours, and tell the dialogue."""
+        found = [tool for server in self.servers for tool in server.tools]
+        fitting = tuple(found[: max(0, TOOLS_IN_ALL - self._ours)])
+        self._registry.replace(self._theirs, fitting)
+        self._theirs = fitting
+        self._daemon.post(
+            ToolsChanged(
+                at=self._daemon.time(),
+                schemas=self._registry.schemas(),
+                risks=self._registry.risks(),
+                terms=self._registry.terms(),
+            )
+        )
+
+    def connected(self, server: ToolServer) -> None:
+        """Tell the admin what is there, and what is missed."""
+        name = server.plan.name
+        offered = [tool for tool in server.tools if tool in self._theirs]
+        too_many = [
+            LeftOut(tool.name, f"all together may have {TOOLS_IN_ALL}")
+            for tool in server.tools
+            if tool not in self._theirs
+        ]
+        absent = [tool for tool in server.plan.tools if tool not in server.listed]
+        news: tuple[Any, ...] = (len(offered), (*server.left_out, *too_many), absent)
+        if self._told.get(name) == news:
+            return
+        self._told[name] = news
+        self._note("mcp.ready", server=name, count=len(offered))
+        for one in (*server.left_out, *too_many):
+            self._note("mcp.left_out", server=name, tool=one.name, why=one.why)
+        for tool in absent:
+            self._note("mcp.absent", server=name, tool=shown(tool))
+
+    def lost(self, server: ToolServer, why: str, retry_in_s: float) -> None:  # noqa: ARG002
+        """Tell the admin, once for each reason."""
+        if self._told.get(server.plan.name) != why:
+            self._told[server.plan.name] = why
+            self._note("mcp.down", server=server.plan.name, why=why)
