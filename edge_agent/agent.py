@@ -46,6 +46,7 @@ class Rooms:
     summarise: Callable[[c.Summarise], bool] = lambda _wish: False
     """Have a summary made; False when nobody can, else one `SummaryMade` follows."""
     stop_ringing: Callable[[tuple[str, ...]], None] = lambda _names: None
+    save_guest: Callable[[bool], None] = lambda _on: None
 
 
 class Agent:
@@ -76,6 +77,7 @@ class Agent:
             c.CancelTool: lambda do: rooms.hands.cancel(do.call_id),
             c.Summarise: self._summarise,
             c.SaveMute: lambda do: rooms.save_mute(do.muted),
+            c.SaveGuest: lambda do: rooms.save_guest(do.on),
             c.RecordUsage: rooms.record_usage,
             c.Note: lambda do: rooms.note(do.code, **do.fields),
             c.SetStatus: lambda do: rooms.set_status(do.text),

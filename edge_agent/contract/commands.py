@@ -44,9 +44,13 @@ class ClearAudio(WireCommand):
 
 @dataclass(frozen=True, slots=True)
 class RequestResponse(WireCommand):
-    """Ask for an answer in the conversation; `instructions` hold for this one only."""
+    """Ask for an answer in the conversation; `instructions` hold for this one only.
+
+    `may_call` False: it may speak, and not call tools.
+    """
 
     instructions: str = ""
+    may_call: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +237,13 @@ class SaveMute(Command):
     """Remember the mute across a reboot."""
 
     muted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SaveGuest(Command):
+    """Remember guest mode across a reboot."""
+
+    on: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -298,6 +298,10 @@ class ResponseEnded(Event):
     usage: Usage | None = None
 
 
+TRANSCRIPT = "transcript"
+"""The tag of a side question begins with it where the answer is what the household said."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideAnswer(Event):
     """Answer to a side question (out-of-band response) asked under `tag`."""
@@ -362,14 +366,26 @@ class ToolFinished(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolTerms:
+    """What the dialogue has to know of a tool besides its risk."""
+
+    cancellable: bool = False
+    """It may be stopped half-way without harm."""
+    speakable: str = ""
+    """Its name in a spoken sentence; "" is made of the name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolsChanged(Event):
     """The tools are others now (a tool server came, went or changed): all of them, anew.
 
-    `schemas` as `session.update` wants them; `risks`: name → `low`, `medium` or `high`.
+    `schemas` as `session.update` wants them; `risks`: name → `low`, `medium` or `high`;
+    `terms`: the same names, where there is something to say.
     """
 
     schemas: tuple[Mapping[str, object], ...]
     risks: Mapping[str, str]
+    terms: Mapping[str, ToolTerms] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

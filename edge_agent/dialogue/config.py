@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from edge_agent.contract.events import ToolTerms
 from edge_agent.dialogue.consent import Risk
 from edge_agent.dialogue.flow import FlowTerms
 from edge_agent.dialogue.summaries import SummaryTerms
@@ -61,5 +62,11 @@ class DialogueConfig:
     """Hours of sleep after which a talk is closed; 0: never."""
     tool_risks: Mapping[str, Risk] = field(default_factory=dict)
     """Tools that exist; one that is missing here is HIGH."""
+    tool_terms: Mapping[str, ToolTerms] = field(default_factory=dict)
+    consent_by_voice: bool = True
+    """A yes in words is enough for MEDIUM; else the button for that too."""
+    transcription: str = "off"
+    """Who writes down what the household says: `off`, `builtin` (the server beside the talk) or
+    `out_of_band` (the model, asked for each turn)."""
     flow: FlowTerms | None = None
     """The steps of a guided talk; None: the talk goes where people take it."""

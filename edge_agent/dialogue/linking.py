@@ -9,7 +9,7 @@ from __future__ import annotations
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.dialogue.config import DialogueConfig
-from edge_agent.dialogue.remembering import Remembering
+from edge_agent.dialogue.confirming import Confirming
 from edge_agent.dialogue.spending import Spending
 from edge_agent.dialogue.states import Cause, Link, Talk
 from edge_agent.dialogue.talk_core import Commands
@@ -23,7 +23,7 @@ CONTINUE = (
 )
 
 
-class Linking(Remembering):
+class Linking(Confirming):
     """The link's journey: down, ready, rolled over."""
 
     def __init__(
@@ -53,7 +53,10 @@ class Linking(Remembering):
         out += self._tools.tell_step()
         if in_vain := self._asks_in_vain():
             self._memory.forget_last_user()  # or it ends this session too
+        half_told = self._memory.ends_with_answer
+        self._remember_news()
         out += self._memory.reseed()
+        out += self._tell_still_running()
         if in_vain:
             trouble = self._say("server_trouble")
             return [*out, c.Note("talk.no_answer", {}), trouble, *self._give_up("no answer")]
@@ -69,7 +72,7 @@ class Linking(Remembering):
             out += self._ask_again("")
         elif self._broken_answer:
             out.append(c.Note("talk.continued", {}))
-            out += self._ask_again(CONTINUE if self._memory.ends_with_answer else "")
+            out += self._ask_again(CONTINUE if half_told else "")
         return out
 
     def _roll_over_due(self, _event: e.RollOverDue) -> Commands:
@@ -90,7 +93,7 @@ class Linking(Remembering):
         out += self._asides.session_lost()
         self._watch_asides()
         self._commits_due = 0
-        self._clear("thinking", "stalled", "confirm")
+        self._clear("thinking", "stalled", "confirm", "transcript")
         if self.talk is Talk.CONFIRMING:
             self._go(Cause.CONSENT_SETTLED)
         return out
@@ -171,12 +174,14 @@ class Linking(Remembering):
     def _complained(self, event: e.ServerComplained) -> Commands:
         if event.code == "conversation_already_has_active_response":
             self._answers.collided()
+            self._question_crossed()
             return []
         if event.about.startswith("response.create"):
             self._answers.request_refused()
         elif event.about.startswith("input_audio_buffer.commit"):
             self._commits_due = max(0, self._commits_due - 1)
         refused = self._summary_refused(event.about)
+        refused += self._question_refused(event.about)
         return [c.Note("server.complaint", {"code": event.code}), *refused]
 
     # --- beside the talk ----------------------------------------------------------------

@@ -176,9 +176,11 @@ class Listening(Ringing):
         if by_us:
             self._gate.shut()
             self._commits_due += 1
-            request = self._answers.request(c.RequestResponse(), insist=False)
-            out += [c.CommitAudio(), *request]
+            out += [c.CommitAudio(), *self._request_answer()]
         return out
+
+    def _request_answer(self) -> Commands:
+        return self._answers.request(c.RequestResponse(), insist=False)
 
     def _quiet(self) -> Commands:
         """Nobody has spoken for a while although the gate is open."""
@@ -186,7 +188,7 @@ class Listening(Ringing):
         if self.talk is not Talk.LISTENING:
             return []
         if turn is None:
-            return [c.Note("talk.false_wake", {}), *self._give_up("nobody spoke")]
+            return self._nobody_spoke()
         patience_s = turn.last_speech_at + SERVER_PATIENCE_S - self._now
         if turn.server_heard and patience_s > 0:
             self._at("quiet", patience_s)
@@ -195,6 +197,9 @@ class Listening(Ringing):
         doubt = servers_to_end and not turn.server_heard
         if turn.speech_frames >= (SURE_SPEECH_FRAMES if doubt else MIN_TURN_SPEECH_FRAMES):
             return self._end_turn(by_us=True)
+        return self._nobody_spoke()
+
+    def _nobody_spoke(self) -> Commands:
         return [c.Note("talk.false_wake", {}), *self._give_up("nobody spoke")]
 
     def _utterance_capped(self) -> Commands:

@@ -19,8 +19,11 @@ from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.linking import Linking
 from edge_agent.dialogue.listening import MIN_TURN_SPEECH_FRAMES
 from edge_agent.dialogue.spending import Spending
-from edge_agent.dialogue.states import Cause, Link, Microphone, Talk
+from edge_agent.dialogue.states import Link, Microphone, Talk
 from edge_agent.dialogue.talk_core import Commands, Intent
+
+DOUBLE_PRESS_S = 0.5
+"""Two presses that are one gesture, as desktops count a double click."""
 
 FROM_SERVER = (
     e.RollOverDue,
@@ -45,9 +48,16 @@ class DialogueManager(Linking):
     """The seam, and what belongs to no single journey: device, button, light."""
 
     def __init__(
-        self, config: DialogueConfig, *, muted: bool = False, spending: Spending | None = None
+        self,
+        config: DialogueConfig,
+        *,
+        muted: bool = False,
+        guest: bool = False,
+        spending: Spending | None = None,
     ) -> None:
         super().__init__(config, muted=muted, spending=spending)
+        self._tools.guest = guest
+        self._woken_by_hand_at = float("-inf")
         self._light = ""
         self._status = ""
         self._handlers: dict[type[e.Event], Callable[[Any], Commands]] = {
@@ -86,7 +96,7 @@ class DialogueManager(Linking):
             e.ServerComplained: self._complained,
             e.ToolFinished: self._tool_finished,
             e.ToolsChanged: self._tools.changed,
-            e.GuestRequested: self._ignore,
+            e.GuestRequested: self._guest_requested,
         }
         self._when_due: dict[str, Callable[[], Commands]] = {
             "one breath": self._paused_after_wake,
@@ -97,7 +107,8 @@ class DialogueManager(Linking):
             "stalled": self._answer_stalled,
             "announce": self._announce,
             "keep": self._kept_too_long,
-            "confirm": lambda: self._settle_consent(self._tools.refuse()),
+            "confirm": lambda: self._settle_consent(self._tools.refuse("expired")),
+            "transcript": self._read_aside,
             "aside": self._asides_overdue,
             "summary": self._summary_overdue,
             "forget": self._forget_talk,
@@ -169,8 +180,11 @@ class DialogueManager(Linking):
 
     def _pressed_talk(self, event: e.ButtonPressed) -> Commands:
         self._at("long press", self.config.long_press_s)
+        if self._pressed_twice(event.at):
+            out = self._give_up("button") if self.talk is Talk.LISTENING else []
+            return out + self._set_guest(not self.guest)
         if self.talk is Talk.CONFIRMING:
-            return self._settle_consent(self._tools.grant(self._now))
+            return self._pressed_for_consent()
         if self.microphone is Microphone.MUTED:
             if self.talk is Talk.SPEAKING or self._sounding:
                 return self._interrupt("button", event.at)
@@ -184,6 +198,13 @@ class DialogueManager(Linking):
             self._intent = self._intent or Intent("sleep", "button", event.at)
             return [c.CutPlayback()]
         return self._called("button", event.at)
+
+    def _pressed_twice(self, at: float) -> bool:
+        """Twice in a moment out of sleep, without a word: woken and sent back, which means
+        nothing else."""
+        twice = at - self._woken_by_hand_at <= DOUBLE_PRESS_S
+        self._woken_by_hand_at = at if self.talk is Talk.ASLEEP and not twice else float("-inf")
+        return twice and self.talk in (Talk.ASLEEP, Talk.LISTENING) and self._turn is None
 
     def _released(self, event: e.ButtonReleased) -> Commands:
         if event.button != "mute":
@@ -205,18 +226,6 @@ class DialogueManager(Linking):
         elif self.talk is Talk.ASLEEP:
             self._rest()
         return out
-
-    def _settle_consent(self, decided: Commands) -> Commands:
-        if self.talk is not Talk.CONFIRMING:
-            return decided
-        self._clear("confirm")
-        self._go(Cause.CONSENT_SETTLED)
-        self._arm_at_once()
-        self._at("thinking", self.config.thinking_max_s)
-        if not self._tools.waiting:
-            again = self._answers.request(c.RequestResponse(), insist=True)
-            decided = [*decided, *again]
-        return decided
 
     def _stop(self, event: e.StopRequested) -> Commands:
         self._stopping = True

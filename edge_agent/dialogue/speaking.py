@@ -77,7 +77,10 @@ class Speaking(Listening):
         self._clear("stalled")
         if event.status == "failed":
             return out + self._answer_failed(event)
-        calls = self._tools.take(event.calls, self._now + self.config.confirm_s)
+        by_voice = self.config.consent_by_voice and self.microphone is Microphone.OPEN
+        calls = self._tools.take(
+            event.calls, self._now, by_voice=by_voice and self.talk is not Talk.ASLEEP
+        )
         out += calls
         if calls or self._tools.waiting:
             self._turn = None  # it has been understood; a replay would run the calls twice
@@ -85,12 +88,7 @@ class Speaking(Listening):
             self._unanswered = event.status == "cancelled"  # somebody goes on speaking, it seems
             if not self._unanswered:
                 out.append(self._say(f"response.{event.code or 'empty'}"))
-        if self._tools.consent.pending is not None and self.talk is not Talk.CONFIRMING:
-            self._go(Cause.CONSENT_ASKED)
-            self._clear("thinking", "follow-up")
-            self._gate.shut()
-            self._at("confirm", self.config.confirm_s)
-            out.append(self._say("confirm_by_button"))
+        out += self._ask_consent()
         if not self._tools.waiting:
             if calls:
                 out += self._answers.request(c.RequestResponse(), insist=True)
@@ -174,9 +172,9 @@ class Speaking(Listening):
                 "latency_ms": round((self._now - intent.at) * 1000),
             }
             out.append(c.Note("talk.interrupted", fields))
-        out += self._tools.refuse("Refused: the household began to speak about something else.")
+        out += self._tools.withdraw("interrupted") + self._tools.interrupted()
         self._tools.take_finish()  # the talk goes on after all
-        self._clear("thinking", "confirm", "announce", "keep")
+        self._clear("thinking", "confirm", "transcript", "announce", "keep")
         return out + self._listen_after(intent)
 
     def _listen_after(self, intent: Intent) -> Commands:
@@ -219,8 +217,16 @@ class Speaking(Listening):
         self._sentences = max(0, self._sentences - 1)
         return []
 
+    def _ask_consent(self) -> Commands:
+        """Ask the household what has to be asked (`confirming`)."""
+        return []
+
+    def _tell_news(self) -> Commands:
+        """Tell of calls that outlived their session (`confirming`)."""
+        return []
+
     def _tool_finished(self, event: e.ToolFinished) -> Commands:
-        out = self._tools.finished(event)
+        out = self._tools.finished(event) + self._tell_news()
         if not out or self._tools.waiting or self.talk in (Talk.ASLEEP, Talk.LISTENING):
             return out  # the next answer can tell of it; nobody waits for one now
         out += self._answers.request(c.RequestResponse(), insist=True)

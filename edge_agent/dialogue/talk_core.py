@@ -58,7 +58,9 @@ class TalkCore:
         self._turn: UserTurn | None = None
         self._answers = Answers()
         self._asides = Asides()
-        self._tools = ToolCalls(config.tool_risks, config.flow)
+        self._tools = ToolCalls(
+            config.tool_risks, config.flow, config.tool_terms, window_s=config.confirm_s
+        )
         self._memory = Memory(config.memory_turns, config.memory_audio_s)
         self._spending = spending or Spending()
         self._intent: Intent | None = None
@@ -107,7 +109,7 @@ class TalkCore:
         self._explained.clear()
         self._asked_again_since = None
         self._deadlines = {k: v for k, v in self._deadlines.items() if k in OUTLIVE_TALK}
-        out += self._tools.refuse("Refused: the household has gone.")
+        out += self._tools.withdraw("gone")
         out += self._tools.talk_over()
         if self.talk is not Talk.ASLEEP:
             self._go(Cause.GAVE_UP)

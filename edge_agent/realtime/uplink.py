@@ -89,7 +89,9 @@ class Uplink:
 
     @write.register
     def _(self, command: cmd.RequestResponse) -> list[str]:
-        response = {"instructions": command.instructions} if command.instructions else None
+        response = {"instructions": command.instructions} if command.instructions else {}
+        if not command.may_call:
+            response["tool_choice"] = "none"
         return [messages.create_response(self._id("response.create"), response)]
 
     @write.register

@@ -30,6 +30,10 @@ class Plan:
     code: str = ""
 
 
+QUESTION = Plan(items_ms=(800.0,))
+"""Spoken while a call waits for consent."""
+
+
 @dataclass
 class Entry:
     """One conversation item."""
@@ -63,6 +67,10 @@ class ModelServer:
         self.stalled = False
         self.is_speech: Callable[[int], bool] = lambda number: False
         self.plans: list[Plan] = []
+        self.questions: list[Plan] = []
+        """What is said where it may not call: the next ones, then `QUESTION`."""
+        self.aside: Callable[[c.AskAside], str | None] = lambda _ask: None
+        """Answers side questions; None: it cannot."""
         self.offences: list[str] = []
         self.fresh: list[tuple[str, set[int]]] = []
         """Every response begun anew: its id and the speech frames it answers."""
@@ -132,15 +140,19 @@ class ModelServer:
             case c.ClearAudio():
                 self._buffer.clear()
                 self._heard, self._run = None, 0
-            case c.RequestResponse(instructions=instructions):
+            case c.AskAside(tag=tag):
+                text = self.aside(command)
+                answer = e.SideAnswer(at=at, tag=tag, text=text or "", ok=text is not None)
+                self.say(at + self.think_s, answer)
+            case c.RequestResponse(instructions=instructions, may_call=may_call):
                 if self.running is not None:
                     code = "conversation_already_has_active_response"
                     self.offences.append(code)
                     self.say(at, e.ServerComplained(at=at, code=code, message="busy"))
                 else:
-                    if self.open_calls:  # its own detector may; we may not
+                    if self.open_calls and may_call:  # its own detector may; we may not
                         self.offences.append("response before all outputs")
-                    self._respond(at, continues=bool(instructions))
+                    self._respond(at, continues=bool(instructions), asks=not may_call)
             case c.CancelResponse(response=response):
                 if self.running is not None and self.running.response == response:
                     self._finish(at, "cancelled")
@@ -208,7 +220,7 @@ class ModelServer:
 
     # --- mouth ---
 
-    def _respond(self, at: float, *, continues: bool = False) -> None:
+    def _respond(self, at: float, *, continues: bool = False, asks: bool = False) -> None:
         if self.running is not None:
             return
         response = self._id("resp")
@@ -217,7 +229,10 @@ class ModelServer:
             if entry.role == "assistant":
                 break
             about |= entry.frames
-        plan = self.plans.pop(0) if self.plans else Plan()
+        if asks:
+            plan = self.questions.pop(0) if self.questions else QUESTION
+        else:
+            plan = self.plans.pop(0) if self.plans else Plan()
         self.running = Running(
             response, plan, about, continues, at + self.think_s, left_ms=list(plan.items_ms)
         )

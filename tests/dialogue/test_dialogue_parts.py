@@ -12,7 +12,6 @@ from edge_agent.contract import events as e
 from edge_agent.contract.pcm import SILENT_FRAME, WIRE_BYTES_PER_MS, silence
 from edge_agent.dialogue.answers import Answers
 from edge_agent.dialogue.barge_in import BargeIn
-from edge_agent.dialogue.consent import Consent
 from edge_agent.dialogue.gate import Gate, GateState
 from edge_agent.dialogue.memory import Memory
 from edge_agent.dialogue.states import TRANSITIONS, Cause, Talk, diagram
@@ -299,18 +298,7 @@ def test_tables_of_the_dead_stay_small() -> None:
     assert len(answers._kept_items) <= 256
 
 
-# --- consent, turn, table --------------------------------------------------------------------
-
-
-@given(at=st.floats(0, 30))
-def test_consent_is_for_one_call_and_only_inside_its_window(at: float) -> None:
-    consent = Consent()
-    call = e.ToolCall(call_id="1", name="unlock", arguments='{"door":1}')
-    assert consent.ask(call, expires_at=15.0)
-    assert not consent.ask(e.ToolCall(call_id="2", name="unlock", arguments="{}"), 15.0)
-    assert consent.grant(at) == (call if at < 15.0 else None)
-    if at < 15.0:
-        assert consent.grant(at) is None, "once"
+# --- turn, table -----------------------------------------------------------------------------
 
 
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 30)), max_size=40))

@@ -1,0 +1,472 @@
+"""Talks that need a yes: the question, what answers it, and everything that does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from driver import House
+from server_model import Plan
+
+from edge_agent.contract import commands as c
+from edge_agent.contract import events as e
+from edge_agent.dialogue.consent import Risk
+from edge_agent.dialogue.states import Talk
+
+RISKS = {"clock": Risk.LOW, "shop": Risk.MEDIUM, "unlock": Risk.HIGH, "leave_message": Risk.LOW}
+MILK = '{"item":"milk"}'
+
+
+def shop(call_id: str = "call_1", arguments: str = MILK, name: str = "shop") -> e.ToolCall:
+    return e.ToolCall(call_id=call_id, name=name, arguments=arguments)
+
+
+def asked(*calls: e.ToolCall, plans: tuple[Plan, ...] = (), **config: Any) -> House:
+    """The household wants something (until 2.4 s) and the model makes these calls."""
+    house = House(tool_risks=RISKS, **config)
+    house.connect()
+    house.server.plans = [Plan(items_ms=(), calls=calls or (shop(),)), *plans]
+    house.says(0.5, 2.4)
+    house.wake_word(1.1)
+    return house
+
+
+def until(house: House, talk: Talk, within_s: float = 20) -> House:
+    limit = house.now + within_s
+    while house.manager.talk is not talk:
+        house.run(house.now + 0.01)
+        assert house.now < limit, f"never {talk}"
+    return house
+
+
+def at_question(house: House) -> House:
+    """Until the question has been heard to its end."""
+    return until(house, Talk.CONFIRMING)
+
+
+def reply(house: House, words: str | None, *, in_s: float = 0.5) -> House:
+    """Somebody answers; the model, asked for it, writes down `words`."""
+    house.server.aside = lambda _ask: words
+    start = house.now + in_s
+    house.says(start, start + 0.6)
+    return house.run(start + 2.0)
+
+
+def ran(house: House) -> list[tuple[str, str]]:
+    return [(do.call_id, do.arguments) for do in house.did(c.RunTool)]
+
+
+def outputs(house: House) -> list[str]:
+    return [do.output for do in house.did(c.AddToolOutput)]
+
+
+def whys(house: House) -> list[object]:
+    return [do.fields["why"] for do in house.did(c.Note) if do.code == "tool.refused"]
+
+
+def questions(house: House) -> list[c.RequestResponse]:
+    return [do for do in house.did(c.RequestResponse) if not do.may_call]
+
+
+# --- the plain way ---------------------------------------------------------------------------
+
+
+def test_a_yes_runs_exactly_what_was_asked() -> None:
+    house = at_question(asked())
+    [question] = questions(house)
+    assert "shop" in question.instructions
+    assert MILK in question.instructions
+    assert ran(house) == []
+    assert outputs(house) == []
+    reply(house, "Yes, please.")
+    assert ran(house) == [("call_1", MILK)]
+    house.run(house.now + 5)
+    assert outputs(house) == ["done"]
+    assert len(house.did(c.RequestResponse)) == 2, "the question, and what came of it"
+    assert house.manager.talk is Talk.LISTENING
+    assert house.server.offences == []
+    [ask] = house.did(c.AskAside)
+    assert ask.items is not None
+    assert len(ask.items) == 1
+    assert ask.tag.startswith("consent")
+
+
+def test_a_no_does_not_and_the_model_is_told() -> None:
+    house = at_question(asked())
+    reply(house, "No, thanks.").run(house.now + 5)
+    assert ran(house) == []
+    assert outputs(house)[0].startswith("Refused: the household said no")
+    assert whys(house) == ["no"]
+    assert house.server.offences == []
+
+
+def test_an_unclear_answer_is_asked_for_once_more_and_then_it_is_no() -> None:
+    house = at_question(asked())
+    reply(house, "Yes, but only the cheap one.")
+    assert ran(house) == []
+    assert outputs(house) == []
+    at_question(house)
+    assert len(questions(house)) == 2
+    reply(house, "Well, what does it cost?").run(house.now + 5)
+    assert ran(house) == []
+    assert whys(house) == ["unclear"]
+    assert len(questions(house)) == 2
+    assert house.server.offences == []
+
+
+def test_a_yes_to_the_second_question_counts() -> None:
+    house = reply(at_question(asked()), "Hm.")
+    reply(at_question(house), "Ja, mach das.")
+    assert ran(house) == [("call_1", MILK)]
+
+
+def test_silence_is_no() -> None:
+    house = at_question(asked())
+    opened_at = house.now
+    until(house, Talk.THINKING)
+    assert house.now == pytest.approx(opened_at + 15, abs=0.02)
+    assert whys(house) == ["expired"]
+    house.run(house.now + 4)
+    assert ran(house) == []
+    assert len(house.speaker.played) == 2, "the question, and that it is left"
+
+
+def test_the_button_is_a_yes_too() -> None:
+    house = at_question(asked())
+    house.press()
+    assert ran(house) == [("call_1", MILK)]
+    [given] = [do.fields for do in house.did(c.Note) if do.code == "consent.given"]
+    assert given["by"] == "button"
+
+
+def test_a_high_risk_is_not_to_be_talked_into() -> None:
+    house = at_question(asked(shop(name="unlock")))
+    assert house.sentences() == ["confirm_by_button"]
+    reply(house, "Yes.")
+    assert ran(house) == []
+    assert house.manager.talk is Talk.CONFIRMING
+    house.press()
+    assert ran(house) == [("call_1", MILK)]
+
+
+def test_without_voice_consent_the_button_is_asked_for() -> None:
+    house = at_question(asked(consent_by_voice=False))
+    assert house.sentences() == ["confirm_by_button"]
+    assert questions(house) == []
+    reply(house, "Yes.")
+    assert ran(house) == []
+
+
+def test_muted_only_the_button_can_answer() -> None:
+    house = until(asked(), Talk.THINKING)
+    house.send(e.MuteRequested(at=house.now, muted=True))
+    at_question(house)
+    assert house.sentences() == ["confirm_by_button"]
+
+
+# --- what is no answer ------------------------------------------------------------------------
+
+
+def test_what_is_said_over_the_question_is_no_answer() -> None:
+    house = until(asked(), Talk.SPEAKING)
+    reply(house, "Yes.", in_s=0.3)
+    assert ran(house) == []
+    assert whys(house) == ["interrupted"]
+    house.run(house.now + 6)
+    assert ran(house) == []
+    assert house.server.offences == []
+
+
+def test_our_own_voice_in_the_room_is_no_answer() -> None:
+    """The echo of the question's last word, labelled as speech by a fooled detector."""
+    house = until(asked(barge_in_by_speech=False), Talk.SPEAKING)
+    house.server.aside = lambda _ask: "yes"
+    begin = house.steps
+    house.speech_frames |= set(range(begin, begin + 600))
+    at_question(house)
+    house.speech_frames = {n for n in house.speech_frames if n <= house.steps + 18}
+    house.run(house.now + 3)
+    assert ran(house) == []
+    assert house.manager.talk is Talk.CONFIRMING
+
+
+def test_a_transcript_of_another_turn_is_no_answer() -> None:
+    house = at_question(asked())
+    house.send(e.UserTranscript(at=house.now, item="user_1", text="yes"))
+    house.send(e.UserTranscript(at=house.now, item="", text="yes"))
+    assert ran(house) == []
+    start = house.now + 0.5
+    house.says(start, start + 0.6)
+    house.run(start + 0.7)
+    house.send(e.UserTranscript(at=house.now, item="user_1", text="yes"))
+    house.send(e.SideAnswer(at=house.now, tag="consent_9", text="yes"))
+    assert ran(house) == []
+
+
+def test_what_a_tool_says_is_no_answer() -> None:
+    house = at_question(asked(shop("a", name="clock"), shop("b")))
+    house.send(e.ToolFinished(at=house.now, call_id="b", output="yes"))
+    assert [call_id for call_id, _ in ran(house)] == ["a"]
+
+
+def test_what_the_model_says_to_its_own_question_is_no_answer() -> None:
+    """It may not call either, and what it calls all the same is asked about on its own."""
+    house = asked()
+    again = Plan(items_ms=(800.0,), calls=(shop("x"), shop("y", '{"item":"wine"}')))
+    house.server.questions = [again]
+    at_question(house)
+    assert ran(house) == []
+    assert [do.call_id for do in house.did(c.AddToolOutput)] == ["x"]
+    assert whys(house) == ["asked already"]
+    reply(house, "Yes.")
+    assert ran(house) == [("call_1", MILK)]
+    at_question(house)
+    assert '"wine"' in questions(house)[-1].instructions
+    reply(house, "No.").run(house.now + 4)
+    assert ran(house) == [("call_1", MILK)]
+    assert house.server.offences == []
+
+
+def test_a_yes_that_goes_on_is_withdrawn() -> None:
+    house = at_question(asked())
+    house.server.aside = lambda _ask: "Yes."
+    house.server.think_s = 1.0
+    start = house.now + 0.5
+    house.says(start, start + 0.5)
+    house.says(start + 1.2, start + 2.5)  # "… but not the expensive one"
+    house.run(start + 6)
+    assert ran(house) == []
+    assert whys(house) == ["interrupted"]
+    assert house.server.offences == []
+
+
+def test_a_wake_word_or_the_end_of_the_talk_withdraws_the_question() -> None:
+    house = at_question(asked())
+    house.wakes[house.steps + 5] = "okay_nabu"
+    house.run(house.now + 0.2)
+    assert whys(house) == ["interrupted"]
+    reply(house, "Yes.")
+    assert ran(house) == []
+
+
+@pytest.mark.parametrize("after_s", [-0.5, 0.0, 0.7, 1.2])
+def test_a_question_is_void_in_another_session(after_s: float) -> None:
+    """Lost while it is spoken, while it is open, and while an answer is said or read."""
+    house = until(asked(), Talk.SPEAKING) if after_s < 0 else at_question(asked())
+    house.server.aside = lambda _ask: "yes"
+    house.says(house.now + 0.3, house.now + 1.0)
+    house.run(house.now + max(0.1, after_s))
+    house.drop()
+    house.run(house.now + 0.3)
+    house.connect()
+    told = [do.text for do in house.did(c.AddMessage) if do.role == "system"]
+    assert len(told) == 1
+    assert told[0].startswith("shop: not done")
+    house.run(house.now + 1)
+    house.press()
+    house.run(house.now + 6)
+    assert ran(house) == []
+    assert whys(house) == ["connection lost"]
+    assert house.server.offences == []
+
+
+def test_a_roll_over_waits_for_the_answer() -> None:
+    house = at_question(asked())
+    assert house.send(e.RollOverDue(at=house.now, left_s=60.0)) == []
+
+
+# --- the same again ---------------------------------------------------------------------------
+
+
+def test_changed_arguments_are_asked_about_anew() -> None:
+    more = Plan(items_ms=(), calls=(shop("call_2", '{"item":"wine"}'),))
+    house = at_question(asked())
+    house.server.plans = [Plan(), more]  # the first is what the server would say by itself
+    reply(house, "Yes.")
+    assert ran(house) == [("call_1", MILK)]
+    at_question(house)
+    assert '"wine"' in questions(house)[-1].instructions
+    assert ran(house) == [("call_1", MILK)]
+
+
+def test_after_a_no_the_same_is_not_asked_until_the_household_speaks_again() -> None:
+    again = Plan(items_ms=(), calls=(shop("call_2"),))
+    house = at_question(asked())
+    house.server.plans = [Plan(), again]
+    reply(house, "No.").run(house.now + 4)
+    assert whys(house) == ["no", "refused before"]
+    assert len(questions(house)) == 1
+    house.server.plans = [Plan(items_ms=(), calls=(shop("call_3"),))]
+    until(house, Talk.LISTENING)
+    house.says(house.now + 0.3, house.now + 1.3)
+    house.run(house.now + 1.0)
+    at_question(house)
+    assert len(questions(house)) == 2
+    assert house.server.offences == []
+
+
+def test_two_calls_are_asked_about_one_after_the_other() -> None:
+    house = at_question(asked(shop("a"), shop("b", '{"item":"wine"}'), shop("c", name="clock")))
+    assert [call_id for call_id, _ in ran(house)] == ["c"]
+    reply(house, "No.")
+    at_question(house)
+    assert [call_id for call_id, _ in ran(house)] == ["c"]
+    reply(house, "Yes.").run(house.now + 5)
+    assert [call_id for call_id, _ in ran(house)] == ["c", "b"]
+    assert sorted(do.call_id for do in house.did(c.AddToolOutput)) == ["a", "b", "c"]
+    answers = [do for do in house.did(c.RequestResponse) if do.may_call]
+    assert len(answers) == 1, "one answer, after the last output"
+    assert house.server.offences == []
+
+
+# --- when asking or reading fails ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [Plan(items_ms=()), Plan(status="failed", items_ms=(), code="server_error"), Plan((100.0,))],
+)
+def test_a_question_that_nobody_could_hear_is_asked_by_a_sentence(plan: Plan) -> None:
+    house = asked()
+    house.server.questions = [plan]
+    at_question(house)
+    assert house.sentences() == ["confirm_by_voice"]
+    assert house.manager.talk is Talk.CONFIRMING
+    reply(house, "Oui, merci.")
+    assert ran(house) == [("call_1", MILK)]
+    assert house.server.offences == []
+
+
+def test_a_question_that_the_server_refuses_is_asked_by_a_sentence() -> None:
+    house = asked()
+    while not questions(house):
+        house.run(house.now + 0.01)
+    house.send(e.ServerComplained(at=house.now, code="bad", message="", about="response.create"))
+    assert house.sentences() == ["confirm_by_voice"]
+
+
+def test_a_sentence_without_a_recording_is_no_question() -> None:
+    house = asked()
+    house.server.questions = [Plan(items_ms=())]
+    while not house.sentences():
+        house.run(house.now + 0.01)
+    house.send(e.SentenceDrained(at=house.now, name="confirm_by_voice"))
+    assert house.sentences() == ["confirm_by_voice", "confirm_by_button"]
+    reply(house, "Yes.")
+    assert ran(house) == []
+    house.press()
+    assert ran(house) == [("call_1", MILK)]
+
+
+def test_words_that_cannot_be_read_leave_the_button() -> None:
+    house = reply(at_question(asked()), None)
+    assert house.sentences() == ["confirm_by_button"]
+    assert house.manager.talk is Talk.CONFIRMING
+    assert ran(house) == []
+    house.press()
+    assert ran(house) == [("call_1", MILK)]
+    assert house.server.offences == []
+
+
+def test_the_servers_own_transcript_is_taken_where_it_makes_one() -> None:
+    house = at_question(asked(transcription="builtin"))
+    start = house.now + 0.5
+    house.says(start, start + 0.6)
+    house.run(start + 1.5)
+    assert house.did(c.AskAside) == []
+    items = [item for item, entry in house.server.items.items() if entry.role == "user"]
+    house.send(e.UserTranscript(at=house.now, item=items[-1], text="Sì, grazie."))
+    assert ran(house) == [("call_1", MILK)]
+
+
+def test_a_transcript_of_the_servers_that_does_not_come_is_asked_for() -> None:
+    house = at_question(asked(transcription="builtin"))
+    reply(house, "Yes.").run(house.now + 5)
+    assert len(house.did(c.AskAside)) == 1
+    assert ran(house) == [("call_1", MILK)]
+
+
+def test_out_of_band_the_turn_is_written_down_once_for_both() -> None:
+    house = at_question(asked(transcription="out_of_band"))
+    before = len(house.did(c.AskAside))
+    reply(house, "Yes.")
+    assert ran(house) == [("call_1", MILK)]
+    assert len(house.did(c.AskAside)) == before + 1
+
+
+# --- guests ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["shop", "unlock"])
+def test_guests_may_leave_a_message(name: str) -> None:
+    house = asked(shop(name=name))
+    house.send(e.GuestRequested(at=house.now, on=True))
+    assert house.did(c.SaveGuest) == [c.SaveGuest(on=True)]
+    house.run(6.0)
+    assert ran(house) == []
+    assert whys(house) == ["guest"]
+    assert "leave_message" in outputs(house)[0]
+    assert questions(house) == []
+
+
+def test_guests_have_what_is_harmless() -> None:
+    house = asked(shop(name="clock"))
+    house.send(e.GuestRequested(at=house.now, on=True))
+    house.run(6.0)
+    assert len(ran(house)) == 1
+
+
+def test_a_guest_at_the_door_withdraws_the_question() -> None:
+    house = at_question(asked())
+    house.send(e.GuestRequested(at=house.now, on=True))
+    house.run(house.now + 4)
+    assert whys(house) == ["guest"]
+    assert ran(house) == []
+    assert house.server.offences == []
+
+
+def test_two_presses_out_of_sleep_turn_guest_mode_on_and_off() -> None:
+    house = House()
+    house.connect()
+    house.run(1.0)
+    for on in (True, False):
+        house.press()
+        house.run(house.now + 0.3)
+        house.press()
+        house.run(house.now + 0.1)
+        assert house.manager.guest is on
+        assert house.manager.talk is Talk.ASLEEP
+        house.run(house.now + 3)
+    assert house.sentences() == ["guest_on", "guest_off"]
+
+
+def test_two_slow_presses_are_two_presses() -> None:
+    house = House()
+    house.connect()
+    house.press()
+    house.run(0.8)
+    house.press()
+    house.run(2.0)
+    assert not house.manager.guest
+    assert house.did(c.SaveGuest) == []
+
+
+def test_a_third_press_is_no_gesture() -> None:
+    house = House()
+    house.connect()
+    for _ in range(3):
+        house.press()
+        house.run(house.now + 0.2)
+    assert house.did(c.SaveGuest) == [c.SaveGuest(on=True)]
+
+
+def test_the_journal_knows_who_decided_and_nothing_of_what() -> None:
+    house = reply(at_question(asked()), "Yes.").run(12.0)
+    notes = {do.code: do.fields for do in house.did(c.Note) if do.code[:4] in ("cons", "tool")}
+    assert list(notes) == ["consent.asked", "consent.given", "tool.started", "tool.finished"]
+    assert (
+        notes["consent.given"].items() >= {"name": "shop", "risk": "medium", "by": "voice"}.items()
+    )
+    assert notes["tool.finished"].items() >= {"name": "shop", "ok": True}.items()
+    assert "milk" not in str(house.did(c.Note))
+    assert "Yes" not in str(house.did(c.Note))
