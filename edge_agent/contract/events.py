@@ -173,14 +173,11 @@ class LinkReady(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollOverDue(Event):
-    """A fresh session stands ready beside the present one, which ends in about `left_s`.
+    """A fresh session stands ready beside the present one.
 
     `RollOver` swaps them at once.  Told again every few seconds until then, so nothing has to
-    be remembered.  `left_s` is infinite when the present one may stay (a return to the
-    preferred provider).
+    be remembered.
     """
-
-    left_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

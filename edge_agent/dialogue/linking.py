@@ -76,7 +76,12 @@ class Linking(Confirming):
         return out
 
     def _roll_over_due(self, _event: e.RollOverDue) -> Commands:
-        """Change sessions in a quiet moment only: nobody speaks, nothing is owed."""
+        """Change sessions in a quiet moment only: nobody speaks, nothing is owed.
+
+        However little is left, no other moment is better: a swap while something is owed costs
+        the same replay or continuation as the end of the session, where the link lets the fresh
+        one take its place at once; and until then a follow-up window may still open.
+        """
         return [c.RollOver()] if self._nothing_goes_on else []
 
     def _session_over(self) -> Commands:

@@ -181,5 +181,5 @@ class Spare:
                 return trial_left_s
         present = self._present()
         left_s = (present.limit_at if present is not None else now) - now
-        self._post(ev.RollOverDue(at=now, left_s=left_s))
+        self._post(ev.RollOverDue(at=now))
         return self._timings.roll_ask_s / (5 if left_s < LAST_CALL_S else 1)

@@ -254,7 +254,7 @@ def test_same_identifiers_in_the_next_session_are_heard() -> None:
 )
 def test_sessions_change_in_a_quiet_moment_only(at_s: float, quiet: bool) -> None:
     house = asked().run(at_s)
-    commands = house.manager.handle(e.RollOverDue(at=house.now, left_s=200.0))
+    commands = house.manager.handle(e.RollOverDue(at=house.now))
     assert commands == ([c.RollOver()] if quiet else [])
     if quiet:
         house.connect()  # the swap: ready again, without a word about the old session

@@ -67,7 +67,7 @@ class World:
 
     def post(self, event: ev.Event) -> None:
         self.events.append(event)
-        if isinstance(event, ev.RollOverDue) and (self.is_quiet or event.left_s < 15):
+        if isinstance(event, ev.RollOverDue) and self.is_quiet:
             self.link.execute(cmd.RollOver())
 
     def note(self, code: str, **fields: object) -> None:

@@ -6,6 +6,7 @@ Owner thread: the test's, in virtual time.  Must never assert on real time.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import Mapping
 
@@ -85,7 +86,8 @@ def test_home_is_tried_only_in_a_quiet_moment_and_trusted_after_a_spell() -> Non
     world = play(act, with_next=True, prepare=refuse(503))  # type: ignore[arg-type]
     dues = [event for event in world.events if isinstance(event, ev.RollOverDue)]
     assert dues[0].at >= world.readies[0].at + 600 + 10
-    assert all(due.left_s > 1e9 for due in dues), "the fall-back session may stay as long as it is"
+    gaps_s = {round(later.at - due.at, 6) for due, later in itertools.pairwise(dues)}
+    assert gaps_s == {5.0}, "the fall-back session may stay as long as it is: no last call"
 
 
 def test_when_all_refuse_only_a_person_can_help_and_then_home_is_first() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 
 import pytest
 from link_world import World, play
@@ -58,20 +59,26 @@ def test_the_old_session_goes_on_until_the_household_is_quiet() -> None:
     assert "link.rolled_over" in world.notes
 
 
-def test_at_the_last_moment_it_is_swapped_all_the_same() -> None:
+def test_without_a_quiet_moment_it_is_swapped_at_the_very_end() -> None:
     async def act(world: World) -> None:
+        world.server.session_max_s = HOUR_S
         await world.ready()
         world.is_quiet = False
-        await asyncio.sleep(HOUR_S + 10)
+        await asyncio.sleep(HOUR_S - 1)
+        assert world.link.sessions == 1
+        await asyncio.sleep(2)
         assert world.link.is_ready
 
     world = play(act)
     assert not world.downs
-    dues = [event for event in world.events if isinstance(event, ev.RollOverDue)]
-    assert dues[0].left_s == pytest.approx(300, abs=2)
-    assert dues[-1].left_s < 15
-    assert len(dues) > 60
-    assert dues[-1].left_s > 10
+    assert [ready.replaces for ready in world.readies] == [False, True]
+    begin, end = (ready.at for ready in world.readies)
+    assert end - begin == pytest.approx(HOUR_S, abs=1)
+    dues = [event.at for event in world.events if isinstance(event, ev.RollOverDue)]
+    assert end - dues[0] == pytest.approx(300, abs=2)
+    gaps_s = [later - due for due, later in itertools.pairwise(dues)]
+    assert gaps_s[0] == pytest.approx(5)
+    assert gaps_s[-1] == pytest.approx(1), "asked more often in the last minute"
 
 
 def test_nothing_that_is_said_around_the_swap_is_lost_or_said_twice() -> None:
