@@ -1,0 +1,272 @@
+"""The desk with real threads: what hangs is given up or left behind, and holds up nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from speech_service import KEY
+from text_service import ANSWER, TextService
+from webhook_service import Hook
+
+from edge_agent.app_desk import Desk
+from edge_agent.contract.errors import AgentError
+from edge_agent.contract.events import ToolFinished
+from edge_agent.host import webhook
+from edge_agent.host.settings import Settings
+from edge_agent.host.text_model import text_model
+from edge_agent.host.worker import Worker
+from edge_agent.tools.desk_tools import LEFT
+from edge_agent.tools.registry import Registry
+from edge_agent.tools.runner import CANCELLED, ToolRunner
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def service() -> Iterator[TextService]:
+    with TextService() as running:
+        yield running
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    with Hook() as running:
+        yield running
+
+
+class House:
+    """As much of a daemon as the desk needs."""
+
+    def __init__(self, folder: Path, **sections: dict[str, object]) -> None:
+        raw: dict[str, Any] = {"state": {"path": str(folder / "state.json")}, **sections}
+        self.settings = Settings(**raw)
+        self.notes: list[tuple[str, dict[str, object]]] = []
+        self.faults: list[BaseException] = []
+        self.journal = SimpleNamespace(
+            note=lambda code, /, **fields: self.notes.append((code, fields)),
+            fault=self.faults.append,
+        )
+        self.world = SimpleNamespace(
+            threads=True, now=lambda: datetime.now().astimezone(), rng=random.Random(1)
+        )
+        self.disk = Worker("disk", threads=True, on_fault=self.faults.append)
+        self.desk = Desk(cast(Any, self), self.disk)
+        self.results: asyncio.Queue[ToolFinished] = asyncio.Queue()
+        self.hands = ToolRunner(Registry(self.desk.tools), self.results.put_nowait)
+
+    def time(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def close(self) -> None:
+        await self.hands.close()
+        self.desk.close()
+        await self.disk.drain()
+        self.disk.close()
+        assert not self.faults
+
+
+async def until(happened: Callable[[], object]) -> None:
+    """Wait for another thread, five seconds at most."""
+    for _ in range(500):
+        if happened():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not happen")
+
+
+def keyed(service: TextService, folder: Path) -> dict[str, object]:
+    key = folder / "key"
+    key.write_text(KEY)
+    return {"model": "gpt-5", "url": service.base, "api_key_file": str(key)}
+
+
+def test_a_cancelled_question_is_not_waited_for_and_the_next_one_is_answered(
+    service: TextService, tmp_path: Path
+) -> None:
+    service.answers = [lambda _h: service.gate.wait(5) and None]
+
+    async def main() -> None:
+        house = House(tmp_path, supervisor=keyed(service, tmp_path))
+        house.hands.run("hangs", "answer", '{"question": "long"}')
+        await until(lambda: service.requests)
+        house.hands.cancel("hangs")
+        result = await asyncio.wait_for(house.results.get(), 2)
+        assert (result.call_id, result.output) == ("hangs", CANCELLED)
+        house.hands.run("next", "answer", '{"question": "short"}')
+        result = await asyncio.wait_for(house.results.get(), 2)
+        assert result.call_id == "next"
+        assert ANSWER.splitlines()[0] in result.output
+        service.gate.set()
+        await house.close()
+
+    asyncio.run(main())
+
+
+def test_a_model_that_hangs_is_told_in_words(
+    service: TextService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit is the settings'; here it is made short behind their back."""
+    service.answers = [lambda _h: service.gate.wait(5) and None]
+
+    def hasty(settings: Settings) -> Any:
+        return text_model(settings, max_seconds=0.05)
+
+    monkeypatch.setattr("edge_agent.app_desk.text_model", hasty)
+
+    async def main() -> None:
+        house = House(tmp_path, supervisor={"model": "gpt-5", "url": service.base})
+        house.hands.run("c", "answer", '{"question": "long"}')
+        result = await asyncio.wait_for(house.results.get(), 4)
+        assert "took too long" in result.output
+        assert [fields["code"] for _, fields in house.notes] == ["link.timeout"]
+        service.gate.set()
+        await house.close()
+
+    asyncio.run(main())
+
+
+def test_two_questions_run_at_once_and_beside_the_loop(
+    service: TextService, tmp_path: Path
+) -> None:
+    both = threading.Barrier(2, timeout=5)
+
+    def together(handler: Any) -> None:
+        both.wait()  # breaks, and the answer with it, if they came one after the other
+        handler.answer()
+
+    service.answers = [together, together]
+
+    async def main() -> None:
+        house = House(tmp_path, supervisor=keyed(service, tmp_path))
+        for name in "ab":
+            house.hands.run(name, "answer", '{"question": "x"}')
+        results = [await asyncio.wait_for(house.results.get(), 5) for _ in "ab"]
+        assert all(ANSWER.splitlines()[0] in result.output for result in results)
+        await house.close()
+
+    asyncio.run(main())
+
+
+def test_a_hook_that_hangs_does_not_hold_up_the_person(
+    hook: Hook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook.answers = [lambda _h: hook.gate.wait(5) and None]
+    monkeypatch.setattr("edge_agent.app_desk.SENT_WAIT_S", 0.05)
+
+    async def main() -> None:
+        house = House(tmp_path, messages={"webhook_url": hook.url})
+        sending = asyncio.create_task(house.desk.run())
+        house.hands.run("c", "leave_message", '{"text": "  come \\n home "}')
+        result = await asyncio.wait_for(house.results.get(), 4)
+        assert result.output == LEFT["stored"]
+        assert [message.text for message in house.desk.box.unsent] == ["come home"]
+        sending.cancel()
+        await asyncio.wait({sending})
+        hook.gate.set()
+        await house.close()
+
+    asyncio.run(main())
+    # What was in doubt is sent again, under the same id.
+    asyncio.run(delivered(tmp_path, hook))
+    ids = {request["headers"]["Idempotency-Key"] for request in hook.requests}
+    assert len(ids) == 1
+    assert len(hook.taken) == 1
+
+
+async def delivered(folder: Path, hook: Hook) -> None:
+    house = House(folder, messages={"webhook_url": hook.url})
+    sending = asyncio.create_task(house.desk.run())
+    await until(lambda: not house.desk.box.unsent)
+    sending.cancel()
+    await asyncio.wait({sending})
+    await house.close()
+
+
+def test_a_sender_that_has_nothing_to_do_rests(tmp_path: Path) -> None:
+    async def main() -> None:
+        house = House(tmp_path, messages={"webhook_url": "http://127.0.0.1:1/x"})
+        sending = asyncio.create_task(house.desk.run())
+        await asyncio.sleep(0.02)
+        assert not sending.done()
+        assert house.notes == []
+        sending.cancel()
+        await asyncio.wait({sending})
+        await house.close()
+
+    asyncio.run(main())
+
+
+def test_tries_come_slower_and_the_trouble_is_told_once(
+    hook: Hook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook.answers = [lambda h: h.send(500, b"")] * 3
+    pauses: list[float] = []
+    real = webhook.pause_s
+
+    def quick(error: AgentError, failures: int, chance: float) -> float:
+        pauses.append(real(error, failures, 1.0))
+        del chance
+        return 0.01
+
+    monkeypatch.setattr(webhook, "pause_s", quick)
+
+    async def main() -> None:
+        house = House(tmp_path, messages={"webhook_url": hook.url})
+        sending = asyncio.create_task(house.desk.run())
+        assert await house.desk.leave("x", "", "normal") == "stored"
+        await until(lambda: not house.desk.box.unsent)
+        codes = [code for code, _ in house.notes]
+        assert codes.count("messages.undelivered") == 1
+        assert codes[-1] == "messages.sent"
+        sending.cancel()
+        await asyncio.wait({sending})
+        await house.close()
+
+    asyncio.run(main())
+    assert pauses == [5.0, 10.0, 20.0]
+
+
+def test_the_owner_deletes_over_the_socket_by_id_only(tmp_path: Path) -> None:
+    async def main() -> None:
+        house = House(tmp_path)
+        for text in ("one", "two"):
+            assert await house.desk.leave(text, "", "normal") == "kept"
+        first = house.desk.box.messages[0]
+        assert house.desk.forget({"ids": [first.id, "unknown"]}) == {"deleted": 1}
+        assert house.desk.forget({"ids": []}) == {"deleted": 0}
+        for wrong in ({}, {"ids": "all"}, {"ids": [1]}):
+            with pytest.raises(AgentError, match="Which messages"):
+                house.desk.forget(wrong)
+        await house.disk.drain()
+        again = House(tmp_path)
+        assert [message.text for message in again.desk.box.messages] == ["two"]
+        await house.close()
+        await again.close()
+
+    asyncio.run(main())
+
+
+def test_what_the_owner_wants_taken_out_is(tmp_path: Path) -> None:
+    async def main() -> None:
+        house = House(tmp_path, messages={"redact": True}, privacy={"redact_names": ["Anna"]})
+        await house.desk.leave("Call Anna at 030 1234567", "Anna", "normal")
+        [message] = house.desk.box.messages
+        assert message.text == "Call [name] at [number]"
+        assert message.sender == "[name]"
+        await house.close()
+
+    asyncio.run(main())
