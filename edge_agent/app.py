@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from edge_agent import __version__
@@ -23,6 +24,7 @@ from edge_agent.agent import Agent, Rooms
 from edge_agent.app_frames import FrameDoor
 from edge_agent.app_health import Watch
 from edge_agent.app_house import House, Ledger
+from edge_agent.app_keepsakes import observers as keepsakes
 from edge_agent.app_parts import (
     World,
     dialogue_config,
@@ -56,8 +58,7 @@ from edge_agent.host.network import NetworkNews, NetworkWatch
 from edge_agent.host.pack_store import pack_root
 from edge_agent.host.sentences import Sentences
 from edge_agent.host.settings import Settings
-from edge_agent.host.state import Saved, StateFile, state_path
-from edge_agent.host.words import Words
+from edge_agent.host.state import StateFile, state_path
 from edge_agent.host.worker import Worker
 from edge_agent.panel.gpio import GpioPanel, NullPanel
 from edge_agent.panel.patterns import EARCONS
@@ -149,7 +150,8 @@ class Daemon:
             note=journal.note,
             fault=journal.fault,
             set_status=self.show_status,
-            save_mute=lambda muted: self._save(Saved(muted, self._saved.volume_percent)),
+            save_mute=lambda muted: self._save(muted=muted),
+            save_guest=lambda on: self._save(guest=on),
             record_usage=self.ledger.record,
             sentence_pcm=sentences.pcm24k if sentences else lambda _name: b"",
             earcons={name: render_earcon(notes) for name, notes in EARCONS.items()},
@@ -157,17 +159,18 @@ class Daemon:
             stop_ringing=self.toolbox.bell.stop,
         )
         self.dialogue = DialogueManager(
-            dialogue_config(settings, self.toolbox.risks, begin.flow),
+            dialogue_config(
+                settings, self.toolbox.risks, begin.flow, self.toolbox.registry.terms()
+            ),
             muted=self._saved.muted,
+            guest=self._saved.guest,
             spending=self.ledger.spending,
         )
         self.agent = Agent(self.dialogue, rooms)
         self.agent.observers += [self.house.see, self.toolbox.desk.last_answer.see]
         self.rest = Rest(self, settings.device.rest_after_s)
         self.agent.observers.append(self.rest.see)
-        if settings.journal.transcripts:
-            words = Words(journal.note)
-            self.agent.observers.append(lambda event, _commands, _at: words.see(event))
+        self.agent.observers += keepsakes(settings, self._disk, journal, world.now)
         self.control = (
             ControlServer(
                 world.control, self.house.handlers, note=journal.note, fault=journal.fault
@@ -358,11 +361,11 @@ class Daemon:
 
     def set_volume(self, percent: int) -> None:
         """Change it now, and remember it."""
-        self._save(Saved(self._saved.muted, percent))
+        self._save(volume_percent=percent)
         self.playout.set_volume(percent)
 
-    def _save(self, saved: Saved) -> None:
-        self._saved = saved
+    def _save(self, **changes: Any) -> None:
+        self._saved = saved = replace(self._saved, **changes)
         self._disk.put(lambda: self._state_file.save(saved))
 
     def _sentences(self) -> Sentences | None:

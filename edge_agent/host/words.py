@@ -1,7 +1,7 @@
-"""Words: what was said, for the journal of an owner who asked for it (purpose).
+"""Words: what was said, for an owner who asked to have it written down (purpose).
 
-Owner thread: the event loop.  Must never be attached unless `journal.transcripts` is on, and never
-keep a word longer than the answer that it belongs to.
+Owner thread: the event loop.  Must never be attached unless the owner asked for it, tell a word
+that the redaction has not seen, or keep one longer than the answer that it belongs to.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edge_agent.contract.events import (
+    TRANSCRIPT,
     Event,
     LinkDown,
     ResponseEnded,
+    SideAnswer,
     UserTranscript,
     VoiceText,
 )
@@ -21,25 +23,28 @@ SPEAKER = "speaker"
 
 
 class Words:
-    """Call `see` with every event; `note` is `Journal.note`."""
+    """Call `see` with every event; `tell` gets who spoke and what is left of it by `redact`."""
 
-    def __init__(self, note: Callable[..., None]) -> None:
-        self._note = note
+    def __init__(self, tell: Callable[[str, str], None], redact: Callable[[str], str]) -> None:
+        self._tell = tell
+        self._redact = redact
         self._pieces: list[str] = []
 
     def see(self, event: Event) -> None:
-        """One line per turn of the household and per answer, as far as it was made."""
+        """One text per turn of the household and per answer, as far as it was made."""
         match event:
             case UserTranscript():
-                self._tell(HOUSEHOLD, event.text)
+                self._said(HOUSEHOLD, event.text)
+            case SideAnswer(ok=True) if event.tag.startswith(TRANSCRIPT):
+                self._said(HOUSEHOLD, event.text)
             case VoiceText():
                 self._pieces.append(event.text)
             case ResponseEnded() | LinkDown():
-                said, self._pieces = "".join(self._pieces), []
-                self._tell(SPEAKER, said)
+                whole, self._pieces = "".join(self._pieces), []
+                self._said(SPEAKER, whole)
             case _:
                 pass
 
-    def _tell(self, who: str, text: str) -> None:
+    def _said(self, who: str, text: str) -> None:
         if text.strip():
-            self._note("talk.words", who=who, text=text.strip())
+            self._tell(who, self._redact(text.strip()))
