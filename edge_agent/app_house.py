@@ -18,6 +18,7 @@ from edge_agent.contract.events import (
     DeviceDown,
     DeviceReady,
     Event,
+    GuestRequested,
     LinkDown,
     LinkReady,
     MuteRequested,
@@ -107,6 +108,7 @@ class House:
         return {
             "status": lambda _request: self.snapshot().plain(),
             "mute": self._mute_command,
+            "guest": self._guest_command,
             "forget_messages": self._daemon.toolbox.desk.forget,
         }
 
@@ -118,6 +120,15 @@ class House:
             raise ControlError("There is no such state of the microphone.", fix="on, off, toggle.")
         self._want_mute(wish)
         return {"muted": self._daemon.dialogue.microphone is Microphone.MUTED}
+
+    def _guest_command(self, request: dict[str, Any]) -> dict[str, Any]:
+        dialogue = self._daemon.dialogue
+        wishes = {"on": True, "off": False, "toggle": not dialogue.guest}
+        wish = wishes.get(str(request.get("to")))
+        if wish is None:
+            raise ControlError("There is no such state of guest mode.", fix="on, off, toggle.")
+        self._daemon.post(GuestRequested(at=self._daemon.time(), on=wish))
+        return {"guest": dialogue.guest}
 
     def _want_mute(self, muted: bool) -> None:
         self._daemon.post(MuteRequested(at=self._daemon.time(), muted=muted))
@@ -159,6 +170,7 @@ class House:
             self._status,
             talk=daemon.dialogue.talk.value,
             microphone=daemon.dialogue.microphone.value,
+            guest=daemon.dialogue.guest,
             link=daemon.dialogue.link.value,
             device_present=daemon.keeper.present,
             volume_percent=daemon.volume_percent,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from edge_agent.app_mcp import expected_names
 from edge_agent.audio.detectors import WakeDetector
-from edge_agent.contract.events import Event
+from edge_agent.contract.events import Event, ToolTerms
 from edge_agent.contract.persona import ToolManner
 from edge_agent.contract.ports import Dialer, Panel, SoundDevice
 from edge_agent.dialogue.config import DialogueConfig
@@ -38,6 +38,9 @@ from edge_agent.tools.catalogue import shipped_tools
 from edge_agent.tools.mcp_tools import ServerPlan
 from edge_agent.tools.mcp_wire import OpenWire
 
+TRANSCRIBER = "gpt-transcribe"
+"""What OpenAI offers for it in a talk; other services ignore or refuse the name, and the session
+then goes on without."""
 KEY_MAX_BYTES = 4096
 """No key is longer; whatever is, is another file."""
 
@@ -104,7 +107,10 @@ def told(
 
 
 def dialogue_config(
-    settings: Settings, risks: Mapping[str, Risk], flow: FlowTerms | None = None
+    settings: Settings,
+    risks: Mapping[str, Risk],
+    flow: FlowTerms | None = None,
+    terms: Mapping[str, ToolTerms] | None = None,
 ) -> DialogueConfig:
     """What the dialogue has to know of the settings."""
     listen, barge_in = settings.listen, settings.barge_in
@@ -128,6 +134,10 @@ def dialogue_config(
         summaries=summary_terms(settings),
         forget_after_h=settings.conversation.forget_after_h,
         tool_risks=risks,
+        tool_terms=terms or {},
+        confirm_s=settings.consent.window_s,
+        consent_by_voice=settings.consent.by_voice,
+        transcription=settings.realtime.transcription,
         flow=flow,
     )
 
@@ -164,6 +174,7 @@ def session_config(settings: Settings, begin: Told) -> SessionConfig:
     elif listen.end_of_turn == "semantic_vad":
         turns = SemanticVad(listen.semantic_eagerness)
     reduction = realtime.noise_reduction
+    builtin = realtime.transcription_model or TRANSCRIBER
     return SessionConfig(
         model=realtime.model,
         voice=realtime.voice,
@@ -171,7 +182,7 @@ def session_config(settings: Settings, begin: Told) -> SessionConfig:
         tools=begin.tools,
         turn_detection=turns,
         noise_reduction=None if reduction == "none" else reduction,
-        transcription_model=realtime.transcription_model or None,
+        transcription_model=builtin if realtime.transcription == "builtin" else None,
         transcription_language=realtime.transcription_language or None,
         max_output_tokens=realtime.max_output_tokens or None,
         speed=realtime.speed,

@@ -1,4 +1,4 @@
-"""`edge-agent status` and `edge-agent mute`: ask the running speaker (purpose).
+"""`edge-agent status`, `mute` and `guest`: ask the running speaker (purpose).
 
 Owner thread: main.  Must never need working settings: it is asked when something is wrong.
 """
@@ -16,8 +16,8 @@ from edge_agent.cli.config import ConfigOption
 from edge_agent.cli.outcome import guarded, note
 
 
-class Mute(StrEnum):
-    """What the microphone should be."""
+class Switch(StrEnum):
+    """What the microphone, or guest mode, should be."""
 
     ON = "on"
     OFF = "off"
@@ -44,13 +44,24 @@ def status(
 
 @guarded
 def mute(
-    to: Annotated[Mute, typer.Argument(help="on: the microphone is off.  off: it is on.")],
+    to: Annotated[Switch, typer.Argument(help="on: the microphone is off.  off: it is on.")],
     config_file: ConfigOption = None,
 ) -> None:
     """Mute the microphone, or open it; remembered over a restart."""
     answer = _ask({"do": "mute", "to": to.value}, config_file)
     muted = answer.get("muted") is True
     typer.echo("The microphone is off (muted)." if muted else "The microphone is on.")
+
+
+@guarded
+def guest(
+    to: Annotated[Switch, typer.Argument(help="on: only what is harmless is done.")],
+    config_file: ConfigOption = None,
+) -> None:
+    """Turn guest mode on or off; remembered over a restart."""
+    answer = _ask({"do": "guest", "to": to.value}, config_file)
+    on = answer.get("guest") is True
+    typer.echo("Guest mode is on." if on else "Guest mode is off.")
 
 
 def _ask(request: dict[str, object], config_file: Path | None) -> dict[str, Any]:

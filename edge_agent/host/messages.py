@@ -11,10 +11,10 @@ import re
 import uuid
 
 from edge_agent.host.message import DEBUG, ERROR, INFO, NOTICE, WARNING, Message
+from edge_agent.host.messages_consent import CONSENT
 from edge_agent.host.messages_desk import DESK
 from edge_agent.host.messages_kept import KEPT
 from edge_agent.host.messages_mcp import MCP
-from edge_agent.host.messages_consent import CONSENT
 from edge_agent.host.messages_sound import SOUND
 from edge_agent.host.reasons import REASONS
 

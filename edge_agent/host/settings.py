@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from edge_agent.host.price_list import NAME_FORM
 from edge_agent.host.settings_base import Name, PathText, Section, checked_address, is_loopback
+from edge_agent.host.settings_consent import Consent
 from edge_agent.host.settings_desk import Messages, Supervisor
 from edge_agent.host.settings_house import Budget, Control, Health, Journal, Speech, State
 from edge_agent.host.settings_mcp import Mcp
@@ -184,9 +185,14 @@ class Realtime(Section):
     """Language it is told to speak, as a code like en, de, fr or pt-BR."""
     noise_reduction: Literal["near_field", "far_field", "none"] = "far_field"
     """The provider's noise filter: near_field for a headset, far_field for a room."""
+    transcription: Literal["off", "builtin", "out_of_band"] = "off"
+    """Who writes down what you say, so that a fresh session is told words instead of sound, and
+    the journal if you asked for that.  `off`: nobody.  `builtin`: a transcriber of the provider's
+    beside the model.  `out_of_band`: the model itself, asked once per turn, which costs more but
+    knows names it has heard.  benchmarks/transcription.md compares them."""
     transcription_model: str = Field(default="", max_length=100)
-    """Have the provider also write down what you say, with this model (it costs extra, and your
-    words exist as text there).  Empty: off."""
+    """Which model the provider transcribes with.  Empty: gpt-transcribe.  Set alone, without
+    transcription, it means "builtin"."""
     transcription_language: str = Field(default="", pattern=r"^([a-z]{2,3})?$")
     """Language hint for the transcription.  Empty: it guesses."""
     max_output_tokens: int = Field(default=0, ge=0, le=4096)
@@ -228,6 +234,14 @@ class Realtime(Section):
     machine are dialled directly."""
     outbox_max_s: float = Field(default=30.0, ge=5, le=120)
     """Speech kept for later while the line is down."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_model_alone_means_builtin(cls, given: object) -> object:
+        """Before there was a choice, naming the model was what switched it on."""
+        if isinstance(given, dict) and given.get("transcription_model"):
+            return {"transcription": "builtin", **given}
+        return given
 
     @field_validator("url")
     @classmethod
@@ -304,6 +318,7 @@ class Settings(BaseSettings):
     barge_in: BargeIn = BargeIn()
     echo: Echo = Echo()
     realtime: Realtime = Realtime()
+    consent: Consent = Consent()
     panel: Panel = Panel()
     conversation: Conversation = Conversation()
     speech: Speech = Speech()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edge_agent.host.json_file import DEFAULT_FOLDER, JsonFile, NoteFunction, state_folder
@@ -25,10 +25,14 @@ FILE_MAX_BYTES = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What is remembered.  `volume_percent` None: never changed, the setting holds."""
+    """What is remembered.  `volume_percent` None: never changed, the setting holds.
+
+    `guest`: guest mode is on; a file without a word about it is from an older program.
+    """
 
     muted: bool = False
     volume_percent: int | None = None
+    guest: bool = False
 
 
 def state_path(setting: str, environ: Mapping[str, str] | None = None) -> Path:
@@ -70,7 +74,7 @@ class StateFile:
 
     def save(self, saved: Saved) -> bool:
         """Write it, whole or not at all.  False, and one note, if it cannot be written."""
-        return self._file.save({"muted": saved.muted, "volume_percent": saved.volume_percent})
+        return self._file.save(asdict(saved))
 
 
 def _decode(entry: Mapping[str, object]) -> Saved:
@@ -82,7 +86,7 @@ def _decode(entry: Mapping[str, object]) -> Saved:
         not isinstance(volume, int) or isinstance(volume, bool) or not 0 <= volume <= 100
     ):
         raise ValueError("volume is not 0 to 100")
-    return Saved(muted, volume)
+    return Saved(muted, volume, entry.get("guest") is True)
 
 
 def _mute_of(raw: bytes) -> bool:

@@ -32,6 +32,8 @@ class Status:
     talk: str = "asleep"
     microphone: str = "open"
     """open · muted"""
+    guest: bool = False
+    """Guest mode: only what is harmless is done."""
     link: str = "down"
     """down · connecting · ready"""
     link_code: str = ""
@@ -97,7 +99,7 @@ _TALK = {
     "listening": "listening to you",
     "thinking": "waiting for the answer",
     "speaking": "speaking",
-    "confirming": "waiting for your yes, by the button",
+    "confirming": "waiting for your yes, in words or by the button",
 }
 
 
@@ -134,6 +136,8 @@ def in_words(status: Status) -> list[tuple[str, str]]:
     ]
     if status.device_present and status.echo:
         lines.insert(4, ("Echo", _echo(status)))
+    if status.guest:
+        lines.insert(2, ("Guests", "guest mode is on; `edge-agent guest off` ends it"))
     if status.failure is not None:
         lines.append(("Last trouble", _failure(status.failure)))
         if status.failure.fix:

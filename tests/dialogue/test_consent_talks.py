@@ -272,7 +272,7 @@ def test_a_question_is_void_in_another_session(after_s: float) -> None:
 
 def test_a_roll_over_waits_for_the_answer() -> None:
     house = at_question(asked())
-    assert house.send(e.RollOverDue(at=house.now, left_s=60.0)) == []
+    assert house.send(e.RollOverDue(at=house.now)) == []
 
 
 # --- the same again ---------------------------------------------------------------------------
