@@ -53,6 +53,7 @@ class Watch:
             was, stalled = stalled, judge.judge(self._counters(), daemon.time())
             if not stalled:
                 notifier.watchdog()
+                daemon.rest.look()  # a part that stands still must not be excused by a rest
             elif stalled != was:
                 daemon.journal.note("watchdog.stalled", part=", ".join(stalled))
                 notifier.status(f"nothing moves in {', '.join(stalled)}")
@@ -74,6 +75,7 @@ class Watch:
             daemon.front_end.frames_out,
             # A driver that hangs while it is asked to open is not honestly absent.
             daemon.keeper.present or daemon.keeper.is_stuck,
+            daemon.keeper.resting,
         )
 
     def sound_counters(self) -> SoundCounters:

@@ -18,6 +18,7 @@ from edge_agent.contract.events import DeviceDown, DeviceReady, Event
 from edge_agent.contract.ports import (
     CaptureCallback,
     RenderCallback,
+    RestingDevice,
     SoundDevice,
     SoundDeviceInfo,
 )
@@ -61,6 +62,30 @@ class DeviceKeeper:
         self._in_thread = in_thread
         self._loop = asyncio.get_running_loop()
         self._opening_since: float | None = None
+        self.resting = False
+        """The loudspeaker is not asked for sound; only the microphone's frames are proof."""
+        self._resuming: asyncio.Task[None] | None = None
+        self._lost = asyncio.Event()
+
+    def rest(self) -> None:
+        """Nothing is to be heard for a while: let the loudspeaker rest, if it can."""
+        if self.present and not self.resting and isinstance(self._device, RestingDevice):
+            self.resting = True
+            self._device.rest_render()
+
+    def resume(self) -> None:
+        """Something is to be heard soon.  Does not wait."""
+        if self.resting:
+            self.resting = False
+            self._resuming = self._loop.create_task(self._resume(), name="loudspeaker")
+
+    async def _resume(self) -> None:
+        device = self._device
+        assert isinstance(device, RestingDevice)
+        try:
+            await self._in_thread(device.resume_render)
+        except DeviceError:
+            self._lost.set()  # a card that does not start again is opened again
 
     @property
     def is_stuck(self) -> bool:
@@ -90,6 +115,8 @@ class DeviceKeeper:
                 backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
                 self.reopened += 1
         finally:
+            if self._resuming is not None:
+                await asyncio.gather(self._resuming, return_exceptions=True)
             await self._in_thread(self._device.close)
 
     async def _try_open(self) -> DeviceDown | None:
@@ -107,6 +134,8 @@ class DeviceKeeper:
             self._opening_since = None
         assert isinstance(info, SoundDeviceInfo)
         self.present = True
+        self.resting = False
+        self._lost.clear()
         self._opened(info)
         self._post(
             DeviceReady(
@@ -132,6 +161,8 @@ class DeviceKeeper:
                 if seen[side] != last[side]:
                     moved_at[side] = now
                     moved = True
+            if self.resting:
+                moved_at[1] = now
             last = seen
-            if now - min(moved_at) >= STALL_S:
+            if self._lost.is_set() or now - min(moved_at) >= STALL_S:
                 return moved

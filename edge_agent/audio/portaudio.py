@@ -54,8 +54,12 @@ PA_SAMPLE_FORMAT_NOT_SUPPORTED = -9994
 PA_DEVICE_UNAVAILABLE = -9985
 PA_INT16 = 8  # paInt16
 PA_CONTINUE = 0  # paContinue
+PA_ABORT = 2  # paAbort: the stream ends at once, without waiting for a suspended sink
 PA_INPUT_OVERFLOW = 2  # paInputOverflow: microphone frames were lost before this block
 PA_OUTPUT_UNDERFLOW = 4  # paOutputUnderflow: the loudspeaker had a hole before this block
+
+LAST_BLOCK_MAX_S = 0.5
+"""A stream that has not noticed by then that it should rest, stands still."""
 
 _library = threading.RLock()
 """PortAudio's start, stop, open and close are not thread-safe."""
@@ -186,6 +190,11 @@ class PortAudioDevice:
         self._generation = 0
         self._audio: Any = None
         self._streams: list[Any] = []
+        self._speaking: Any = None
+        """That of `_streams` which is the loudspeaker."""
+        self._resting = False
+        self._heard: tuple[Timeline, int]
+        self._spoken: tuple[Timeline, int]
         self._quiet = ExitStack()
         """Holds `quiet_libraries` while the streams are open: ALSA reports every hole."""
 
@@ -206,7 +215,8 @@ class PortAudioDevice:
         if not _library.acquire(blocking=False):
             return False
         try:
-            return bool(self._streams) and all(s.is_active() for s in self._streams)
+            streams = [s for s in self._streams if not (self._resting and s is self._speaking)]
+            return bool(streams) and all(s.is_active() for s in streams)
         except OSError:
             return False
         finally:
@@ -236,12 +246,38 @@ class PortAudioDevice:
                 with suppress(OSError):
                     stream.close()
             self._streams = []
+            self._speaking = None
+            self._resting = False
             if self._audio is not None:
                 # Also what makes PortAudio see newly plugged devices at the next start.
                 with suppress(OSError):
                     self._audio.terminate()
                 self._audio = None
             self._quiet.close()
+
+    def rest_render(self) -> None:
+        """End the loudspeaker's stream with its next block; the microphone goes on."""
+        self._resting = True
+
+    def resume_render(self) -> None:
+        """Start the loudspeaker's stream again.  Raises `DeviceLost`."""
+        with _library:
+            stream = self._speaking
+            if not self._resting or stream is None:
+                return
+            try:
+                until = self._clock() + LAST_BLOCK_MAX_S
+                while stream.is_active():  # it has not come to its last block yet
+                    if self._clock() > until:
+                        raise DeviceLost("The loudspeaker does not end its rest.")
+                    time.sleep(self._block_ms / 1000)
+                stream.stop_stream()  # over already: it only has to be said
+                timeline, channels = self._spoken
+                self._spoken = timeline.anew(), channels
+                self._resting = False
+                stream.start_stream()
+            except OSError as error:
+                raise _translated(error, "loudspeaker") from error
 
     # --- inside -------------------------------------------------------------------------
 
@@ -260,6 +296,7 @@ class PortAudioDevice:
         # The callbacks learn their format here; they start below.
         self._heard = Timeline(heard_hz, in_latency_s, self._clock), heard_channels
         self._spoken = Timeline(spoken_hz, out_latency_s, self._clock), spoken_channels
+        self._speaking = speaking
         for stream in self._streams:
             stream.start_stream()
         return SoundDeviceInfo(
@@ -362,6 +399,8 @@ class PortAudioDevice:
             channels = 1
             block = b""
             try:
+                if generation == self._generation and self._resting:
+                    return bytes(frames * self._spoken[1] * BYTES_PER_SAMPLE), PA_ABORT
                 if generation == self._generation:
                     timeline, channels = self._spoken
                     hole = bool(flags & PA_OUTPUT_UNDERFLOW)

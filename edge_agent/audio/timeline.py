@@ -37,6 +37,10 @@ class Timeline:
         self._next = 0.0
         self._blocks = 0
 
+    def anew(self) -> Timeline:
+        """One for the same stream, started again."""
+        return Timeline(self._rate_hz, self._latency_s, self._clock)
+
     def captured(self, frames: int, times: Mapping[str, float], *, lost: bool = False) -> float:
         """Loop time at which the block's first sample was at the microphone."""
         now = self._clock()

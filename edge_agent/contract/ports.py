@@ -86,6 +86,20 @@ class SoundDevice(Protocol):
         """Frames the loudspeaker has asked for since the start of the process."""
 
 
+@runtime_checkable
+class RestingDevice(Protocol):
+    """A sound device whose loudspeaker can rest while nothing is to be heard (not all can).
+
+    Half of the work of an idle speaker is to render silence.
+    """
+
+    def rest_render(self) -> None:
+        """Ask for no more sound; what was handed over may be lost.  Does not block."""
+
+    def resume_render(self) -> None:
+        """Ask for sound again.  May block for some ten milliseconds.  Raises `DeviceError`."""
+
+
 class Panel(Protocol):
     """Button and light."""
 

@@ -9,19 +9,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LOUDSPEAKER = 1
+"""Its place among the parts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Counters:
     """Totals since the start; only their growth matters.
 
     `device_present` is False while the device is honestly declared missing (and being looked
-    for): then frames are not expected.
+    for): then frames are not expected; nor are rendered ones while the loudspeaker `rests`.
     """
 
     captured: int
     rendered: int
     heard: int
     device_present: bool = True
+    rests: bool = False
 
 
 class HealthJudge:
@@ -46,7 +50,8 @@ class HealthJudge:
         now = (counters.captured, counters.rendered, counters.heard)
         for index, (old, new) in enumerate(zip(self._seen, now, strict=True)):
             # "!=": a reopened device may count from zero again.
-            if slept or new != old or not counters.device_present:
+            excused = not counters.device_present or (counters.rests and index == LOUDSPEAKER)
+            if slept or new != old or excused:
                 self._moved_at[index] = at
         self._seen = now
         if slept:

@@ -115,6 +115,7 @@ class Room:
         self._captured = 0
         self._rendered = 0
         self._plugged = True
+        self._renders = True
         self._stalled_until_s = 0.0
         self._refusal: DeviceError | None = None
         self._plan: list[asyncio.Handle] = []
@@ -156,6 +157,14 @@ class Room:
         if self._on_render is not None:
             self._on_capture = self._on_render = None
             self._on_loop(self._cut_power)
+
+    def rest_render(self) -> None:
+        """Ask for no more sound: silence goes out."""
+        self._renders = False
+
+    def resume_render(self) -> None:
+        """Ask for sound again, from the next block on."""
+        self._renders = True
 
     @property
     def frames_captured(self) -> int:
@@ -335,6 +344,7 @@ class Room:
             # What passed in the room while no device was open.
             self._work_off(self._loop.time())
             self._on_capture, self._on_render = self._opening
+            self._renders = True
             self._opening = None
             self._schedule()
 
@@ -372,7 +382,7 @@ class Room:
         alive = self._plugged and due_s >= self._stalled_until_s
         fault: Exception | None = None
         rendered = self._silence
-        if alive and self._on_render is not None:
+        if alive and self._renders and self._on_render is not None:
             self._rendered += self.block_frames
             try:
                 rendered = self._on_render(

@@ -12,7 +12,7 @@ from synthetic import babble, pcm, room_noise
 
 from edge_agent.audio.detectors import VoiceDetector
 from edge_agent.audio.echo import ReferenceTrack
-from edge_agent.audio.front_end import FrontEnd
+from edge_agent.audio.front_end import RELAXED_BLOCKS, FrontEnd
 from edge_agent.audio.resample import level_dbfs, pcm_to_array
 from edge_agent.contract.events import HeardFrame
 from edge_agent.contract.pcm import WIRE_FRAME_BYTES
@@ -323,12 +323,12 @@ def test_sound_lost_within_a_batch_is_replaced_in_its_place() -> None:
     inline, threaded = Ear(echo="off"), Threaded()
     sound = pcm(room_noise(48_000, seed=10, rms=1500.0))
     threaded.front.relaxed = True
-    for number in range(32):
+    for number in range(4 * RELAXED_BLOCKS):
         at = 100 + number / 100 + (0.3 if number >= 18 else 0.0)
         block = sound[number * 960 : number * 960 + 960]
         inline.front.on_capture(block, at)
         threaded.front.on_capture(block, at)
-    threaded.wait_for(62)
+    threaded.wait_for(4 * RELAXED_BLOCKS + 30)
     assert threaded.front.stop()
     assert threaded.front.padded_samples == inline.front.padded_samples == 14_400
     assert [frame.pcm24k for frame in threaded.frames] == [frame.pcm24k for frame in inline.frames]

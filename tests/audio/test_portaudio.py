@@ -78,6 +78,22 @@ class Talk:
             "moving frames",
         )
 
+    def rest(self) -> None:
+        """Let the loudspeaker rest, and see that it does while the microphone goes on."""
+        device = self.device
+        device.rest_render()
+        asked = [-1]
+
+        def rests() -> bool:
+            asked.append(device.frames_rendered)
+            return asked[-1] == asked[-2]
+
+        wait_for(rests, "a loudspeaker that rests")
+        heard, asked[-1] = device.frames_captured, device.frames_rendered
+        wait_for(lambda: device.frames_captured >= heard + 4800, "a microphone that goes on")
+        assert device.frames_rendered == asked[-1]
+        assert device.active
+
 
 @pytest.fixture
 def talk(pulse: PulseServer):
@@ -131,7 +147,10 @@ def test_what_is_said_into_the_microphone_arrives_sample_by_sample(
     assert (np.diff(talk.stamps) > -0.1).all()
 
 
-def test_what_is_played_arrives_whole_at_the_loudspeaker(pulse: PulseServer, talk: Talk) -> None:
+@pytest.mark.parametrize("rested", [False, True])
+def test_what_is_played_arrives_whole_at_the_loudspeaker(
+    pulse: PulseServer, talk: Talk, rested: bool
+) -> None:
     rendered: list[bytes] = []
     playout = Playout(reference_write=lambda block, at: rendered.append(block))
     ramp = (np.arange(12_000) + 1).astype("<i2")
@@ -142,11 +161,15 @@ def test_what_is_played_arrives_whole_at_the_loudspeaker(pulse: PulseServer, tal
         talk.wait_for_frames()
 
         def attempt() -> bool:
+            if rested:
+                talk.rest()
             rendered.clear()
             name = str(len(tape.pcm))
             for start in range(0, 12_000, 2400):
                 playout.voice(name, ramp[start : start + 2400].tobytes())
             playout.end_voice(name)
+            if rested:
+                talk.device.resume_render()
             events: list[Event] = []
 
             def drained() -> bool:
@@ -168,8 +191,9 @@ def test_what_is_played_arrives_whole_at_the_loudspeaker(pulse: PulseServer, tal
     assert playout.underruns == playout.faults == talk.device.faults == 0
 
 
+@pytest.mark.parametrize("rested", [False, True])
 def test_a_cut_answer_was_heard_for_exactly_as_long_as_the_ledger_says(
-    pulse: PulseServer, talk: Talk
+    pulse: PulseServer, talk: Talk, rested: bool
 ) -> None:
     playout = Playout()
     with pulse.recording() as tape:
@@ -179,6 +203,9 @@ def test_a_cut_answer_was_heard_for_exactly_as_long_as_the_ledger_says(
         talk.wait_for_frames()
 
         def attempt() -> bool:
+            if rested:
+                talk.rest()
+                talk.device.resume_render()
             quiet_until = len(tape.pcm) // 2
             name = str(quiet_until)
             playout.voice(name, np.full(72_000, 5000, dtype="<i2").tobytes())
@@ -215,6 +242,45 @@ def test_a_suspended_source_stalls_silently_and_only_the_frames_tell(
     finally:
         pulse.pactl("suspend-source", "mic", "0")
     talk.wait_for_frames()
+
+
+def test_rest_and_work_in_any_order_and_haste(pulse: PulseServer, talk: Talk) -> None:
+    talk.open()
+    talk.wait_for_frames()
+    device = talk.device
+    for _ in range(10):
+        device.rest_render()
+        device.resume_render()
+        device.resume_render()
+    talk.wait_for_frames()
+    talk.rest()
+    device.close()  # in its rest
+    device.resume_render()  # of a closed one: nothing to wake
+    talk.open()
+    talk.wait_for_frames()
+    assert device.faults == 0
+
+
+def test_a_suspended_loudspeaker_cannot_be_woken_and_says_so(
+    pulse: PulseServer, talk: Talk
+) -> None:
+    talk.open()
+    talk.wait_for_frames()
+    pulse.pactl("suspend-sink", "spk", "1")
+    try:
+        asked = [-1]
+
+        def stands() -> bool:
+            asked.append(talk.device.frames_rendered)
+            return asked[-1] == asked[-2]
+
+        wait_for(stands, "a loudspeaker that stands still")
+        talk.device.rest_render()
+        with pytest.raises(DeviceLost):
+            talk.device.resume_render()
+    finally:
+        talk.device.close()
+        pulse.pactl("suspend-sink", "spk", "0")
 
 
 def test_closing_a_suspended_device_does_not_hang(pulse: PulseServer, talk: Talk) -> None:
