@@ -1,6 +1,7 @@
 """`edge-agent prompt`: what the model is told, and what is wrong with it (purpose).
 
-Owner thread: main.  Must never talk to a model: all of this works without key and network.
+Owner thread: main.  Must never talk to a model, but for `critique`, which says so before: all the
+rest works without key and network.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_agent.cli.config import ConfigOption
-from edge_agent.cli.outcome import EXIT_FAILED, guarded, note
+from edge_agent.cli.outcome import EXIT_FAILED, guarded, harmless, note
 
 if TYPE_CHECKING:
-    from edge_agent.contract.persona import Persona
+    from edge_agent.contract.persona import Persona, ToolManner
     from edge_agent.host.settings import Settings
 
 app = typer.Typer(
@@ -25,6 +26,9 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+
+CRITIQUE_MAX_S = 300.0
+"""A model that thinks may take minutes over a whole prompt, and somebody waits who chose to."""
 
 PersonaOption = Annotated[
     str, typer.Option("--persona", "-p", help="Name, or path of a file.  Default: the settings'.")
@@ -35,27 +39,18 @@ PersonaOption = Annotated[
 @guarded
 def show(persona: PersonaOption = "", config_file: ConfigOption = None) -> None:
     """Print the instructions as the model gets them, and about how long they are."""
-    from edge_agent.dialogue.prompt import STAGE, estimate_tokens, with_stage
+    from edge_agent.dialogue.prompt import estimate_tokens
     from edge_agent.tools.catalogue import shipped_tools
 
     settings, chosen = _chosen(persona, config_file)
-    text = _composed(chosen, settings)
-    whole = text
-    if chosen.plan is not None and chosen.plan.guided:
-        # One step at a time goes out; a person wants to read them all.
-        steps = [
-            with_stage("", state).strip().replace(STAGE, f"{STAGE}: {name}", 1)
-            for name, state in chosen.plan.states.items()
-        ]
-        longest = max(map(estimate_tokens, steps))
-        whole = "\n\n".join([text, *steps])
-    else:
-        longest = 0
-    typer.echo(whole)
-    tools = estimate_tokens(json.dumps(shipped_tools().schemas()))
+    text, steps = _composed(chosen, settings), _steps(chosen)
+    typer.echo("\n\n".join([text, *steps]))
+    longest = max(map(estimate_tokens, steps), default=0)
+    off = _switched_off(settings)
+    schemas = [schema for schema in shipped_tools().schemas() if schema["name"] not in off]
     note(
-        f"about {estimate_tokens(text) + longest} tokens in every turn, and {tools} for the tools "
-        "(an estimate)"
+        f"about {estimate_tokens(text) + longest} tokens in every turn, and "
+        f"{estimate_tokens(json.dumps(schemas))} for the tools (an estimate)"
     )
 
 
@@ -71,7 +66,13 @@ def lint(
 
     settings, chosen = _chosen(persona, config_file)
     realtime = settings.realtime
-    found = look(chosen, tool_names(), language=realtime.language, additions=realtime.instructions)
+    found = look(
+        chosen,
+        tool_names(),
+        language=realtime.language,
+        additions=realtime.instructions,
+        manners=_manners(settings),
+    )
     errors = sum(finding.level == "error" for finding in found)
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in found], indent=2))
@@ -116,6 +117,60 @@ def diff(
 
 @app.command()
 @guarded
+def critique(
+    persona: Annotated[
+        str, typer.Argument(help="Name, or path of a file.  Default: the settings'.")
+    ] = "",
+    model: Annotated[str, typer.Option("--model", help="Default: supervisor.model.")] = "",
+    config_file: ConfigOption = None,
+) -> None:
+    """Have a text model criticise the instructions, and write them anew; nothing is changed here.
+
+    They are sent to the service of [supervisor], your own words among them.
+    """
+    import dataclasses
+    from urllib.parse import urlsplit
+
+    from edge_agent.cli.speech import read_settings
+    from edge_agent.contract.errors import ConfigError
+    from edge_agent.dialogue import prompt_critique as ask
+    from edge_agent.dialogue.prompt import estimate_tokens
+    from edge_agent.host.personas import load_persona
+    from edge_agent.host.text_model import PEER, text_model
+
+    settings = read_settings(config_file)
+    chosen = load_persona(persona or settings.realtime.persona)
+    if not (model or settings.supervisor.model):
+        raise ConfigError(
+            "There is no text model to ask.",
+            fix="Name one: --model gpt-5, or set supervisor.model.",
+        )
+    asked = text_model(
+        settings,
+        model=model,
+        max_seconds=CRITIQUE_MAX_S,
+        peer=dataclasses.replace(PEER, model="Correct --model, or supervisor.model."),
+    )
+    text = "\n\n".join([_composed(chosen, settings), *_steps(chosen)])
+    note(
+        f"the instructions of {chosen.name} (about {estimate_tokens(text)} tokens, with the "
+        f"household's own rules) go to {asked.model} at {urlsplit(asked.base).netloc}, twice"
+    )
+    review = asked.answer(
+        ask.CRITIQUE, ask.critique_question(text), max_output_tokens=ask.CRITIQUE_MAX_TOKENS
+    )
+    typer.echo(f"# What {asked.model} criticises\n\n{harmless(review)}\n")
+    better = asked.answer(
+        ask.OPTIMISE,
+        ask.optimise_question(text, review),
+        max_output_tokens=ask.OPTIMISE_MAX_TOKENS,
+    )
+    typer.echo(f"# How {asked.model} would write it\n\n{harmless(better)}")
+    note("nothing was changed; what you like of it, put into a file: edge-agent prompt template")
+
+
+@app.command()
+@guarded
 def template(
     name: Annotated[str, typer.Argument(help="A persona that comes with the program.")] = (
         "household"
@@ -156,7 +211,38 @@ def _chosen(name: str, config_file: Path | None) -> tuple[Settings, Persona]:
 
 
 def _composed(persona: Persona, settings: Settings) -> str:
-    from edge_agent.dialogue.prompt import compose
+    from edge_agent.dialogue.prompt import compose, without_tools
 
     realtime = settings.realtime
-    return compose(persona, language=realtime.language, additions=realtime.instructions)
+    return compose(
+        without_tools(persona, _switched_off(settings)),
+        language=realtime.language,
+        additions=realtime.instructions,
+        manners=_manners(settings),
+    )
+
+
+def _steps(persona: Persona) -> list[str]:
+    """The steps of a guided talk: one at a time goes out; a person wants to read them all."""
+    from edge_agent.dialogue.prompt import STAGE, with_stage
+
+    if persona.plan is None or not persona.plan.guided:
+        return []
+    return [
+        with_stage("", state).strip().replace(STAGE, f"{STAGE}: {name}", 1)
+        for name, state in persona.plan.states.items()
+    ]
+
+
+def _manners(settings: Settings) -> tuple[ToolManner, ...]:
+    from edge_agent.tools.catalogue import shipped_tools
+
+    off = _switched_off(settings)
+    return tuple(manner for manner in shipped_tools().manners() if manner.tool not in off)
+
+
+def _switched_off(settings: Settings) -> frozenset[str]:
+    """The shipped tools that these settings do not switch on."""
+    off = [] if settings.supervisor.model else ["answer"]
+    off += [] if settings.facts.enabled else ["remember", "recall", "forget"]
+    return frozenset(off)
