@@ -284,6 +284,7 @@ async def _within(seconds: float, event: asyncio.Event) -> None:
 async def _ended(task: asyncio.Task[None]) -> None:
     """Cancel it and wait a bounded time; also when we are cancelled ourselves."""
     task.cancel()
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
     await asyncio.wait({task}, timeout=CLOSE_MAX_S)
 
 

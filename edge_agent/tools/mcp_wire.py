@@ -79,7 +79,7 @@ async def program_wire(
             stdout=asyncio.subprocess.PIPE,
             stderr=error_to,
             env=environment(env),
-            limit=LINE_MAX_BYTES // 2,  # the reader holds twice its limit
+            limit=LINE_MAX_BYTES,  # of one line; the reader holds twice that at most
             start_new_session=True,  # so that what it starts ends with it
         )
     except (OSError, ValueError) as error:

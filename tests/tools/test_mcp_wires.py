@@ -1,0 +1,485 @@
+"""Tool servers as they are: programs and addresses, real ones from the registry and bad ones."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import ssl
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import psutil
+import pytest
+from tool_servers import answer, described, handshake, text
+
+from edge_agent.contract.errors import ToolError
+from edge_agent.tools.mcp_server import ToolServer, silence_library
+from edge_agent.tools.mcp_tools import ServerPlan
+from edge_agent.tools.mcp_wire import OpenWire, program_wire, tls_context, web_wire
+
+PLAIN = str(Path(__file__).parents[1] / "tool_servers.py")
+PATIENCE_S = 20.0
+"""Real processes on a loaded machine; nothing waits so long when all is well."""
+
+
+class Watcher:
+    """Keeps the reasons why a server was lost."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    def tools_changed(self) -> None:
+        """Not looked at here."""
+
+    def connected(self, server: ToolServer) -> None:
+        """Not looked at here."""
+
+    def lost(self, server: ToolServer, why: str, retry_in_s: float) -> None:
+        self.reasons.append(why)
+
+
+@asynccontextmanager
+async def served(wire: OpenWire, **plan: Any) -> AsyncIterator[tuple[ToolServer, Watcher]]:
+    silence_library()
+    watcher = Watcher()
+    whole: dict[str, Any] = {"command": ("x",), "allow_all": True, **plan}
+    server = ToolServer(ServerPlan("s", **whole), wire, watcher, random.Random(7))
+    running = asyncio.create_task(server.run())
+    try:
+        yield server, watcher
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110  (other processes)
+            await asyncio.sleep(0.01)
+
+
+async def complaint(call: Awaitable[str]) -> str:
+    with pytest.raises(ToolError) as caught:
+        await call
+    return str(caught.value)
+
+
+def program(*command: str, complain: Callable[[str], None] | None = None, **env: str) -> OpenWire:
+    return lambda trouble: program_wire(command, env, trouble, complain)
+
+
+def plain(complain: Callable[[str], None] | None = None, **behaviour: Any) -> OpenWire:
+    return program(sys.executable, PLAIN, json.dumps(behaviour), complain=complain)
+
+
+def children() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+# --- a real server from the registry ---------------------------------------------------------
+
+
+def test_the_time_server_from_the_registry() -> None:
+    async def talk() -> None:
+        tools = {"get_current_time": "low"}
+        wire = program(sys.executable, "-m", "mcp_server_time", "--local-timezone", "UTC")
+        async with served(wire, allow_all=False, tools=tools) as (server, _):
+            await until(lambda: server.is_up)
+            assert [tool.name for tool in server.tools] == ["s__get_current_time"]
+            told = await server.call("get_current_time", {"timezone": "Asia/Kathmandu"})
+            assert json.loads(told)["timezone"] == "Asia/Kathmandu"
+            assert "+05:45" in told
+            assert "Nowhere" in await complaint(
+                server.call("get_current_time", {"timezone": "Nowhere"})
+            )
+            [process] = children()
+            process.kill()
+            await until(lambda: not server.is_up)
+            assert "UTC" in await server.call("get_current_time", {"timezone": "UTC"})
+        assert not children()
+
+    asyncio.run(talk())
+
+
+# --- programs that misbehave -----------------------------------------------------------------
+
+
+def test_a_program_that_dies_in_the_middle_of_a_call() -> None:
+    async def talk() -> None:
+        async with served(plain()) as (server, watcher):
+            await until(lambda: server.is_up)
+            assert "stopped in the middle of the call" in await complaint(server.call("die", {}))
+            assert await server.call("echo", {"a": 1}) == "{'a': 1}"
+            assert watcher.reasons == ["its program ended"]
+
+    asyncio.run(talk())
+
+
+def test_a_program_that_hangs_holds_up_nobody_and_is_killed() -> None:
+    async def talk() -> None:
+        async with served(plain(ignores_sigterm=True), timeout_s=0.3) as (server, _):
+            await until(lambda: server.is_up)
+            [first] = children()
+            assert "no answer within 0.3 seconds" in await complaint(server.call("hang", {}))
+            ticks = 0
+            for _ in range(20):
+                await asyncio.sleep(0.001)
+                ticks += 1
+            assert ticks == 20
+        assert not first.is_running()
+        assert not children()
+
+    asyncio.run(talk())
+
+
+def test_five_megabytes_of_text_are_cut() -> None:
+    async def talk() -> None:
+        async with served(plain()) as (server, _):
+            await until(lambda: server.is_up)
+            told = await server.call("huge_text", {})
+            assert told.startswith("word word")
+            assert len(told) < 25_000
+            assert told.endswith("bytes more]")
+            assert await server.call("picture", {}) == "[an image, 750 kB]"
+
+    asyncio.run(talk())
+
+
+def test_an_answer_that_cannot_be_cut_is_refused_at_once() -> None:
+    async def talk() -> None:
+        async with served(plain(), timeout_s=15.0) as (server, watcher):
+            await until(lambda: server.is_up)
+            words = await complaint(server.call("huge_structure", {}))
+            assert "refused the call: the answer is" in words
+            assert await server.call("echo", {}) == "{}"
+            assert not watcher.reasons
+
+    asyncio.run(talk())
+
+
+def test_a_line_without_end_ends_the_connection() -> None:
+    async def talk() -> None:
+        async with served(plain(), timeout_s=15.0) as (server, watcher):
+            await until(lambda: server.is_up)
+            assert "stopped in the middle" in await complaint(server.call("endless", {}))
+            await until(lambda: watcher.reasons)
+            assert watcher.reasons == ["it sent more than can be read"]
+            assert await server.call("echo", {}) == "{}"
+
+    asyncio.run(talk())
+
+
+def test_tools_that_come_at_run_time_are_noticed() -> None:
+    async def talk() -> None:
+        async with served(plain()) as (server, _):
+            await until(lambda: server.is_up)
+            assert "fresh" not in server.listed
+            await server.call("change", {})
+            await until(lambda: "fresh" in server.listed)
+
+    asyncio.run(talk())
+
+
+def test_a_greeting_on_standard_output_is_overheard() -> None:
+    async def talk() -> None:
+        async with served(plain(noise=20)) as (server, watcher):
+            await until(lambda: server.is_up)
+            assert not watcher.reasons
+
+    asyncio.run(talk())
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (["yes", "garbage"], "what it sends is not MCP"),
+        (["true"], "its program ended"),
+        (["/nowhere/server"], "the program /nowhere/server cannot be started: No such file"),
+    ],
+)
+def test_a_program_that_is_no_server(command: list[str], why: str) -> None:
+    async def talk() -> None:
+        async with served(program(*command)) as (_, watcher):
+            await until(lambda: watcher.reasons)
+            assert watcher.reasons[0].startswith(why)
+        assert not children()
+
+    asyncio.run(talk())
+
+
+def test_a_program_gets_no_secret_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/x")
+
+    async def talk() -> None:
+        wire = program(sys.executable, PLAIN, "{}", MINE="given")
+        async with served(wire) as (server, _):
+            await until(lambda: server.is_up)
+            environ = json.loads(await server.call("env", {}))
+            assert environ["MINE"] == "given"
+            assert environ["PATH"] == os.environ["PATH"]
+            assert not {"OPENAI_API_KEY", "CREDENTIALS_DIRECTORY"} & set(environ)
+
+    asyncio.run(talk())
+
+
+def test_what_a_program_complains_of_is_told_in_bounds_where_somebody_listens() -> None:
+    async def talk() -> None:
+        heard: list[str] = []
+        wire = plain(heard.append, complaint="no token\n" + "x" * 5000 + "\n")
+        async with served(wire) as (server, _):
+            await until(lambda: server.is_up and len(heard) == 2)
+            assert heard[0] == "no token"
+            assert len(heard[1]) == 300
+
+    asyncio.run(talk())
+
+
+def test_no_process_is_left_behind_by_one_that_will_not_go() -> None:
+    async def talk() -> None:
+        script = "sleep 60 & exec " + sys.executable + " " + PLAIN + " '{\"stays\": true}'"
+        async with served(program("sh", "-c", script)) as (server, _):
+            await until(lambda: server.is_up)
+            group = os.getpgid(children()[0].pid)
+        await until(lambda: not _living(group))
+
+    asyncio.run(talk())
+
+
+def _living(group: int) -> list[int]:
+    """The processes of a group; one that is only not buried yet does not count."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            is_dead = process.status() == psutil.STATUS_ZOMBIE
+            if os.getpgid(process.pid) == group and not is_dead:
+                found.append(process.pid)
+    return found
+
+
+# --- streamable HTTP: the official package's server ------------------------------------------
+
+WEB_SERVER = """
+import asyncio, os, sys
+from mcp.server.mcpserver import MCPServer
+server = MCPServer("web")
+
+@server.tool()
+async def echo(text: str) -> str:
+    "Says it again."
+    return text
+
+@server.tool()
+async def die() -> str:
+    "Ends in the middle."
+    os._exit(3)
+
+@server.tool()
+async def hang() -> str:
+    "Does nothing for long."
+    await asyncio.sleep(60)
+    return "late"
+
+@server.tool(structured_output=False)
+async def huge() -> str:
+    "Talks a lot."
+    return "word " * 1_000_000
+
+server.run("streamable-http", host="127.0.0.1", port=int(sys.argv[1]),
+           json_response=sys.argv[2] == "json")
+"""
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def web_server(tmp_path: Path, port: int, kind: str) -> AsyncIterator[None]:
+    script = tmp_path / "web.py"
+    script.write_text(WEB_SERVER)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(script), str(port), kind, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def web(url: str, headers: dict[str, str] | None = None) -> OpenWire:
+    tls = tls_context()
+    return lambda trouble: web_wire(url, headers or {}, trouble, tls)
+
+
+@pytest.mark.parametrize("kind", ["json", "stream"])
+def test_a_server_over_http_dies_in_the_middle_and_comes_back(tmp_path: Path, kind: str) -> None:
+    async def talk() -> None:
+        port = free_port()
+        async with served(web(f"http://127.0.0.1:{port}/mcp"), timeout_s=5.0) as (server, watcher):
+            await until(lambda: watcher.reasons)
+            assert watcher.reasons[0] == "it cannot be reached"
+            async with web_server(tmp_path, port, kind):
+                await until(lambda: server.is_up)
+                assert await server.call("echo", {"text": "hello"}) == "hello"
+                told = await server.call("huge", {})
+                assert len(told) < 25_000
+                assert told.startswith("word word")
+                words = await complaint(server.call("die", {}))
+                assert "stopped in the middle of the call" in words
+            async with web_server(tmp_path, port, kind):
+                await until(lambda: server.is_up)
+                assert await server.call("echo", {"text": "again"}) == "again"
+
+    asyncio.run(talk())
+
+
+# --- addresses that misbehave ----------------------------------------------------------------
+
+
+class Plain(BaseHTTPRequestHandler):
+    """A small MCP server over HTTP that writes down what it is asked with."""
+
+    protocol_version = "HTTP/1.1"
+    seen: ClassVar[list[dict[str, str]]] = []
+    answer_with: ClassVar[Callable[[Any], tuple[int, dict[str, str], bytes]] | None] = None
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        type(self).seen.append({key.lower(): value for key, value in self.headers.items()})
+        message = json.loads(body)
+        special = type(self).answer_with
+        if special is not None:
+            status, headers, out = special(message)
+        elif "id" not in message:
+            status, headers, out = 202, {}, b""
+        else:
+            status, headers, out = 200, {"content-type": "application/json"}, _reply(message)
+        self.send_response(status)
+        for name, value in {**headers, "content-length": str(len(out))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(out)
+
+    def do_GET(self) -> None:
+        self.send_error(405)
+
+    do_DELETE = do_GET
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+def _reply(message: dict[str, Any]) -> bytes:
+    if (greeting := handshake(message)) is not None:
+        return json.dumps(answer(message, greeting)).encode()
+    if message["method"] == "tools/list":
+        return json.dumps(answer(message, {"tools": described("echo", "rows")})).encode()
+    if message["method"] == "tools/call":
+        if message["params"]["name"] == "rows":
+            rows = [{"a": n} for n in range(100_000)]
+            result = {"content": [], "structuredContent": {"rows": rows}}
+            return json.dumps(answer(message, result), indent=1).encode()
+        return json.dumps(answer(message, text("hello"))).encode()
+    return json.dumps(answer(message, error="Method not found")).encode()
+
+
+@contextmanager
+def plain_web(tls: ssl.SSLContext | None = None) -> Iterator[tuple[int, type[Plain]]]:
+    class Handler(Plain):
+        seen: ClassVar[list[dict[str, str]]] = []
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """A client that hangs up is no fault."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield server.server_address[1], Handler
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_the_token_goes_with_every_request() -> None:
+    async def talk() -> None:
+        with plain_web() as (port, handler):
+            wire = web(f"http://127.0.0.1:{port}/mcp", {"Authorization": "Bearer t0ken"})
+            async with served(wire) as (server, _):
+                await until(lambda: server.is_up)
+                assert await server.call("echo", {}) == "hello"
+            assert {seen.get("authorization") for seen in handler.seen} == {"Bearer t0ken"}
+
+    asyncio.run(talk())
+
+
+def test_a_redirect_elsewhere_is_not_followed_with_the_token() -> None:
+    async def talk() -> None:
+        with plain_web() as (port, handler), plain_web() as (other, elsewhere):
+            where = {"location": f"http://127.0.0.1:{other}/mcp"}
+            handler.answer_with = staticmethod(lambda _message: (307, where, b""))
+            wire = web(f"http://127.0.0.1:{port}/mcp", {"Authorization": "Bearer t0ken"})
+            async with served(wire) as (_, watcher):
+                await until(lambda: watcher.reasons)
+                assert watcher.reasons[0] == "it redirects us (HTTP 307); see its url"
+            assert handler.seen
+            assert not elsewhere.seen
+
+    asyncio.run(talk())
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        ((401, {}, b""), "it refuses us (HTTP 401); see its token"),
+        ((503, {}, b"busy"), "it has trouble of its own (HTTP 503)"),
+        ((200, {"content-type": "text/html"}, b"<html>"), "it does not answer as an MCP server"),
+        ((200, {"content-type": "application/json"}, b"{nonsense"), "it does not answer as an MCP"),
+        ((202, {}, b""), "it does not answer as an MCP server does"),
+        ((404, {}, b""), "it does not answer as an MCP server does"),
+    ],
+)
+def test_an_address_that_is_no_tool_server(
+    reply: tuple[int, dict[str, str], bytes], why: str
+) -> None:
+    async def talk() -> None:
+        with plain_web() as (port, handler):
+            handler.answer_with = staticmethod(lambda _message: reply)
+            async with served(web(f"http://127.0.0.1:{port}/mcp")) as (_, watcher):
+                await until(lambda: watcher.reasons)
+                assert watcher.reasons[0].startswith(why)
+
+    asyncio.run(talk())
+
+
+def test_an_answer_in_many_lines_is_bounded_as_a_whole() -> None:
+    async def talk() -> None:
+        with plain_web() as (port, _):
+            async with served(web(f"http://127.0.0.1:{port}/mcp"), timeout_s=15.0) as (server, _w):
+                await until(lambda: server.is_up)
+                assert "s" in await complaint(server.call("rows", {}))
+                assert await server.call("echo", {}) == "hello"
+
+    asyncio.run(talk())
