@@ -30,14 +30,19 @@ TITLE = "The daemon as a process"
 SETTING = (
     "`edge-agent run` over PyAudio and a private PulseAudio with null sinks, 48 kHz, against "
     "`edge-agent simulate-server` (a parrot) in a process of its own; wake word on, AEC3 loaded "
-    "after READY. Idle: asleep, pink noise of -55 dBFS at the microphone. Talking: an open "
-    "microphone, questions of 2 s and the parrot's repetition of each."
+    "after READY. Idle: asleep for more than 10 s, so that the loudspeaker's stream rests, pink "
+    "noise of -55 dBFS at the microphone. Talking: an open microphone, questions of 2 s and the "
+    "parrot's repetition of each."
 )
 
 IDLE_S = 15.0
 TALK_S = 15.0
 SETTLE_S = 3.0
 """After AEC3 is loaded, before load is measured."""
+
+JUST_ASLEEP_S = 5.0
+RESTS_S = 6.0
+"""Together with what came before, more than `device.rest_after_s` (10 s)."""
 
 NOISE_DBFS = -55.0
 QUESTION_S = 2.0
@@ -55,6 +60,7 @@ def figures() -> list[Figure]:
         Figure("process.connected", "start of the process → session confirmed", "s"),
         Figure("process.aec3", "start of the process → AEC3's library in memory", "s"),
         Figure("process.idle", "processor time, idle", "% of a core", Target("max", "≤", 3.0)),
+        Figure("process.just_asleep", "the same, loudspeaker not at rest yet", "% of a core"),
         Figure("process.talking", "processor time, talking", "% of a core"),
         Figure("process.rss", "memory (RSS), idle", "MiB", Target("max", "≤", 120 / 1.048576)),
         Figure("process.rss_after", "memory (RSS), after talking", "MiB"),
@@ -77,6 +83,8 @@ def measure(sheet: Sheet, n: int, brief: bool = False) -> None:
                 pass
         with _daemon(sheet, provider, "wake") as daemon, _noise(pulse, share):
             time.sleep(SETTLE_S)
+            sheet["process.just_asleep"].add(daemon.load_percent(JUST_ASLEEP_S))
+            time.sleep(RESTS_S)
             sheet["process.idle"].add(daemon.load_percent(IDLE_S * share))
             sheet["process.rss"].add(daemon.rss_mib())
         if brief:
@@ -258,9 +266,10 @@ def _playing(pulse: PulseServer, pcm: bytes, rate_hz: int) -> Iterator[None]:
 
 
 def _noise(pulse: PulseServer, share: float) -> contextlib.AbstractContextManager[None]:
-    noise = np.tile(acoustics.pink_noise(24_000, 1), 2) * acoustics.gain(NOISE_DBFS)
-    seconds = SETTLE_S + IDLE_S * share + 1.0
-    return _playing(pulse, acoustics.to_pcm(noise[: round(seconds * 24_000)]).tobytes(), 24_000)
+    seconds = SETTLE_S + JUST_ASLEEP_S + RESTS_S + IDLE_S * share + 1.0
+    noise = np.resize(acoustics.pink_noise(24_000, 1), round(seconds * 24_000))
+    noise = noise * acoustics.gain(NOISE_DBFS)
+    return _playing(pulse, acoustics.to_pcm(noise).tobytes(), 24_000)
 
 
 def _talk(pulse: PulseServer) -> contextlib.AbstractContextManager[None]:
