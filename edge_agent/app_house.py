@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from edge_agent import __version__
-from edge_agent.contract.commands import Command, RecordUsage
+from edge_agent.contract.commands import Command, Note, RecordUsage
 from edge_agent.contract.events import (
     DayBegan,
     DeviceDown,
@@ -29,6 +29,7 @@ from edge_agent.dialogue.spending import Spending
 from edge_agent.dialogue.states import Microphone
 from edge_agent.host.control import ControlError
 from edge_agent.host.journal import Journal
+from edge_agent.host.messages import MESSAGES
 from edge_agent.host.price_list import load_providers, owners_path
 from edge_agent.host.settings import Settings
 from edge_agent.host.status import Failure, Status, in_words
@@ -37,6 +38,9 @@ from edge_agent.host.worker import Worker
 
 if TYPE_CHECKING:
     from edge_agent.app import Daemon
+
+UNANSWERED = ("talk.no_answer", "talk.dropped_old")
+"""What leaves somebody without an answer and is no failure of a response, the line or a device."""
 
 
 class Ledger:
@@ -135,8 +139,12 @@ class House:
 
     # --- looking on ---------------------------------------------------------------------
 
-    def see(self, event: Event, _commands: list[Command], at: float) -> None:
+    def see(self, event: Event, commands: list[Command], at: float) -> None:
         """An observer of the pump: keeps what `status` will be asked for."""
+        for command in commands:
+            if isinstance(command, Note) and command.code in UNANSWERED:
+                text = MESSAGES[command.code].text
+                self._failed(Failure(code=command.code, message=text), at)
         match event:
             case LinkReady():
                 self._note(link_code="", link_refused=False, model=event.model)

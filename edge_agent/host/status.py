@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from edge_agent.host.messages import MESSAGES
+from edge_agent.host.reasons import REASONS, SAME_AS
+
 MICROUSD_PER_USD = 1_000_000
 
 
@@ -142,6 +145,8 @@ def in_words(status: Status) -> list[tuple[str, str]]:
         lines.append(("Last trouble", _failure(status.failure)))
         if status.failure.fix:
             lines.append(("What to do", status.failure.fix))
+        elif meaning := _meaning(status.failure.code):
+            lines.append(("What it means", meaning))
     lines += [("Today", _today(status)), ("Running for", duration(status.uptime_s))]
     lines.append(("Hitches", _hitches(status)))
     return lines
@@ -180,6 +185,12 @@ def _echo(status: Status) -> str:
 def _failure(failure: Failure) -> str:
     text = failure.message or "no words for it"
     return f"{text} [{failure.code}] {duration(failure.ago_s)} ago"
+
+
+def _meaning(code: str) -> str:
+    """What the journal would explain, for a failure that came without a remedy."""
+    known = REASONS.get(SAME_AS.get(code, code), "")
+    return known or (MESSAGES[code].explanation if code in MESSAGES else "")
 
 
 def _today(status: Status) -> str:

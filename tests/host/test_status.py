@@ -71,6 +71,22 @@ def test_a_bad_day_in_words() -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "meaning"),
+    [
+        ("response.insufficient_quota", "credit is used up"),
+        ("response.server_overloaded", "passes by itself"),
+        ("talk.no_answer", "silent for too long"),
+    ],
+)
+def test_trouble_without_a_remedy_is_explained(code: str, meaning: str) -> None:
+    told = words(replace(GOOD, failure=Failure(code=code, message="Sorry.", ago_s=5)))
+    assert told["Last trouble"] == f"Sorry. [{code}] 5 s ago"
+    assert meaning in told["What it means"]
+    unknown = words(replace(GOOD, failure=Failure(code="response.new_word")))
+    assert "What it means" not in unknown
+
+
+@pytest.mark.parametrize(
     ("change", "end"),
     [
         ({"unpriced": 12}, "at a cost that is not known (no price for the model)"),
