@@ -18,7 +18,9 @@ from edge_agent.cli import (
     config,
     control,
     devices,
+    facts,
     messages,
+    privacy,
     prompt,
     server,
     transcribe,
@@ -39,6 +41,8 @@ app = typer.Typer(
 app.add_typer(config.app, name="config")
 app.add_typer(prompt.app, name="prompt")
 app.add_typer(messages.app, name="messages")
+app.add_typer(facts.app, name="facts")
+app.command("privacy")(privacy.privacy)
 app.command("devices")(devices.devices)
 app.command("status")(control.status)
 app.command("mute")(control.mute)

@@ -47,6 +47,22 @@ def harmless(text: str) -> str:
     return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
 
 
+def agreed(question: str, *, yes: bool) -> None:
+    """Go on only after a yes on a terminal, or `--yes`.  Ends the verb otherwise, exit code 1 after
+    a no, 2 where nobody can be asked."""
+    if yes:
+        return
+    if not _is_terminal():
+        raise typer.BadParameter("this needs your yes on a terminal; a script says --yes")
+    if not typer.confirm(question):
+        typer.echo("Nothing was changed.")
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
 def exit_code(error: AgentError) -> int:
     """The exit code of an error of ours."""
     if isinstance(error, ConfigError):

@@ -55,6 +55,16 @@ class Fact:
     day: str
 
 
+def count_facts(path: Path) -> int:
+    """How many there are, 0 if that is not to be known; never touches the file."""
+    try:
+        base = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
+        with contextlib.closing(base):
+            return int(base.execute("SELECT count(*) FROM fact").fetchone()[0])
+    except sqlite3.Error:
+        return 0
+
+
 class FactsError(ToolError):
     """The facts are out of reach; the text is for the model and for the owner alike.
 
