@@ -1,4 +1,4 @@
-"""`status` and `mute`: against a speaker that runs, and one that does not."""
+"""`status`, `mute` and `guest`: against a speaker that runs, and one that does not."""
 
 from __future__ import annotations
 
@@ -41,8 +41,12 @@ def invoke_while_running(path: Path, *arguments: str) -> Result:
     def mute(request: dict[str, Any]) -> dict[str, Any]:
         return {"muted": request["to"] != "off"}
 
+    def guest(request: dict[str, Any]) -> dict[str, Any]:
+        return {"guest": request["to"] != "off"}
+
     async def evening() -> Result:
-        server = ControlServer(path, {"status": lambda _: status.plain(), "mute": mute})
+        doors = {"status": lambda _: status.plain(), "mute": mute, "guest": guest}
+        server = ControlServer(path, doors)
         assert await server.start()
         try:
             return await asyncio.to_thread(invoke, *arguments)
@@ -78,7 +82,15 @@ def test_mute_says_what_holds_now(tmp_path: Path, to: str, words: str) -> None:
     assert (result.exit_code, result.output) == (0, words)
 
 
-@pytest.mark.parametrize("arguments", [("status",), ("status", "--json"), ("mute", "on")])
+@pytest.mark.parametrize(("to", "word"), [("on", "on"), ("toggle", "on"), ("off", "off")])
+def test_guest_says_what_holds_now(tmp_path: Path, to: str, word: str) -> None:
+    result = invoke_while_running(tmp_path / "control.sock", "guest", to)
+    assert (result.exit_code, result.output) == (0, f"Guest mode is {word}.\n")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("status",), ("status", "--json"), ("mute", "on"), ("guest", "on")]
+)
 def test_a_speaker_that_does_not_run_is_69_and_a_sentence(arguments: tuple[str, ...]) -> None:
     result = invoke(*arguments)
     assert result.exit_code == 69

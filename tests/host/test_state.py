@@ -28,7 +28,9 @@ def test_the_path_follows_setting_then_systemd_then_default() -> None:
     assert state_path("", {}) == DEFAULT_FOLDER / "state.json"
 
 
-@pytest.mark.parametrize("saved", [Saved(), Saved(True, 0), Saved(False, 100), Saved(True)])
+@pytest.mark.parametrize(
+    "saved", [Saved(), Saved(True, 0), Saved(False, 100), Saved(True), Saved(guest=True)]
+)
 def test_what_is_saved_comes_back(tmp_path: Path, saved: Saved) -> None:
     notes = Notes()
     path = tmp_path / "deep" / "state.json"
@@ -76,6 +78,12 @@ def test_an_unusable_file_is_kept_aside_and_an_unknown_mute_is_a_mute(
     assert state.save(Saved())
     assert state.load() == Saved()
     assert notes.codes == ["state.repaired"]
+
+
+def test_a_file_of_an_older_program_knows_no_guests(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    path.write_bytes(b'{"version": 1, "muted": false, "volume_percent": 40}')
+    assert StateFile(path, Notes()).load() == Saved(False, 40, guest=False)
 
 
 def test_an_unreadable_file_is_a_mute(tmp_path: Path) -> None:

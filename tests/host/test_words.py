@@ -27,6 +27,9 @@ TALK = (
     e.VoiceText(at=5.0, response="s", item="d", text="I was"),
     e.LinkDown(at=6.0, code="link.lost", message="Lost."),
     e.ResponseEnded(at=7.0, response="s", status="cancelled"),
+    e.SideAnswer(at=8.0, tag="transcript_3", text="And Anna?"),
+    e.SideAnswer(at=8.1, tag="transcript_4", text="", ok=False),
+    e.SideAnswer(at=8.2, tag="consent_5", text="Yes, please."),
 )
 
 
@@ -48,6 +51,7 @@ def test_the_journal_gets_each_turn_and_each_answer_redacted(tmp_path: Path) -> 
         "household: It's [name], [number].  [talk.words]",
         "speaker: Hello [name].  [talk.words]",
         "speaker: I was  [talk.words]",
+        "household: And [name]?  [talk.words]",
     ]
 
 

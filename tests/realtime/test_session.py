@@ -365,6 +365,24 @@ def test_usage_with_cached_tokens_and_without_detail() -> None:
     assert end.usage == ev.Usage(text_in=7)
 
 
+@pytest.mark.parametrize(
+    ("wish", "response"),
+    [
+        (cmd.RequestResponse(), None),
+        (cmd.RequestResponse("Go on."), {"instructions": "Go on."}),
+        (
+            cmd.RequestResponse("Ask them.", may_call=False),
+            {"instructions": "Ask them.", "tool_choice": "none"},
+        ),
+    ],
+)
+def test_a_wish_for_an_answer_says_what_it_may_do(
+    wish: cmd.RequestResponse, response: dict[str, str] | None
+) -> None:
+    (text,) = ready().command(wish)
+    assert json.loads(text).get("response") == response
+
+
 def test_a_side_question_is_answered_beside_the_talk() -> None:
     session = ready()
     (text,) = session.command(cmd.AskAside("summary", "Sum up.", ("i1", "i2")))

@@ -1,0 +1,45 @@
+"""Consent and transcription: what the settings mean, also the older way to say it."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from edge_agent.app_parts import TRANSCRIBER, Told, dialogue_config, session_config
+from edge_agent.contract.events import ToolTerms
+from edge_agent.host.settings import Realtime, Settings
+from edge_agent.host.settings_consent import Consent
+
+
+@pytest.mark.parametrize(
+    ("given", "transcription", "model"),
+    [
+        ({}, "off", None),
+        ({"transcription_model": ""}, "off", None),
+        ({"transcription_model": "whisper-1"}, "builtin", "whisper-1"),
+        ({"transcription": "off", "transcription_model": "whisper-1"}, "off", None),
+        ({"transcription": "builtin"}, "builtin", TRANSCRIBER),
+        ({"transcription": "builtin", "transcription_model": "mine"}, "builtin", "mine"),
+        ({"transcription": "out_of_band"}, "out_of_band", None),
+        ({"transcription": "out_of_band", "transcription_model": "mine"}, "out_of_band", None),
+    ],
+)
+def test_who_writes_down_what_is_said(
+    given: dict[str, str], transcription: str, model: str | None
+) -> None:
+    settings = Settings(realtime=Realtime.model_validate(given))
+    assert dialogue_config(settings, {}).transcription == transcription
+    assert session_config(settings, Told("", ())).transcription_model == model
+
+
+def test_another_way_to_transcribe_is_refused() -> None:
+    with pytest.raises(ValidationError, match="out_of_band"):
+        Realtime.model_validate({"transcription": "on"})
+
+
+def test_the_dialogue_is_told_how_consent_is_given() -> None:
+    settings = Settings(consent=Consent(by_voice=False, window_s=7.0))
+    terms = {"clock": ToolTerms(cancellable=True, speakable="the clock")}
+    config = dialogue_config(settings, {}, None, terms)
+    assert (config.consent_by_voice, config.confirm_s) == (False, 7.0)
+    assert config.tool_terms == terms
