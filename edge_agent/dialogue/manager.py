@@ -111,6 +111,7 @@ class DialogueManager(Linking):
             "transcript": self._read_aside,
             "aside": self._asides_overdue,
             "summary": self._summary_overdue,
+            "settled": list,  # notes may be due: that is looked at after every event
             "forget": self._forget_talk,
             "ring": self._ring,
             "alarm over": lambda: self._silence_alarm("nobody", unheard=True),
@@ -129,7 +130,7 @@ class DialogueManager(Linking):
             out += self._handlers.get(type(event), self._ignore)(event)
         if not isinstance(event, e.HeardFrame):  # those come a hundred times a second
             out += self._tend_memory()
-            self._mind_the_age()
+            self._mind_the_sleep()
         out += self._appearance()
         return self._remember(self._sendable(out))
 

@@ -26,6 +26,9 @@ from edge_agent.dialogue.talk_core import Commands
 
 ANSWER_MAX_S = 30.0
 """A model that thinks first may need 10 s for a page of notes; nobody waits for them."""
+SETTLED_S = 240.0
+"""Asleep for so long: nobody goes on at once any more.  The provider's cache, which keeps a talk
+for some five minutes, still serves the question, and is going to lose the rest anyway."""
 TAKEN_MAX_S = 10.0
 """An insertion is acknowledged at once, or it was lost."""
 LATER_S = 60.0
@@ -56,6 +59,7 @@ class Remembering(Speaking):
         self._items = ServerItems()
         self._policy = Policy(config.summaries)
         self._making: Summary | None = None
+        self._asleep_since: float | None = None
 
     @property
     def _nothing_goes_on(self) -> bool:
@@ -122,8 +126,9 @@ class Remembering(Speaking):
 
     def _ask_for_summary(self) -> Commands:
         memory, keep = self._memory, self.config.summaries.keep_turns
-        asleep = self.talk is Talk.ASLEEP
-        if not self._policy.due(memory.turns, memory.said, asleep=asleep):
+        since = self._asleep_since
+        settled = since is not None and self._now - since >= SETTLED_S
+        if not self._policy.due(memory.turns, memory.said, settled=settled):
             return []
         if not self._spending.may_start_turn(by_button=False):
             return []
@@ -194,14 +199,20 @@ class Remembering(Speaking):
         out: Commands = [c.DeleteItem(making.item)] if making is not None and making.item else []
         return [*out, told]
 
-    # --- the end of a talk that nobody has gone on with ------------------------------------------
+    # --- a talk that nobody goes on with -------------------------------------------------------
 
-    def _mind_the_age(self) -> None:
-        """A long sleep closes the talk: whoever comes then does not mean last night's."""
+    def _mind_the_sleep(self) -> None:
+        """How long has nobody come?  A short sleep is a good time for notes, a long one closes the
+        talk: whoever comes then does not mean last night's."""
         if self.talk is not Talk.ASLEEP:
-            self._clear("forget")
-        elif self.config.forget_after_h and (self._memory or self._memory.summary):
-            self._deadlines.setdefault("forget", self._now + self.config.forget_after_h * 3600)
+            self._asleep_since = None
+            self._clear("settled", "forget")
+        elif self._asleep_since is None and self._memory:
+            self._asleep_since = self._now
+            if self.config.summaries.how != "off":
+                self._at("settled", SETTLED_S)
+            if self.config.forget_after_h:
+                self._at("forget", self.config.forget_after_h * 3600)
 
     def _forget_talk(self) -> Commands:
         if not self._nothing_goes_on:

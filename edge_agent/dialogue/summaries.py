@@ -80,17 +80,17 @@ class Policy:
         if self._floor is None:
             self._floor = input_tokens
 
-    def due(self, turns: int, ever: int, *, asleep: bool) -> bool:
+    def due(self, turns: int, ever: int, *, settled: bool) -> bool:
         """Is it time, with `turns` remembered word by word and `ever` said in all?
 
-        Asleep half as many turns are enough: the provider's cache will have forgotten the talk
-        when somebody comes back, so that nothing is lost by changing it.
+        When the house has `settled` half as many are enough: the provider's cache will have lost
+        the talk by the time somebody comes back, so that it costs nothing more to change it.
         """
         terms = self._terms
         old = turns - terms.keep_turns
         if terms.how == "off" or ever < self._wait_until or old <= 0:
             return False
-        enough = terms.after_turns // 2 if asleep else terms.after_turns
+        enough = terms.after_turns // 2 if settled else terms.after_turns
         if turns >= max(enough, terms.keep_turns + 2):
             return True
         # A long prompt must not bring a summary after every turn.

@@ -23,7 +23,7 @@ from edge_agent.dialogue.turn import UserTurn
 
 Commands = list[c.Command]
 
-OUTLIVE_TALK = ("long press", "ring", "alarm over", "aside", "summary", "forget")
+OUTLIVE_TALK = ("long press", "ring", "alarm over", "aside", "summary", "settled", "forget")
 """Deadlines that have nothing to do with the talk and stay when it ends."""
 
 

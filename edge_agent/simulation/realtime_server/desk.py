@@ -15,7 +15,7 @@ from edge_agent.simulation.realtime_server.checks import BadParameter
 from edge_agent.simulation.realtime_server.conversation import Item, item_from_client
 from edge_agent.simulation.realtime_server.response import Response
 from edge_agent.simulation.realtime_server.schemas import Json, merged, takes_reasoning
-from edge_agent.simulation.realtime_server.usage import Piece, context_pieces
+from edge_agent.simulation.realtime_server.usage import PromptCache, context_pieces
 
 if TYPE_CHECKING:
     from edge_agent.simulation.realtime_server.session import Session
@@ -29,7 +29,7 @@ class Desk:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._tasks: dict[Response, asyncio.Task[None]] = {}
-        self._seen: list[Piece] = []
+        self._cache = PromptCache()
         self._turn_waits = False
         self.active: Response | None = None
         """The response that writes into the default conversation."""
@@ -52,8 +52,8 @@ class Desk:
         context = self._context(request)
         turn = _turn(session.config, request, context, session.conversation.items)
         pieces = context_pieces(turn.instructions, turn.session.get("tools"), context)
-        response = Response(session, turn, pieces, self._seen)
-        self._seen = pieces
+        cached = self._cache.read(pieces, asyncio.get_running_loop().time())
+        response = Response(session, turn, pieces, cached)
         self.all.append(response)
         if not out_of_band:
             self.active = response

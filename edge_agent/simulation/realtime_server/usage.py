@@ -2,13 +2,15 @@
 
 Owner thread: none, pure.  Must never guess from time: audio is counted by its samples.  User audio
 is 1 token per 100 ms, assistant audio 1 per 50 ms (the provider's cost guide); the whole
-conversation is input of every response, and what the last response already had is cached.
+conversation is input of every response, and what it shares with one of the last few responses,
+from the beginning on, is cached for some minutes.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,6 +20,8 @@ from edge_agent.simulation.realtime_server.schemas import Json
 USER_MS_PER_TOKEN = 100
 ASSISTANT_MS_PER_TOKEN = 50
 CHARS_PER_TEXT_TOKEN = 4  # the usual rule of thumb for English
+CACHE_IDLE_S = 300.0  # the provider tells of five to ten minutes without use
+CACHED_CONTEXTS = 8  # the talk's and those of its side questions
 TOKENS_PER_IMAGE = 765  # one high-detail picture; only its order of magnitude matters here
 
 
@@ -64,13 +68,33 @@ def context_pieces(instructions: str, tools: object, items: Iterable[Item]) -> l
     return [Piece(head, text_tokens(head)), *(item_piece(item) for item in items)]
 
 
-def usage(context: list[Piece], seen_before: list[Piece], text_out: int, audio_out: int) -> Json:
-    """The `usage` object of a response; `seen_before` is the context of the one before it."""
-    cached: list[Piece] = []
-    for piece, before in zip(context, seen_before, strict=False):
-        if piece != before:
+class PromptCache:
+    """The contexts that were read lately."""
+
+    def __init__(self) -> None:
+        self._lately: deque[tuple[float, list[Piece]]] = deque(maxlen=CACHED_CONTEXTS)
+
+    def read(self, context: list[Piece], now: float) -> list[Piece]:
+        """A context is read at loop time `now`; what of its beginning need not be read anew."""
+        fresh = (before for at, before in self._lately if now - at <= CACHE_IDLE_S)
+        shared = max((_shared(context, before) for before in fresh), key=len, default=[])
+        self._lately.append((now, context))
+        return shared
+
+
+def _shared(context: list[Piece], before: list[Piece]) -> list[Piece]:
+    """The beginning that two contexts have in common."""
+    shared: list[Piece] = []
+    for piece, old in zip(context, before, strict=False):
+        if piece != old:
             break
-        cached.append(piece)
+        shared.append(piece)
+    return shared
+
+
+def usage(context: list[Piece], seen_before: list[Piece], text_out: int, audio_out: int) -> Json:
+    """The `usage` object of a response; `seen_before` is a context that is in the cache."""
+    cached = _shared(context, seen_before)
 
     def counts(pieces: list[Piece]) -> dict[str, int]:
         return {
