@@ -64,7 +64,15 @@ def privacy(
     else:
         for line in (*_kept(kept, settings), *_left_out(settings), *_leaves(settings)):
             indent = " " * (len(line) - len(line.lstrip()))
-            typer.echo(textwrap.fill(line, WIDTH_CHARS, subsequent_indent=indent))
+            typer.echo(
+                textwrap.fill(
+                    line,
+                    WIDTH_CHARS,
+                    subsequent_indent=indent,
+                    break_long_words=False,  # a path stays one that can be copied
+                    break_on_hyphens=False,
+                )
+            )
 
 
 def _kept(kept: list[Kept], settings: Settings) -> Iterator[str]:
@@ -148,7 +156,7 @@ def _speaker_runs(settings: Settings) -> bool:
 def _amount(one: Kept) -> str:
     if not one.files:
         return "none"
-    counted = f"{one.count} {one.unit}, " if one.count else ""
+    counted = f"{one.count} {one.unit}{'' if one.count == 1 else 's'}, " if one.count else ""
     return counted + _size(one.bytes)
 
 

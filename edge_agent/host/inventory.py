@@ -36,7 +36,8 @@ class Kept:
     """Those that are there."""
     count: int = 0
     """How many things are in them."""
-    unit: str = "files"
+    unit: str = ""
+    """What each of them is called."""
     is_held: bool = False
     """A speaker that runs has it in memory too, until it is restarted."""
     bytes: int = field(init=False)
@@ -67,7 +68,7 @@ def inventory(settings: Settings) -> list[Kept]:
             "until they are forgotten" if settings.facts.enabled else "off (facts.enabled)",
             _with_leftovers(facts),
             count_facts(facts),
-            "facts",
+            "fact",
         ),
         Kept(
             "transcripts",
@@ -75,7 +76,7 @@ def inventory(settings: Settings) -> list[Kept]:
             _days(privacy.keep_transcripts_days, "keep_transcripts_days"),
             tuple(words),
             len(words),
-            "days",
+            "day",
         ),
         Kept(
             "audio",
@@ -84,7 +85,7 @@ def inventory(settings: Settings) -> list[Kept]:
             + (f", {privacy.keep_audio_max_mb} MB at most" if privacy.keep_audio_days else ""),
             tuple(sound),
             len(sound),
-            "recordings",
+            "recording",
         ),
         Kept(
             "timers",
@@ -92,7 +93,7 @@ def inventory(settings: Settings) -> list[Kept]:
             "until they are over; of the last ten that rang, name and time",
             _with_leftovers(timers),
             _count_in(timers, "timers"),
-            "timers",
+            "timer",
             is_held=True,
         ),
         Kept(
@@ -101,7 +102,7 @@ def inventory(settings: Settings) -> list[Kept]:
             f"until you delete them, the last {settings.messages.keep}",
             _with_leftovers(messages),
             _count_in(messages, "messages"),
-            "messages",
+            "message",
             is_held=True,
         ),
         Kept(
