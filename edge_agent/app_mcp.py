@@ -171,11 +171,12 @@ class ToolServers:
     def connected(self, server: ToolServer) -> None:
         """Tell the admin what is there, and what is missed."""
         name = server.plan.name
-        offered = [tool for tool in server.tools if tool in self._theirs]
+        there = {tool.name for tool in self._theirs}
+        offered = [tool for tool in server.tools if tool.name in there]
         too_many = [
             LeftOut(tool.name, f"all together may have {TOOLS_IN_ALL}")
             for tool in server.tools
-            if tool not in self._theirs
+            if tool.name not in there
         ]
         absent = [tool for tool in server.plan.tools if tool not in server.listed]
         news: tuple[Any, ...] = (len(offered), (*server.left_out, *too_many), absent)

@@ -166,11 +166,11 @@ class ToolServer:
             if cursor is None:
                 break
         self.listed = tuple(one.name for one in found)
-        self.tools, self.left_out = offered(self.plan, found, self.call)
-        offer = tuple((tool.risk, tool.schema()) for tool in self.tools)
+        tools, self.left_out = offered(self.plan, found, self.call)
+        offer = tuple((tool.risk, tool.cancellable, tool.schema()) for tool in tools)
         if offer == self._offer:
             return False
-        self._offer = offer
+        self.tools, self._offer = tools, offer
         self._watcher.tools_changed()
         return True
 
