@@ -37,7 +37,8 @@ def check(config_file: ConfigOption = None) -> None:
     """Read all layers and tell every mistake; exit code 78 if there is one."""
     from edge_agent.cli.prompt import check_persona
     from edge_agent.cli.speech import service_has_key
-    from edge_agent.host.settings_load import NO_KEY, load
+    from edge_agent.host.settings_advice import NO_KEY
+    from edge_agent.host.settings_load import load
 
     loaded = load(config_file)
     check_persona(loaded.settings)

@@ -22,6 +22,7 @@ from pydantic_core import ErrorDetails
 
 from edge_agent.contract.errors import ConfigError
 from edge_agent.host.settings import Settings
+from edge_agent.host.settings_advice import advice
 from edge_agent.host.settings_services import look_up
 from edge_agent.host.settings_tables import merged, places, row_type
 from edge_agent.host.settings_text import section_names, section_type
@@ -34,8 +35,6 @@ ENV_RESERVED = frozenset({ENV_CONFIG, "EDGE_AGENT_VENV"})
 """Variables of this family that are no settings; the second belongs to the scripts."""
 CREDENTIAL_NAME = "openai_api_key"
 """Name under which the unit file hands the key over (LoadCredential)."""
-NO_KEY = "no key for provider"
-"""How the advice about a missing key begins: who knows of another place for it leaves it out."""
 SHOWN_MAX_CHARS = 60
 """Enough of a wrong value to find it again."""
 
@@ -299,26 +298,6 @@ class _Layers:
         }
         places = list(spoken) or [w for k, w in self.origins.items() if k.startswith(loc[0] + ".")]
         return Problem(" and ".join(places), dotted, reason)
-
-
-def advice(settings: Settings, *, needs_key: bool = True) -> list[str]:
-    """Settings that are allowed and still probably not what somebody wants."""
-    hints = []
-    if settings.barge_in.enabled and settings.barge_in.by_speech and settings.echo.mode == "off":
-        hints.append(
-            'echo.mode = "off" with barge_in.by_speech: the speaker will interrupt itself unless '
-            "the microphone cancels echo"
-        )
-    if settings.listen.mode == "always":
-        hints.append('listen.mode = "always": everything said near it leaves the house')
-    if settings.journal.transcripts:
-        hints.append("journal.transcripts: the household's words are written into the journal")
-    if needs_key and not settings.realtime.api_key.get_secret_value():
-        hints.append(
-            f'{NO_KEY} "{settings.realtime.provider}": put it into '
-            "/etc/edge-agent/openai_api_key (mode 600) and restart the service"
-        )
-    return hints
 
 
 def all_keys() -> list[str]:
