@@ -6,9 +6,10 @@ the wire, and calls what must never happen a problem.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import chaos_sound as sound
@@ -90,7 +91,9 @@ class Watch:
     playout: Playout
     link: RealtimeLink
 
-    def __init__(self) -> None:
+    def __init__(self, stirred: Callable[[], None]) -> None:
+        self._stirred = stirred
+        """Called after everything that is not just another heard frame."""
         self.said: dict[int, Said] = {}
         self.asked: list[Asked] = []
         self.sentences: list[tuple[float, str, bool]] = []
@@ -114,11 +117,7 @@ class Watch:
 
     def now(self) -> float:
         """Loop time."""
-        raise NotImplementedError
-
-    def _stirred(self) -> None:
-        """Something other than a heard frame happened."""
-        raise NotImplementedError
+        return asyncio.get_running_loop().time()
 
     @property
     def is_ready(self) -> bool:

@@ -66,7 +66,7 @@ class World(Watch):
         self.loop = asyncio.get_running_loop()
         self.options = options = options or Options()
         self.rng = random.Random(seed)
-        super().__init__()
+        super().__init__(self._look_sharp)
         self.dial_errors: deque[Callable[[], LinkError]] = deque()
         self.serials = itertools.count(1)
         self._numbers = itertools.count(1)
@@ -164,10 +164,6 @@ class World(Watch):
         await self.network.aclose()
         if self.agent._alarm is not None:
             self.agent._alarm.cancel()
-
-    def now(self) -> float:
-        """Loop time."""
-        return self.loop.time()
 
     async def _dial(self, url: str, headers: Mapping[str, str]) -> Wire:
         if self._real_dial is not None:
@@ -296,7 +292,7 @@ class World(Watch):
     def _post(self, event: e.Event) -> None:
         self.agent.post(event)
 
-    def _stirred(self) -> None:
+    def _look_sharp(self) -> None:
         if self.dialogue.talk is not Talk.ASLEEP or self.playout.audible:
             self._hurry()
         self._look()

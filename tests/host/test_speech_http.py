@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from authority import Authority
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -345,35 +345,20 @@ def test_no_address(base: str) -> None:
         SpeechApi(base, KEY).speech("x", **TTS)
 
 
-class Certificates:
-    """What a throw-away authority signs."""
-
-    def __init__(self, folder: Path) -> None:
-        sys.path.insert(0, str(Path(__file__).parents[1] / "realtime"))
-        try:
-            from authority import Authority
-        finally:
-            sys.path.pop(0)
-        self.authority = Authority(folder)
-
-    def tls(self, **options: str) -> ssl.SSLContext:
-        return self.authority.server(**options)
-
-
 def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    certificates = Certificates(tmp_path)
-    with SpeechService(certificates.tls()) as service:
+    authority = Authority(tmp_path)
+    with SpeechService(authority.server()) as service:
         assert service.base.startswith("https:")
         with pytest.raises(AgentError) as caught:
             SpeechApi(service.base, KEY).speech("x", **TTS)
         assert caught.value.code == "link.tls"
         assert service.requests == []
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority.ca_file))
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
         assert SpeechApi(service.base, KEY).speech("x", **TTS) == SOUND
         with pytest.raises(AgentError) as caught:  # spoken to without TLS
             SpeechApi(service.base.replace("https", "http"), KEY).speech("x", **TTS)
         assert caught.value.code.startswith("link.")
-    with SpeechService(certificates.tls(end="20210101000000Z")) as service:
+    with SpeechService(authority.server(end="20210101000000Z")) as service:
         with pytest.raises(AgentError) as caught:
             SpeechApi(service.base, KEY).speech("x", **TTS)
         assert caught.value.code == "link.clock"
@@ -424,11 +409,11 @@ class Proxy:
 
 
 def test_through_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    certificates = Certificates(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority.ca_file))
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
     for name in ("NO_PROXY", "no_proxy", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
-    with SpeechService(certificates.tls(names="DNS:speech.test")) as service:
+    with SpeechService(authority.server(names="DNS:speech.test")) as service:
         base = f"https://speech.test:{service.port}/v1"  # only the proxy knows where that is
         proxy = Proxy(service.port)
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)

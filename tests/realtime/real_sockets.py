@@ -1,4 +1,4 @@
-"""Help for tests on real sockets: servers that answer wrongly, certificates (purpose).
+"""Help for tests on real sockets: servers that answer wrongly (purpose).
 
 Owner thread: the test's loop.  Must never leave a server or a file behind.
 """
@@ -10,61 +10,9 @@ import contextlib
 import socket
 import ssl
 import struct
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-_CA_CONFIG = """
-[ca]
-default_ca = one
-[one]
-database = {folder}/index.txt
-serial = {folder}/serial
-new_certs_dir = {folder}
-default_md = sha256
-policy = any
-x509_extensions = host
-unique_subject = no
-[any]
-commonName = supplied
-[host]
-subjectAltName = DNS:localhost,IP:127.0.0.1
-basicConstraints = critical,CA:TRUE
-[req]
-distinguished_name = name
-prompt = no
-[name]
-CN = localhost
-"""
-
-
-def certificate(folder: Path, start: str, end: str) -> Path:
-    """A self-signed certificate with key in one PEM file, valid from `start` to `end`.
-
-    Both are ASN.1 dates like 20200101000000Z.
-    """
-    config = folder / "openssl.cnf"
-    config.write_text(_CA_CONFIG.format(folder=folder))
-    (folder / "index.txt").write_text("")
-    (folder / "serial").write_text("01\n")
-    key, request, cert = folder / "key.pem", folder / "request.pem", folder / "cert.pem"
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    make = ["req", "-new", *curve, "-config", config, "-keyout", key, "-out", request]
-    sign = ["ca", "-selfsign", "-batch", "-notext", "-config", config, "-keyfile", key]
-    sign += ["-in", request, "-out", cert, "-startdate", start, "-enddate", end]
-    for command in (make, sign):
-        subprocess.run(["openssl", *command], check=True, capture_output=True, timeout=30)
-    both = folder / "both.pem"
-    both.write_text(key.read_text() + cert.read_text())
-    return both
-
-
-def server_tls(pem: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-    return context
 
 
 @contextlib.asynccontextmanager

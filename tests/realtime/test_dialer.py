@@ -8,20 +8,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
+from authority import Authority
 from real_sockets import (
     Handler,
     answers,
-    certificate,
     free_port,
     hangs,
     raw_server,
     resets,
     says,
-    server_tls,
 )
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -147,8 +146,8 @@ def test_a_bad_proxy(proxy: str, code: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture(scope="module")
-def good_pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return certificate(tmp_path_factory.mktemp("good"), "20200101000000Z", "20490101000000Z")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.mark.parametrize(
@@ -156,22 +155,23 @@ def good_pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [("20000101000000Z", "20010101000000Z"), ("20480101000000Z", "20490101000000Z")],
     ids=["expired", "not yet valid"],
 )
-def test_a_wrong_clock_is_told_apart_and_tried_again(tmp_path: Path, start: str, end: str) -> None:
-    pem = certificate(tmp_path, start, end)
-    error = tls_error(pem, ca_file=str(tmp_path / "cert.pem"))
+def test_a_wrong_clock_is_told_apart_and_tried_again(
+    authority: Authority, start: str, end: str
+) -> None:
+    error = tls_error(authority.server(start=start, end=end), ca_file=str(authority.ca_file))
     assert type(error) is LinkLost
     assert error.code == "link.clock"
     assert "clock" in error.message
 
 
-def test_an_authority_that_nobody_knows(good_pem: Path) -> None:
-    error = tls_error(good_pem, ca_file=None)
+def test_an_authority_that_nobody_knows(authority: Authority) -> None:
+    error = tls_error(authority.server(), ca_file=None)
     assert type(error) is LinkRefused
     assert error.code == "link.tls"
 
 
-def test_a_file_of_authorities_that_is_not_there(good_pem: Path) -> None:
-    error = tls_error(good_pem, ca_file="no-such-file.pem")
+def test_a_file_of_authorities_that_is_not_there(authority: Authority) -> None:
+    error = tls_error(authority.server(), ca_file="no-such-file.pem")
     assert error.code == "link.tls"
     assert "no-such-file.pem" in error.message
 
@@ -191,9 +191,9 @@ def test_plain_http_on_the_tls_port() -> None:
     asyncio.run(main())
 
 
-def tls_error(pem: Path, ca_file: str | None) -> LinkError:
+def tls_error(tls: ssl.SSLContext, ca_file: str | None) -> LinkError:
     async def main() -> LinkError:
-        async with raw_server(hangs, server_tls(pem)) as port:
+        async with raw_server(hangs, tls) as port:
             with pytest.raises(LinkError) as caught:
                 await WebSocketDialer(ca_file=ca_file)(f"wss://localhost:{port}/", HEADERS)
             return caught.value
@@ -201,10 +201,10 @@ def tls_error(pem: Path, ca_file: str | None) -> LinkError:
     return asyncio.run(main())
 
 
-def test_a_talk_over_tls_with_an_authority_of_ones_own(good_pem: Path) -> None:
+def test_a_talk_over_tls_with_an_authority_of_ones_own(authority: Authority) -> None:
     async def main() -> None:
-        async with echo(good_pem) as port:
-            dial = WebSocketDialer(ca_file=str(good_pem.parent / "cert.pem"))
+        async with echo(authority.server()) as port:
+            dial = WebSocketDialer(ca_file=str(authority.ca_file))
             wire = await dial(f"wss://localhost:{port}/", HEADERS)
             await wire.send("hello")
             assert await wire.receive() == "hello"
@@ -217,7 +217,7 @@ def test_a_talk_over_tls_with_an_authority_of_ones_own(good_pem: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def echo(pem: Path | None = None) -> AsyncIterator[int]:
+async def echo(tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """Echoes; `close CODE` closes, `big BYTES` sends a frame of that size, `cut` resets."""
 
     async def talk(connection: ServerConnection) -> None:
@@ -233,7 +233,6 @@ async def echo(pem: Path | None = None) -> AsyncIterator[int]:
             else:
                 await connection.send(text)
 
-    tls = server_tls(pem) if pem else None
     async with serve(talk, "127.0.0.1", 0, ssl=tls, max_size=None) as server:
         yield next(iter(server.sockets)).getsockname()[1]
 

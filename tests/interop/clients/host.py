@@ -23,7 +23,7 @@ from edge_agent.simulation import acoustics, voices
 from edge_agent.simulation.brains import Brain, Call, Reply, Speech, Text, Turn, hum
 from edge_agent.simulation.server import RealtimeServer, listen
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "realtime"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from authority import Authority
 
 KEY = "sk-interop"
