@@ -40,21 +40,23 @@ AFTER_FAULT_S = 60.0
 """A slip of our own must not fill the journal."""
 
 
+def plan_of(name: str, server: McpServer) -> ServerPlan:
+    """A server of the settings, in the tools' own words."""
+    return ServerPlan(
+        name=name,
+        command=server.command,
+        url=server.url,
+        env={key: value.get_secret_value() for key, value in server.env.items()},
+        tools={tool: Risk(risk) for tool, risk in server.tools.items()},
+        allow_all=server.allow_all,
+        timeout_s=server.timeout_s,
+    )
+
+
 def plans(settings: Settings) -> dict[str, ServerPlan]:
-    """The servers that are enabled, in the tools' own words."""
-    return {
-        name: ServerPlan(
-            name=name,
-            command=server.command,
-            url=server.url,
-            env={key: value.get_secret_value() for key, value in server.env.items()},
-            tools={tool: Risk(risk) for tool, risk in server.tools.items()},
-            allow_all=server.allow_all,
-            timeout_s=server.timeout_s,
-        )
-        for name, server in settings.mcp.servers.items()
-        if server.enabled
-    }
+    """The servers that are enabled."""
+    servers = settings.mcp.servers.items()
+    return {name: plan_of(name, server) for name, server in servers if server.enabled}
 
 
 def expected_names(settings: Settings) -> set[str]:
@@ -178,7 +180,8 @@ class ToolServers:
             for tool in server.tools
             if tool.name not in there
         ]
-        absent = [tool for tool in server.plan.tools if tool not in server.listed]
+        listed = {one.name for one in server.listed}
+        absent = [tool for tool in server.plan.tools if tool not in listed]
         news: tuple[Any, ...] = (len(offered), (*server.left_out, *too_many), absent)
         if self._told.get(name) == news:
             return

@@ -71,6 +71,7 @@ install_program() {
     quietly "copying edge-agent to $OPT" pip_install --no-index --no-deps --force-reinstall "$source" || pip_failed
     rm -rf -- "$source"
     install_gpio
+    install_mcp
 }
 
 # The panel is an extra: without it the speaker works, so nothing here is fatal.
@@ -85,6 +86,13 @@ install_gpio() {
         return 0
     fi
     say "note: GPIO support could not be installed (details in $LOG); button and light stay off"
+}
+
+# Tool servers are an extra of two dozen packages: only where the settings name one.
+install_mcp() {
+    "$VENV/bin/edge-agent" config show --changed 2>/dev/null | grep -q '^mcp\.servers' || return 0
+    if quietly "installing support for tool servers" pip_install --require-hashes --no-deps -r "$ROOT/requirements/mcp.txt"; then return 0; fi
+    say "note: support for tool servers could not be installed (details in $LOG); their tools stay away"
 }
 
 install_account() {

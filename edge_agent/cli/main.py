@@ -19,6 +19,7 @@ from edge_agent.cli import (
     control,
     devices,
     facts,
+    mcp,
     messages,
     privacy,
     prompt,
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.add_typer(config.app, name="config")
 app.add_typer(prompt.app, name="prompt")
+app.add_typer(mcp.app, name="mcp")
 app.add_typer(messages.app, name="messages")
 app.add_typer(facts.app, name="facts")
 app.command("privacy")(privacy.privacy)

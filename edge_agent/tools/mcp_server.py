@@ -73,8 +73,8 @@ class ToolServer:
         self.tools: tuple[McpTool, ...] = ()
         """What the model may be offered; kept while the server is out of reach."""
         self.left_out: tuple[LeftOut, ...] = ()
-        self.listed: tuple[str, ...] = ()
-        """All that the server has, by its own names."""
+        self.listed: tuple[Listed, ...] = ()
+        """All that the server has."""
         self._open_wire = open_wire
         self._watcher = watcher
         self._rng = rng
@@ -165,7 +165,7 @@ class ToolServer:
             cursor = page.next_cursor
             if cursor is None:
                 break
-        self.listed = tuple(one.name for one in found)
+        self.listed = tuple(found)
         tools, self.left_out = offered(self.plan, found, self.call)
         offer = tuple((tool.risk, tool.cancellable, tool.schema()) for tool in tools)
         if offer == self._offer:

@@ -91,7 +91,7 @@ def test_tools_are_listed_page_by_page_and_called() -> None:
         memory = MemoryServer(tools=described("a", "b", "c", "d", "e"), page=2)
         async with served(memory) as (server, watcher):
             await until(lambda: server.is_up)
-            assert server.listed == ("a", "b", "c", "d", "e")
+            assert [one.name for one in server.listed] == ["a", "b", "c", "d", "e"]
             assert watcher.words == ["tools home__a home__b home__c home__d home__e", "connected"]
             assert await server.call("c", {"x": 1}) == "c {'x': 1}"
             assert memory.called == [("c", {"x": 1})]

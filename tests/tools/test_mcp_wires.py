@@ -181,9 +181,9 @@ def test_tools_that_come_at_run_time_are_noticed() -> None:
     async def talk() -> None:
         async with served(plain()) as (server, _):
             await until(lambda: server.is_up)
-            assert "fresh" not in server.listed
+            assert not any(one.name == "fresh" for one in server.listed)
             await server.call("change", {})
-            await until(lambda: "fresh" in server.listed)
+            await until(lambda: any(one.name == "fresh" for one in server.listed))
 
     asyncio.run(talk())
 
