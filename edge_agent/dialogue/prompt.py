@@ -158,7 +158,7 @@ def _manner_lines(manners: tuple[ToolManner, ...]) -> Iterator[str]:
                 f"then call it in the same turn. For example: {phrases}"
             )
     yield "- Say these in the language of the talk, and not the same one twice in a row."
-    yield "- Any other tool: call it at once, without announcing it."
+    yield "- Any other tool: call it at once; a word before it only if it takes long."
 
 
 def _guide() -> list[str]:
