@@ -184,7 +184,7 @@ def text_model(
         if not key and is_same and record.needs_key:
             raise LinkRefused(
                 "There is no key for the text model.",
-                fix="Put it into /etc/edge-agent/openai_api_key (mode 600), into OPENAI_API_KEY, or "
+                fix="Put it into /etc/edge-agent/openai_api_key (mode 600) or OPENAI_API_KEY, or "
                 "name a file with it: supervisor.api_key_file.",
                 code="link.no_key",
             )
