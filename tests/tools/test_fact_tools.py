@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.app_facts import tools_for_facts
+from edge_agent.app_facts import Facts, tools_for_facts
 from edge_agent.contract.errors import ToolError
 from edge_agent.host.fact_store import Fact, FactStore
 from edge_agent.host.settings import Settings
@@ -92,6 +92,22 @@ def test_there_is_an_end_and_the_model_is_told(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="as many as the owner allows") as caught:
         memory.remember("third")
     assert caught.value.code == "facts.too_many"
+
+
+def test_on_a_real_thread_three_at_once_are_all_kept(tmp_path: Path) -> None:
+    async def evening() -> list[str]:
+        disk = Worker("disk", threads=True, on_fault=lambda problem: pytest.fail(str(problem)))
+        try:
+            settings = Settings.model_validate(
+                {"state": {"path": str(tmp_path / "state.json")}, "facts": {"enabled": True}}
+            )
+            facts = Facts(settings, disk, lambda *_, **__: None, lambda: NOW)
+            await asyncio.gather(*(facts.add(f"fact {number}") for number in range(3)))
+            return sorted(fact.text for fact in await facts.all())
+        finally:
+            disk.close()
+
+    assert asyncio.run(evening()) == ["fact 0", "fact 1", "fact 2"]
 
 
 @pytest.mark.parametrize("text", ["", "ab", "x" * 301])
