@@ -182,7 +182,7 @@ class LongTalk:
                 link=self.link,
                 hands=_Hands(self.post),
                 panel=_Panel(),
-                note=lambda code, **fields: self.notes.append(c.Note(code, fields)),
+                note=self._note,
                 fault=self._fault,
                 set_status=lambda _text: None,
                 save_mute=lambda _muted: None,
@@ -217,6 +217,9 @@ class LongTalk:
     def post(self, event: e.Event) -> None:
         """What happens."""
         self.agent.post(event)
+
+    def _note(self, code: str, /, **fields: object) -> None:
+        self.notes.append(c.Note(code, fields))
 
     def _fault(self, problem: BaseException) -> None:
         self.faults.append(problem)

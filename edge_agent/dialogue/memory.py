@@ -150,6 +150,7 @@ class Memory:
         known = {entry.call_id for entry in self._entries if entry.role == "tool"}
         for call in calls:
             if call.call_id not in known:
+                known.add(call.call_id)
                 tool = Remembered("tool", call_id=call.call_id, name=call.name)
                 tool.arguments = call.arguments[:OUTPUT_MAX_CHARS]
                 self._add(tool)

@@ -54,7 +54,7 @@ class SummaryTerms:
     after_turns: int = 20
     after_tokens: int = 12_000
     """Of input, as the last answer's usage told."""
-    keep_turns: int = 6
+    keep_turns: int = 4
     """The newest, word by word."""
 
 

@@ -23,10 +23,10 @@ class Conversation(Section):
     of it for every answer, and after a reconnect only the last twelve turns."""
     summarise_after_turns: int = Field(default=20, ge=2, le=500)
     """Turns (what somebody says, and the answer) after which that is done; half of them do when
-    the talk has gone to sleep, where it costs least."""
+    nobody has spoken for four minutes, where it costs least."""
     summarise_after_tokens: int = Field(default=12_000, ge=1000, le=100_000)
     """It is also done when one answer has read so many tokens."""
-    keep_turns: int = Field(default=6, ge=1, le=100)
+    keep_turns: int = Field(default=4, ge=1, le=100)
     """The newest turns that always stay word by word."""
     forget_after_h: float = Field(default=12.0, ge=0, le=720)
     """Hours of sleep after which a talk is closed and forgotten, notes and all: who comes then

@@ -3,16 +3,17 @@
 Owner thread: the event loop that serves the session.  Must never know more than the items that a
 response was given: whether a fact survives a summary is judged by what this brain can answer.
 
-It understands statements ("My sister is called Odile.") and asks for notes in English and German:
-"what is my sister called?", "wie heißt meine Schwester?".
+It understands statements ("My sister is Odile.") and questions for them in English and German
+("What is my sister?", "Was ist meine Schwester?"), and looks things up ("Look up the tide.").
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 
-from edge_agent.simulation.brains import BYTES_PER_MS, Brain, Reply, Speech, Text, Turn
+from edge_agent.simulation.brains import BYTES_PER_MS, Brain, Call, Reply, Speech, Text, Turn
 
 NOTES_WISH = re.compile(r"\bnotes\b", re.I)
 """What marks the question for notes among the side questions."""
@@ -33,6 +34,7 @@ _SYNOPSIS = {
     "en": "Talked about this and that; {turns} turns.",
     "de": "Gesprochen wurde über dies und das; {turns} Runden.",
 }
+_LOOK_UP = re.compile(r"\bLook up ([^.?!]+)\.")
 _GERMAN = re.compile(r"\b(ist|mein|meine|was|wie|und|der|die|das|erzähl)\b", re.I)
 
 
@@ -75,6 +77,9 @@ class NoteTaker(Brain):
         if turn.out_of_band:
             return self._aside(turn)
         said = " ".join(turn.texts) or " ".join(self._words(pcm) for pcm in turn.heard)
+        asked = _LOOK_UP.search(said)
+        if asked is not None and not turn.outputs:
+            return Reply((Call("look_up", json.dumps({"about": asked[1]})),))
         words = self._answer(said, "\n".join(text for _role, text in self._known(turn)))
         self.answers.append(words)
         # Something of that length; nobody listens to it.
