@@ -42,7 +42,7 @@ def check(config_file: ConfigOption = None) -> None:
 
     loaded = load(config_file)
     check_persona(loaded.settings)
-    for warning in (*loaded.warnings, *_service_advice(loaded)):
+    for warning in (*loaded.warnings, *_service_advice(loaded), *_desk_advice(loaded)):
         # The service is handed a key that this account may not read.
         if not (warning.startswith(NO_KEY) and service_has_key()):
             note(warning)
@@ -93,6 +93,27 @@ def _service_advice(loaded: Loaded) -> list[str]:
     endpoints(loaded.settings, table)
     today = datetime.now().astimezone().date()
     return table.advice(realtime.provider, realtime.model, today)
+
+
+def _desk_advice(loaded: Loaded) -> list[str]:
+    """What would keep the stronger model and the webhook from working; nobody is asked."""
+    from edge_agent.cli.speech import service_has_key
+    from edge_agent.contract.errors import AgentError
+    from edge_agent.host.text_model import read_secret, text_model
+
+    settings, advice = loaded.settings, list[str]()
+    try:
+        if settings.supervisor.model:
+            text_model(settings)
+    except AgentError as problem:
+        if not (problem.code == "link.no_key" and service_has_key()):
+            advice.append(str(problem))
+    try:
+        if settings.messages.webhook_token_file:
+            read_secret(settings.messages.webhook_token_file, "messages.webhook_token_file")
+    except AgentError as problem:
+        advice.append(str(problem))
+    return advice
 
 
 def _rows(loaded: Loaded, changed: bool) -> list[tuple[str, object, str, str]]:

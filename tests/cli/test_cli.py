@@ -125,6 +125,23 @@ def test_check_of_good_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "note" not in result.output
 
 
+def test_check_tells_what_would_keep_the_desk_from_working(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    file = tmp_path / "edge-agent.toml"
+    file.write_text(
+        f'[supervisor]\nmodel = "gpt-5"\nurl = "https://example.org/v1"\n'
+        f'api_key_file = "{tmp_path}/none"\n[messages]\nwebhook_token_file = "{tmp_path}/no"\n'
+    )
+    result = invoke("config", "check", "-c", str(file))
+    assert result.exit_code == 0  # the speaker works without either
+    assert f"note: supervisor.api_key_file: {tmp_path}/none cannot be read" in result.output
+    assert f"note: messages.webhook_token_file: {tmp_path}/no cannot be read" in result.output
+    file.write_text('[supervisor]\nmodel = "gpt-5"\n')
+    assert "note" not in invoke("config", "check", "-c", str(file)).output
+
+
 def test_show_masks_the_key_and_tells_origins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
