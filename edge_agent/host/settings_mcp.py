@@ -29,8 +29,9 @@ class McpServer(Section):
     enabled: bool = True
     """false: it is left alone."""
     command: tuple[Text, ...] = Field(default=(), max_length=50)
-    """A program and its arguments, e.g. `["uvx", "mcp-server-time"]`.  It runs under the
-    service's account, with PATH and HOME, and without the service's keys."""
+    """A program and its arguments, e.g. `["/opt/tools/bin/mcp-server-time"]`.  Take only one
+    that you trust: it runs under the service's account, though without the keys of its
+    environment.  Programs in somebody's home are out of its reach."""
     url: Name = ""
     """Or the address of a server that runs already, e.g. `https://homeassistant.local/api/mcp`
     (streamable HTTP)."""

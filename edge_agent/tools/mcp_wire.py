@@ -36,6 +36,8 @@ NO_MESSAGE_MAX_LINES = 200
 """Programs greet on standard output by mistake; one that goes on is not a tool server."""
 STDERR_LINE_MAX_CHARS = 300
 """Of what a program complains of, where anybody reads it."""
+NICENESS = 5
+"""Ours is -11 as a service, for the sake of sound; a tool may wait."""
 GOODBYE_S = 0.5
 """Between each of: input closed, asked to end, killed.  The whole daemon has 8 s to stop."""
 CONNECT_MAX_S = 10.0
@@ -85,6 +87,8 @@ async def program_wire(
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         raise ToolError(f"the program {command[0]} cannot be started: {why}") from error
+    with contextlib.suppress(OSError):  # it has ended already, or we may not
+        os.setpriority(os.PRIO_PGRP, process.pid, NICENESS)
     inbound, heard = anyio.create_memory_object_stream[Any](0)
     to_say, outbound = anyio.create_memory_object_stream[Any](0)
     tasks = [

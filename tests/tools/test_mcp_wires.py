@@ -18,12 +18,13 @@ from typing import Any, ClassVar
 
 import psutil
 import pytest
+from authority import Authority
 from tool_servers import answer, described, handshake, text
 
 from edge_agent.contract.errors import ToolError
 from edge_agent.tools.mcp_server import ToolServer, silence_library
 from edge_agent.tools.mcp_tools import ServerPlan
-from edge_agent.tools.mcp_wire import OpenWire, program_wire, tls_context, web_wire
+from edge_agent.tools.mcp_wire import NICENESS, OpenWire, program_wire, tls_context, web_wire
 
 PLAIN = str(Path(__file__).parents[1] / "tool_servers.py")
 PATIENCE_S = 20.0
@@ -223,6 +224,8 @@ def test_a_program_gets_no_secret_of_ours(monkeypatch: pytest.MonkeyPatch) -> No
         wire = program(sys.executable, PLAIN, "{}", MINE="given")
         async with served(wire) as (server, _):
             await until(lambda: server.is_up)
+            [process] = children()
+            assert process.nice() >= NICENESS, "sound goes first"
             environ = json.loads(await server.call("env", {}))
             assert environ["MINE"] == "given"
             assert environ["PATH"] == os.environ["PATH"]
@@ -480,6 +483,23 @@ def test_an_answer_in_many_lines_is_bounded_as_a_whole() -> None:
             async with served(web(f"http://127.0.0.1:{port}/mcp"), timeout_s=15.0) as (server, _w):
                 await until(lambda: server.is_up)
                 assert "s" in await complaint(server.call("rows", {}))
+                assert await server.call("echo", {}) == "hello"
+
+    asyncio.run(talk())
+
+
+def test_encryption_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path / "ca")
+
+    async def talk() -> None:
+        with plain_web(authority.server()) as (port, _):
+            url = f"https://localhost:{port}/mcp"
+            async with served(web(url)) as (_, watcher):
+                await until(lambda: watcher.reasons)
+                assert watcher.reasons[0] == "its certificate is not trusted"
+            monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
+            async with served(web(url)) as (server, _w):
+                await until(lambda: server.is_up)
                 assert await server.call("echo", {}) == "hello"
 
     asyncio.run(talk())
