@@ -131,7 +131,8 @@ class Turns:
         for command in commands:
             match command:
                 case SendAudio():
-                    self._sent += command.pcm24k[: SOUND_MAX_BYTES - len(self._sent)]
+                    self._sent += command.pcm24k
+                    del self._sent[:-SOUND_MAX_BYTES]  # an open microphone may be silent for hours
                 case Note(code="talk.turn_sent"):
                     self._end(bytes(self._sent))
                 case Note(code="talk.asleep"):

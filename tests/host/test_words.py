@@ -1,8 +1,9 @@
-"""Words: what was said reaches the journal whole, redacted, and only where the owner wants it."""
+"""Words and sound on their way: whole, redacted, bounded, and only where the owner wants it."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from edge_agent.app_keepsakes import observers
+from edge_agent.app_keepsakes import SOUND_MAX_BYTES, WAITING_MAX, Keeper, Turns, observers
+from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
+from edge_agent.contract.pcm import WIRE_BYTES_PER_MS
 from edge_agent.host.journal import Journal, TextSink
 from edge_agent.host.settings import Settings
 from edge_agent.host.worker import Worker
@@ -63,3 +66,71 @@ def test_the_owner_may_want_all_of_it(tmp_path: Path) -> None:
 def test_without_a_wish_nothing_is_written(tmp_path: Path) -> None:
     assert written(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
+
+
+# --- a slow disk, an open microphone -------------------------------------------------------------
+
+
+class SlowDisk(Worker):
+    """Does nothing until it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__("disk", threads=False, on_fault=lambda _: None)
+        self.waiting: list[Callable[[], object]] = []
+
+    def put(self, work: Callable[[], object]) -> None:
+        self.waiting.append(work)
+
+    def catch_up(self) -> None:
+        for work in self.waiting:
+            work()
+        self.waiting.clear()
+
+
+def test_a_disk_that_is_too_slow_does_not_fill_the_memory(tmp_path: Path) -> None:
+    settings = Settings.model_validate(
+        {"state": {"path": str(tmp_path / "state.json")}, "privacy": {"keep_transcripts_days": 1}}
+    )
+    notes: list[tuple[str, object]] = []
+    disk = SlowDisk()
+    keeper = Keeper(settings, disk, lambda code, **f: notes.append((code, f)), lambda: NOW)
+
+    def say(text: str) -> None:
+        keeper.see(e.UserTranscript(at=0.0, item="a", text=text), [], 0.0)
+
+    for number in range(WAITING_MAX + 5):
+        say(f"turn {number}")
+    assert len(disk.waiting) == WAITING_MAX
+    disk.catch_up()
+    say("later")
+    disk.catch_up()
+    assert notes == [("keepsakes.dropped", {"count": 5})]
+    [file] = (tmp_path / "transcripts").iterdir()
+    assert len(file.read_text().splitlines()) == WAITING_MAX + 1
+
+
+def test_an_open_microphone_is_kept_from_the_turn_on() -> None:
+    kept: list[bytes] = []
+    turns = Turns(lambda _who, sound: kept.append(sound))
+    silence = bytes(1000 * WIRE_BYTES_PER_MS)
+    for _ in range(200):
+        turns.see(e.Tick(at=0.0), [c.SendAudio(silence)])
+    turns.see(e.UserSpeechStarted(at=0.0, item="a"), [])
+    words = b"\x01\x02" * 24_000
+    turns.see(e.Tick(at=0.0), [c.SendAudio(words)])
+    turns.see(e.UserTurnCommitted(at=0.0, item="a"), [c.Note("talk.turn_sent", {"ms": 1000})])
+    assert kept == [2 * silence + words]
+    for _ in range(200):
+        turns.see(e.Tick(at=0.0), [c.SendAudio(words)])
+    turns.see(e.Tick(at=0.0), [c.Note("talk.turn_sent", {})])
+    assert len(kept[1]) == SOUND_MAX_BYTES
+
+
+def test_what_nobody_said_into_a_talk_is_not_kept() -> None:
+    kept: list[bytes] = []
+    turns = Turns(lambda _who, sound: kept.append(sound))
+    turns.see(e.Tick(at=0.0), [c.SendAudio(b"ab"), c.Note("talk.asleep", {})])
+    turns.see(e.Tick(at=0.0), [c.SendAudio(b"cd")])
+    turns.see(e.LinkDown(at=0.0, code="link.lost", message="Lost."), [])
+    turns.see(e.Tick(at=0.0), [c.Note("talk.turn_sent", {})])
+    assert kept == []
