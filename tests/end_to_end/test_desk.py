@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,25 +26,6 @@ from edge_agent.host.worker import Worker
 from edge_agent.tools.desk_tools import LEFT
 from edge_agent.tools.registry import Registry
 from edge_agent.tools.runner import CANCELLED, ToolRunner
-
-
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def service() -> Iterator[TextService]:
-    with TextService() as running:
-        yield running
-
-
-@pytest.fixture
-def hook() -> Iterator[Hook]:
-    with Hook() as running:
-        yield running
 
 
 class House:

@@ -16,9 +16,9 @@ import pytest
 from whole_house import (
     PATIENCE_S,
     SENTENCES,
-    answered,
     faults,
     first_sound,
+    outputs,
     play,
     ready,
     silence,
@@ -164,10 +164,6 @@ def given_by(stage: Stage) -> list[str]:
 
 def saved_guest(stage: Stage) -> bool:
     return '"guest": true' in Path(stage.settings.state.path).read_text()
-
-
-def outputs(stage: Stage) -> list[str]:
-    return [o.output for given in answered(stage) for o in given.turn.outputs]
 
 
 @pytest.mark.parametrize("transcription", ["off", "builtin"])

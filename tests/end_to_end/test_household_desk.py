@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from whole_house import (
     clip,
     faults,
     first_sound,
+    outputs,
     play,
     ready,
     silence,
@@ -37,30 +36,6 @@ from edge_agent.tools.desk_tools import LEFT, SAY_IT
 QUESTION = "How many days has a leap year?"
 ASKS = Call("answer", json.dumps({"question": QUESTION, "context": "Today is Friday."}))
 LEAVES = Call("leave_message", json.dumps({"text": "Grandma called, bring milk", "sender": "Anna"}))
-
-
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def service() -> Iterator[TextService]:
-    with TextService() as running:
-        yield running
-
-
-@pytest.fixture
-def hook() -> Iterator[Hook]:
-    with Hook() as running:
-        yield running
-
-
-def outputs(stage: Stage) -> list[str]:
-    """What the model was told of its calls."""
-    return [o.output for given in answered(stage) for o in given.turn.outputs]
 
 
 def journal(stage: Stage, code: str) -> list[dict[str, Any]]:

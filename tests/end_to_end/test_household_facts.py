@@ -14,6 +14,7 @@ from whole_house import (
     clip,
     faults,
     first_sound,
+    outputs,
     play,
     ready,
     silence,
@@ -47,7 +48,7 @@ async def told(stage: Stage) -> str:
     await silence(stage, first)
     assert spoken(stage, clip("answer_tea"), first - 0.5).is_whole
     await stage.until_talk("asleep", PATIENCE_S)
-    [output] = [o.output for given in answered(stage) for o in given.turn.outputs]
+    [output] = outputs(stage)
     assert not faults(stage)
     return output
 

@@ -11,10 +11,10 @@ from tool_servers import CHANGED, Json, MemoryServer, described, text
 from whole_house import (
     PATIENCE_S,
     Answers,
-    answered,
     clip,
     faults,
     first_sound,
+    named_outputs,
     play,
     ready,
     silence,
@@ -49,11 +49,6 @@ class Asking(Answers):
         if turn.session.get("tool_choice") == "none":
             return Reply((), delay_ms=200)
         return super().reply(turn)
-
-
-def outputs(stage: Stage) -> list[tuple[str, str]]:
-    """(tool, output) of everything that the model was told of its calls."""
-    return [(o.name, o.output) for given in answered(stage) for o in given.turn.outputs]
 
 
 async def tools_known(stage: Stage, *names: str) -> None:
@@ -91,9 +86,9 @@ def test_a_server_killed_in_the_middle_of_a_call(monkeypatch: pytest.MonkeyPatch
             await stage.until(lambda: bool(memory.called), PATIENCE_S, "the tool is called")
             memory.kill()
             killed_at = stage.now()
-            await stage.until(lambda: bool(outputs(stage)), PATIENCE_S, "the model is told")
+            await stage.until(lambda: bool(named_outputs(stage)), PATIENCE_S, "the model is told")
             assert stage.now() - killed_at < 0.5
-            [(name, told)] = outputs(stage)
+            [(name, told)] = named_outputs(stage)
             assert name == "home__lamp"
             assert "stopped in the middle of the call" in told
             first = await first_sound(stage, said.offset_at)
@@ -102,7 +97,7 @@ def test_a_server_killed_in_the_middle_of_a_call(monkeypatch: pytest.MonkeyPatch
             await stage.until_talk("asleep", PATIENCE_S)
 
             await asked_and_answered(stage, "answer_bye")
-            assert outputs(stage)[1:] == [("home__lamp", "The lamp is on.")]
+            assert named_outputs(stage)[1:] == [("home__lamp", "The lamp is on.")]
             assert codes(stage) == ["mcp.ready", "mcp.down", "mcp.ready"]
             await still_works(stage)
             assert not faults(stage)
@@ -149,13 +144,13 @@ def test_a_tool_that_nobody_named_wants_the_button(monkeypatch: pytest.MonkeyPat
             stage.press()
             stage.release()
             await stage.until(lambda: bool(memory.called), PATIENCE_S, "it runs after the press")
-            await stage.until(lambda: bool(outputs(stage)), PATIENCE_S, "the model is told")
+            await stage.until(lambda: bool(named_outputs(stage)), PATIENCE_S, "the model is told")
             await stage.until_talk("asleep", PATIENCE_S)
 
             await stage.say("wake_what_time")
             await stage.until(lambda: stage.talk == "confirming", PATIENCE_S, "it is asked again")
-            await stage.until(lambda: len(outputs(stage)) == 2, PATIENCE_S, "nobody pressed")
-            assert outputs(stage)[1][1].startswith("Refused")
+            await stage.until(lambda: len(named_outputs(stage)) == 2, PATIENCE_S, "nobody pressed")
+            assert named_outputs(stage)[1][1].startswith("Refused")
             assert len(memory.called) == 1
             await stage.until_talk("asleep", PATIENCE_S)
             assert not faults(stage)

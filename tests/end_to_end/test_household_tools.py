@@ -13,6 +13,7 @@ from whole_house import (
     clip,
     faults,
     first_sound,
+    named_outputs,
     play,
     ready,
     silence,
@@ -25,11 +26,6 @@ from edge_agent.demo.stage import Stage
 from edge_agent.simulation.brains import Call
 
 
-def outputs(stage: Stage) -> list[tuple[str, str]]:
-    """(tool, output) of everything that the model was told of its calls."""
-    return [(o.name, o.output) for given in answered(stage) for o in given.turn.outputs]
-
-
 def test_a_tool_runs_once_and_the_answer_is_spoken() -> None:
     async def talk() -> None:
         brain = Answers([Call("set_volume", '{"percent": 35}')], "answer_tea", "answer_bye")
@@ -39,7 +35,7 @@ def test_a_tool_runs_once_and_the_answer_is_spoken() -> None:
             first = await first_sound(stage, said.offset_at)
             await silence(stage, first)
             assert spoken(stage, clip("answer_tea"), first - 0.5).is_whole
-            [(name, output)] = outputs(stage)
+            [(name, output)] = named_outputs(stage)
             assert name == "set_volume"
             assert json.loads(output)["percent"] == 35
             assert stage.daemon.volume_percent == 35
@@ -61,7 +57,8 @@ def test_speech_and_two_calls_in_one_response() -> None:
             await silence(stage, first, hold_s=2.0)
             assert spoken(stage, clip("answer_bye"), first - 0.5).is_whole
             assert spoken(stage, clip("answer_tea"), first - 0.5).is_whole
-            assert sorted(name for name, _ in outputs(stage)) == ["current_time", "get_volume"]
+            names = sorted(name for name, _output in named_outputs(stage))
+            assert names == ["current_time", "get_volume"]
             assert len(answered(stage)) == 2  # one more response, after the last output
             assert not faults(stage)
 
@@ -78,7 +75,7 @@ def test_a_call_that_cannot_be_done_is_told_to_the_model(call: Call) -> None:
             await stage.say("wake_what_time")
             # A tool that nobody knows is a risk: it waits for the button, and then it is refused.
             await stage.until(lambda: len(answered(stage)) >= 2, 60.0, "the model is told")
-            assert len(outputs(stage)) == 1
+            assert len(named_outputs(stage)) == 1
             await stage.until_talk("asleep", PATIENCE_S)
             assert stage.daemon.volume_percent == stage.settings.device.volume_percent
             await still_works(stage)

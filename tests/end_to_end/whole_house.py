@@ -69,6 +69,16 @@ def answered(stage: Stage, after: float = 0.0) -> list[Answered]:
     return [a for a in stage.brain.answered if a.at >= after and not a.turn.out_of_band]
 
 
+def named_outputs(stage: Stage) -> list[tuple[str, str]]:
+    """(tool, output) of everything that the model was told of its calls."""
+    return [(o.name, o.output) for given in answered(stage) for o in given.turn.outputs]
+
+
+def outputs(stage: Stage) -> list[str]:
+    """What the model was told of its calls."""
+    return [output for _name, output in named_outputs(stage)]
+
+
 async def ready(stage: Stage) -> None:
     await stage.until(lambda: stage.link == "ready", PATIENCE_S, "the link is ready")
 
