@@ -9,7 +9,7 @@ from __future__ import annotations
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.dialogue.listening import MIN_TURN_SPEECH_FRAMES, Listening
-from edge_agent.dialogue.states import Cause, Microphone, Talk
+from edge_agent.dialogue.states import Cause, Link, Microphone, Talk
 from edge_agent.dialogue.talk_core import Commands, Intent
 
 
@@ -227,8 +227,9 @@ class Speaking(Listening):
 
     def _tool_finished(self, event: e.ToolFinished) -> Commands:
         out = self._tools.finished(event) + self._tell_news()
-        if not out or self._tools.waiting or self.talk in (Talk.ASLEEP, Talk.LISTENING):
-            return out  # the next answer can tell of it; nobody waits for one now
+        nobody_waits = self.talk in (Talk.ASLEEP, Talk.LISTENING)
+        if not out or self._tools.waiting or nobody_waits or self.link is not Link.READY:
+            return out  # the next answer, or the next session, tells of it
         out += self._answers.request(c.RequestResponse(), insist=True)
         if self.talk is Talk.THINKING:
             self._at("thinking", self.config.thinking_max_s)

@@ -233,6 +233,7 @@ def test_a_result_that_came_without_a_session_is_told_to_the_next_once() -> None
     house.connect()
     assert [text.endswith("Result: ten o'clock") for text in told(house)] == [True]
     house.run(house.now + 5)
+    assert len(house.speaker.played) == 1, "and somebody is told of it"
     assert house.server.offences == []
 
 
