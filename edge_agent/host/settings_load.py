@@ -259,6 +259,7 @@ class _Layers:
         self.needs_key = found.needs_key
         if found.model and "model" not in realtime:
             self.values.setdefault("realtime", {})["model"] = found.model
+            self.origins["realtime.model"] = "the provider's record"
 
     # --- the end -----------------------------------------------------------------------
 

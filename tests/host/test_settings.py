@@ -318,6 +318,7 @@ def test_a_provider_is_any_record_of_the_table(tmp_path: Path) -> None:
     loaded = read(tmp_path, with_table(tmp_path, OWN, text))
     assert loaded.settings.realtime.provider == "kitchen"
     assert loaded.settings.realtime.model == "pipeline-7"
+    assert loaded.origin("realtime.model") == "the provider's record"
     assert not loaded.warnings  # it asks for no key
     chosen = read(tmp_path, with_table(tmp_path, OWN, text + 'model = "other"\n'))
     assert chosen.settings.realtime.model == "other"
