@@ -6,9 +6,9 @@ covered stands here, and the rest is not.
 - **numbers** become `[number]` from four digits on: telephone, card and account numbers, codes.
   Digits belong together with at most three separators (spaces, dots, dashes, slashes, brackets,
   commas, colons) between them, so that numbers told one after another count as one; IBANs go
-  whole.  Digits said one by one count like digits (en, de,
-  fr, es, it; also "double", "triple").  Kept are numbers of up to three digits, times of day,
-  whole dates and the years 1900 to 2099, unless more than three of these stand in a row.
+  whole.  Digits said one by one count like digits (en, de, fr, es, it; also "double", "triple").
+  Kept are numbers of up to three digits, times of day, whole dates and the years 1900 to 2099,
+  unless more than three of these stand in a row.
   *Not* covered: numbers in words of two digits and more ("forty-seven eleven").
 - **emails**: `anna@example.org`, and as it is said, "anna dot b at example dot org" (at, ät,
   Klammeraffe, arobase, arroba, chiocciola), become `[e-mail]`.
@@ -52,14 +52,15 @@ _MOMENT = rf"(?:{_DATE}|{_TIME}|{_YEAR})"
 _MOMENTS = re.compile(_MOMENT)
 _HARMLESS = re.compile(rf"{_MOMENT}(?:[-\u2013\u2014/]{_MOMENT})?[.,;:]?")
 
+# At most eight joints: more than an address has, and a long text stays quick to search.
 _JOINT = r"(?:dot|punkt|point|punto|underscore|unterstrich|tiret|guion|dash|hyphen|minus|plus)"
-_DOMAIN = rf"[\w-]+(?:\s+{_JOINT}\s+[\w-]+)*?(?:\.|\s+(?:DOT)\s+)[^\W\d_]{{2,}}"
+_DOMAIN = rf"[\w-]+(?:\s+{_JOINT}\s+[\w-]+){{0,8}}?(?:\.|\s+(?:DOT)\s+)[^\W\d_]{{2,}}"
 _DOMAIN += r"(?:(?:\.|\s+(?:DOT)\s+)[\w-]+)*"
 _AT = r"(?:at|ät|klammeraffe|arroba|chiocciola|arobase)"
 _EMAILS = (
     re.compile(r'(?<![^\s<>\[\](),;:"])[^\s@<>\[\](),;:"]+\s*@\s*[\w-]+(?:\.[\w-]+)+'),
     re.compile(
-        rf"(?<![\w.+-])[\w.+-]+(?:\s+{_JOINT}\s+[\w.+-]+)*\s+"
+        rf"(?<![\w.+-])[\w.+-]+(?:\s+{_JOINT}\s+[\w.+-]+){{0,8}}\s+"
         rf"(?:{_AT}\s+{_DOMAIN.replace('DOT', 'dot|punkt|punto')}"
         rf"|arobase\s+{_DOMAIN.replace('DOT', 'point')})",
         re.I,
