@@ -62,13 +62,17 @@ def lint(
     config_file: ConfigOption = None,
 ) -> int:
     """Look for what usually goes wrong in a prompt for a voice; exit code 1 on errors."""
+    from edge_agent.app_mcp import expected_names
     from edge_agent.dialogue.prompt_lint import lint as look
 
     settings, chosen = _chosen(persona, config_file)
     realtime = settings.realtime
+    # A tool server's tools may be named and need not be: they describe themselves.
+    text = _composed(chosen, settings)
+    named = {name for name in expected_names(settings) if name in text}
     found = look(
         chosen,
-        tool_names(),
+        tool_names() | named,
         language=realtime.language,
         additions=realtime.instructions,
         manners=_manners(settings),

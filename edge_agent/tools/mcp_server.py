@@ -120,7 +120,7 @@ class ToolServer:
 
         client = Client(
             _Wire(self._open_wire(self._has_trouble)),
-            read_timeout_seconds=LIST_MAX_S,
+            read_timeout_seconds=CONNECT_MAX_S,
             message_handler=self._told,
             client_info=Implementation(name=CLIENT_NAME, version="1"),
             cache=None,
@@ -152,7 +152,8 @@ class ToolServer:
         found: list[Listed] = []
         cursor: str | None = None
         for _ in range(PAGES_MAX):
-            page = await client.list_tools(cursor=cursor, cache_mode="bypass")
+            async with asyncio.timeout(LIST_MAX_S):
+                page = await client.list_tools(cursor=cursor, cache_mode="bypass")
             found += [
                 Listed(
                     one.name,

@@ -110,3 +110,18 @@ def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_settings_that_are_wrong(tmp_path: Path) -> None:
     assert invoke(tmp_path, "[mcp.servers.home]\n").exit_code == EXIT_CONFIG
+
+
+def test_a_persona_may_name_the_tools_of_a_server(tmp_path: Path) -> None:
+    persona = tmp_path / "mine.toml"
+    persona.write_text('[role]\nrole = "You help."\n[tools.use]\nhome__on = "when it is dark."\n')
+    file = tmp_path / "edge-agent.toml"
+    lint = ["prompt", "lint", "-p", str(persona), "-c", str(file), "--json"]
+
+    def unknown() -> bool:
+        return "home__on" in CliRunner().invoke(cli.app, lint).output
+
+    file.write_text('[mcp.servers.home]\ncommand = ["x"]\ntools = { off = "low" }\n')
+    assert unknown()
+    file.write_text('[mcp.servers.home]\ncommand = ["x"]\ntools = { on = "low", off = "low" }\n')
+    assert not unknown()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,8 +39,9 @@ class Home:
         world = partial(stage_module.World, tool_servers=lambda plan: servers[plan.name].wire)
         monkeypatch.setattr(stage_module, "World", world)
 
-    def stage(self, *replies: Any, **servers: Json) -> Stage:
-        return Stage(brain=Asking(*replies), settings={"mcp": {"servers": servers}})
+    def stage(self, *replies: Any, persona: str = "household", **servers: Json) -> Stage:
+        settings = {"mcp": {"servers": servers}, "realtime": {"persona": persona}}
+        return Stage(brain=Asking(*replies), settings=settings)
 
 
 class Asking(Answers):
@@ -227,6 +229,46 @@ def test_without_the_extra_everything_else_runs(monkeypatch: pytest.MonkeyPatch)
             await still_works(stage)
             assert codes(stage) == ["mcp.missing"]
             assert not memory.connections
+            assert not faults(stage)
+
+    play(talk())
+
+
+PERSONA = """
+[role]
+role = "You guard a door."
+[tools.use]
+home__lamp = "when it is dark."
+[flow]
+guided = true
+start = "wait"
+[flow.states.wait]
+goal = "Somebody rings."
+exit = "Somebody rang."
+next = ["open"]
+tools = ["home__lamp"]
+[flow.states.open]
+goal = "The door is opened."
+final = true
+"""
+
+
+def test_a_step_of_a_guided_talk_may_name_a_tool_that_comes_later(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    persona = tmp_path / "door.toml"
+    persona.write_text(PERSONA)
+
+    async def talk() -> None:
+        memory = MemoryServer(tools=described("lamp", "other"))
+        home = Home(monkeypatch, home=memory)
+        server = {**HOME, "tools": {"lamp": "low", "other": "low"}}
+        stage = home.stage([LAMP], "answer_bye", home=server, persona=str(persona))
+        async with stage:
+            await ready(stage)
+            await tools_known(stage, "home__lamp")
+            await asked_and_answered(stage, "answer_bye")
+            assert [name for name, _ in memory.called] == ["lamp"]
             assert not faults(stage)
 
     play(talk())

@@ -109,11 +109,12 @@ def test_a_list_without_end_is_ended() -> None:
     play(talk)
 
 
-def test_a_server_that_needs_five_seconds_to_start_is_waited_for() -> None:
+@pytest.mark.parametrize("start_s", [5.0, 40.0])
+def test_a_server_that_needs_long_to_start_is_waited_for(start_s: float) -> None:
     async def talk() -> None:
-        async with served(MemoryServer(start_s=5.0)) as (server, watcher):
+        async with served(MemoryServer(start_s=start_s)) as (server, watcher):
             await until(lambda: server.is_up)
-            assert 5.0 <= watcher.told[0][0] < 6.0
+            assert start_s <= watcher.told[0][0] < start_s + 1
             assert watcher.words[-1] == "connected"
 
     play(talk)

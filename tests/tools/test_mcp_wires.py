@@ -104,6 +104,7 @@ def test_the_time_server_from_the_registry() -> None:
             [process] = children()
             process.kill()
             await until(lambda: not server.is_up)
+            await until(lambda: server.is_up)
             assert "UTC" in await server.call("get_current_time", {"timezone": "UTC"})
         assert not children()
 
@@ -118,6 +119,8 @@ def test_a_program_that_dies_in_the_middle_of_a_call() -> None:
         async with served(plain()) as (server, watcher):
             await until(lambda: server.is_up)
             assert "stopped in the middle of the call" in await complaint(server.call("die", {}))
+            await until(lambda: watcher.reasons)
+            await until(lambda: server.is_up)
             assert await server.call("echo", {"a": 1}) == "{'a': 1}"
             assert watcher.reasons == ["its program ended"]
 
@@ -173,6 +176,7 @@ def test_a_line_without_end_ends_the_connection() -> None:
             assert "stopped in the middle" in await complaint(server.call("endless", {}))
             await until(lambda: watcher.reasons)
             assert watcher.reasons == ["it sent more than can be read"]
+            await until(lambda: server.is_up)
             assert await server.call("echo", {}) == "{}"
 
     asyncio.run(talk())
@@ -311,14 +315,24 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def web_server(tmp_path: Path, port: int, kind: str) -> AsyncIterator[None]:
+async def web_server(
+    tmp_path: Path, port: int, kind: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Yields once it can be reached."""
     script = tmp_path / "web.py"
     script.write_text(WEB_SERVER)
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(script), str(port), kind, stderr=asyncio.subprocess.DEVNULL
     )
     try:
-        yield
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                with contextlib.suppress(ConnectionRefusedError):
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    writer.close()
+                    break
+                await asyncio.sleep(0.02)
+        yield process
     finally:
         if process.returncode is None:
             process.kill()
@@ -334,17 +348,20 @@ def web(url: str, headers: dict[str, str] | None = None) -> OpenWire:
 def test_a_server_over_http_dies_in_the_middle_and_comes_back(tmp_path: Path, kind: str) -> None:
     async def talk() -> None:
         port = free_port()
-        async with served(web(f"http://127.0.0.1:{port}/mcp"), timeout_s=5.0) as (server, watcher):
-            await until(lambda: watcher.reasons)
-            assert watcher.reasons[0] == "it cannot be reached"
-            async with web_server(tmp_path, port, kind):
-                await until(lambda: server.is_up)
-                assert await server.call("echo", {"text": "hello"}) == "hello"
-                told = await server.call("huge", {})
-                assert len(told) < 25_000
-                assert told.startswith("word word")
-                words = await complaint(server.call("die", {}))
-                assert "stopped in the middle of the call" in words
+        wire = web(f"http://127.0.0.1:{port}/mcp")
+        async with contextlib.AsyncExitStack() as stack:
+            first = await stack.enter_async_context(web_server(tmp_path, port, kind))
+            server, watcher = await stack.enter_async_context(served(wire, timeout_s=15.0))
+            await until(lambda: server.is_up)
+            assert await server.call("echo", {"text": "hello"}) == "hello"
+            told = await server.call("huge", {})
+            assert len(told) < 25_000
+            assert told.startswith("word word")
+            words = await complaint(server.call("die", {}))
+            assert "stopped in the middle of the call" in words
+            await first.wait()
+            await until(lambda: "it cannot be reached" in watcher.reasons)
+            assert not server.is_up
             async with web_server(tmp_path, port, kind):
                 await until(lambda: server.is_up)
                 assert await server.call("echo", {"text": "again"}) == "again"
