@@ -193,6 +193,8 @@ class PortAudioDevice:
         self._speaking: Any = None
         """That of `_streams` which is the loudspeaker."""
         self._resting = False
+        self._rests = threading.Event()
+        """The last block before the rest is out."""
         self._heard: tuple[Timeline, int]
         self._spoken: tuple[Timeline, int]
         self._quiet = ExitStack()
@@ -257,6 +259,7 @@ class PortAudioDevice:
 
     def rest_render(self) -> None:
         """End the loudspeaker's stream with its next block; the microphone goes on."""
+        self._rests.clear()
         self._resting = True
 
     def resume_render(self) -> None:
@@ -266,12 +269,9 @@ class PortAudioDevice:
             if not self._resting or stream is None:
                 return
             try:
-                until = self._clock() + LAST_BLOCK_MAX_S
-                while stream.is_active():  # it has not come to its last block yet
-                    if self._clock() > until:
-                        raise DeviceLost("The loudspeaker does not end its rest.")
-                    time.sleep(self._block_ms / 1000)
-                stream.stop_stream()  # over already: it only has to be said
+                if not self._rests.wait(LAST_BLOCK_MAX_S):
+                    raise DeviceLost("The loudspeaker stands still.")
+                stream.stop_stream()  # its last block is out: this only waits for its thread
                 timeline, channels = self._spoken
                 self._spoken = timeline.anew(), channels
                 self._resting = False
@@ -400,6 +400,7 @@ class PortAudioDevice:
             block = b""
             try:
                 if generation == self._generation and self._resting:
+                    self._rests.set()
                     return bytes(frames * self._spoken[1] * BYTES_PER_SAMPLE), PA_ABORT
                 if generation == self._generation:
                     timeline, channels = self._spoken
