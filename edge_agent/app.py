@@ -157,6 +157,7 @@ class Daemon:
             earcons={name: render_earcon(notes) for name, notes in EARCONS.items()},
             ring=self.toolbox.bell.ring,
             stop_ringing=self.toolbox.bell.stop,
+            summarise=self.toolbox.notes.want,
         )
         self.dialogue = DialogueManager(
             dialogue_config(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edge_agent.app_desk import Desk
 from edge_agent.app_facts import tools_for_facts
 from edge_agent.app_mcp import ToolServers
+from edge_agent.app_summaries import Notes
 from edge_agent.app_timers import Bell
 from edge_agent.dialogue.consent import Risk
 from edge_agent.host.worker import Worker
@@ -36,6 +37,7 @@ class Toolbox:
             )
         )
         self.servers = ToolServers(daemon, self.registry, self.desk.errands)
+        self.notes = Notes(daemon, self.desk.errands)
         self.hands = ToolRunner(self.registry, daemon.post)
 
     @property
@@ -47,4 +49,5 @@ class Toolbox:
         """End all calls, and what runs behind the tools."""
         await self.hands.close()
         await self.servers.close()
+        await self.notes.close()
         self.desk.close()

@@ -12,12 +12,14 @@ session costs no more than the question.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.items import ServerItems
+from edge_agent.dialogue.memory import Remembered
 from edge_agent.dialogue.speaking import Speaking
 from edge_agent.dialogue.spending import Spending
 from edge_agent.dialogue.states import Link, Talk
@@ -135,11 +137,12 @@ class Remembering(Speaking):
         old = memory.older_than(keep)
         number = old[-1].number if old else 0
         items = tuple(i.id for i in self._items.older_than(memory.items_after(number), keep))
-        if not old or not items:
+        by_text = self.config.summaries.how == "text"
+        if not old or not items or (by_text and _is_mostly_sound(old)):
             return []
         making = Summary(memory.next_id("notes"), number, items, self._now)
         self._making = making
-        if self.config.summaries.how == "text":
+        if by_text:
             self._at("summary", ANSWER_MAX_S)
             return [c.Summarise(making.tag, WISH, as_text(memory.summary, old))]
         return self._ask_aside(
@@ -224,3 +227,10 @@ class Remembering(Speaking):
         self._memory.forget()
         gone = reversed(self._items.ids())
         return [*(c.DeleteItem(item) for item in gone), c.Note("memory.closed", {"turns": turns})]
+
+
+def _is_mostly_sound(entries: Sequence[Remembered]) -> bool:
+    """Are more than a quarter of the household's turns not written down?  Notes from words alone
+    would leave them out; the server, which has heard them, had better keep them."""
+    spoken = [bool(entry.text) for entry in entries if entry.role == "user"]
+    return 4 * spoken.count(False) > len(spoken)

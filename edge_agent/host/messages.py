@@ -119,6 +119,12 @@ MESSAGES: dict[str, Message] = {
         "Nothing is lost: the talk goes on with all of its turns, and it is tried again later, "
         "less and less often. A server that answers no side questions never makes any.",
     ),
+    "memory.no_text_model": Message(
+        WARNING,
+        "The text model made no notes of the older talk: {message}[ {fix}] ({code})",
+        "conversation.summarise is text, so that the model of supervisor is asked. The talk goes "
+        "on with all of its turns, and it is tried again later.",
+    ),
     "memory.closed": Message(
         INFO,
         "The old talk ({turns} turns) was closed and forgotten.",

@@ -30,6 +30,12 @@ def advice(settings: Settings, *, needs_key: bool = True) -> list[str]:
             'privacy.keep_transcripts_days with realtime.transcription = "off": nobody writes down '
             "what the household says, so only the speaker's own words are kept"
         )
+    if settings.conversation.summarise == "text":
+        missing = "" if settings.supervisor.model else "supervisor.model is empty"
+        if settings.realtime.transcription == "off":
+            missing = missing or 'realtime.transcription = "off" leaves it no words to sum up'
+        if missing:
+            hints.append(f'conversation.summarise = "text", but {missing}: nobody takes notes')
     if needs_key and not settings.realtime.api_key.get_secret_value():
         hints.append(
             f'{NO_KEY} "{settings.realtime.provider}": put it into '

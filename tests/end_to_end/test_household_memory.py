@@ -20,6 +20,7 @@ from edge_agent.demo.long_talk import LongTalk
 from edge_agent.dialogue.consent import Risk
 from edge_agent.dialogue.states import Talk
 from edge_agent.dialogue.summaries import HEADING, WISH, SummaryTerms
+from edge_agent.realtime.config import SessionConfig
 from edge_agent.simulation import clock
 from edge_agent.simulation.note_taker import NoteTaker
 
@@ -308,7 +309,8 @@ def test_a_roll_over_right_after_notes_tells_the_fresh_session_of_them() -> None
             await chat(talk, 2, 9)
             await talk.say("Look up the tide of today.")
             await talk.asleep()
-            await talk.until(lambda: talk.server.sessions_begun == 2, within_s=3700)
+            await talk.pause(3000)
+            await talk.until(lambda: talk.server.sessions_begun == 2, within_s=700)
             await talk.pause(30)
             assert len(talk.server.open_sessions) == 1
             notes, *turns = talk.items
@@ -419,6 +421,18 @@ def test_a_text_model_takes_the_notes_from_words_alone() -> None:
             await talk.say(ASKED)
             assert brain_of(talk).answers[-1] == KNOWN
             agree(talk)
+
+    play(live())
+
+
+def test_a_text_model_is_not_asked_about_sound_that_nobody_wrote_down() -> None:
+    async def live() -> None:
+        terms = SummaryTerms("text", after_turns=8, keep_turns=3)
+        session = SessionConfig(turn_detection=None)
+        async with household(terms, session=session) as talk:
+            await chat(talk, 1, 12)
+            assert talk.told("memory.no_summary") == []
+            assert len(talk.items) == 24
 
     play(live())
 

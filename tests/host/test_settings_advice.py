@@ -24,6 +24,11 @@ def test_the_defaults_need_none_but_a_key() -> None:
         ({"listen": {"mode": "always"}}, "everything said near it leaves the house"),
         ({"echo": {"mode": "off"}}, "the speaker will interrupt itself"),
         ({"journal": {"transcripts": True}}, "written into the journal"),
+        ({"conversation": {"summarise": "text"}}, "supervisor.model is empty: nobody takes notes"),
+        (
+            {"conversation": {"summarise": "text"}, "supervisor": {"model": "gpt-5"}},
+            "leaves it no words to sum up",
+        ),
         ({"privacy": {"keep_audio_days": 1}}, "the sound of every turn is kept"),
         ({"privacy": {"keep_transcripts_days": 1}}, "only the speaker's own words are kept"),
     ],

@@ -1,0 +1,86 @@
+"""Notes of a long talk by a text model: redacted, sent, and brought back to the dialogue (purpose).
+
+Owner thread: event loop; the network is used by the desk's errands.  Must never put words of the
+talk into the journal, and never send one that is not redacted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from edge_agent.app_facts import redactor
+from edge_agent.contract.commands import Summarise
+from edge_agent.contract.errors import AgentError
+from edge_agent.contract.events import SummaryMade
+from edge_agent.contract.ports import Summarizer
+from edge_agent.host.settings import Settings
+from edge_agent.host.text_model import text_model
+from edge_agent.host.worker import Worker
+
+if TYPE_CHECKING:
+    from edge_agent.app import Daemon
+
+MAX_S = 25.0
+"""The dialogue gives up after 30 s: better an error with its reason than silence."""
+MAX_TOKENS = 2000
+"""Notes are about 1000; a model that thinks first needs as many again."""
+
+
+class TextSummarizer(Summarizer):
+    """The text model of the settings' `[supervisor]`, behind the owner's redaction."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._redact = redactor(settings).redact
+
+    def summarise(self, instructions: str, text: str) -> str:
+        """As the port says; the model is made anew, so that a key put right works at once."""
+        model = text_model(self._settings, max_seconds=MAX_S)
+        return model.answer(instructions, self._redact(text), max_output_tokens=MAX_TOKENS)
+
+
+class Notes:
+    """Takes the dialogue's wishes for a summary; exactly one `SummaryMade` follows each."""
+
+    def __init__(
+        self, daemon: Daemon, errands: Worker, summarizer: Summarizer | None = None
+    ) -> None:
+        self._daemon = daemon
+        self._errands = errands
+        settings = daemon.settings
+        self._summarizer = summarizer
+        if summarizer is None and settings.supervisor.model:
+            self._summarizer = TextSummarizer(settings)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def want(self, wish: Summarise) -> bool:
+        """Begin one; False when there is no text model."""
+        if self._summarizer is None:
+            return False
+        work = self._make(wish, self._summarizer.summarise)
+        task = asyncio.get_running_loop().create_task(work, name="notes of the talk")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    async def close(self) -> None:
+        """Nobody waits for notes any more."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _make(self, wish: Summarise, summarise: Callable[[str, str], str]) -> None:
+        text = ""
+        try:
+            text = await self._errands.run(lambda: summarise(wish.instructions, wish.text))
+        except AgentError as error:
+            self._daemon.journal.note(
+                "memory.no_text_model", code=error.code, message=error.message, fix=error.fix
+            )
+        except Exception as problem:  # the dialogue has to hear of it whatever it was
+            self._daemon.journal.fault(problem)
+        at = self._daemon.time()
+        self._daemon.post(SummaryMade(at=at, tag=wish.tag, text=text, ok=bool(text.strip())))

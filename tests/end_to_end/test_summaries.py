@@ -1,0 +1,133 @@
+"""Notes by a text model over HTTP: what is sent is redacted, and whatever fails is told once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from speech_service import KEY
+from text_service import TextService
+
+from edge_agent.app_summaries import Notes
+from edge_agent.contract.commands import Summarise
+from edge_agent.contract.errors import AgentError
+from edge_agent.contract.events import SummaryMade
+from edge_agent.host.settings import Settings
+from edge_agent.host.worker import Worker
+
+WISH = Summarise("notes_1", "Take notes.", "Household: call Anna on 0171 555 1234.")
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+class House:
+    """As much of a daemon as notes need."""
+
+    def __init__(self, **sections: Any) -> None:
+        self.settings = Settings(**sections)
+        self.notes: list[tuple[str, dict[str, object]]] = []
+        self.faults: list[BaseException] = []
+        self.posted: asyncio.Queue[SummaryMade] = asyncio.Queue()
+        self.post = self.posted.put_nowait
+        self.journal = SimpleNamespace(
+            note=lambda code, /, **fields: self.notes.append((code, fields)),
+            fault=self.faults.append,
+        )
+
+    def time(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+def ask(house: House, summarizer: Any = None) -> SummaryMade | None:
+    """One wish, to its end."""
+
+    async def go() -> SummaryMade | None:
+        errands = Worker("errands", threads=True, on_fault=house.faults.append)
+        notes = Notes(cast(Any, house), errands, summarizer)
+        try:
+            if not notes.want(WISH):
+                return None
+            async with asyncio.timeout(10):
+                return await house.posted.get()
+        finally:
+            await notes.close()
+            errands.close()
+
+    return asyncio.run(go())
+
+
+@pytest.fixture
+def service() -> Iterator[TextService]:
+    with TextService() as running:
+        yield running
+
+
+def supervised(service: TextService, key: str = KEY) -> dict[str, Any]:
+    return {
+        "supervisor": {"model": "gpt-5-mini", "url": service.base},
+        "realtime": {"api_key": key, "url": service.base.replace("http", "ws") + "/realtime"},
+        "privacy": {"redact_names": ["Anna"]},
+    }
+
+
+def test_words_are_redacted_before_they_leave(service: TextService) -> None:
+    service.text = "- They want to call [name]."
+    house = House(**supervised(service))
+    made = ask(house)
+    assert made is not None
+    assert (made.tag, made.text, made.ok) == ("notes_1", service.text, True)
+    [request] = service.requests
+    assert request["json"]["instructions"] == "Take notes."
+    sent = str(request["json"]["input"])
+    assert "Anna" not in sent
+    assert "1234" not in sent
+    assert sent.startswith("Household: call")
+    assert house.notes == []
+    assert house.faults == []
+
+
+def test_a_refusal_is_told_to_the_admin_and_to_the_dialogue(service: TextService) -> None:
+    house = House(**supervised(service, key="sk-wrong"))
+    made = ask(house)
+    assert made is not None
+    assert (made.text, made.ok) == ("", False)
+    [(code, fields)] = house.notes
+    assert code == "memory.no_text_model"
+    assert "Anna" not in str(fields)
+    assert "sk-wrong" not in str(fields)
+
+
+def test_without_a_model_nobody_is_asked() -> None:
+    assert ask(House()) is None
+
+
+class Broken:
+    def __init__(self, problem: Exception) -> None:
+        self.problem = problem
+
+    def summarise(self, instructions: str, text: str) -> str:
+        raise self.problem
+
+
+def test_whatever_goes_wrong_the_dialogue_hears_of_it() -> None:
+    house = House()
+    made = ask(house, Broken(ValueError("a bug")))
+    assert made is not None
+    assert not made.ok
+    assert [str(fault) for fault in house.faults] == ["a bug"]
+    house = House()
+    made = ask(house, Broken(AgentError("No.", fix="Do.", code="link.lost")))
+    assert made is not None
+    assert not made.ok
+    assert house.notes == [
+        ("memory.no_text_model", {"code": "link.lost", "message": "No.", "fix": "Do."})
+    ]
