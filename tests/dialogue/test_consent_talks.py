@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from driver import House
-from server_model import Plan
+from server_model import ModelServer, Plan
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
@@ -89,6 +89,19 @@ def test_a_yes_runs_exactly_what_was_asked() -> None:
     assert ask.items is not None
     assert len(ask.items) == 1
     assert ask.tag.startswith("consent")
+
+
+def test_a_speaker_that_ends_turns_itself_hears_a_yes_too() -> None:
+    house = House(ModelServer(vad=False), tool_risks=RISKS, server_turns=False)
+    house.connect()
+    house.server.plans = [Plan(items_ms=(), calls=(shop(),))]
+    house.says(0.5, 2.4)
+    house.wake_word(1.1)
+    reply(at_question(house), "Yes.").run(house.now + 5)
+    assert ran(house) == [("call_1", MILK)]
+    wishes = [do.may_call for do in house.did(c.RequestResponse)]
+    assert wishes == [True, False, True], "for the turn, the question and the result"
+    assert house.server.offences == []
 
 
 def test_a_no_does_not_and_the_model_is_told() -> None:
