@@ -23,7 +23,7 @@ relock() {
     for list in tests/interop/{clients,servers}/locks/*.in; do
         if [[ $list == *.no-deps.in ]]; then compile "${list%.in}.txt" "$list" --no-deps; else compile "${list%.in}.txt" "$list"; fi
     done
-    for package in clients servers; do # versions stand in package.json
+    for package in clients servers toolservers; do # versions stand in package.json
         say "tests/interop/$package/node/package-lock.json"
         cp -- "tests/interop/$package/node/package.json" "$tools/"
         rm -f -- "$tools/package-lock.json"

@@ -39,7 +39,7 @@ class Peer:
     """A package that speaks the protocol.  `role` is what it is; we are the other side."""
 
     name: str
-    role: str  # client · server
+    role: str  # client · server · toolserver
     package: str
     runtime: str  # python · node
     script: str
@@ -63,6 +63,13 @@ PEERS = (
     ),
     Peer("litellm", "server", "litellm", "python", "litellm_server.py"),
     Peer("aimock", "server", "@copilotkit/aimock", "node", "aimock_server.mjs"),
+    Peer(
+        "mcp-everything",
+        "toolserver",
+        "@modelcontextprotocol/server-everything",
+        "node",
+        "everything.mjs",
+    ),
 )
 
 
