@@ -276,6 +276,7 @@ class Daemon:
     async def _stop_doors(self) -> None:
         await self.toolbox.close()
         await self._cancel("timers")
+        await self._cancel("tool servers")
         await self._cancel("messages")
         if self.control is not None:
             await self.control.stop()

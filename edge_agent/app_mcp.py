@@ -19,7 +19,7 @@ from edge_agent.host.secret_lines import read_headers, read_token, read_variable
 from edge_agent.host.settings import Settings
 from edge_agent.host.settings_mcp import McpServer
 from edge_agent.host.worker import Worker
-from edge_agent.tools.mcp_server import ToolServer, is_installed, silence_library
+from edge_agent.tools.mcp_server import ToolServer, is_installed, load_library
 from edge_agent.tools.mcp_tools import LeftOut, McpTool, ServerPlan, shown, tool_name
 from edge_agent.tools.mcp_wire import (
     OpenWire,
@@ -99,7 +99,7 @@ def _secrets(server: McpServer) -> Mapping[str, str]:
 
 
 class ToolServers:
-    """All tool servers of one speaker; `run` until `close`."""
+    """All tool servers of one speaker; `run` for as long as the daemon lives."""
 
     def __init__(self, daemon: Daemon, registry: Registry, errands: Worker) -> None:
         self._daemon = daemon
@@ -115,30 +115,31 @@ class ToolServers:
         self._theirs: tuple[McpTool, ...] = ()
         self._told: dict[str, object] = {}
         """What the journal knows of each server: said once, not at every attempt."""
-        self._tasks: list[asyncio.Task[None]] = []
-        self._is_over = asyncio.Event()
 
     async def run(self) -> None:
-        """Connect them all once the speaker is ready, and keep them so."""
+        """Connect them all once the speaker is ready, and keep them so, until cancelled."""
         await self._daemon.ready.wait()
-        if self.servers and not is_installed():
-            self._note("mcp.missing")
-        elif self.servers:
-            await self._errands.run(silence_library)
-            self._tasks = [
+        tasks: list[asyncio.Task[None]] = []
+        if self.servers and await self._is_loaded():
+            tasks = [
                 asyncio.create_task(self._keep(server), name=f"tool server {server.plan.name}")
                 for server in self.servers
-                if not self._is_over.is_set()
             ]
-        await self._is_over.wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for task in tasks:
+                task.cancel()
+            if tasks:  # side by side: each may take its seconds
+                await asyncio.wait(tasks)
 
-    async def close(self) -> None:
-        """Disconnect from all of them; each may take its seconds, side by side."""
-        self._is_over.set()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+    async def _is_loaded(self) -> bool:
+        with contextlib.suppress(ImportError):
+            if is_installed():
+                await self._errands.run(load_library)
+                return True
+        self._note("mcp.missing")
+        return False
 
     async def _keep(self, server: ToolServer) -> None:
         while True:

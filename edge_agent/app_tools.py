@@ -48,6 +48,5 @@ class Toolbox:
     async def close(self) -> None:
         """End all calls, and what runs behind the tools."""
         await self.hands.close()
-        await self.servers.close()
         await self.notes.close()
         self.desk.close()

@@ -45,7 +45,7 @@ def list_tools(
     """
     from edge_agent.cli.mcp_look import look_at_all
     from edge_agent.host.settings_load import load
-    from edge_agent.tools.mcp_server import is_installed, silence_library
+    from edge_agent.tools.mcp_server import is_installed, load_library
 
     servers = load(config_file).settings.mcp.servers
     unknown = [name for name in names or () if name not in servers]
@@ -58,7 +58,7 @@ def list_tools(
     if not is_installed():
         note("the extra for tool servers is missing; run scripts/install.sh once more")
         return EXIT_UNAVAILABLE
-    silence_library()
+    load_library()
     looks = look_at_all(wanted, wait_s)
     if as_json:
         typer.echo(json.dumps([look.as_json() for look in looks], indent=2, ensure_ascii=False))

@@ -48,6 +48,11 @@ SESSION_OVER = -32600
 """Codes that the package gives to a call whose connection ended, that took too long, or whose
 session the server does not know (any more)."""
 CLIENT_NAME = "edge-agent"
+LOADED_EARLY = (
+    *("mcp", "mcp.client.streamable_http", "mcp.client.subscriptions"),
+    *("jsonschema", "anyio._backends._asyncio"),
+)
+"""What the package imports when it is first needed, in the middle of a call."""
 
 
 class Watcher(Protocol):
@@ -129,7 +134,7 @@ class ToolServer:
             async with asyncio.timeout(CONNECT_MAX_S):
                 await stack.enter_async_context(client)
                 await self._list(client)
-            stack.callback(self._is_down)
+            stack.callback(self._is_down, client)
             self._since = asyncio.get_running_loop().time()
             self._client, self._trouble = client, ""
             self._is_up.set()
@@ -143,9 +148,10 @@ class ToolServer:
                     self._watcher.connected(self)
                 self._trouble = ""
 
-    def _is_down(self) -> None:
-        self._client = None
-        self._is_up.clear()
+    def _is_down(self, client: Any) -> None:
+        if self._client is client:  # not that of an older connection that would not end
+            self._client = None
+            self._is_up.clear()
 
     async def _list(self, client: Any) -> bool:
         """Ask for the tools, and pass them on.  Are they others than before?"""
@@ -298,13 +304,17 @@ def _leaves(error: BaseException | None) -> Iterator[BaseException]:
         yield error
 
 
-def silence_library() -> None:
-    """Import the package, which takes a second: call this off the loop.  It logs what servers
-    send, which may be words of the household: it must not."""
+def load_library() -> None:
+    """Import the package with all that it would import later; it takes a second, so not on the
+    loop.  It logs what servers send, which may be words of the household: it must not.
+
+    Raises `ImportError`.
+    """
     import logging
+    from importlib import import_module
 
-    import mcp  # noqa: F401
-
+    for name in LOADED_EARLY:
+        import_module(name)
     for name in ("mcp", "client", "httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 

@@ -22,7 +22,7 @@ from authority import Authority
 from tool_servers import answer, described, handshake, text
 
 from edge_agent.contract.errors import ToolError
-from edge_agent.tools.mcp_server import ToolServer, silence_library
+from edge_agent.tools.mcp_server import ToolServer, load_library
 from edge_agent.tools.mcp_tools import ServerPlan
 from edge_agent.tools.mcp_wire import NICENESS, OpenWire, program_wire, tls_context, web_wire
 
@@ -49,7 +49,7 @@ class Watcher:
 
 @asynccontextmanager
 async def served(wire: OpenWire, **plan: Any) -> AsyncIterator[tuple[ToolServer, Watcher]]:
-    silence_library()
+    load_library()
     watcher = Watcher()
     whole: dict[str, Any] = {"command": ("x",), "allow_all": True, **plan}
     server = ToolServer(ServerPlan("s", **whole), wire, watcher, random.Random(7))

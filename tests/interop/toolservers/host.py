@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge_agent.contract.errors import ToolError
-from edge_agent.tools.mcp_server import ToolServer, silence_library
+from edge_agent.tools.mcp_server import ToolServer, load_library
 from edge_agent.tools.mcp_tools import ServerPlan
 from edge_agent.tools.mcp_wire import OpenWire, program_wire, tls_context, web_wire
 
@@ -113,7 +113,7 @@ async def web_server(command: list[str]) -> AsyncIterator[str]:
 
 async def host(command: list[str]) -> Verdict:
     """Both wires, one after the other."""
-    silence_library()
+    load_library()
     verdict = Verdict()
     program = tuple(command)
     await use("stdio", lambda trouble: program_wire(program, {}, trouble), verdict)
