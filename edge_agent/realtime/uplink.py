@@ -105,6 +105,7 @@ class Uplink:
         }
         if command.instructions:
             response["instructions"] = command.instructions
+            response["tools"] = []  # nothing to call, and nobody pays for reading them
         if command.items is not None:
             response["input"] = messages.item_references(command.items)
         if command.question:

@@ -389,6 +389,7 @@ def test_a_side_question_is_answered_beside_the_talk() -> None:
     asked = json.loads(text)["response"]
     assert asked["conversation"] == "none"
     assert asked["output_modalities"] == ["text"]
+    assert asked["tools"] == []
     assert [part["id"] for part in asked["input"]] == ["i1", "i2"]
     events = feed(
         session,
