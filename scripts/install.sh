@@ -42,6 +42,15 @@ fi
 
 # ------------------------------------------------------------------------------ the program
 
+# prints PATTERN command...: whether a line of its output matches.  Not a pipe into `grep -q`, which
+# leaves at the first match: the command then dies of the closed pipe, and pipefail calls that a no.
+prints() {
+    local pattern=$1 words
+    shift
+    words=$("$@" 2>&1) || true
+    grep -q -- "$pattern" <<<"$words"
+}
+
 # An interpreter in somebody's home is invisible to the service (ProtectHome).
 choose_python() {
     local real
@@ -90,8 +99,13 @@ install_gpio() {
 
 # Tool servers are an extra of two dozen packages: only where the settings name one.
 install_mcp() {
-    "$VENV/bin/edge-agent" config show --changed 2>/dev/null | grep -q '^mcp\.servers' || return 0
-    if quietly "installing support for tool servers" pip_install --require-hashes --no-deps -r "$ROOT/requirements/mcp.txt"; then return 0; fi
+    local lock
+    lock=$(lock_hash mcp)
+    if ! prints '^mcp\.servers' "$VENV/bin/edge-agent" config show --changed || [[ $(fact mcp) == "$lock" ]]; then return 0; fi
+    if quietly "installing support for tool servers" pip_install --require-hashes --no-deps -r "$ROOT/requirements/mcp.txt"; then
+        printf '%s\n' "$lock" >"$STATE/mcp"
+        return 0
+    fi
     say "note: support for tool servers could not be installed (details in $LOG); their tools stay away"
 }
 
@@ -161,7 +175,7 @@ install_files() {
 
 # Whether it could say anything: a key, or a provider that asks for none.
 can_talk() {
-    [[ -s $KEY ]] || ! "$COMMAND" config check 2>&1 | grep -q 'note: no key for provider'
+    [[ -s $KEY ]] || ! prints 'note: no key for provider' "$COMMAND" config check
 }
 
 start_service() {
@@ -171,10 +185,12 @@ start_service() {
     systemctl enable --quiet edge-agent.service
     if ! "$COMMAND" config check >/dev/null 2>&1; then
         "$COMMAND" config check >/dev/null || true # its mistakes, on stderr
-        fail 78 "installed, but not started: correct the settings above, then run: sudo systemctl restart edge-agent"
+        fail 78 "installed, but not started anew: correct the settings above, then run: sudo systemctl restart edge-agent"
     fi
     if ! can_talk; then
-        say "installed, and not started: there is no key yet.  Two lines are left for you:"
+        # What runs already must not go on with the code of before.
+        systemctl try-restart edge-agent.service || true
+        say "installed; to talk it needs a key.  Two lines are left for you:"
         printf '    %s\n    %s\n' "$missing_key" "sudo systemctl restart edge-agent"
         return
     fi

@@ -11,7 +11,7 @@ SOUND: dict[str, Message] = {
     "device.ready": Message(
         INFO,
         "Microphone and loudspeaker are open[: {capture} and {render}].",
-        "Frames move in both directions.",
+        "Both could be opened. Whether frames move is watched from here on.",
     ),
     "device.down": Message(
         ERROR,
@@ -21,7 +21,7 @@ SOUND: dict[str, Message] = {
     ),
     "audio.underrun": Message(
         WARNING,
-        "The loudspeaker ran dry {count} times in an answer.",
+        "Gaps in an answer, because the loudspeaker ran dry: {count}.",
         "The network or this machine was too slow; the answer had gaps.",
     ),
     "audio.fault": Message(
@@ -45,13 +45,13 @@ SOUND: dict[str, Message] = {
     ),
     "audio.mic_lost": Message(
         WARNING,
-        "The sound system lost sound of the microphone {count} times.",
+        "Holes in the microphone's sound, lost by the sound system: {count}.",
         "This machine was too busy, or its power is weak. Words may be missing; device.block_ms "
         "makes blocks longer, which spares it work.",
     ),
     "audio.underflow": Message(
         WARNING,
-        "The sound system had nothing to play {count} times.",
+        "Holes in what was played, because the sound system had nothing: {count}.",
         "A short hole in what was heard: this machine was too busy. device.block_ms makes blocks "
         "longer, which spares it work.",
     ),

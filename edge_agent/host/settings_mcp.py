@@ -106,4 +106,5 @@ class Mcp(Section):
     """Tools from MCP servers, e.g. Home Assistant's.  Needs the extra `mcp`."""
 
     servers: dict[ServerName, McpServer] = Field(default={}, max_length=16)
-    """The servers, each with a name of your choice, which becomes a part of its tools' names."""
+    """The servers, each with a name of your choice, which becomes a part of its tools' names. Run
+    scripts/install.sh again once the first is named: it brings the extra."""

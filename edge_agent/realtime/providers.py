@@ -310,7 +310,8 @@ def build_headers(provider: Provider, key: str | None) -> SecretHeaders:
         if provider.auth in ("bearer", "api-key"):
             raise LinkRefused(
                 f"There is no API key for the provider {provider.name}.",
-                fix="Put one in place; from a file it is found at once, else restart the speaker.",
+                fix="Put it into /etc/edge-agent/openai_api_key (mode 600) and restart the "
+                "service: sudo systemctl restart edge-agent",
                 code=NO_KEY,
             )
         return SecretHeaders()

@@ -176,6 +176,21 @@ def test_a_disk_that_cannot_be_written_is_a_sentence(root: Path) -> None:
     assert "etc" in answer.stderr
 
 
+def test_no_yes_becomes_a_no_in_a_closed_pipe() -> None:
+    """With pipefail, `program | grep -q` says no whenever grep has left before the program ends
+    (seen: an installed service with a provider of its own was taken for one without a key)."""
+    text = (REPO / "scripts/install.sh").read_text()
+    assert not re.search(r"\|\s*grep -\w*q", text)
+    function = re.search(r"(?ms)^prints\(\) \{$.*?^\}$", text)
+    assert function
+    # A megabyte after the first line is far more than a pipe holds.
+    chatty = "chatty() { echo wanted; head -c 999999 /dev/zero | tr '\\0' '\\n'; }"
+    for pattern, status in (("^wanted$", 0), ("other", 1)):
+        play = f"set -euo pipefail; {function[0]}\n{chatty}\nprints '{pattern}' chatty"
+        answer = subprocess.run(["bash", "-c", play], capture_output=True, text=True, check=False)
+        assert (answer.returncode, answer.stderr) == (status, "")
+
+
 def test_the_journal_takes_the_catalogue(tmp_path: Path) -> None:
     journalctl = shutil.which("journalctl")
     assert journalctl, "journalctl is missing; run: sudo apt-get install -y systemd"
