@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
 
 Json = dict[str, Any]
 
@@ -141,6 +144,80 @@ class MemoryServer:
             result = self.call(params["name"], arguments)
             return answer(message, await result if asyncio.iscoroutine(result) else result)
         return answer(message, error="Method not found")
+
+
+# --- over HTTP -------------------------------------------------------------------------------
+
+
+class Plain(BaseHTTPRequestHandler):
+    """A small MCP server over HTTP that writes down what it is asked with."""
+
+    protocol_version = "HTTP/1.1"
+    seen: ClassVar[list[dict[str, str]]] = []
+    answer_with: ClassVar[Callable[[Any], tuple[int, dict[str, str], bytes]] | None] = None
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        type(self).seen.append({key.lower(): value for key, value in self.headers.items()})
+        message = json.loads(body)
+        special = type(self).answer_with
+        if special is not None:
+            status, headers, out = special(message)
+        elif "id" not in message:
+            status, headers, out = 202, {}, b""
+        else:
+            status, headers, out = 200, {"content-type": "application/json"}, _reply(message)
+        self.send_response(status)
+        for name, value in {**headers, "content-length": str(len(out))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(out)
+
+    def do_GET(self) -> None:
+        self.send_error(405)
+
+    do_DELETE = do_GET
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+def _reply(message: dict[str, Any]) -> bytes:
+    if (greeting := handshake(message)) is not None:
+        return json.dumps(answer(message, greeting)).encode()
+    if message["method"] == "tools/list":
+        return json.dumps(answer(message, {"tools": described("echo", "rows")})).encode()
+    if message["method"] == "tools/call":
+        if message["params"]["name"] == "rows":
+            rows = [{"a": n} for n in range(100_000)]
+            result = {"content": [], "structuredContent": {"rows": rows}}
+            return json.dumps(answer(message, result), indent=1).encode()
+        return json.dumps(answer(message, text("hello"))).encode()
+    return json.dumps(answer(message, error="Method not found")).encode()
+
+
+@contextlib.contextmanager
+def plain_web(tls: ssl.SSLContext | None = None) -> Iterator[tuple[int, type[Plain]]]:
+    class Handler(Plain):
+        seen: ClassVar[list[dict[str, str]]] = []
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """A client that hangs up is no fault."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield server.server_address[1], Handler
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 # --- as a program ------------------------------------------------------------------------------

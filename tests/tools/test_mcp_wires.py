@@ -7,19 +7,16 @@ import contextlib
 import json
 import os
 import random
-import ssl
 import sys
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import psutil
 import pytest
 from authority import Authority
-from tool_servers import answer, described, handshake, text
+from tool_servers import plain_web
 
 from edge_agent.contract.errors import ToolError
 from edge_agent.tools.mcp_server import ToolServer, load_library
@@ -370,77 +367,6 @@ def test_a_server_over_http_dies_in_the_middle_and_comes_back(tmp_path: Path, ki
 
 
 # --- addresses that misbehave ----------------------------------------------------------------
-
-
-class Plain(BaseHTTPRequestHandler):
-    """A small MCP server over HTTP that writes down what it is asked with."""
-
-    protocol_version = "HTTP/1.1"
-    seen: ClassVar[list[dict[str, str]]] = []
-    answer_with: ClassVar[Callable[[Any], tuple[int, dict[str, str], bytes]] | None] = None
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        type(self).seen.append({key.lower(): value for key, value in self.headers.items()})
-        message = json.loads(body)
-        special = type(self).answer_with
-        if special is not None:
-            status, headers, out = special(message)
-        elif "id" not in message:
-            status, headers, out = 202, {}, b""
-        else:
-            status, headers, out = 200, {"content-type": "application/json"}, _reply(message)
-        self.send_response(status)
-        for name, value in {**headers, "content-length": str(len(out))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(out)
-
-    def do_GET(self) -> None:
-        self.send_error(405)
-
-    do_DELETE = do_GET
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
-def _reply(message: dict[str, Any]) -> bytes:
-    if (greeting := handshake(message)) is not None:
-        return json.dumps(answer(message, greeting)).encode()
-    if message["method"] == "tools/list":
-        return json.dumps(answer(message, {"tools": described("echo", "rows")})).encode()
-    if message["method"] == "tools/call":
-        if message["params"]["name"] == "rows":
-            rows = [{"a": n} for n in range(100_000)]
-            result = {"content": [], "structuredContent": {"rows": rows}}
-            return json.dumps(answer(message, result), indent=1).encode()
-        return json.dumps(answer(message, text("hello"))).encode()
-    return json.dumps(answer(message, error="Method not found")).encode()
-
-
-@contextmanager
-def plain_web(tls: ssl.SSLContext | None = None) -> Iterator[tuple[int, type[Plain]]]:
-    class Handler(Plain):
-        seen: ClassVar[list[dict[str, str]]] = []
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: object) -> None:
-            """A client that hangs up is no fault."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    if tls is not None:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield server.server_address[1], Handler
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_the_token_goes_with_every_request() -> None:
