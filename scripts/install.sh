@@ -137,7 +137,7 @@ defaults() {
     now=$(mktemp)
     # Each key with a # before it: what nobody changed follows the defaults of the next version.
     sed -E 's/^([a-z0-9_]+ = )/#\1/' "$ROOT/config/$1" >"$now"
-    if [[ ! -e $mine ]]; then
+    if [[ ! -e $mine ]] || cmp -s -- "$mine" "$last"; then # as we left it: nobody's words are in it
         put 644 "$now" "$mine"
     elif ! cmp -s -- "$now" "$mine" && ! cmp -s -- "$now" "$last"; then
         # Only when the defaults changed since the last time, not at every run.

@@ -127,6 +127,16 @@ def test_new_defaults_are_put_beside_changed_settings_once(root: Path, checkout:
     assert not (etc / "edge-agent.toml.new").exists()
 
 
+def test_untouched_settings_follow_the_new_defaults(root: Path, checkout: Path) -> None:
+    etc = root / "etc/edge-agent"
+    good("install.sh", "--root", str(root), repo=checkout)
+    shipped = checkout / "config/edge-agent.toml"
+    shipped.write_text(shipped.read_text() + "# a new default\n")
+    assert ".new" not in good("install.sh", "--root", str(root), repo=checkout)
+    assert (etc / "edge-agent.toml").read_text().endswith("# a new default\n")
+    assert not (etc / "edge-agent.toml.new").exists()
+
+
 def test_a_command_of_somebody_else_stays(root: Path) -> None:
     command = root / "usr/local/bin/edge-agent"
     command.parent.mkdir(parents=True)
