@@ -10,7 +10,7 @@ prices.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -31,6 +31,8 @@ TURNS = 100
 SPEECH_MS = 3000
 ANSWER_MS = 6000
 """A question and two spoken sentences."""
+NOTES_CHARS = 1600
+"""A synopsis of 120 words and a dozen facts."""
 MODELS = ("gpt-realtime-2.1", "gpt-realtime-2.1-mini")
 LIMIT_S = 200_000.0
 
@@ -93,7 +95,7 @@ async def _live(day: Day, terms: SummaryTerms, turns: int) -> Bill:
         "summaries": terms,
         "memory_turns": memory_turns(settings) if terms.how != "off" else 12,
     }
-    talk = LongTalk(lambda words: NoteTaker(words, answer_ms=ANSWER_MS), dialogue, session=session)
+    talk = LongTalk(brain, dialogue, session=session)
     async with talk:
         for number in range(1, turns + 1):
             words = f"Tell me something about the number {number}, please."
@@ -112,6 +114,11 @@ async def _live(day: Day, terms: SummaryTerms, turns: int) -> Bill:
             longest,
             known,
         )
+
+
+def brain(words: Callable[[bytes], str]) -> NoteTaker:
+    """The model: it answers from what its conversation holds."""
+    return NoteTaker(words, answer_ms=ANSWER_MS, notes_chars=NOTES_CHARS)
 
 
 def _sum(usages: Iterable[Usage]) -> Usage:
@@ -169,12 +176,29 @@ def report(rows: list[str], models: Sequence[str], command: str) -> str:
             "own, about 1 per 4 characters of text; what a response shares with one of the last "
             "few, from the beginning on, is cached for five minutes. Tokens are sums of all "
             "responses, side questions included; money is those times `config/providers.toml`. "
-            f"With summaries: after {terms.after_turns} turns ({terms.after_turns // 2} asleep), "
-            f"the last {terms.keep_turns} stay.",
+            f"Notes have about {NOTES_CHARS // 4} tokens. With summaries: after "
+            f"{terms.after_turns} turns, or when nobody has spoken for four minutes and six turns "
+            f"are old enough, the last {terms.keep_turns} stay.",
             "",
             "| " + " | ".join(heads) + " |",
             "|---" * len(heads) + "|",
             *rows,
+            "",
+            "How to read it:",
+            "",
+            "* **The cache decides.** What is cached costs an eightieth of fresh sound here, so a "
+            "long talk without pauses is not expensive to begin with. Removing old items changes "
+            "the beginning of the conversation: the next answer reads the turns that stay anew "
+            "(that is why *audio in* is higher with summaries in the first two days). So notes "
+            "are rare, and the question for them is put behind the unchanged conversation, where "
+            "the cache serves all that was said.",
+            "* **After a pause the cache is empty** and the whole history costs its full price "
+            "once. That is a home's usual day, and there both *audio in* and money go down.",
+            "* **Nothing cached** is what a service without a price for cached input would bill.",
+            "* The bill is not the only reason: the longest input stays bounded (a context ends "
+            "somewhere, and reading takes time), and what was said early survives the provider's "
+            "session limit of an hour, after which a fresh session is told only of the last "
+            "turns.",
             "",
         )
     )

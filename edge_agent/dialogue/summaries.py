@@ -20,6 +20,9 @@ SUMMARY_MAX_CHARS = 4000
 """About 1000 tokens: what is read in every later answer has to be short."""
 SYNOPSIS_MAX_WORDS = 120
 FACTS_MAX = 40
+SETTLED_OLD_TURNS = 6
+"""Worth notes in a quiet house: they cost what reading three old turns anew costs, and each talk
+after a pause reads all of them anew (`benchmarks/summaries.md`)."""
 RETRY_DOUBLINGS_MAX = 5
 """A server that has refused so often is asked again every few hundred turns."""
 
@@ -51,7 +54,7 @@ class SummaryTerms:
 
     how: str = "off"
     """`session`: asked of the model beside the talk.  `text`: of a text model.  `off`."""
-    after_turns: int = 20
+    after_turns: int = 30
     after_tokens: int = 12_000
     """Of input, as the last answer's usage told."""
     keep_turns: int = 4
@@ -83,15 +86,14 @@ class Policy:
     def due(self, turns: int, ever: int, *, settled: bool) -> bool:
         """Is it time, with `turns` remembered word by word and `ever` said in all?
 
-        When the house has `settled` half as many are enough: the provider's cache will have lost
-        the talk by the time somebody comes back, so that it costs nothing more to change it.
+        When the house has `settled` fewer are enough: the provider's cache will have lost the
+        talk by the time somebody comes back, so that it costs nothing more to change it.
         """
         terms = self._terms
         old = turns - terms.keep_turns
         if terms.how == "off" or ever < self._wait_until or old <= 0:
             return False
-        enough = terms.after_turns // 2 if settled else terms.after_turns
-        if turns >= max(enough, terms.keep_turns + 2):
+        if turns >= terms.after_turns or (settled and old >= SETTLED_OLD_TURNS):
             return True
         # A long prompt must not bring a summary after every turn.
         limit = max(terms.after_tokens, (self._floor or 0) + terms.after_tokens // 2)

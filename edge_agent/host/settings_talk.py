@@ -21,9 +21,9 @@ class Conversation(Section):
     `session`: the voice model itself, beside the talk.  `text`: the text model of [supervisor],
     which is sent the words, redacted; needs transcripts.  `off`: nobody; the model re-reads all
     of it for every answer, and after a reconnect only the last twelve turns."""
-    summarise_after_turns: int = Field(default=20, ge=2, le=500)
-    """Turns (what somebody says, and the answer) after which that is done; half of them do when
-    nobody has spoken for four minutes, where it costs least."""
+    summarise_after_turns: int = Field(default=30, ge=2, le=500)
+    """Turns (what somebody says, and the answer) after which that is done; fewer do when nobody
+    has spoken for four minutes, where it costs least."""
     summarise_after_tokens: int = Field(default=12_000, ge=1000, le=100_000)
     """It is also done when one answer has read so many tokens."""
     keep_turns: int = Field(default=4, ge=1, le=100)

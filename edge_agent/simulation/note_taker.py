@@ -55,15 +55,22 @@ def facts_in(words: str) -> dict[str, tuple[str, str]]:
 class NoteTaker(Brain):
     """`words` tells what was said in an utterance; answers take `answer_ms` of sound.
 
-    `takes_notes` False: a server that refuses side questions.
+    `takes_notes` False: a server that refuses side questions.  `notes_chars`: notes are at least so
+    long, as a real model's are.
     """
 
     def __init__(
-        self, words: Callable[[bytes], str], *, answer_ms: int = 4000, takes_notes: bool = True
+        self,
+        words: Callable[[bytes], str],
+        *,
+        answer_ms: int = 4000,
+        takes_notes: bool = True,
+        notes_chars: int = 0,
     ) -> None:
         self._words = words
         self.answer_ms = answer_ms
         self.takes_notes = takes_notes
+        self.notes_chars = notes_chars
         self.notes: list[str] = []
         """All that were taken, oldest first."""
         self.told: list[tuple[tuple[str, str], ...]] = []
@@ -111,7 +118,8 @@ class NoteTaker(Brain):
             facts |= facts_in(words)
             last = language_of(words) if role == "user" else last
         turns = sum(role == "user" for role, _words in talk)
-        lines = [_SYNOPSIS[last].format(turns=turns)]
+        synopsis = _SYNOPSIS[last].format(turns=turns)
+        lines = [synopsis.ljust(self.notes_chars, ".")]
         for what, (value, language) in facts.items():
             lines.append("- " + _SAID[language][0].format(what=what.capitalize(), value=value))
         return "\n".join(lines)

@@ -13,6 +13,7 @@ from edge_agent.dialogue.items import ServerItems
 from edge_agent.dialogue.memory import OUTPUT_MAX_CHARS, Memory, Remembered
 from edge_agent.dialogue.summaries import (
     RETRY_DOUBLINGS_MAX,
+    SETTLED_OLD_TURNS,
     SUMMARY_MAX_CHARS,
     WISH,
     Policy,
@@ -121,10 +122,10 @@ def test_what_the_server_removes_by_itself_is_gone() -> None:
 TERMS = SummaryTerms("session", after_turns=20, after_tokens=8000, keep_turns=4)
 
 
-def test_turns_make_it_due_and_half_of_them_in_a_house_that_settled() -> None:
+def test_turns_make_it_due_and_fewer_in_a_house_that_settled() -> None:
     policy = Policy(TERMS)
     assert next(n for n in range(40) if policy.due(n, n, settled=False)) == 20
-    assert next(n for n in range(40) if policy.due(n, n, settled=True)) == 10
+    assert next(n for n in range(40) if policy.due(n, n, settled=True)) == 4 + SETTLED_OLD_TURNS
     assert not Policy(SummaryTerms("off")).due(1000, 1000, settled=True)
 
 

@@ -175,8 +175,8 @@ def test_notes_are_made_of_what_they_replace_and_of_the_older_notes() -> None:
 
 def test_a_house_that_settled_has_its_notes_made_earlier() -> None:
     async def live() -> None:
-        async with household() as talk:
-            await chat(talk, 1, 5)
+        async with household(SummaryTerms("session", after_turns=30, keep_turns=3)) as talk:
+            await chat(talk, 1, 9)
             await talk.asleep()
             await talk.pause(200)
             assert talk.told("memory.summarised") == []

@@ -438,6 +438,44 @@ def test_an_item_is_announced_once_under_all_its_names() -> None:
     assert events == [ev.ItemAdded(at=3.0, item="i", role="user", kind="message")]
 
 
+def test_both_halves_of_a_tool_call_are_announced_with_their_call() -> None:
+    items = [
+        {"id": "a", "type": "function_call", "call_id": "c", "name": "x", "arguments": "{}"},
+        {"id": "b", "type": "function_call_output", "call_id": "c", "output": "done"},
+    ]
+    events = feed(ready(), *(frame("conversation.item.added", item=item) for item in items))
+    assert [(e.item, e.kind, e.call_id) for e in events if isinstance(e, ev.ItemAdded)] == [
+        ("a", "function_call", "c"),
+        ("b", "function_call_output", "c"),
+    ]
+
+
+def test_a_question_behind_items_leaves_what_stands_before_them_alone() -> None:
+    (text,) = ready().command(cmd.AskAside("summary", "", ("i1", "i2"), "Take notes."))
+    asked = json.loads(text)["response"]
+    assert "instructions" not in asked
+    assert "tools" not in asked
+    assert asked["tool_choice"] == "none"
+    *references, question = asked["input"]
+    assert [part["id"] for part in references] == ["i1", "i2"]
+    assert question == {
+        "type": "message",
+        "role": "system",
+        "content": [{"type": "input_text", "text": "Take notes."}],
+    }
+
+
+def test_an_old_tool_call_is_told_to_a_fresh_session() -> None:
+    (text,) = ready().command(cmd.AddToolCall("seed_1", "c1", "look_up", '{"about": 1}'))
+    assert json.loads(text)["item"] == {
+        "id": "seed_1",
+        "type": "function_call",
+        "call_id": "c1",
+        "name": "look_up",
+        "arguments": '{"about": 1}',
+    }
+
+
 def test_a_session_that_lasts_for_months_does_not_remember_every_item() -> None:
     session = ready()
     for number in range(ITEMS_REMEMBERED_MAX * 2 + 10):
@@ -463,6 +501,8 @@ def test_long_audio_is_sent_in_pieces_and_half_samples_never() -> None:
     "command",
     [
         cmd.AddMessage("x" * 33, "user", "hi"),
+        cmd.AddToolCall("x" * 33, "c", "look_up", "{}"),
+        cmd.AskAside("t", "", None, "Take notes."),
         cmd.AddMessage("x", "robot", "hi"),
         cmd.AddMessage("x", "assistant", pcm24k=b"\0\0"),
         cmd.TruncateItem("x", -1),
