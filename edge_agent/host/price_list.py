@@ -196,8 +196,10 @@ class _Table(_Record):
 class PriceList:
     """All providers.  Make one with `load_providers`."""
 
-    def __init__(self, providers: Mapping[str, ProviderRecord]) -> None:
+    def __init__(self, providers: Mapping[str, ProviderRecord], owners: Path = OWNERS_PATH) -> None:
         self.providers = providers
+        self._owners = owners
+        """Where the owner may add to it."""
 
     def record(self, provider: str) -> ProviderRecord:
         """The record of that name.  Raises `ConfigError` with the nearest one there is."""
@@ -242,7 +244,7 @@ class PriceList:
         if self.prices(provider, model) is None:
             hints.append(
                 f"the price of {provider}/{model} is not known: its cost is not counted; "
-                f"add it to {OWNERS_PATH}"
+                f"add it to {self._owners}"
             )
         return hints
 
@@ -272,7 +274,7 @@ def load_providers(path: Path = OWNERS_PATH, *, built_in: Path = BUILT_IN) -> Pr
     problems = list(_dangling(table.providers))
     if problems:
         raise ProvidersError(path, problems)
-    return PriceList(table.providers)
+    return PriceList(table.providers, path)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def test_the_default_model_costs_what_the_provider_says() -> None:
 def test_an_unknown_price_is_unknown_and_said_so(provider: str, model: str) -> None:
     table = load_providers(NOWHERE)
     assert table.prices(provider, model) is None
-    assert any("price" in hint for hint in table.advice(provider, model, TODAY))
+    assert any(f"add it to {NOWHERE}" in hint for hint in table.advice(provider, model, TODAY))
 
 
 def test_a_model_that_ends_is_told_of() -> None:

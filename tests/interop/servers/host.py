@@ -17,6 +17,7 @@ import os
 import random
 import socket
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ START_S = 90.0
 """A proxy that imports the world on a slow machine."""
 POLL_S = 0.02
 PONG_S = 15.0
+"""A pipeline in Python is late with its pongs on a busy machine, as the owner of one knows."""
 MOSTLY = 0.9
 """Share of an answer's sound that must be heard: servers pad and cut the silence at its ends."""
 CLOCK = {
@@ -167,16 +169,22 @@ async def by_hand(url: str, verdict: Verdict, *, spoken: bool) -> None:
 
 async def in_a_room(url: str, verdict: Verdict, *, key: bool) -> None:
     """The whole daemon: a spoken turn, an interrupted one, and one after it."""
-    realtime: dict[str, object] = {
-        "url": url,
-        "model": MODEL,
-        # A pipeline in Python is late with its pongs on a busy machine; not tried here.
-        "ping_timeout_active_s": PONG_S,
-        "ping_timeout_idle_s": PONG_S,
-    }
-    if key:
-        realtime["api_key"] = KEY
-    async with Stage(settings={"realtime": realtime}, room={"echo_gain_db": None}) as stage:
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / "providers.toml"
+        table.write_text(f"[providers.local]\npong_active_s = {PONG_S}\n", encoding="utf-8")
+        realtime: dict[str, object] = {
+            "url": url,
+            "model": MODEL,
+            "providers_file": str(table),
+            "ping_timeout_idle_s": PONG_S,
+        }
+        if key:
+            realtime["api_key"] = KEY
+        await _at_home({"realtime": realtime}, verdict)
+
+
+async def _at_home(settings: dict[str, dict[str, object]], verdict: Verdict) -> None:
+    async with Stage(settings=settings, room={"echo_gain_db": None}) as stage:
         came: list[int] = []
         stage.daemon.agent.observers.append(
             lambda event, _commands, _at: (
