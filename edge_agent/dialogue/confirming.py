@@ -205,6 +205,8 @@ class Confirming(Transcribing):
         out = super()._end_turn(by_us=by_us)
         if self._answering is not None:
             out += self._answers.abandon(owed=True)
+            if by_us:  # whoever goes on speaking takes the yes back
+                self._arm_at_once()
         elif out:
             self._tools.consent.household_spoke()
         return out

@@ -41,6 +41,7 @@ REFUSED = {
     "refused before": "Refused: the household did not agree to exactly this. Do not ask again.",
     "interrupted": "Refused: the household began to speak. Listen to what they say now.",
     "gone": "Refused: the household has gone.",
+    "changed": "Refused: this tool has changed. Ask for it anew if they still want it.",
     "runs already": "Refused: exactly this is under way from before. Its result comes by itself.",
 }
 """Why a call did not run: for the journal, and in words for the model."""
@@ -131,6 +132,8 @@ class ToolCalls:
         """The household agreed, by voice or button: run exactly that."""
         if call is None:
             return []
+        if by == Way.VOICE.value and self.risk(call) is Risk.HIGH:  # since it was asked about
+            return self._refused(call, "changed")
         fields = {**self._named(call), "by": by, "seconds": round(waited_s, 1)}
         return [Note("consent.given", fields), *self._run(call, at)]
 

@@ -22,7 +22,8 @@ CONSENT: dict[str, Message] = {
         "Tool {name} was not run[ ({why})].",
         "The model was told so in words. WHY: no and unclear are the household's answer, expired "
         "is none at all; guest: guest mode is on; interrupted, gone, connection lost: the question "
-        "was withdrawn; asked already, refused before, runs already: it was the same call again.",
+        "was withdrawn; asked already, refused before, runs already: it was the same call again; "
+        "changed: the tool became more dangerous while it was asked about.",
     ),
     "consent.asked": Message(
         INFO,

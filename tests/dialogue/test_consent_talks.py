@@ -240,13 +240,19 @@ def test_what_the_model_says_to_its_own_question_is_no_answer() -> None:
     assert house.server.offences == []
 
 
-def test_a_yes_that_goes_on_is_withdrawn() -> None:
-    house = at_question(asked())
+@pytest.mark.parametrize("server_turns", [True, False])
+def test_a_yes_that_goes_on_is_withdrawn(server_turns: bool) -> None:
+    house = House(ModelServer(vad=server_turns), tool_risks=RISKS, server_turns=server_turns)
+    house.connect()
+    house.server.plans = [Plan(items_ms=(), calls=(shop(),))]
+    house.says(0.5, 2.4)
+    house.wake_word(1.1)
+    at_question(house)
     house.server.aside = lambda _ask: "Yes."
     house.server.think_s = 1.0
     start = house.now + 0.5
     house.says(start, start + 0.5)
-    house.says(start + 1.2, start + 2.5)  # "… but not the expensive one"
+    house.says(start + 1.4, start + 2.5)  # "… but not the expensive one"
     house.run(start + 6)
     assert ran(house) == []
     assert whys(house) == ["interrupted"]
@@ -315,6 +321,16 @@ def test_after_a_no_the_same_is_not_asked_until_the_household_speaks_again() -> 
     house.run(house.now + 1.0)
     at_question(house)
     assert len(questions(house)) == 2
+    assert house.server.offences == []
+
+
+def test_a_yes_is_not_enough_for_what_has_become_more_dangerous() -> None:
+    house = at_question(asked())
+    risks = {"shop": "high", "clock": "low"}
+    house.send(e.ToolsChanged(at=house.now, schemas=(), risks=risks))
+    reply(house, "Yes.").run(house.now + 4)
+    assert ran(house) == []
+    assert whys(house) == ["changed"]
     assert house.server.offences == []
 
 

@@ -1,0 +1,105 @@
+"""What the household says, in text: as the owner wants it, whenever it comes, or not at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from driver import House
+
+from edge_agent.contract import commands as c
+from edge_agent.contract import events as e
+from edge_agent.contract.commands import AskAside
+from edge_agent.dialogue.states import Talk
+from edge_agent.dialogue.transcribing import LATE_S, VERBATIM
+
+
+def one_turn(**config: Any) -> House:
+    """The household asks something (until 2.4 s) and is answered."""
+    house = House(**config)
+    house.connect()
+    house.says(0.5, 2.4)
+    house.wake_word(1.1)
+    return house
+
+
+def retold(house: House) -> list[tuple[str, bool]]:
+    """What a fresh session is told of the household: (text, with sound)."""
+    house.drop()
+    since = house.now
+    house.run(since + 0.2)
+    house.connect()
+    told = [do for do in house.did(c.AddMessage, since) if do.role == "user"]
+    return [(do.text, bool(do.pcm24k)) for do in told]
+
+
+@pytest.mark.parametrize("transcription", ["off", "builtin"])
+def test_the_model_is_not_asked_unless_the_owner_wants_it(transcription: str) -> None:
+    house = one_turn(transcription=transcription).run(8.0)
+    assert house.did(AskAside) == []
+    assert retold(house) == [("", True)]
+
+
+def test_each_turn_is_written_down_alone_and_beside_its_answer() -> None:
+    house = one_turn(transcription="out_of_band")
+    house.server.aside = lambda _ask: "What time is it?"
+    house.run(6.0)
+    [item] = [item for item, entry in house.server.items.items() if entry.role == "user"]
+    assert house.did(AskAside) == [AskAside("transcript_1", VERBATIM, (item,))]
+    assert len(house.speaker.played) == 1
+    assert house.server.offences == []
+    assert retold(house) == [("What time is it?", False)]
+
+
+def test_a_turn_that_cannot_be_written_down_is_remembered_as_sound() -> None:
+    house = one_turn(transcription="out_of_band").run(6.0)
+    assert "transcript.failed" in house.notes()
+    assert len(house.speaker.played) == 1, "and answered all the same"
+    assert retold(house) == [("", True)]
+
+
+def test_words_that_nobody_could_make_out_are_no_words() -> None:
+    house = one_turn(transcription="out_of_band")
+    house.server.aside = lambda _ask: "[unclear]"
+    house.run(6.0)
+    assert retold(house) == [("", True)]
+
+
+def test_a_late_transcript_still_takes_the_place_of_the_sound() -> None:
+    house = one_turn(transcription="out_of_band")
+    asked: list[AskAside] = []
+    house.server._do = _without_asides(house, asked)  # type: ignore[method-assign]
+    house.run(9.0)
+    [ask] = asked
+    house.send(e.SideAnswer(at=house.now, tag=ask.tag, text="What time is it?"))
+    assert retold(house) == [("What time is it?", False)]
+
+
+def test_a_transcript_that_never_comes_is_given_up() -> None:
+    house = one_turn(transcription="out_of_band")
+    asked: list[AskAside] = []
+    house.server._do = _without_asides(house, asked)  # type: ignore[method-assign]
+    house.run(3.5 + LATE_S)
+    assert house.manager.talk is Talk.ASLEEP
+    assert "transcript.failed" in house.notes()
+    house.send(e.SideAnswer(at=house.now, tag=asked[0].tag, text="Too late."))
+    assert retold(house) == [("", True)]
+
+
+def _without_asides(house: House, asked: list[AskAside]) -> Any:
+    do = house.server._do
+
+    def silent(at: float, command: c.WireCommand) -> None:
+        if isinstance(command, AskAside):
+            asked.append(command)
+        else:
+            do(at, command)
+
+    return silent
+
+
+def test_the_servers_own_transcript_is_taken_whatever_the_setting() -> None:
+    house = one_turn().run(6.0)
+    [item] = [item for item, entry in house.server.items.items() if entry.role == "user"]
+    house.send(e.UserTranscript(at=house.now, item=item, text="What time is it?"))
+    assert retold(house) == [("What time is it?", False)]
