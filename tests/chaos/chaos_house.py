@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import chaos_sound as sound
 
-from edge_agent.simulation.brains import Brain, Call, Part, Reply, Speech, Turn
+from edge_agent.simulation.brains import Brain, Call, Part, Reply, Speech, Text, Turn
 
 if TYPE_CHECKING:
     from chaos_world import World
@@ -74,6 +74,8 @@ class HouseBrain(Brain):
         self._world = world
 
     def reply(self, turn: Turn) -> Reply:
+        if turn.out_of_band:
+            return Reply((Text("They talked, and were answered."),))
         pieces = {n: len(indices) for n, indices in sound.read_all(turn.heard).items()}
         for text in turn.texts:
             for found in _NAMED.finditer(text):

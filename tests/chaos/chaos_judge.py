@@ -103,6 +103,6 @@ def left_over(world: World) -> list[str]:
         "tools that run": world.hands.running,
         "calls without output": int(dialogue._tools.waiting),
         "answers in the speaker": len(dialogue._answers.speaking),
-        "deadlines": len(dialogue._deadlines),
+        "deadlines": len(dialogue._deadlines.keys() - {"settled", "forget"}),  # of long sleeps
     }
     return [f"{what}: {much}" for what, much in rest.items() if much]

@@ -17,6 +17,7 @@ from chaos_house import FRAME_S, Options, Said
 from chaos_judge import MAX_QUEUED_MS, Verdict, judge, left_over
 from chaos_world import World
 
+from edge_agent.dialogue.summaries import SummaryTerms
 from edge_agent.simulation import clock
 
 PHASES = (
@@ -275,6 +276,9 @@ async def _schedule(seed: int, outcome: Outcome, plan: list[tuple[Fault, str]] |
         plan = [
             (rng.choice(FAULTS), rng.choice(PHASES)) for _ in range(rng.choice((1, 1, 2, 2, 3)))
         ]
+        if seed % 2:  # in every other household notes are made of nearly every turn
+            terms = SummaryTerms("session", after_turns=rng.choice((2, 3)), keep_turns=1)
+            options.dialogue = {**options.dialogue, "summaries": terms, "forget_after_h": 1.0}
     begun_at = asyncio.get_running_loop().time()
     async with World(seed, options) as world:
         outcome.so_far = world.told_timeline
@@ -285,6 +289,8 @@ async def _schedule(seed: int, outcome: Outcome, plan: list[tuple[Fault, str]] |
                 outcome.strikes.append(await strike(world, fault, phase, rng))
             outcome.recovered = await control_question(world)
             await asyncio.sleep(1.0)
+            # A question for notes may still be open with a server that thinks too long.
+            await world.until(lambda: world.dialogue._making is None, 45)
             world.problems += [f"left over: {what}" for what in left_over(world)]
         except Exception:
             world.problems.append(traceback.format_exc())

@@ -297,6 +297,7 @@ def test_a_session_lost_at_any_step_loses_and_doubles_nothing(
             await chat(talk, 9, 30)
             await talk.say(ASKED)
             assert brain_of(talk).answers[-1] == KNOWN
+            assert talk.told("memory.no_summary") == [], "a lost line is nobody's refusal"
             agree(talk)
 
     play(live())
