@@ -14,12 +14,15 @@ from functools import partial
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
+from edge_agent.contract.pcm import FRAME_MS
 from edge_agent.dialogue.consent import Question, Stage, Verdict, Way
-from edge_agent.dialogue.listening import OWN_SOUND_S
+from edge_agent.dialogue.gate import GateState
 from edge_agent.dialogue.states import Cause, Link, Microphone, Talk
 from edge_agent.dialogue.talk_core import Commands
 from edge_agent.dialogue.transcribing import Transcribing
 
+QUIET_FRAMES = 10
+"""0.1 s without speech after the question; people take twice as long to begin an answer."""
 QUESTION_MIN_S = 0.3
 """What was audible for less than this was not a question: nobody heard it."""
 BUILT_IN_WAIT_S = 4.0
@@ -101,8 +104,7 @@ class Confirming(Transcribing):
         self._tools.consent.heard_out(self._now)
         self._go(Cause.CONSENT_ASKED)
         self._clear("thinking", "follow-up", "stalled")
-        if self.microphone is Microphone.OPEN:
-            self._gate.arm(self._now + OWN_SOUND_S, self._now)
+        self._gate.shut()
         self._at("confirm", self.config.confirm_s)
         return []
 
@@ -188,6 +190,20 @@ class Confirming(Transcribing):
         return self._ask_for_button()
 
     # --- the answer ---------------------------------------------------------------------------
+
+    def _heard(self, frame: e.HeardFrame) -> Commands:
+        """Whoever speaks already when the question ends does not answer it, nor does its echo."""
+        out = super()._heard(frame)
+        question = self._question
+        if self.talk is not Talk.CONFIRMING or question is None or question.way is not Way.VOICE:
+            return out
+        if self._gate.state is not GateState.SHUT or self.microphone is Microphone.MUTED:
+            return out
+        if frame.at >= question.opened_at:
+            question.quiet_frames = 0 if frame.speech else question.quiet_frames + 1
+        if question.quiet_frames >= QUIET_FRAMES:
+            self._gate.arm(self._now, self._now - QUIET_FRAMES * FRAME_MS / 1000)
+        return out
 
     def _open(self, pre_roll_ms: int) -> Commands:
         if self.talk is Talk.CONFIRMING:

@@ -102,6 +102,8 @@ class Question:
     """So much of it has been audible."""
     sentence_at: float | None = None
     """When a sentence of our own was put in its place."""
+    quiet_frames: int = 0
+    """So many frames without speech in a row, since it was heard to its end."""
     item: str = ""
     """The household's item that answers it."""
 

@@ -203,6 +203,23 @@ def test_our_own_voice_in_the_room_is_no_answer() -> None:
     assert house.manager.talk is Talk.CONFIRMING
 
 
+@pytest.mark.parametrize("asks", [True, False])
+def test_who_speaks_already_when_the_question_ends_does_not_answer_it(asks: bool) -> None:
+    house = asked(barge_in_by_speech=False)
+    house.server.questions = [] if asks else [Plan(items_ms=())]
+    house.server.aside = lambda _ask: "Yes."
+    while not house.speaker.audible:
+        house.run(house.now + 0.01)
+    house.says(house.now + 0.2, house.now + 2.0)
+    at_question(house)
+    house.run(house.now + 3)
+    assert ran(house) == []
+    assert house.did(c.AskAside) == []
+    assert house.manager.talk is Talk.CONFIRMING
+    reply(house, "Yes.")
+    assert ran(house) == [("call_1", MILK)], "but may say it again"
+
+
 def test_a_transcript_of_another_turn_is_no_answer() -> None:
     house = at_question(asked())
     house.send(e.UserTranscript(at=house.now, item="user_1", text="yes"))
