@@ -72,8 +72,9 @@ class Memory:
 
     @property
     def ends_with_answer(self) -> bool:
-        """Was the last word the assistant's?"""
-        return bool(self._entries) and self._entries[-1].role == "assistant"
+        """Was the last word the assistant's?  A call that was never answered is not told again."""
+        told = (e.role for e in reversed(self._entries) if e.role != "tool" or e.output is not None)
+        return next(told, "") == "assistant"
 
     @property
     def turns(self) -> int:

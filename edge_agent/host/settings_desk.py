@@ -19,7 +19,8 @@ class Supervisor(Section):
 
     model: str = Field(default="", max_length=100)
     """Its name, e.g. gpt-5.  Empty: off.  Only the question and what the voice writes beside it
-    are sent, never sound and never the talk.  What it costs is not counted in budget."""
+    are sent, never sound, and the talk only if conversation.summarise is text.  What it costs is
+    not counted in budget."""
     url: Name = ""
     """Address of its service, up to the version: `https://api.openai.com/v1`.  Empty: the https
     address that belongs to realtime.url."""

@@ -242,7 +242,7 @@ def judge_samples(soak: Soak) -> None:
         "inbox": 0,
         "uplink_ms": 30_500.0,
         "playout_s": 60.0,
-        "memory_turns": 24,
+        "memory_turns": 48,  # both sides of twelve turns, and as many tool calls
         "deadlines": 8,
     }
     for name, limit in limits.items():

@@ -264,6 +264,18 @@ def test_a_fresh_session_gets_the_notes_first_and_whole_pairs_only() -> None:
     assert len(ids) == len(set(ids)), "ids are never used twice"
 
 
+def test_a_call_that_was_never_answered_does_not_hide_that_an_answer_was_begun() -> None:
+    memory = Memory(12, 60)
+    assert not memory.ends_with_answer
+    memory.user_said(silence(100))
+    assert not memory.ends_with_answer
+    memory.assistant_text("a", "one moment")
+    memory.called([call("c1")])
+    assert memory.ends_with_answer
+    memory.call_answered("c1", "done")
+    assert not memory.ends_with_answer, "what it found has not been said"
+
+
 def test_a_cut_answer_is_put_back_behind_the_notes() -> None:
     memory = Memory(12, 60)
     memory.fold("- notes", 0)

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from whole_house import PATIENCE_S, Answers, faults, still_works
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.demo.long_talk import LongTalk
+from edge_agent.demo.stage import Stage
 from edge_agent.dialogue.consent import Risk
 from edge_agent.dialogue.states import Talk
 from edge_agent.dialogue.summaries import HEADING, WISH, SummaryTerms
@@ -444,6 +446,30 @@ def test_without_anybody_to_ask_nothing_changes() -> None:
             await chat(talk, 1, 12)
             assert [line["why"] for line in talk.told("memory.no_summary")] == ["no answer"] * 2
             assert len(talk.items) == 24
+
+    play(live())
+
+
+# --- the whole daemon --------------------------------------------------------------------------
+
+
+def test_the_whole_daemon_takes_notes_as_its_settings_say() -> None:
+    async def live() -> None:
+        wish = {"summarise_after_turns": 2, "keep_turns": 1}
+        async with Stage(brain=Answers("answer_bye"), settings={"conversation": wish}) as stage:
+            for _ in range(3):
+                await still_works(stage)
+                await stage.until_talk("asleep", PATIENCE_S)
+            taken = "the notes are taken"
+            await stage.until(lambda: stage.score.codes("memory.summarised"), PATIENCE_S, taken)
+            await asyncio.sleep(1.0)
+            [session] = stage.server.open_sessions
+            items = list(session.conversation)
+            assert [item.role for item in items] == ["system", "user", "assistant"]
+            assert items[0].text.startswith(HEADING)
+            assert [item.id for item in items] == stage.daemon.dialogue._items.ids()
+            await still_works(stage)
+            assert not faults(stage)
 
     play(live())
 
