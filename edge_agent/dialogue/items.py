@@ -95,10 +95,11 @@ class ServerItems:
             return []
         end = starts[-keep_turns] if keep_turns else len(self._items)
         first_kept = next((i for i, item in enumerate(self._items) if item.id in kept), end)
-        old = self._items[: min(end, first_kept)]
+        end = min(end, first_kept)
+        old = self._items[:end]
         calls = {item.call_id for item in old if item.kind == "call"}
         outputs = {item.call_id for item in old if item.kind == "output"}
-        pairs = calls & outputs
+        pairs = (calls & outputs) - {item.call_id for item in self._items[end:]}
         return [
             item
             for item in old
