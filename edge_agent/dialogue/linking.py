@@ -17,6 +17,10 @@ from edge_agent.dialogue.talk_core import Commands
 ANNOUNCE_RETRY_S = 0.25
 ANNOUNCE_AT_LATEST_S = 2.5
 """Wait for a pause before saying why nobody answers, but keep the promise of 3 s."""
+TOLD_FIRST = 3
+TOLD_AGAIN_S = 60.0
+"""A provider that is away is dialled twice a second: the journal hears of each reason three times,
+so that one sees it trying, and then once a minute."""
 CONTINUE = (
     "The connection was lost while you were answering. Go on from where your last message stops, "
     "briefly, without repeating what was already said and without apologising."
@@ -32,6 +36,9 @@ class Linking(Confirming):
         super().__init__(config, muted=muted, spending=spending)
         self._link_from: float | None = None
         """When the present attempt to get a session began."""
+        self._told: dict[str, int] = {}
+        """How often the journal heard of each reason in the present outage."""
+        self._told_at = 0.0
 
     def _link_connecting(self, _event: e.LinkConnecting) -> Commands:
         if self.link is Link.DOWN:
@@ -128,9 +135,7 @@ class Linking(Confirming):
         had_session = self.link is Link.READY
         self.link = Link.DOWN
         self._link_trouble = event
-        note = "link.refused" if event.refused else "link.down"
-        fields = {"code": event.code, "message": event.message, "fix": event.fix}
-        out: Commands = [c.Note(note, {**fields, "retry_in_s": round(event.retry_in_s, 2)})]
+        out = self._tell_down(event, anew=had_session)
         if had_session:
             self._link_from = self._now
             out += self._session_over()
@@ -144,6 +149,18 @@ class Linking(Confirming):
             if "keep" not in self._deadlines:
                 self._at("keep", self.config.keep_max_age_s)
         return out
+
+    def _tell_down(self, event: e.LinkDown, *, anew: bool) -> Commands:
+        if anew:
+            self._told.clear()
+        told = self._told[event.code] = self._told.get(event.code, 0) + 1
+        soon = told > TOLD_FIRST and self._now - self._told_at < TOLD_AGAIN_S
+        if soon and not event.refused:
+            return []
+        self._told_at = self._now
+        note = "link.refused" if event.refused else "link.down"
+        fields = {"code": event.code, "message": event.message, "fix": event.fix}
+        return [c.Note(note, {**fields, "retry_in_s": round(event.retry_in_s, 2)})]
 
     def _announce(self) -> Commands:
         """Say why nobody answers, in a pause if there is one."""

@@ -150,7 +150,8 @@ MESSAGES: dict[str, Message] = {
         WARNING,
         "The connection is down ({code})[; next try in {retry_in_s} s].",
         "Network or provider trouble. The program keeps trying for ever, at growing random "
-        "intervals; what is said meanwhile is kept for a while.",
+        "intervals, and tells the first three and then one a minute; what is said meanwhile is "
+        "kept for a while.",
     ),
     "link.refused": Message(
         ERROR,

@@ -11,6 +11,8 @@ from server_model import ModelServer, Plan
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
+from edge_agent.dialogue.config import DialogueConfig
+from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.states import Talk
 
 SPOKEN = (0.5, 2.4)
@@ -323,3 +325,21 @@ def test_a_new_talk_is_told_again() -> None:
     house.wake_word(13.0)
     house.run(24.0)
     assert house.sentences().count("link.lost") == 2
+
+
+def test_a_night_without_the_provider_does_not_fill_the_journal() -> None:
+    manager = DialogueManager(DialogueConfig())
+    codes = []
+    for half_seconds in range(2 * 600):
+        code = "link.dns" if half_seconds < 20 or half_seconds % 7 == 0 else "link.unreachable"
+        down = e.LinkDown(at=half_seconds / 2, code=code, message="")
+        for command in manager.handle(down):
+            if isinstance(command, c.Note) and command.code == "link.down":
+                codes.append(command.fields["code"])
+    assert codes[:4] == ["link.dns"] * 3 + ["link.unreachable"]
+    assert len(codes) <= 3 + 3 + 10
+    assert len(codes) >= 10
+    # A session in between makes it another outage, told at once.
+    manager.handle(e.LinkReady(at=600.0))
+    again = manager.handle(e.LinkDown(at=600.5, code="link.dns", message=""))
+    assert [n.code for n in again if isinstance(n, c.Note)][:1] == ["link.down"]
