@@ -162,10 +162,6 @@ def given_by(stage: Stage) -> list[str]:
     return [str(n.fields["by"]) for n in stage.score.codes("consent.given")]
 
 
-def saved_guest(stage: Stage) -> bool:
-    return '"guest": true' in Path(stage.settings.state.path).read_text()
-
-
 @pytest.mark.parametrize("transcription", ["off", "builtin"])
 def test_a_spoken_yes_buys(transcription: str) -> None:
     async def act(stage: Stage, shop: Shop, buyer: Buyer) -> None:
@@ -313,32 +309,40 @@ def test_a_lost_connection_voids_the_question(moment: str) -> None:
     in_the_house(act)
 
 
-def test_guests_buy_nothing() -> None:
-    async def act(stage: Stage, shop: Shop, buyer: Buyer) -> None:
-        await stage.until_talk("asleep", PATIENCE_S)
-        assert shop.bought == []
-        assert why_not(stage) == ["guest"]
-        assert "`leave_message`" in outputs(stage)[-1]
-        assert stage.daemon.house.snapshot().guest
+@pytest.mark.parametrize("by", ["button", "command"])
+def test_guests_buy_nothing_also_after_a_restart(tmp_path: Path, by: str) -> None:
+    path = tmp_path / "state.json"
+    kept: dict[str, dict[str, object]] = {"state": {"path": str(path)}}
 
-    async def talk() -> None:
-        brain, shop = Buyer(), Shop()
-        async with Stage(brain=brain) as stage:
+    async def turned_on() -> None:
+        async with Stage(brain=Buyer(), settings=kept) as stage:
             await ready(stage)
-            shop.open_in(stage, Risk.MEDIUM)
-            await asyncio.sleep(0.2)
-            await stage.push(hold_s=0.1)
-            await asyncio.sleep(0.1)
-            await stage.push(hold_s=0.1)
+            if by == "command":
+                assert stage.daemon.house.handlers["guest"]({"to": "toggle"}) == {"guest": True}
+            else:
+                await stage.push(hold_s=0.1)
+                await asyncio.sleep(0.1)
+                await stage.push(hold_s=0.1)
             await stage.until(lambda: stage.daemon.dialogue.guest, 1.0, "guest mode is on")
             await stage.until_talk("asleep", PATIENCE_S)
-            await asyncio.sleep(2.0)
+
+    async def talk() -> None:
+        shop = Shop()
+        async with Stage(brain=Buyer(), settings=kept) as stage:
+            await ready(stage)
+            assert stage.daemon.house.snapshot().guest
+            shop.open_in(stage, Risk.MEDIUM)
+            await asyncio.sleep(0.2)
             await stage.say("wake_what_time")
-            await act(stage, shop, brain)
-            await stage.daemon._disk.drain()
-            assert saved_guest(stage)
+            await stage.until(lambda: why_not(stage), PATIENCE_S, "it is refused")
+            await stage.until_talk("asleep", PATIENCE_S)
+            assert shop.bought == []
+            assert why_not(stage) == ["guest"]
+            assert "`leave_message`" in outputs(stage)[-1]
             assert not faults(stage)
 
+    play(turned_on())
+    assert '"guest": true' in path.read_text()
     play(talk())
 
 

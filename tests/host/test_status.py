@@ -108,6 +108,11 @@ def test_money_in_words(change: dict[str, int], end: str) -> None:
     assert words(status)["Today"].endswith(f"3000 out, {end}")
 
 
+def test_guest_mode_is_told_with_the_way_out() -> None:
+    assert "Guests" not in words(Status())
+    assert words(Status(guest=True))["Guests"].endswith("`edge-agent guest off` ends it")
+
+
 def test_every_state_of_the_dialogue_has_words() -> None:
     for talk in Talk:
         assert words(Status(talk=talk.value))["Doing"] != talk.value or talk.value == "speaking"
