@@ -148,11 +148,11 @@ class DeviceKeeper:
         return None
 
     async def _watch(self) -> bool:
-        """Return when either direction has stood still; True if frames had moved before."""
+        """Return when either direction has stood still; True if both had moved before."""
         device = self._device
         last = (device.frames_captured, device.frames_rendered)
         moved_at = [self._loop.time()] * 2
-        moved = False
+        moved = [False, False]
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             now = self._loop.time()
@@ -160,9 +160,10 @@ class DeviceKeeper:
             for side in (0, 1):
                 if seen[side] != last[side]:
                     moved_at[side] = now
-                    moved = True
+                    moved[side] = True
             if self.resting:
-                moved_at[1] = now
+                moved_at[1], moved[1] = now, True
             last = seen
             if self._lost.is_set() or now - min(moved_at) >= STALL_S:
-                return moved
+                # Half a device is none: it is tried less and less often, as it costs time to open.
+                return all(moved)
