@@ -339,6 +339,10 @@ class ItemDeleted(Event):
     item: str
 
 
+ABOUT_ASIDE = "side question"
+"""What a complaint is about that answers a side question, and so nothing in the talk."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerComplained(Event):
     """An `error` event; the session goes on.  `about` is the client event it answers."""

@@ -194,6 +194,8 @@ class Linking(Confirming):
         ]
 
     def _complained(self, event: e.ServerComplained) -> Commands:
+        if event.about == e.ABOUT_ASIDE:  # no response of the talk was refused
+            return [c.Note("server.complaint", {"code": event.code})]
         if event.code == "conversation_already_has_active_response":
             self._answers.collided()
             self._question_crossed()

@@ -245,7 +245,7 @@ class Session:
             kind, subject = self._uplink.recall(about) if self._uplink else ("", "")
             if kind == "side":
                 self._events.append(ev.SideAnswer(at=self._at, tag=subject, text="", ok=False))
-                kind, subject = "response.create", ""
+                kind, subject = ev.ABOUT_ASIDE, ""
             self._events.append(
                 ev.ServerComplained(
                     at=self._at, code=code[:64], message=text, about=f"{kind} {subject}".strip()

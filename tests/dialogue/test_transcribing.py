@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from driver import House
+from server_model import Plan
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.commands import AskAside
+from edge_agent.dialogue.consent import Risk
 from edge_agent.dialogue.states import Talk
 from edge_agent.dialogue.transcribing import LATE_S, VERBATIM
 
@@ -56,6 +58,20 @@ def test_a_turn_that_cannot_be_written_down_is_remembered_as_sound() -> None:
     assert "transcript.failed" in house.notes()
     assert len(house.speaker.played) == 1, "and answered all the same"
     assert retold(house) == [("", True)]
+
+
+def test_a_refused_side_question_makes_nobody_ask_twice() -> None:
+    """A server that does one thing at a time refuses it because it is just answering."""
+    house = one_turn(transcription="out_of_band", tool_risks={"clock": Risk.LOW})
+    call = e.ToolCall(call_id="c1", name="clock", arguments="{}")
+    house.server.plans = [Plan(items_ms=(), calls=(call,))]
+    while house.manager.talk is not Talk.SPEAKING:
+        house.run(house.now + 0.01)
+    code = "conversation_already_has_active_response"
+    house.send(e.ServerComplained(at=house.now, code=code, message="", about=e.ABOUT_ASIDE))
+    house.run(12.0)
+    assert len(house.did(c.RequestResponse)) == 1
+    assert len(house.speaker.played) == 1
 
 
 def test_words_that_nobody_could_make_out_are_no_words() -> None:

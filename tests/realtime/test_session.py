@@ -409,6 +409,8 @@ def test_a_refused_side_question_is_answered_too() -> None:
     (text,) = session.command(cmd.AskAside("t", "?"))
     events = feed(session, error("item_not_known", event_id=json.loads(text)["event_id"]))
     assert events[0] == ev.SideAnswer(at=3.0, tag="t", text="", ok=False)
+    assert isinstance(events[1], ev.ServerComplained)
+    assert events[1].about == ev.ABOUT_ASIDE
     session = ready(can=Capabilities(side_questions=False))
     assert session.command(cmd.AskAside("t", "?")) == []
     assert [type(e) for e in session.take_events()] == [ev.SideAnswer]
