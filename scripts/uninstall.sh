@@ -63,7 +63,9 @@ if [[ -z $SCRATCH ]]; then
         journalctl --update-catalog >/dev/null 2>&1 || true
     fi
     if [[ -n $PURGE ]] && getent passwd "$ACCOUNT" >/dev/null; then
-        userdel "$ACCOUNT" || fail "the account $ACCOUNT could not be removed; is something of it still running?"
+        userdel "$ACCOUNT" 2>/dev/null || fail "the account $ACCOUNT could not be removed; is something of it still running?"
+        # userdel leaves the group where other accounts joined it to ask the speaker.
+        if getent group "$ACCOUNT" >/dev/null; then groupdel "$ACCOUNT"; fi
     fi
 fi
 
