@@ -221,6 +221,7 @@ class Confirming(Transcribing):
         out = super()._end_turn(by_us=by_us)
         if self._answering is not None:
             out += self._answers.abandon(owed=True)
+            self._at("transcript", TRANSCRIPT_WAIT_S)
             if by_us:  # whoever goes on speaking takes the yes back
                 self._arm_at_once()
         elif out:
@@ -235,16 +236,26 @@ class Confirming(Transcribing):
         question.item = event.item
         if self.config.transcription == "builtin":
             self._at("transcript", BUILT_IN_WAIT_S)
-            return out
-        if self.config.transcription == "out_of_band":
-            return out  # it is being written down already
-        return out + self._read_aside()
+        elif self.config.transcription == "off" and event.item:
+            out += self._read_aside()
+        return out  # out of band, it is being written down already
+
+    def _transcript_overdue(self) -> Commands:
+        """The server has not told which item it is, or nothing has come of writing it down."""
+        question = self._answering
+        if question is None:
+            return []
+        if question.item and self.config.transcription == "builtin":
+            return self._read_aside()
+        question.item = question.item or "unknown"
+        return self._answer_read(question.item, None)
 
     def _read_aside(self) -> Commands:
         """Have this one turn written down, for nothing but its yes or no."""
         question = self._answering
         if question is None:
             return []
+        self._clear("transcript")  # a side question has its own limit
         then = partial(self._transcript_for_consent, question.item)
         return self._transcribe_aside("consent", question.item, then, TRANSCRIPT_WAIT_S)
 
@@ -339,7 +350,8 @@ class Confirming(Transcribing):
             told.append(self._say("guest_on" if on else "guest_off"))
         if not on or self._question is None:
             return told
-        return told + self._settle_consent(self._tools.withdraw("guest"))
+        told += self._tools.withdraw("guest")
+        return self._go_on(told) if self.talk is Talk.THINKING else self._settle_consent(told)
 
     @property
     def guest(self) -> bool:

@@ -108,7 +108,7 @@ class DialogueManager(Linking):
             "announce": self._announce,
             "keep": self._kept_too_long,
             "confirm": lambda: self._settle_consent(self._tools.refuse("expired")),
-            "transcript": self._read_aside,
+            "transcript": self._transcript_overdue,
             "aside": self._asides_overdue,
             "summary": self._summary_overdue,
             "settled": list,  # notes may be due: that is looked at after every event

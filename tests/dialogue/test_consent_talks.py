@@ -414,6 +414,26 @@ def test_words_that_cannot_be_read_leave_the_button() -> None:
     assert house.server.offences == []
 
 
+@pytest.mark.parametrize("transcription", ["off", "builtin", "out_of_band"])
+def test_a_server_that_does_not_name_the_answer_leaves_the_button(transcription: str) -> None:
+    house = asked(transcription=transcription)
+    house.server.announces_commit = False
+    reply(at_question(house), "Yes.")
+    until(house, Talk.CONFIRMING, within_s=10)
+    assert house.sentences() == ["confirm_by_button"]
+    assert ran(house) == []
+    house.press()
+    assert ran(house) == [("call_1", MILK)]
+
+
+def test_a_transcript_out_of_band_is_not_waited_for_for_ever() -> None:
+    house = at_question(asked(transcription="out_of_band"))
+    house.server.think_s = 15.0
+    reply(house, "Yes.").run(house.now + 9)
+    assert house.sentences() == ["confirm_by_button"]
+    assert ran(house) == []
+
+
 def test_the_servers_own_transcript_is_taken_where_it_makes_one() -> None:
     house = at_question(asked(transcription="builtin"))
     start = house.now + 0.5
@@ -468,6 +488,22 @@ def test_a_guest_at_the_door_withdraws_the_question() -> None:
     house.run(house.now + 4)
     assert whys(house) == ["guest"]
     assert ran(house) == []
+    assert house.server.offences == []
+
+
+def test_a_guest_who_comes_while_the_answer_is_read() -> None:
+    house = at_question(asked())
+    house.server.think_s = 1.0
+    house.server.aside = lambda _ask: "Yes."
+    start = house.now + 0.5
+    house.says(start, start + 0.6)
+    house.run(start + 1.5)
+    assert house.did(c.AskAside)
+    house.send(e.GuestRequested(at=house.now, on=True))
+    house.run(house.now + 6)
+    assert ran(house) == []
+    assert whys(house) == ["guest"]
+    assert len(house.speaker.played) == 2, "the question, and that it is not done"
     assert house.server.offences == []
 
 
