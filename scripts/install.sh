@@ -110,10 +110,11 @@ install_mcp() {
 }
 
 install_account() {
-    local group
+    local group own=(--user-group)
     if ! getent passwd "$ACCOUNT" >/dev/null; then
         say "adding the account $ACCOUNT"
-        useradd --system --user-group --home-dir /var/lib/edge-agent --no-create-home \
+        if getent group "$ACCOUNT" >/dev/null; then own=(--gid "$ACCOUNT"); fi # left by somebody
+        useradd --system "${own[@]}" --home-dir /var/lib/edge-agent --no-create-home \
             --shell /usr/sbin/nologin "$ACCOUNT" || fail "the account $ACCOUNT could not be added."
     fi
     for group in audio gpio; do

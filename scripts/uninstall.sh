@@ -62,8 +62,10 @@ if [[ -z $SCRATCH ]]; then
         systemctl reset-failed edge-agent.service 2>/dev/null || true
         journalctl --update-catalog >/dev/null 2>&1 || true
     fi
-    if [[ -n $PURGE ]] && getent passwd "$ACCOUNT" >/dev/null; then
-        userdel "$ACCOUNT" 2>/dev/null || fail "the account $ACCOUNT could not be removed; is something of it still running?"
+    if [[ -n $PURGE ]]; then
+        if getent passwd "$ACCOUNT" >/dev/null; then
+            userdel "$ACCOUNT" 2>/dev/null || fail "the account $ACCOUNT could not be removed; is something of it still running?"
+        fi
         # userdel leaves the group where other accounts joined it to ask the speaker.
         if getent group "$ACCOUNT" >/dev/null; then groupdel "$ACCOUNT"; fi
     fi
