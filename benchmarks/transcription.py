@@ -147,8 +147,8 @@ def report(table: Sequence[str], command: str) -> str:
             f"`{command}`: {TURNS} turns of each length, answers of {ANSWER_MS / 1000:g} s, "
             "shipped persona and tools; real dialogue, link and wire, in virtual time. Tokens are "
             "those of the side question of one turn (`usage` of its response), money is "
-            "**thousandths of a US cent per turn**: tokens times `config/providers.toml`, minutes of "
-            "committed sound times the transcribers' list prices ("
+            "**thousandths of a US cent per turn**: tokens times `config/providers.toml`, minutes "
+            "of committed sound times the transcribers' list prices ("
             + ", ".join(f"{name} {price:g} USD" for name, price in TRANSCRIBERS.items())
             + " per minute).",
             "",
