@@ -47,7 +47,7 @@ class Behaviour(Enum):
     """It says a short sentence first, because the result takes a while."""
     CONFIRM = "confirm"
     """It tells what it is about to do and waits for a yes; the model's own courtesy, which
-    replaces no consent."""
+    replaces no consent.  Only with a low risk: the others are asked about anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +137,8 @@ def tool(
                 f"The tool {tool_name} needs sample phrases for a word before the call, and "
                 "none without."
             )
+        if behaviour is Behaviour.CONFIRM and risk is not Risk.LOW:
+            raise ConfigError(f"The tool {tool_name} would be asked about twice: {risk.value} risk.")
         return Tool(
             name=tool_name,
             description=description,

@@ -86,6 +86,8 @@ def test_declarations_whose_behaviour_cannot_work_are_refused() -> None:
         tool(behaviour=Behaviour.PREAMBLE)(plain.function)
     with pytest.raises(ConfigError, match="sample phrases"):
         tool(samples=["Well."])(plain.function)
+    with pytest.raises(ConfigError, match="asked about twice"):
+        tool(risk=Risk.MEDIUM, behaviour=Behaviour.CONFIRM, samples=["Shall I?"])(plain.function)
     with pytest.raises(ConfigError, match="could never run"):
         tool(concurrency=0)(plain.function)
     assert not plain.cancellable  # a call that may be half done is let run to its end
