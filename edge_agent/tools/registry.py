@@ -138,7 +138,7 @@ def tool(
                 "none without."
             )
         if behaviour is Behaviour.CONFIRM and risk is not Risk.LOW:
-            raise ConfigError(f"The tool {tool_name} would be asked about twice: {risk.value} risk.")
+            raise ConfigError(f"The tool {tool_name} would be asked about twice ({risk.value}).")
         return Tool(
             name=tool_name,
             description=description,
