@@ -130,9 +130,9 @@ class PingableWire:
         while self._world.network.is_black_hole or self._world.server.faults.black_hole:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 
-    def is_slow(self) -> bool:
-        """Whether data waits to leave and the other side goes on taking it."""
-        return False
+    def quiet_s(self) -> float | None:
+        """Nothing ever waits to leave."""
+        return None
 
 
 @dataclass
