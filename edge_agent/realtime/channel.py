@@ -19,7 +19,7 @@ from edge_agent.contract.pcm import bytes_to_ms
 from edge_agent.contract.ports import Dialer, Wire
 from edge_agent.realtime import faults
 from edge_agent.realtime.endpoints import Route
-from edge_agent.realtime.liveness import LinkTimings, Liveness
+from edge_agent.realtime.liveness import HALF_OPEN, LinkTimings, Liveness
 from edge_agent.realtime.outbox import Outbox, SilenceJudge
 from edge_agent.realtime.session import Phase, Session
 
@@ -145,7 +145,11 @@ class Channel:
         self._silence = SilenceJudge()
         self._has_mail = asyncio.Event()
         self._liveness = Liveness(
-            wire, timings, self._send_probe, server_answers=provider.capabilities.probe
+            wire,
+            timings,
+            self._send_probe,
+            server_answers=provider.capabilities.probe,
+            patience=route.patience,
         )
 
     @property
@@ -248,6 +252,8 @@ class Channel:
                 await asyncio.wait({reader}, timeout=self._timings.close_s)
             fault = next((f for f in map(failure, tasks) if f is not None), None)
             is_dead = fault is not self.session.failure
+            if isinstance(fault, LinkLost) and fault.code == HALF_OPEN:
+                self.route.patience.died(asyncio.get_running_loop().time())
             if isinstance(fault, WireClosed):
                 hints = self.route.endpoint.provider.close_hints
                 return faults.from_close(fault.close_code, fault.reason, hints)
@@ -302,6 +308,7 @@ class Channel:
 
     def _got_ready(self, now: float) -> None:
         self.ready_at = now
+        self.route.patience.stands(now)
         if self._unix_time is not None and self.session.expires_at:
             life_s = self.session.expires_at - self._unix_time()
             if LIFE_TRUSTED_S[0] <= life_s <= LIFE_TRUSTED_S[1]:

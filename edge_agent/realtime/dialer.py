@@ -51,9 +51,6 @@ UNSENT_LIMIT_BYTES = 32 * 1024
 WRITE_LIMIT_BYTES = 32 * 1024
 """The same in the library's own buffer."""
 
-RECENT_ACK_MS = 1000
-"""Several round trips of any network that a talk is possible over."""
-
 _TCP_NOTSENT_LOWAT = 25  # linux/tcp.h; not in the socket module before 3.12
 _LAST_ACK_OFFSET_BYTES = 56  # of tcpi_last_ack_recv (u32, ms) in struct tcp_info
 _CERT_NOT_YET_VALID, _CERT_EXPIRED = 9, 10  # X509_V_ERR_* of OpenSSL
@@ -106,26 +103,27 @@ class WebSocketWire:
         except self._closed_error as error:
             raise _closed(error) from error
 
-    def is_slow(self) -> bool:
-        """Whether data still waits to leave and the peer's kernel acknowledged some lately.
+    def quiet_s(self) -> float | None:
+        """Seconds since the peer's kernel last acknowledged anything, while data waits to leave.
 
-        What a full uplink looks like.  In a black hole nothing is acknowledged; and a peer
-        whose kernel takes everything has had our ping and owes an answer.
+        A full uplink goes on being acknowledged; in a black hole nothing is.  None: nothing
+        waits (whoever has taken everything has had our ping and owes an answer), or there is no
+        telling.
         """
         if self._socket is None or not sys.platform.startswith("linux"):
-            return False
+            return None
         size = _LAST_ACK_OFFSET_BYTES + 4
         try:
             info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, size)
             waiting = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4))
         except OSError:
-            return False
+            return None
         if len(info) < size:
-            return False
+            return None
         (silent_ms,) = struct.unpack_from("=I", info, _LAST_ACK_OFFSET_BYTES)
         (unacked_bytes,) = struct.unpack("=i", waiting)
         queued_bytes = unacked_bytes + self._connection.transport.get_write_buffer_size()
-        return bool(queued_bytes and silent_ms < RECENT_ACK_MS)
+        return silent_ms / 1000 if queued_bytes else None
 
 
 def _closed(error: Any) -> WireClosed:

@@ -19,6 +19,7 @@ from edge_agent.realtime import faults
 from edge_agent.realtime.backoff import NO_ANSWER_CODES, Backoff
 from edge_agent.realtime.config import SessionConfig
 from edge_agent.realtime.liveness import LinkTimings
+from edge_agent.realtime.patience import Patience
 from edge_agent.realtime.providers import Provider, build_url
 from edge_agent.realtime.terms import Terms
 
@@ -75,6 +76,7 @@ class Route:
         self.fault: LinkError | None = None
         """Why it failed last, unless it has worked since."""
         self.used_key: str | None = None
+        self.patience = Patience()
         self.renegotiate(config)
 
     def config(self, base: SessionConfig) -> SessionConfig:

@@ -19,6 +19,7 @@ from typing import Protocol, runtime_checkable
 
 from edge_agent.contract.errors import LinkLost
 from edge_agent.contract.ports import Wire
+from edge_agent.realtime.patience import Patience
 
 HALF_OPEN = "link.dead"
 STALLED = "link.no_answer"
@@ -87,8 +88,9 @@ class ProbedWire(Protocol):
     async def ping(self) -> None:
         """Return when the other side has answered a ping."""
 
-    def is_slow(self) -> bool:
-        """Whether data still waits to leave and the other side's kernel keeps taking it."""
+    def quiet_s(self) -> float | None:
+        """Since when the other side's kernel takes none of what waits to leave; None: nothing
+        waits."""
 
 
 class Liveness:
@@ -96,11 +98,19 @@ class Liveness:
 
     `probe` sends the session's harmless request, or returns False when it cannot yet.
     `server_answers`: whether the server answers it at once, even while it generates.
+    `patience`: what the sessions before have taught.
     """
 
     def __init__(
-        self, wire: Wire, timings: LinkTimings, probe: Callable[[], bool], *, server_answers: bool
+        self,
+        wire: Wire,
+        timings: LinkTimings,
+        probe: Callable[[], bool],
+        *,
+        server_answers: bool,
+        patience: Patience | None = None,
     ) -> None:
+        self._patience = patience or Patience()
         self._wire = wire if isinstance(wire, ProbedWire) else None
         self._timings = timings
         self._probe = probe
@@ -148,7 +158,9 @@ class Liveness:
 
     def _pong_s(self) -> float:
         is_soon = self._is_active or self._is_hurried
-        return self._timings.pong_active_s if is_soon else self._timings.pong_idle_s
+        now = asyncio.get_running_loop().time()
+        active_s = self._timings.pong_active_s * self._patience.factor(now)
+        return active_s if is_soon else max(active_s, self._timings.pong_idle_s)
 
     async def _until_quiet(self) -> None:
         """Wait until nothing was heard for the interval that holds now."""
@@ -181,15 +193,18 @@ class Liveness:
         """Ping; returns on any sign of life: who sends frames lives, whatever becomes of the
         ping (a server on a busy box may answer it late, and some never do)."""
         loop = asyncio.get_running_loop()
-        sent_at = loop.time()
+        sent_at = taken_at = loop.time()
         frames = self._frames
         pong = asyncio.ensure_future(wire.ping())
         try:
             while self._frames == frames:
-                limit_s = self._pong_s()
-                if wire.is_slow():
-                    limit_s = self._timings.slow_s  # our ping is still in the queue
-                left_s = sent_at + limit_s - loop.time()
+                now = loop.time()
+                quiet_s = wire.quiet_s()
+                if quiet_s is not None:
+                    # Our ping waits in the queue, behind what is taken: a line that is too slow,
+                    # or loses much (with pauses that double), is not a dead one.
+                    taken_at = max(taken_at, now - quiet_s)
+                left_s = min(taken_at + self._pong_s(), sent_at + self._timings.slow_s) - now
                 if left_s <= 0:
                     raise LinkLost(
                         "The other side has gone silent without a word.",
