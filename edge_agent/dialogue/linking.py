@@ -60,6 +60,8 @@ class Linking(Confirming):
         out += self._tools.tell_step()
         if in_vain := self._asks_in_vain():
             self._memory.forget_last_user()  # or it ends this session too
+        if self._turn is not None and self._turn.ended:
+            self._memory.forget_unheard_answer()
         half_told = self._memory.ends_with_answer
         self._remember_news()
         out += self._memory.reseed()

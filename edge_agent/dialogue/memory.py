@@ -142,6 +142,12 @@ class Memory:
             return out
         return []
 
+    def forget_unheard_answer(self) -> None:
+        """The last turn of the household is asked anew: words that came, but no sound, were no
+        answer to it."""
+        while self._entries and self._entries[-1].role == "assistant":
+            self._entries.pop()
+
     def system_said(self, item: str, text: str) -> None:
         """Somebody of ours has told the model something."""
         self._add(Remembered("system", item=item, text=text))

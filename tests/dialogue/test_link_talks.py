@@ -343,3 +343,18 @@ def test_a_night_without_the_provider_does_not_fill_the_journal() -> None:
     manager.handle(e.LinkReady(at=600.0))
     again = manager.handle(e.LinkDown(at=600.5, code="link.dns", message=""))
     assert [n.code for n in again if isinstance(n, c.Note)][:1] == ["link.down"]
+
+
+def test_an_answer_of_which_only_words_came_was_not_given() -> None:
+    """Found with netem: its sound was stuck behind lost packets, and the replayed question stood
+    before an answer that nobody had heard."""
+    house = asked()
+    house.run(3.1)
+    (response,) = house.server.fresh
+    house.send(e.VoiceText(at=house.now, response=response[0], item="stuck", text="Well, "))
+    house.drop()
+    house.run(3.4)
+    house.connect()
+    house.run(12.0)
+    assert [cmd.role for cmd in house.did(c.AddMessage)] == ["user"]
+    assert len(heard_answers(house)) == 1
