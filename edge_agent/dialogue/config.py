@@ -61,7 +61,7 @@ class DialogueConfig:
     forget_after_h: float = 0.0
     """Hours of sleep after which a talk is closed; 0: never."""
     tool_risks: Mapping[str, Risk] = field(default_factory=dict)
-    """Tools that exist; one that is missing here is HIGH."""
+    """Tools that exist; a call of any other is refused at once."""
     tool_terms: Mapping[str, ToolTerms] = field(default_factory=dict)
     consent_by_voice: bool = True
     """A yes in words is enough for MEDIUM; else the button for that too."""

@@ -38,6 +38,7 @@ REFUSED = {
     "unclear": "Refused: the household gave no plain yes. Leave it, unless they ask for it again.",
     "guest": "Refused: guest mode is on, so this may not be done now.",
     "asked already": "Refused: the household is being asked about exactly this. Wait.",
+    "no such tool": "There is no such tool. Say so if it was asked for; do not try others.",
     "refused before": "Refused: the household did not agree to exactly this. Do not ask again.",
     "interrupted": "Refused: the household began to speak. Listen to what they say now.",
     "gone": "Refused: the household has gone.",
@@ -114,6 +115,8 @@ class ToolCalls:
         return out
 
     def _begin(self, call: ToolCall, at: float, *, by_voice: bool) -> list[Command]:
+        if call.name not in self._risks:  # nobody is asked about what cannot be done
+            return self._refused(call, "no such tool")
         way = decide(self.risk(call), guest=self.guest, by_voice=by_voice)
         if self.lost.is_running(call):
             return self._refused(call, "runs already")

@@ -23,7 +23,8 @@ CONSENT: dict[str, Message] = {
         "The model was told so in words. WHY: no and unclear are the household's answer, expired "
         "is none at all; guest: guest mode is on; interrupted, gone, connection lost: the question "
         "was withdrawn; asked already, refused before, runs already: it was the same call again; "
-        "changed: the tool became more dangerous while it was asked about.",
+        "changed: the tool became more dangerous while it was asked about; no such tool: the model "
+        "made it up, or its server has gone.",
     ),
     "consent.asked": Message(
         INFO,

@@ -12,6 +12,7 @@ from server_model import Plan
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
+from edge_agent.dialogue.consent import Risk
 from edge_agent.dialogue.ringing import LATE_RING_MAX_S, LATE_TELL_S, RING_AT_LATEST_S, RING_MAX_S
 from edge_agent.dialogue.states import Microphone, Talk
 
@@ -163,7 +164,7 @@ def test_a_device_that_was_lost_rings_when_it_is_back() -> None:
 
 
 def test_consent_is_not_given_by_a_hand_that_stops_the_bell() -> None:
-    house = answering(tool_risks={})
+    house = answering(tool_risks={"x": Risk.HIGH})
     house.server.plans = [
         Plan(items_ms=(), calls=(e.ToolCall(call_id="1", name="x", arguments=""),))
     ]

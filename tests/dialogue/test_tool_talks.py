@@ -62,19 +62,30 @@ def test_a_call_id_that_comes_twice_runs_once() -> None:
     assert len(house.did(c.AddToolOutput)) == 1
 
 
-@pytest.mark.parametrize("name", ["unlock", "never_heard_of"])
-def test_risky_or_unknown_tool_waits_for_the_button(name: str) -> None:
+def test_risky_tool_waits_for_the_button() -> None:
     house = until(
-        asked(Plan(items_ms=(), calls=(call(name, arguments='{"x":1}'),))), Talk.CONFIRMING
+        asked(Plan(items_ms=(), calls=(call("unlock", arguments='{"x":1}'),))), Talk.CONFIRMING
     )
     house.run(house.now + 1)
     assert house.did(c.RunTool) == []
     assert house.sentences() == ["confirm_by_button"]
     house.press()
-    assert house.did(c.RunTool) == [c.RunTool("call_1", name, '{"x":1}')]
+    assert house.did(c.RunTool) == [c.RunTool("call_1", "unlock", '{"x":1}')]
     house.run(house.now + 6)
     assert len(house.did(c.AddToolOutput)) == 1
     assert house.manager.talk is Talk.LISTENING
+    assert house.server.offences == []
+
+
+def test_nobody_is_asked_about_a_tool_that_there_is_not() -> None:
+    house = asked(Plan(items_ms=(), calls=(call("never_heard_of"), call("clock", "2")))).run(8.0)
+    assert [do.name for do in house.did(c.RunTool)] == ["clock"]
+    assert house.sentences() == []
+    first, second = house.did(c.AddToolOutput)
+    assert first == c.AddToolOutput(
+        "call_1", "There is no such tool. Say so if it was asked for; do not try others."
+    )
+    assert second.call_id == "2"
     assert house.server.offences == []
 
 
