@@ -3,6 +3,7 @@
 #   scripts/chaos.sh [--schedules N] [--seconds S] [--first SEED]   random schedules (default 10000)
 #   scripts/chaos.sh --seed N                                       one schedule again, told in full
 #   scripts/chaos.sh --sockets                                      real sockets, dropped by nftables
+# Delay, loss and slow lines on real sockets (netem): scripts/lab.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 setup dev

@@ -141,6 +141,7 @@ def report(measured: dict[str, Any]) -> str:
         where = measured["weather"]["kernel"]
         lines += ["", "## Bad weather", "", f"`scripts/lab.sh` on {where}, with netem.", ""]
         lines += chaos_netem.markdown(weather)
+        lines += ["", *chaos_netem.LEGEND.splitlines()]
     return "\n".join(lines) + "\n"
 
 
@@ -176,8 +177,8 @@ def main() -> int:
         if some
     }
     print(report(measured))
-    if why_not:
-        left_out = [w.name for w in WEATHERS if options.only in w.name]
+    left_out = [w.name for w in WEATHERS if why_not and options.only in w.name]
+    if left_out:
         print(
             f"chaos.sh: NOT RUN, as {kernel()} has no netem ({why_not}): {'; '.join(left_out)}. "
             "Run scripts/lab.sh, which brings a kernel that has it.",
@@ -187,7 +188,7 @@ def main() -> int:
         publish(options.out, measured)
     is_good = all(row.verdict == "good" for some in rows.values() for row in some)
     is_answered = all(row.answered for row in rows["faults"])
-    return 0 if is_good and is_answered and not (options.weather and why_not) else 1
+    return 0 if is_good and is_answered and not (options.weather and left_out) else 1
 
 
 def publish(folder: Path, measured: dict[str, Any]) -> None:
