@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.proxy import Proxy
-from edge_agent.audio.mixing import volume_gain
+from edge_agent.audio.speaker.mixing import volume_gain
 from edge_agent.demo.stage import Stage
-from edge_agent.simulation import acoustics, voices
 from edge_agent.simulation.brains import Brain, Reply, Speech, Turn
-from edge_agent.simulation.room_people import Utterance
+from edge_agent.simulation.sound import acoustics, voices
+from edge_agent.simulation.sound.room_people import Utterance
 
 Pcm = NDArray[np.int16]
 

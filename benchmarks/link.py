@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 
 from benchmarks.figures import Figure, Sheet, Target
 from benchmarks.household import CHIME_S, Household, SteadyBrain, answer, household
-from edge_agent.demo import tape
+from edge_agent.demo.judge import tape
 
 TITLE = "Lost connections"
 SETTING = (

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.figures import Figure, Sheet, Target
 from benchmarks.household import CHIME_S, Household, SteadyBrain, answer, household
 from edge_agent.contract.pcm import WIRE_RATE_HZ
-from edge_agent.simulation import voices
+from edge_agent.simulation.sound import voices
 
 TITLE = "Microphone → wire"
 SETTING = (

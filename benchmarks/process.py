@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.figures import Figure, Sheet, Target
 from benchmarks.household import answer
-from edge_agent.simulation import acoustics
+from edge_agent.simulation.sound import acoustics
 from tests.pulse import PATIENCE_S, PulseServer, prepare_environment, wait_for
 
 TITLE = "The daemon as a process"

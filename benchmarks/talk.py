@@ -10,7 +10,7 @@ import asyncio
 
 from benchmarks.figures import Figure, Sheet, Target
 from benchmarks.household import Household, SteadyBrain, answer, household
-from edge_agent.demo import tape
+from edge_agent.demo.judge import tape
 from edge_agent.demo.stage import Said
 
 TITLE = "Wake word → wire"

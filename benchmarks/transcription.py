@@ -17,10 +17,10 @@ from pathlib import Path
 from edge_agent.app_parts import told
 from edge_agent.contract.events import Usage
 from edge_agent.demo.long_talk import LongTalk
-from edge_agent.dialogue.budget import Prices, cost_of
+from edge_agent.dialogue.money.budget import Prices, cost_of
 from edge_agent.host.price_list import load_providers
-from edge_agent.host.settings import Settings
-from edge_agent.realtime.config import SessionConfig
+from edge_agent.host.settings.root import Settings
+from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.simulation import clock
 from edge_agent.simulation.brains import BYTES_PER_MS, Brain, Reply, Speech, Text, Turn
 from edge_agent.tools.catalogue import shipped_tools

@@ -16,9 +16,9 @@ from benchmarks.figures import Figure, Sheet
 from edge_agent.contract.commands import SendAudio
 from edge_agent.contract.events import VoiceChunk
 from edge_agent.contract.pcm import WIRE_BYTES_PER_MS
-from edge_agent.realtime.config import Capabilities, SessionConfig
-from edge_agent.realtime.session import Phase, Session
-from edge_agent.realtime.terms import Terms
+from edge_agent.realtime.protocol.config import Capabilities, SessionConfig
+from edge_agent.realtime.protocol.session import Phase, Session
+from edge_agent.realtime.protocol.terms import Terms
 
 TITLE = "JSON and Base64"
 SETTING = (

@@ -37,32 +37,32 @@ from edge_agent.app_parts import (
 )
 from edge_agent.app_rest import Rest
 from edge_agent.app_tools import Toolbox
+from edge_agent.audio.cancel.echo import ReferenceTrack
 from edge_agent.audio.detectors import VoiceDetector
-from edge_agent.audio.earcons import render_earcon
-from edge_agent.audio.echo import ReferenceTrack
+from edge_agent.audio.device.keeper import DeviceKeeper
 from edge_agent.audio.front_end import FrontEnd
-from edge_agent.audio.keeper import DeviceKeeper
-from edge_agent.audio.playout import Playout
 from edge_agent.audio.resample import Resampler
+from edge_agent.audio.speaker.earcons import render_earcon
+from edge_agent.audio.speaker.playout import Playout
 from edge_agent.contract.errors import AgentError
 from edge_agent.contract.events import DeviceDown, Event, HeardFrame, StopRequested
 from edge_agent.contract.pcm import WIRE_RATE_HZ
 from edge_agent.contract.ports import SoundDeviceInfo
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.states import Talk
-from edge_agent.host.control import ControlServer
-from edge_agent.host.espeak import Espeak
-from edge_agent.host.espeak import is_installed as espeak_installed
-from edge_agent.host.journal import Journal, LibraryWarnings, open_journal
-from edge_agent.host.network import NetworkNews, NetworkWatch
-from edge_agent.host.pack_store import pack_root
-from edge_agent.host.sentences import Sentences
-from edge_agent.host.settings import Settings
-from edge_agent.host.state import StateFile, state_path
-from edge_agent.host.worker import Worker
+from edge_agent.dialogue.talk.states import Talk
+from edge_agent.host.journal.journal import Journal, LibraryWarnings, open_journal
+from edge_agent.host.service.control import ControlServer
+from edge_agent.host.service.network import NetworkNews, NetworkWatch
+from edge_agent.host.service.worker import Worker
+from edge_agent.host.settings.root import Settings
+from edge_agent.host.stores.state import StateFile, state_path
+from edge_agent.host.voice.espeak import Espeak
+from edge_agent.host.voice.espeak import is_installed as espeak_installed
+from edge_agent.host.voice.pack_store import pack_root
+from edge_agent.host.voice.sentences import Sentences
 from edge_agent.panel.gpio import GpioPanel, NullPanel
 from edge_agent.panel.patterns import EARCONS
-from edge_agent.realtime.connection import RealtimeLink
+from edge_agent.realtime.link.connection import RealtimeLink
 
 __all__ = ["Daemon", "World", "real_world", "run"]
 

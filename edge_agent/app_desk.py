@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent.app_facts import redactor
 from edge_agent.contract.errors import AgentError
-from edge_agent.host import webhook
-from edge_agent.host.control import ControlError
-from edge_agent.host.message_store import Message, MessageBox, MessageStore, messages_path
-from edge_agent.host.text_model import Answered, text_model
-from edge_agent.host.worker import Worker
+from edge_agent.host.service.control import ControlError
+from edge_agent.host.service.worker import Worker
+from edge_agent.host.stores.message_store import Message, MessageBox, MessageStore, messages_path
+from edge_agent.host.web import webhook
+from edge_agent.host.web.text_model import Answered, text_model
 from edge_agent.tools.desk_tools import answer_tool, leave_message_tool, repeat_tool
 from edge_agent.tools.last_answer import LastAnswer
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from datetime import datetime
 
 from edge_agent.contract.errors import ToolError
-from edge_agent.host.fact_store import Fact, FactStore, facts_path, one_line
-from edge_agent.host.json_file import NoteFunction
-from edge_agent.host.redaction import Redactor, without_marks
-from edge_agent.host.settings import Settings
-from edge_agent.host.worker import Worker
+from edge_agent.host.service.worker import Worker
+from edge_agent.host.settings.root import Settings
+from edge_agent.host.stores.fact_store import Fact, FactStore, facts_path, one_line
+from edge_agent.host.stores.json_file import NoteFunction
+from edge_agent.host.stores.redaction import Redactor, without_marks
 from edge_agent.tools.fact_tools import fact_tools
 from edge_agent.tools.registry import Tool
 

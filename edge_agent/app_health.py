@@ -11,8 +11,8 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from edge_agent.contract.errors import ConfigError
-from edge_agent.host.health import Counters, HealthJudge
-from edge_agent.host.sound_health import SoundCounters, SoundJudge
+from edge_agent.host.service.health import Counters, HealthJudge
+from edge_agent.host.service.sound_health import SoundCounters, SoundJudge
 
 if TYPE_CHECKING:
     from edge_agent.app import Daemon

@@ -24,17 +24,17 @@ from edge_agent.contract.events import (
     MuteRequested,
     ResponseEnded,
 )
-from edge_agent.dialogue.budget import MICROUSD_PER_USD, Budget, Prices, Purse
-from edge_agent.dialogue.spending import Spending
-from edge_agent.dialogue.states import Microphone
-from edge_agent.host.control import ControlError
-from edge_agent.host.journal import Journal
-from edge_agent.host.messages import MESSAGES
+from edge_agent.dialogue.money.budget import MICROUSD_PER_USD, Budget, Prices, Purse
+from edge_agent.dialogue.money.spending import Spending
+from edge_agent.dialogue.talk.states import Microphone
+from edge_agent.host.journal.journal import Journal
+from edge_agent.host.journal.messages import MESSAGES
 from edge_agent.host.price_list import load_providers, owners_path
-from edge_agent.host.settings import Settings
-from edge_agent.host.status import Failure, Status, in_words
-from edge_agent.host.usage_store import Kept, UsageStore, spent_by, usage_path
-from edge_agent.host.worker import Worker
+from edge_agent.host.service.control import ControlError
+from edge_agent.host.service.status import Failure, Status, in_words
+from edge_agent.host.service.worker import Worker
+from edge_agent.host.settings.root import Settings
+from edge_agent.host.stores.usage_store import Kept, UsageStore, spent_by, usage_path
 
 if TYPE_CHECKING:
     from edge_agent.app import Daemon

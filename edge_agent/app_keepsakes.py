@@ -22,12 +22,12 @@ from edge_agent.contract.events import (
     UserSpeechStarted,
 )
 from edge_agent.contract.pcm import WIRE_BYTES_PER_MS
-from edge_agent.host.journal import Journal
-from edge_agent.host.json_file import NoteFunction
-from edge_agent.host.keepsakes import Keepsakes, Terms, keepsakes_folder
-from edge_agent.host.settings import Settings
-from edge_agent.host.words import HOUSEHOLD, SPEAKER, Words
-from edge_agent.host.worker import Worker
+from edge_agent.host.journal.journal import Journal
+from edge_agent.host.journal.words import HOUSEHOLD, SPEAKER, Words
+from edge_agent.host.service.worker import Worker
+from edge_agent.host.settings.root import Settings
+from edge_agent.host.stores.json_file import NoteFunction
+from edge_agent.host.stores.keepsakes import Keepsakes, Terms, keepsakes_folder
 
 SOUND_MAX_BYTES = 120_000 * WIRE_BYTES_PER_MS
 """Two minutes of one turn or one answer: longer than an utterance may be."""

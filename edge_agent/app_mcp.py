@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.contract.events import ToolsChanged
-from edge_agent.host.secret_lines import read_headers, read_token, read_variables
-from edge_agent.host.settings import Settings
-from edge_agent.host.settings_mcp import McpServer
-from edge_agent.host.worker import Worker
-from edge_agent.tools.mcp_server import ToolServer, is_installed, load_library
-from edge_agent.tools.mcp_tools import LeftOut, McpTool, ServerPlan, shown, tool_name
-from edge_agent.tools.mcp_wire import (
+from edge_agent.host.service.worker import Worker
+from edge_agent.host.settings.mcp import McpServer
+from edge_agent.host.settings.root import Settings
+from edge_agent.host.web.secret_lines import read_headers, read_token, read_variables
+from edge_agent.tools.registry import Registry, Risk
+from edge_agent.tools.servers.mcp_server import ToolServer, is_installed, load_library
+from edge_agent.tools.servers.mcp_tools import LeftOut, McpTool, ServerPlan, shown, tool_name
+from edge_agent.tools.servers.mcp_wire import (
     OpenWire,
     Streams,
     Trouble,
@@ -29,7 +30,6 @@ from edge_agent.tools.mcp_wire import (
     tls_context,
     web_wire,
 )
-from edge_agent.tools.registry import Registry, Risk
 
 if TYPE_CHECKING:
     from edge_agent.app import Daemon
@@ -154,7 +154,7 @@ class ToolServers:
             return self._daemon.world.tool_servers(plan)
         return wire_for(plan, self._daemon.settings.mcp.servers[name], self._errands)
 
-    # --- what the servers tell (`tools.mcp_server.Watcher`) -------------------------------
+    # --- what the servers tell (`tools.servers.mcp_server.Watcher`) -------------------------------
 
     def tools_changed(self) -> None:
         """Put their tools among ours, and tell the dialogue."""

@@ -18,25 +18,25 @@ from edge_agent.audio.detectors import WakeDetector
 from edge_agent.contract.events import Event, ToolTerms
 from edge_agent.contract.persona import ToolManner
 from edge_agent.contract.ports import Dialer, Panel, SoundDevice
+from edge_agent.dialogue.calls.consent import Risk
 from edge_agent.dialogue.config import DialogueConfig
-from edge_agent.dialogue.consent import Risk
-from edge_agent.dialogue.flow import Flow, FlowTerms, flow_problems
-from edge_agent.dialogue.prompt import compose, without_tools
-from edge_agent.dialogue.summaries import SummaryTerms
-from edge_agent.host.control import server_path
+from edge_agent.dialogue.prompting.flow import Flow, FlowTerms, flow_problems
+from edge_agent.dialogue.prompting.prompt import compose, without_tools
+from edge_agent.dialogue.recall.summaries import SummaryTerms
 from edge_agent.host.personas import PersonaError, load_persona
 from edge_agent.host.price_list import PriceList
-from edge_agent.host.sentences import SENTENCE_FOR_CODE
-from edge_agent.host.settings import Settings
-from edge_agent.host.systemd import Notifier
+from edge_agent.host.service.control import server_path
+from edge_agent.host.service.systemd import Notifier
+from edge_agent.host.settings.root import Settings
+from edge_agent.host.voice.sentences import SENTENCE_FOR_CODE
 from edge_agent.panel.gpio import PanelConfig, open_panel
-from edge_agent.realtime.config import SemanticVad, ServerVad, SessionConfig, TurnDetection
-from edge_agent.realtime.endpoints import Endpoint, endpoint_for
-from edge_agent.realtime.liveness import LinkTimings
+from edge_agent.realtime.link.endpoints import Endpoint, endpoint_for
+from edge_agent.realtime.link.liveness import LinkTimings
+from edge_agent.realtime.protocol.config import SemanticVad, ServerVad, SessionConfig, TurnDetection
 from edge_agent.realtime.providers import Provider, provider_from
 from edge_agent.tools.catalogue import shipped_tools
-from edge_agent.tools.mcp_tools import ServerPlan
-from edge_agent.tools.mcp_wire import OpenWire
+from edge_agent.tools.servers.mcp_tools import ServerPlan
+from edge_agent.tools.servers.mcp_wire import OpenWire
 
 TRANSCRIBER = "gpt-transcribe"
 """What OpenAI offers for it in a talk; other services ignore or refuse the name, and the session
@@ -294,8 +294,8 @@ class KeySource:
 
 def real_world(settings: Settings) -> World:
     """This machine's sound card, network, pins and service manager."""
-    from edge_agent.audio.portaudio import PortAudioDevice
-    from edge_agent.realtime.dialer import DialTimings, WebSocketDialer
+    from edge_agent.audio.device.portaudio import PortAudioDevice
+    from edge_agent.realtime.link.dialer import DialTimings, WebSocketDialer
 
     device, realtime = settings.device, settings.realtime
     return World(

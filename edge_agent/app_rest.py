@@ -16,7 +16,7 @@ from edge_agent.contract.commands import (
     RingAlarm,
 )
 from edge_agent.contract.events import Event
-from edge_agent.dialogue.states import Talk
+from edge_agent.dialogue.talk.states import Talk
 
 if TYPE_CHECKING:
     from edge_agent.app import Daemon

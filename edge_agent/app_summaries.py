@@ -15,9 +15,9 @@ from edge_agent.contract.commands import Summarise
 from edge_agent.contract.errors import AgentError
 from edge_agent.contract.events import SummaryMade
 from edge_agent.contract.ports import Summarizer
-from edge_agent.host.settings import Settings
-from edge_agent.host.text_model import text_model
-from edge_agent.host.worker import Worker
+from edge_agent.host.service.worker import Worker
+from edge_agent.host.settings.root import Settings
+from edge_agent.host.web.text_model import text_model
 
 if TYPE_CHECKING:
     from edge_agent.app import Daemon

@@ -11,16 +11,16 @@ import contextlib
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from edge_agent.audio.earcons import render_earcon
+from edge_agent.audio.speaker.earcons import render_earcon
 from edge_agent.contract.events import AlarmDue, AlarmStopRequested
-from edge_agent.host.timer_store import (
+from edge_agent.host.service.worker import Worker
+from edge_agent.host.stores.timer_store import (
     SavedRang,
     SavedTimer,
     SavedTimers,
     TimerStore,
     timers_path,
 )
-from edge_agent.host.worker import Worker
 from edge_agent.panel.patterns import ALARM_SOUND
 from edge_agent.tools.timer_tools import timer_tools
 from edge_agent.tools.timers import Entry, Moment, Rang, Timers

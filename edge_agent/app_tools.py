@@ -12,8 +12,8 @@ from edge_agent.app_facts import tools_for_facts
 from edge_agent.app_mcp import ToolServers
 from edge_agent.app_summaries import Notes
 from edge_agent.app_timers import Bell
-from edge_agent.dialogue.consent import Risk
-from edge_agent.host.worker import Worker
+from edge_agent.dialogue.calls.consent import Risk
+from edge_agent.host.service.worker import Worker
 from edge_agent.tools.builtin import builtin_tools
 from edge_agent.tools.registry import Registry
 from edge_agent.tools.runner import ToolRunner

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-PACK = Path(__file__).parents[1] / "edge_agent" / "host" / "voice_pack"
+PACK = Path(__file__).parents[1] / "edge_agent" / "host" / "voice" / "voice_pack"
 RATE_HZ = 24_000
 RMS_DBFS = -20.0  # about where speech services put their voices, so that both sound equally loud
 PEAK_DBFS = -1.0

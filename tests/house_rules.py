@@ -19,7 +19,7 @@ from pathlib import Path
 NEIGHBOURS: dict[str, set[str]] = {"agent": {"contract", "dialogue"}, "contract": set()}
 COMPOSERS = re.compile(r"app(_\w+)?|cli|demo|__main__")
 
-PURE = ("contract/", "dialogue/", "realtime/messages", "realtime/session", "panel/patterns")
+PURE = ("contract/", "dialogue/", "realtime/protocol/", "panel/patterns")
 IMPURE_MODULES = {
     *("asyncio", "concurrent", "ctypes", "fcntl", "glob", "http", "importlib", "io", "logging"),
     *("mmap", "multiprocessing", "numpy", "os", "pathlib", "queue", "random", "requests", "sched"),
@@ -41,27 +41,27 @@ class Owner:
 HEAVY: dict[str, Owner] = {
     "gpiozero": Owner(r"panel/gpio\.py"),
     "lgpio": Owner(r"panel/gpio\.py"),
-    "livekit": Owner(r"audio/echo\.py"),
-    "anyio": Owner(r"tools/mcp_\w+\.py"),
-    "httpx2": Owner(r"tools/mcp_\w+\.py"),
+    "livekit": Owner(r"audio/cancel/echo\.py"),
+    "anyio": Owner(r"tools/servers/mcp_\w+\.py"),
+    "httpx2": Owner(r"tools/servers/mcp_\w+\.py"),
     "matplotlib": Owner(r"(cli|demo)/.*\.py"),
-    "mcp": Owner(r"tools/mcp_\w+\.py"),
-    "mcp_types": Owner(r"tools/mcp_\w+\.py"),
+    "mcp": Owner(r"tools/servers/mcp_\w+\.py"),
+    "mcp_types": Owner(r"tools/servers/mcp_\w+\.py"),
     "msgspec": Owner(r"realtime/.*\.py", lazy=False),
     "numpy": Owner(r"(audio|simulation|demo)/.*\.py|cli/demo.*\.py", lazy=False),
     "openai": Owner(r"(?!)"),  # a client for the tests, never ours
     "psutil": Owner(r"(?!)"),
-    "pyaudio": Owner(r"audio/portaudio\w*\.py"),
+    "pyaudio": Owner(r"audio/device/portaudio\.py"),
     "pydantic": Owner(r"(host|tools)/.*\.py", lazy=False),
     "pydantic_core": Owner(r"host/.*\.py", lazy=False),
     "pydantic_settings": Owner(r"host/.*\.py", lazy=False),
     "pymicro_features": Owner(r"audio/detectors\.py"),
-    "pymicro_wakeword": Owner(r"audio/detectors\.py|simulation/wake_check\.py"),
+    "pymicro_wakeword": Owner(r"audio/detectors\.py|simulation/sound/wake_check\.py"),
     "rich": Owner(r"(cli|demo)/.*\.py", lazy=False),
-    "systemd": Owner(r"host/journal\.py"),
+    "systemd": Owner(r"host/journal/journal\.py"),
     "typer": Owner(r"cli/.*\.py", lazy=False),
     "webrtcvad": Owner(r"audio/detectors\.py"),
-    "websockets": Owner(r"realtime/dialer\.py|simulation/.*\.py", lazy=False),
+    "websockets": Owner(r"realtime/link/dialer\.py|simulation/.*\.py", lazy=False),
 }
 
 # Written in pieces, so that this file does not offend against itself.

@@ -89,16 +89,16 @@ BAD: list[tuple[Rule, str, str, str]] = [
     ),
     (
         r.pure_files_do_no_io,
-        "edge_agent/realtime/session.py",
+        "edge_agent/realtime/protocol/session.py",
         "def f():\n    import logging",
         "logging",
     ),
     (r.pure_files_do_no_io, "edge_agent/contract/a.py", "x = open('f')", "open()"),
-    (r.pure_files_do_no_io, "edge_agent/realtime/tracking.py", "import socket", "socket"),
+    (r.pure_files_do_no_io, "edge_agent/realtime/protocol/tracking.py", "import socket", "socket"),
     (r.heavy_libraries_have_one_owner, "edge_agent/host/a.py", "import numpy as np", "numpy"),
     (
         r.heavy_libraries_have_one_owner,
-        "edge_agent/audio/portaudio.py",
+        "edge_agent/audio/device/portaudio.py",
         "import pyaudio",
         "for everybody",
     ),
@@ -175,8 +175,8 @@ BAD: list[tuple[Rule, str, str, str]] = [
 def test_a_bad_house_is_told(rule: Rule, path: str, text: str, words: str, tmp_path: Path) -> None:
     good_house = {
         "edge_agent/contract/pcm.py": GOOD,
-        "edge_agent/realtime/session.py": GOOD + "from .tracking import Track\n",
-        "edge_agent/realtime/tracking.py": GOOD + "import msgspec\n",
+        "edge_agent/realtime/protocol/session.py": GOOD + "from .tracking import Track\n",
+        "edge_agent/realtime/protocol/tracking.py": GOOD + "import msgspec\n",
         "tests/test_ok.py": GOOD,
     }
     for name, source in good_house.items():

@@ -76,7 +76,7 @@ class MemoryServer:
 
     @contextlib.asynccontextmanager
     async def wire(self, trouble: Callable[[str], None]) -> AsyncIterator[tuple[Any, Any]]:
-        """One connection (`tools.mcp_wire.OpenWire`)."""
+        """One connection (`tools.servers.mcp_wire.OpenWire`)."""
         import anyio
 
         from edge_agent.contract.errors import ToolError

@@ -17,13 +17,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge_agent.contract.events import HeardFrame
-
-from .detectors import DETECTOR_RATE_HZ, VoiceDetector, WakeDetector
-from .detectors import FRAME_BYTES as DETECTOR_FRAME_BYTES
-from .echo import ReferenceTrack
-from .echo_stage import FRAME_SAMPLES, FRAMES_PER_S, STREAM_RATE_HZ, EchoChoice, EchoStage
-from .resample import (
+from edge_agent.audio.cancel.echo import ReferenceTrack
+from edge_agent.audio.cancel.echo_stage import (
+    FRAME_SAMPLES,
+    FRAMES_PER_S,
+    STREAM_RATE_HZ,
+    EchoChoice,
+    EchoStage,
+)
+from edge_agent.audio.detectors import DETECTOR_RATE_HZ, VoiceDetector, WakeDetector
+from edge_agent.audio.detectors import FRAME_BYTES as DETECTOR_FRAME_BYTES
+from edge_agent.audio.device.sample_clock import SampleClock
+from edge_agent.audio.resample import (
     FloatArray,
     Int16Array,
     Resampler,
@@ -32,7 +37,7 @@ from .resample import (
     pcm_to_array,
     to_int16,
 )
-from .sample_clock import SampleClock
+from edge_agent.contract.events import HeardFrame
 
 QUEUE_S = 1.0
 """Overflow rule: the oldest block is dropped, counted, and replaced by silence of its length

@@ -14,7 +14,7 @@ import typer
 from edge_agent.cli.outcome import guarded, note
 
 if TYPE_CHECKING:
-    from edge_agent.host.settings_load import Loaded
+    from edge_agent.host.settings.load import Loaded
 
 app = typer.Typer(
     help="Look at the settings.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
@@ -36,9 +36,9 @@ ConfigOption = Annotated[
 def check(config_file: ConfigOption = None) -> None:
     """Read all layers and tell every mistake; exit code 78 if there is one."""
     from edge_agent.cli.prompt import check_persona
-    from edge_agent.cli.speech import service_has_key
-    from edge_agent.host.settings_advice import NO_KEY
-    from edge_agent.host.settings_load import load
+    from edge_agent.cli.voice.speech import service_has_key
+    from edge_agent.host.settings.advice import NO_KEY
+    from edge_agent.host.settings.load import load
 
     loaded = load(config_file)
     check_persona(loaded.settings)
@@ -60,7 +60,7 @@ def show(
     ] = False,
 ) -> None:
     """Print the settings in force and where each came from.  Secrets are masked."""
-    from edge_agent.host.settings_load import load
+    from edge_agent.host.settings.load import load
 
     loaded = load(config_file)
     rows = list(_rows(loaded, changed))
@@ -76,7 +76,7 @@ def show(
 @guarded
 def template() -> None:
     """Print the settings file with every key, its default and its meaning."""
-    from edge_agent.host.settings_text import default_file
+    from edge_agent.host.settings.text import default_file
 
     typer.echo(default_file(), nl=False)
 
@@ -97,9 +97,9 @@ def _service_advice(loaded: Loaded) -> list[str]:
 
 def _desk_advice(loaded: Loaded) -> list[str]:
     """What would keep the stronger model and the webhook from working; nobody is asked."""
-    from edge_agent.cli.speech import service_has_key
+    from edge_agent.cli.voice.speech import service_has_key
     from edge_agent.contract.errors import AgentError
-    from edge_agent.host.text_model import read_secret, text_model
+    from edge_agent.host.web.text_model import read_secret, text_model
 
     settings, advice = loaded.settings, list[str]()
     try:
@@ -118,9 +118,9 @@ def _desk_advice(loaded: Loaded) -> list[str]:
 
 def _rows(loaded: Loaded, changed: bool) -> list[tuple[str, object, str, str]]:
     """`(key, value for JSON, value as TOML, origin)` of every key."""
-    from edge_agent.host.settings import Settings
-    from edge_agent.host.settings_load import all_keys
-    from edge_agent.host.settings_text import plain_value, toml_value
+    from edge_agent.host.settings.load import all_keys
+    from edge_agent.host.settings.root import Settings
+    from edge_agent.host.settings.text import plain_value, toml_value
 
     rows, defaults = [], Settings()
     for dotted in all_keys():

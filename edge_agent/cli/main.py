@@ -14,20 +14,10 @@ from typing import Annotated
 
 import typer
 
-from edge_agent.cli import (
-    config,
-    control,
-    devices,
-    facts,
-    mcp,
-    messages,
-    privacy,
-    prompt,
-    server,
-    transcribe,
-    voice_pack,
-)
+from edge_agent.cli import config, devices, mcp, prompt, server
 from edge_agent.cli.outcome import EXIT_CODES_TEXT, debugging, guarded, note
+from edge_agent.cli.owner import control, facts, messages, privacy
+from edge_agent.cli.voice import transcribe, voice_pack
 
 app = typer.Typer(
     name="edge-agent",
@@ -70,7 +60,7 @@ def options(
 @guarded
 def run(config_file: ConfigOption = None) -> int:
     """Run the speaker in the foreground, until SIGTERM or Ctrl-C."""
-    from edge_agent.host.settings_load import load
+    from edge_agent.host.settings.load import load
 
     loaded = load(config_file)
     for warning in loaded.warnings:
@@ -101,7 +91,7 @@ def demo(
         raise typer.BadParameter("real sound cannot be made faster; use --fast or --live")
     settings = None
     if live:  # the devices and the wake word of this house
-        from edge_agent.host.settings_load import load
+        from edge_agent.host.settings.load import load
 
         settings = load(config_file).settings
     play = importlib.import_module("edge_agent.demo").main

@@ -44,8 +44,8 @@ def list_tools(
     Also tries those that are switched off.  Exit code 1 if one cannot be used.
     """
     from edge_agent.cli.mcp_look import look_at_all
-    from edge_agent.host.settings_load import load
-    from edge_agent.tools.mcp_server import is_installed, load_library
+    from edge_agent.host.settings.load import load
+    from edge_agent.tools.servers.mcp_server import is_installed, load_library
 
     servers = load(config_file).settings.mcp.servers
     unknown = [name for name in names or () if name not in servers]

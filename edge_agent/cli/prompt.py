@@ -18,7 +18,7 @@ from edge_agent.cli.outcome import EXIT_FAILED, guarded, harmless, note
 
 if TYPE_CHECKING:
     from edge_agent.contract.persona import Persona, ToolManner
-    from edge_agent.host.settings import Settings
+    from edge_agent.host.settings.root import Settings
 
 app = typer.Typer(
     help="Look at what the model is told.",
@@ -39,7 +39,7 @@ PersonaOption = Annotated[
 @guarded
 def show(persona: PersonaOption = "", config_file: ConfigOption = None) -> None:
     """Print the instructions as the model gets them, and about how long they are."""
-    from edge_agent.dialogue.prompt import estimate_tokens
+    from edge_agent.dialogue.prompting.prompt import estimate_tokens
     from edge_agent.tools.catalogue import shipped_tools
 
     settings, chosen = _chosen(persona, config_file)
@@ -63,7 +63,7 @@ def lint(
 ) -> int:
     """Look for what usually goes wrong in a prompt for a voice; exit code 1 on errors."""
     from edge_agent.app_mcp import expected_names
-    from edge_agent.dialogue.prompt_lint import lint as look
+    from edge_agent.dialogue.prompting.prompt_lint import lint as look
 
     settings, chosen = _chosen(persona, config_file)
     realtime = settings.realtime
@@ -135,12 +135,12 @@ def critique(
     import dataclasses
     from urllib.parse import urlsplit
 
-    from edge_agent.cli.speech import read_settings
+    from edge_agent.cli.voice.speech import read_settings
     from edge_agent.contract.errors import ConfigError
-    from edge_agent.dialogue import prompt_critique as ask
-    from edge_agent.dialogue.prompt import estimate_tokens
+    from edge_agent.dialogue.prompting import prompt_critique as ask
+    from edge_agent.dialogue.prompting.prompt import estimate_tokens
     from edge_agent.host.personas import load_persona
-    from edge_agent.host.text_model import PEER, text_model
+    from edge_agent.host.web.text_model import PEER, text_model
 
     settings = read_settings(config_file)
     chosen = load_persona(persona or settings.realtime.persona)
@@ -190,7 +190,7 @@ def template(
 def check_persona(settings: Settings) -> None:
     """Raises `PersonaError` for a persona with which the speaker would not start."""
     from edge_agent.app_mcp import expected_names
-    from edge_agent.dialogue.flow import flow_problems
+    from edge_agent.dialogue.prompting.flow import flow_problems
     from edge_agent.host.personas import PersonaError, load_persona
 
     persona = load_persona(settings.realtime.persona)
@@ -208,14 +208,14 @@ def tool_names() -> frozenset[str]:
 
 def _chosen(name: str, config_file: Path | None) -> tuple[Settings, Persona]:
     from edge_agent.host.personas import load_persona
-    from edge_agent.host.settings_load import load
+    from edge_agent.host.settings.load import load
 
     settings = load(config_file).settings
     return settings, load_persona(name or settings.realtime.persona)
 
 
 def _composed(persona: Persona, settings: Settings) -> str:
-    from edge_agent.dialogue.prompt import compose, without_tools
+    from edge_agent.dialogue.prompting.prompt import compose, without_tools
 
     realtime = settings.realtime
     return compose(
@@ -228,7 +228,7 @@ def _composed(persona: Persona, settings: Settings) -> str:
 
 def _steps(persona: Persona) -> list[str]:
     """The steps of a guided talk: one at a time goes out; a person wants to read them all."""
-    from edge_agent.dialogue.prompt import STAGE, with_stage
+    from edge_agent.dialogue.prompting.prompt import STAGE, with_stage
 
     if persona.plan is None or not persona.plan.guided:
         return []

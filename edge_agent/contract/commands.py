@@ -171,7 +171,7 @@ class CutPlayback(Command):
 
 @dataclass(frozen=True, slots=True)
 class PlaySentence(Command):
-    """Speak a bundled sentence (a key of `host.sentences`)."""
+    """Speak a bundled sentence (a key of `host.voice.sentences`)."""
 
     name: str
 
@@ -256,7 +256,8 @@ class RecordUsage(Command):
 
 @dataclass(frozen=True, slots=True)
 class Note(Command):
-    """A line for the journal: `code` is a key of `host.journal.MESSAGES`; no transcripts."""
+    """A line for the journal: `code` is a key of its catalogue (`host.journal.messages`); no
+    transcripts."""
 
     code: str
     fields: Mapping[str, object] = field(default_factory=dict)

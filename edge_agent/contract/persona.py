@@ -1,7 +1,7 @@
 """Persona: the speaker's manners as data, and the steps of a guided talk (purpose).
 
 Owner thread: none, frozen values.  Must never hold behaviour: `host.personas` reads them from
-files, `dialogue.prompt` makes instructions of them, `dialogue.flow` walks their steps.
+files, `dialogue.prompting` makes instructions of them and walks their steps.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ class Panel(Protocol):
 
 
 class Speaker(Protocol):
-    """The one owner of the loudspeaker, as the pump sees it (`audio.playout`)."""
+    """The one owner of the loudspeaker, as the pump sees it (`audio.speaker.playout`)."""
 
     def voice(self, item: str, pcm24k: bytes) -> bool:
         """Queue a piece of an answer; False when it was not taken."""
@@ -133,7 +133,7 @@ class Speaker(Protocol):
 
 
 class ModelLink(Protocol):
-    """The link, as the pump sees it (`realtime.connection`)."""
+    """The link, as the pump sees it (`realtime.link.connection`)."""
 
     def execute(self, command: WireCommand) -> None:
         """Put a command on the wire, in order, without waiting."""

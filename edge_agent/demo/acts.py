@@ -13,7 +13,8 @@ import asyncio
 import os
 import signal
 
-from edge_agent.demo import measure, tape
+from edge_agent.demo.judge import measure, tape
+from edge_agent.demo.judge.verdict import ActResult
 from edge_agent.demo.play import (
     FIRST_SOUND_LIMIT_MS,
     PATIENCE_S,
@@ -23,9 +24,8 @@ from edge_agent.demo.play import (
     speech_of,
 )
 from edge_agent.demo.stage import Stage
-from edge_agent.demo.verdict import ActResult
-from edge_agent.host.pack_store import pack_root
-from edge_agent.host.sentences import Sentences
+from edge_agent.host.voice.pack_store import pack_root
+from edge_agent.host.voice.sentences import Sentences
 from edge_agent.simulation.brains import Speech
 
 CUT_LIMIT_MS = 350.0

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.demo.score import Band, Moment, Score
+from edge_agent.demo.judge.score import Band, Moment, Score
+from edge_agent.demo.judge.verdict import ActResult, Figure
 from edge_agent.demo.stage import Stage
-from edge_agent.demo.verdict import ActResult, Figure
-from edge_agent.simulation import acoustics
-from edge_agent.simulation.room_record import Track
+from edge_agent.simulation.sound import acoustics
+from edge_agent.simulation.sound.room_record import Track
 
 Samples = NDArray[np.int16]
 

@@ -21,11 +21,11 @@ from edge_agent.contract.ports import (
     SoundDevice,
     SoundDeviceInfo,
 )
+from edge_agent.demo.show.view import View
 from edge_agent.demo.stage import Stage, StageError
-from edge_agent.demo.view import View
-from edge_agent.host.settings import Settings
-from edge_agent.simulation import acoustics
+from edge_agent.host.settings.root import Settings
 from edge_agent.simulation.brains import ParrotBrain
+from edge_agent.simulation.sound import acoustics
 
 OK, FAILED = 0, 1
 AUDIBLE_DBFS = -60.0

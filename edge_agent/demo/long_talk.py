@@ -24,9 +24,9 @@ from edge_agent.contract import events as e
 from edge_agent.contract.pcm import FRAME_MS, WIRE_FRAME_SAMPLES, bytes_to_ms
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.states import Link, Talk
-from edge_agent.realtime.config import SessionConfig
-from edge_agent.realtime.connection import RealtimeLink
+from edge_agent.dialogue.talk.states import Link, Talk
+from edge_agent.realtime.link.connection import RealtimeLink
+from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.brains import Brain
 from edge_agent.simulation.realtime_server.conversation import Item

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from edge_agent.demo import measure, tape
+from edge_agent.demo.judge import measure, tape
+from edge_agent.demo.judge.verdict import ActResult
 from edge_agent.demo.stage import Answered, Said, Stage, StageError
-from edge_agent.demo.verdict import ActResult
 from edge_agent.simulation.brains import Speech
 
 FIRST_SOUND_LIMIT_MS = 2500.0

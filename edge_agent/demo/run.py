@@ -16,12 +16,12 @@ from rich.console import Console
 from edge_agent import __version__
 from edge_agent.demo.acts import ACTS
 from edge_agent.demo.evening import Evening, take_evening
-from edge_agent.demo.picture import draw_picture
 from edge_agent.demo.play import Act, Play
-from edge_agent.demo.report import write_report
+from edge_agent.demo.show.picture import draw_picture
+from edge_agent.demo.show.report import write_report
+from edge_agent.demo.show.view import View, print_results
 from edge_agent.demo.stage import Stage
-from edge_agent.demo.view import View, print_results
-from edge_agent.host.settings import Settings
+from edge_agent.host.settings.root import Settings
 from edge_agent.simulation import clock
 
 OUT_FOLDER = "edge-agent-demo"

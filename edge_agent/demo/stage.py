@@ -25,16 +25,16 @@ from typing import Any, Protocol, Self
 from edge_agent.app import Daemon, World
 from edge_agent.contract.events import ButtonPressed, ButtonReleased, Event
 from edge_agent.contract.ports import Dialer, Panel, SoundDevice
-from edge_agent.demo.score import Score
-from edge_agent.host.journal import Journal
-from edge_agent.host.settings import Settings
-from edge_agent.host.systemd import Notifier
-from edge_agent.simulation import voices
+from edge_agent.demo.judge.score import Score
+from edge_agent.host.journal.journal import Journal
+from edge_agent.host.service.systemd import Notifier
+from edge_agent.host.settings.root import Settings
 from edge_agent.simulation.brains import Brain, Reply, ScriptBrain, Turn
 from edge_agent.simulation.clock import VirtualLoop
-from edge_agent.simulation.room import Room
-from edge_agent.simulation.room_people import Utterance
 from edge_agent.simulation.server import RealtimeServer, listen
+from edge_agent.simulation.sound import voices
+from edge_agent.simulation.sound.room import Room
+from edge_agent.simulation.sound.room_people import Utterance
 from edge_agent.simulation.wire import MemoryNetwork
 
 POLL_S = 0.010
@@ -439,6 +439,6 @@ def stage_settings(url: str, folder: Path, overlay: Mapping[str, Mapping[str, ob
 
 
 def _real_dialer() -> Dialer:
-    from edge_agent.realtime.dialer import WebSocketDialer
+    from edge_agent.realtime.link.dialer import WebSocketDialer
 
     return WebSocketDialer()

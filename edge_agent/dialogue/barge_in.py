@@ -14,7 +14,7 @@ class BargeIn:
     """k of the last n frames labelled speech, while our speaker is audible.
 
     A decision cannot come sooner than the number of frames it wants; two more may be missed,
-    which bridges a stop consonant.  What a frame's label is worth, `audio.echo_stage` tells.
+    which bridges a stop consonant.  What a frame's label is worth, `audio.cancel.echo_stage` tells.
     """
 
     def __init__(self, window_frames: int, speech_frames: int, hold_off_ms: int) -> None:

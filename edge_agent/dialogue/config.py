@@ -1,6 +1,6 @@
 """The dialogue's own settings, in its own words (purpose).
 
-Owner thread: none, a frozen value.  Must never import `host.settings`: `app` translates.
+Owner thread: none, a frozen value.  Must never import `host.settings.root`: `app` translates.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from edge_agent.contract.events import ToolTerms
-from edge_agent.dialogue.consent import Risk
-from edge_agent.dialogue.flow import FlowTerms
-from edge_agent.dialogue.summaries import SummaryTerms
+from edge_agent.dialogue.calls.consent import Risk
+from edge_agent.dialogue.prompting.flow import FlowTerms
+from edge_agent.dialogue.recall.summaries import SummaryTerms
 
 
 @dataclass(frozen=True, slots=True)

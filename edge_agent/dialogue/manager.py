@@ -16,11 +16,11 @@ from typing import Any
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.dialogue.config import DialogueConfig
-from edge_agent.dialogue.linking import Linking
-from edge_agent.dialogue.listening import MIN_TURN_SPEECH_FRAMES
-from edge_agent.dialogue.spending import Spending
-from edge_agent.dialogue.states import Link, Microphone, Talk
-from edge_agent.dialogue.talk_core import Commands, Intent
+from edge_agent.dialogue.money.spending import Spending
+from edge_agent.dialogue.talk.linking import Linking
+from edge_agent.dialogue.talk.listening import MIN_TURN_SPEECH_FRAMES
+from edge_agent.dialogue.talk.states import Link, Microphone, Talk
+from edge_agent.dialogue.talk.talk_core import Commands, Intent
 
 DOUBLE_PRESS_S = 0.5
 """Two presses that are one gesture, as desktops count a double click."""

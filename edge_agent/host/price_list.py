@@ -132,7 +132,7 @@ class Model(_Record):
 
 
 class Can(_Record):
-    """What a provider's servers understand; see `realtime.config.Capabilities`."""
+    """What a provider's servers understand; see `realtime.protocol.config.Capabilities`."""
 
     truncate: bool = True
     side_questions: bool = True

@@ -15,8 +15,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from edge_agent.contract.errors import ConfigError, LinkRefused
 from edge_agent.contract.pcm import WIRE_BYTES_PER_MS, WIRE_RATE_HZ
-from edge_agent.realtime.config import Capabilities, Dialect
-from edge_agent.realtime.faults import BAD_KEY, DIALECT, NAMED, NO_KEY
+from edge_agent.realtime.protocol.config import Capabilities, Dialect
+from edge_agent.realtime.protocol.faults import BAD_KEY, DIALECT, NAMED, NO_KEY
 
 Auth = Literal["bearer", "api-key", "bearer-optional", "none"]
 

@@ -4,7 +4,7 @@ Owner thread: event loop, as an observer of the pump.  Must never log or store a
 and dies with the process.
 
 The wire knows no "how much of it was heard" for text: a transcript runs ahead of its sound.  So
-the text is cut in the same share as the sound, at a word (as `dialogue.memory` does it).
+the text is cut in the same share as the sound, at a word (as `dialogue.recall.memory` does it).
 """
 
 from __future__ import annotations

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from synthetic import FloatArray, babble, clip, echo_of, pcm, room_noise
 
-from edge_agent.audio.canceller import LinearEcho
+from edge_agent.audio.cancel.canceller import LinearEcho
+from edge_agent.audio.cancel.double_talk import DoubleTalkDetector
+from edge_agent.audio.cancel.echo import ReferenceTrack, WebRtcEcho
+from edge_agent.audio.cancel.echo_stage import EchoChoice, EchoStage
 from edge_agent.audio.detectors import VoiceDetector, WakeDetector
-from edge_agent.audio.double_talk import DoubleTalkDetector
-from edge_agent.audio.echo import ReferenceTrack, WebRtcEcho
-from edge_agent.audio.echo_stage import EchoChoice, EchoStage
+from edge_agent.audio.device.sample_clock import SampleClock
 from edge_agent.audio.front_end import FrontEnd
-from edge_agent.audio.sample_clock import SampleClock
 from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.events import HeardFrame
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from synthetic import FloatArray, babble, echo_of, room_noise
 
-from edge_agent.audio.echo_search import EchoSearch
+from edge_agent.audio.cancel.echo_search import EchoSearch
 
 
 def search_of(microphone: FloatArray, played: FloatArray, search: EchoSearch | None = None) -> int:

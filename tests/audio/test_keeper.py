@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from edge_agent.audio.keeper import DeviceKeeper
+from edge_agent.audio.device.keeper import DeviceKeeper
 from edge_agent.contract.events import DeviceDown, Event
 from edge_agent.contract.ports import CaptureCallback, RenderCallback, SoundDeviceInfo
 from edge_agent.simulation.clock import run

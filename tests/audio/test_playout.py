@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.audio.earcons import render_earcon
-from edge_agent.audio.jitter import Prebuffer
-from edge_agent.audio.mixing import volume_gain
-from edge_agent.audio.playout import Playout
+from edge_agent.audio.speaker.earcons import render_earcon
+from edge_agent.audio.speaker.jitter import Prebuffer
+from edge_agent.audio.speaker.mixing import volume_gain
+from edge_agent.audio.speaker.playout import Playout
 from edge_agent.contract.events import (
     Event,
     PlaybackCut,

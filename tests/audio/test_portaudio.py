@@ -15,11 +15,11 @@ import pyaudio
 import pytest
 from pulse import RATE_HZ, PulseServer, real_time_priority, wait_for
 
-from edge_agent.audio import portaudio
-from edge_agent.audio.devices import DeviceEntry, choose, distinct, stable_name
-from edge_agent.audio.playout import Playout
-from edge_agent.audio.portaudio import PortAudioDevice, list_devices
-from edge_agent.audio.timeline import Timeline
+from edge_agent.audio.device import portaudio
+from edge_agent.audio.device.devices import DeviceEntry, choose, distinct, stable_name
+from edge_agent.audio.device.portaudio import PortAudioDevice, list_devices
+from edge_agent.audio.device.timeline import Timeline
+from edge_agent.audio.speaker.playout import Playout
 from edge_agent.contract.errors import (
     DeviceError,
     DeviceFormatRefused,

@@ -6,7 +6,7 @@ Owner thread: the test's, in virtual time.
 from __future__ import annotations
 
 from benchmarks.summaries import MODELS, Day, measure, prices_of
-from edge_agent.dialogue.summaries import SummaryTerms
+from edge_agent.dialogue.recall.summaries import SummaryTerms
 
 TURNS = 30
 DAY = Day("one talk", TURNS, 0.0)

@@ -23,7 +23,7 @@ from pathlib import Path
 from chaos_house import Options
 from chaos_world import World
 
-from edge_agent.host.network import NetworkNews, NetworkWatch
+from edge_agent.host.service.network import NetworkNews, NetworkWatch
 from edge_agent.simulation.server import listen
 
 HERE, THERE = "10.99.0.1", "10.99.0.2"
@@ -49,7 +49,9 @@ class Cable:
     """The two namespaces; `other` is a process that keeps the second one open."""
 
     def __init__(self) -> None:
-        self.other = subprocess.Popen(["unshare", "-n", "sleep", "infinity"], stdin=subprocess.DEVNULL)
+        self.other = subprocess.Popen(
+            ["unshare", "-n", "sleep", "infinity"], stdin=subprocess.DEVNULL
+        )
         mine, deadline = _network_of("self"), time.monotonic() + 5
         while _network_of(self.other.pid) == mine:
             if time.monotonic() > deadline:

@@ -17,7 +17,7 @@ from chaos_house import FRAME_S, Options, Said
 from chaos_judge import MAX_QUEUED_MS, Verdict, judge, left_over
 from chaos_world import World
 
-from edge_agent.dialogue.summaries import SummaryTerms
+from edge_agent.dialogue.recall.summaries import SummaryTerms
 from edge_agent.simulation import clock
 
 PHASES = (

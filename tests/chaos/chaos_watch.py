@@ -15,14 +15,14 @@ from typing import Any
 import chaos_sound as sound
 from chaos_house import Asked, Said
 
-from edge_agent.audio.playout import Playout
+from edge_agent.audio.speaker.playout import Playout
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import bytes_to_ms
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.states import Link, Microphone, Talk
-from edge_agent.host.sentences import Sentences
-from edge_agent.realtime.connection import RealtimeLink
+from edge_agent.dialogue.talk.states import Link, Microphone, Talk
+from edge_agent.host.voice.sentences import Sentences
+from edge_agent.realtime.link.connection import RealtimeLink
 
 TIMELINE_MAX = 3_000
 SENTENCES = Sentences("en")

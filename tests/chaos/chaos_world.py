@@ -23,22 +23,22 @@ from chaos_house import FRAME_S, NETWORK_DELAY_S, HouseBrain, Options, PingableW
 from chaos_watch import SENTENCES, Watch
 
 from edge_agent.agent import Agent, Rooms
-from edge_agent.audio.earcons import render_earcon
-from edge_agent.audio.playout import Playout
+from edge_agent.audio.speaker.earcons import render_earcon
+from edge_agent.audio.speaker.playout import Playout
 from edge_agent.contract import events as e
 from edge_agent.contract.errors import LinkError
 from edge_agent.contract.pcm import WIRE_FRAME_SAMPLES, WIRE_RATE_HZ
 from edge_agent.contract.ports import Wire
+from edge_agent.dialogue.calls.consent import Risk
 from edge_agent.dialogue.config import DialogueConfig
-from edge_agent.dialogue.consent import Risk
 from edge_agent.dialogue.gate import GateState
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.states import Microphone, Talk
+from edge_agent.dialogue.talk.states import Microphone, Talk
 from edge_agent.panel.patterns import EARCONS
-from edge_agent.realtime.config import ServerVad, SessionConfig
-from edge_agent.realtime.connection import RealtimeLink
-from edge_agent.realtime.dialer import WebSocketDialer
-from edge_agent.realtime.liveness import LinkTimings
+from edge_agent.realtime.link.connection import RealtimeLink
+from edge_agent.realtime.link.dialer import WebSocketDialer
+from edge_agent.realtime.link.liveness import LinkTimings
+from edge_agent.realtime.protocol.config import ServerVad, SessionConfig
 from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.faults import Faults
 from edge_agent.simulation.server import RealtimeServer

@@ -17,11 +17,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edge_agent import __version__
-from edge_agent.audio.devices import DeviceEntry
+from edge_agent.audio.device.devices import DeviceEntry
 from edge_agent.cli import main as cli
 from edge_agent.cli.outcome import debugging
 from edge_agent.contract.errors import DeviceMissing, ToolError
-from edge_agent.host.settings import Settings
+from edge_agent.host.settings.root import Settings
 
 HEAVY = ["numpy", "pyaudio", "websockets", "pydantic", "gpiozero", "rich", "asyncio", "msgspec"]
 COMMAND = [sys.executable, "-m", "edge_agent.cli.main"]
@@ -92,7 +92,7 @@ def test_a_wrong_command_line_is_2(arguments: list[str]) -> None:
 def test_a_key_that_only_the_service_gets_is_not_missed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("edge_agent.cli.speech.CREDENTIAL_FOLDER", tmp_path)
+    monkeypatch.setattr("edge_agent.cli.voice.speech.CREDENTIAL_FOLDER", tmp_path)
     assert "no key for provider" in invoke("config", "check").output
     (tmp_path / "openai_api_key").write_text(SECRET)
     told = invoke("config", "check")
@@ -254,7 +254,7 @@ def test_demo_hands_over_its_options(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def devices_are(monkeypatch: pytest.MonkeyPatch, *entries: DeviceEntry) -> None:
-    stand_in(monkeypatch, "edge_agent.audio.portaudio", list_devices=lambda: list(entries))
+    stand_in(monkeypatch, "edge_agent.audio.device.portaudio", list_devices=lambda: list(entries))
 
 
 def test_devices_are_listed_by_name_with_what_to_write(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edge_agent.cli import main as cli
-from edge_agent.host.control import ControlServer
-from edge_agent.host.status import Failure, Status
+from edge_agent.host.service.control import ControlServer
+from edge_agent.host.service.status import Failure, Status
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,8 @@ from text_service import TextService, response
 from typer.testing import CliRunner, Result
 
 from edge_agent.cli import main as cli
-from edge_agent.cli import speech
-from edge_agent.dialogue import prompt_critique
+from edge_agent.cli.voice import speech
+from edge_agent.dialogue.prompting import prompt_critique
 
 
 @pytest.fixture

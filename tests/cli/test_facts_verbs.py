@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edge_agent.cli import main as cli
-from edge_agent.host.fact_store import FactStore
+from edge_agent.host.stores.fact_store import FactStore
 
 
 @pytest.fixture(autouse=True)

@@ -102,7 +102,7 @@ def test_no_server_at_all(tmp_path: Path) -> None:
 
 
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_agent.tools.mcp_server.is_installed", lambda: False)
+    monkeypatch.setattr("edge_agent.tools.servers.mcp_server.is_installed", lambda: False)
     result = invoke(tmp_path, plain("home"))
     assert result.exit_code == EXIT_UNAVAILABLE
     assert "run scripts/install.sh once more" in result.output

@@ -16,8 +16,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edge_agent.cli import main as cli
-from edge_agent.host.control import ControlServer
-from edge_agent.host.message_store import Message, MessageStore
+from edge_agent.host.service.control import ControlServer
+from edge_agent.host.stores.message_store import Message, MessageStore
 
 AT = datetime(2026, 11, 20, 18, 0, tzinfo=UTC).isoformat()
 MESSAGES = (

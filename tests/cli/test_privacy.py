@@ -13,14 +13,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edge_agent.cli import main as cli
-from edge_agent.host.control import ControlServer
-from edge_agent.host.fact_store import FactStore
-from edge_agent.host.inventory import inventory
-from edge_agent.host.keepsakes import Keepsakes, Terms
-from edge_agent.host.leaving import leaving
-from edge_agent.host.settings import Settings
-from edge_agent.host.settings_text import section_names
-from edge_agent.host.timer_store import SavedTimer, SavedTimers, TimerStore
+from edge_agent.host.service.control import ControlServer
+from edge_agent.host.settings.root import Settings
+from edge_agent.host.settings.text import section_names
+from edge_agent.host.stores.fact_store import FactStore
+from edge_agent.host.stores.inventory import inventory
+from edge_agent.host.stores.keepsakes import Keepsakes, Terms
+from edge_agent.host.stores.leaving import leaving
+from edge_agent.host.stores.timer_store import SavedTimer, SavedTimers, TimerStore
 
 NOW = datetime(2026, 11, 20, 18, 30, tzinfo=ZoneInfo("Europe/Berlin"))
 SECRETS = ("Mia", "pasta", "half past", "Tom")
@@ -238,8 +238,8 @@ def test_what_is_switched_off_is_not_told() -> None:
 
 
 def test_no_section_of_the_settings_is_forgotten() -> None:
-    """A new one may keep or send something: tell it in `host.inventory` or `host.leaving`, and
-    then name it here."""
+    """A new one may keep or send something: tell it in `host.stores.inventory` or
+    `host.stores.leaving`, and then name it here."""
     assert set(section_names()) == {
         *("device", "listen", "barge_in", "echo", "realtime", "consent", "panel", "conversation"),
         *("speech", "supervisor", "messages", "mcp", "journal", "state", "budget", "control"),

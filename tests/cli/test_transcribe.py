@@ -12,9 +12,9 @@ import typer
 from speech_service import KEY, SOUND, SRT, VTT, WORDS, SpeechService
 from typer.testing import CliRunner, Result
 
-from edge_agent.cli import speech
-from edge_agent.cli.transcribe import transcribe
-from edge_agent.host.speech_http import UPLOAD_MAX_BYTES
+from edge_agent.cli.voice import speech
+from edge_agent.cli.voice.transcribe import transcribe
+from edge_agent.host.web.speech_http import UPLOAD_MAX_BYTES
 
 
 @pytest.fixture

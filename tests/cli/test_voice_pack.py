@@ -14,10 +14,10 @@ import typer
 from speech_service import KEY, SOUND, Handler, SpeechService, tone
 from typer.testing import CliRunner, Result
 
-from edge_agent.cli import speech, voice_pack
+from edge_agent.cli.voice import speech, voice_pack
 from edge_agent.contract.errors import LinkBusy, LinkError, LinkLost, LinkRefused
-from edge_agent.host.pack_store import Pack, PackError, Recipe
-from edge_agent.host.sentences import Sentences
+from edge_agent.host.voice.pack_store import Pack, PackError, Recipe
+from edge_agent.host.voice.sentences import Sentences
 
 GERMAN = Sentences("de").texts
 COUNT = len(GERMAN)
@@ -256,7 +256,7 @@ mount -t tmpfs -o size=200k none {root}
 exec {python} -c '
 import sys
 from pathlib import Path
-from edge_agent.host.pack_store import Pack, PackError, Recipe
+from edge_agent.host.voice.pack_store import Pack, PackError, Recipe
 texts = dict(a="one", b="two", c="three")
 pack, recipe = Pack(Path("{root}"), "de"), Recipe("x", "de")
 try:

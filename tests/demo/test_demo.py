@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from edge_agent.audio.playout import Playout
+from edge_agent.audio.speaker.playout import Playout
 from edge_agent.contract.events import PlaybackCut
 from edge_agent.contract.pcm import SILENT_FRAME
 from edge_agent.demo import main
@@ -23,9 +23,10 @@ from edge_agent.demo.play import Act
 from edge_agent.demo.stage import Stage, StageError
 from edge_agent.dialogue.gate import Gate
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.simulation import clock, voices
+from edge_agent.simulation import clock
 from edge_agent.simulation.brains import ParrotBrain
-from edge_agent.simulation.room import Room
+from edge_agent.simulation.sound import voices
+from edge_agent.simulation.sound.room import Room
 
 
 def acts(*keys: str) -> tuple[Act, ...]:

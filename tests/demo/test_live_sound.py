@@ -13,10 +13,10 @@ from pulse import PulseServer
 from rich.console import Console
 
 from edge_agent.app import real_world
-from edge_agent.demo import measure
+from edge_agent.demo.judge import measure
 from edge_agent.demo.live import LiveResult, live_check
-from edge_agent.host.settings import Settings
-from edge_agent.simulation import voices
+from edge_agent.host.settings.root import Settings
+from edge_agent.simulation.sound import voices
 
 PATIENCE_S = 50.0
 QUIET_S = 3.0

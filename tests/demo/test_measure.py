@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_agent.demo import measure
-from edge_agent.simulation import acoustics, voices
+from edge_agent.demo.judge import measure
+from edge_agent.simulation.sound import acoustics, voices
 
 RATE = measure.COMPARE_RATE_HZ
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.contract.events import Usage
-from edge_agent.dialogue.budget import (
+from edge_agent.dialogue.money.budget import (
     MICROUSD_PER_USD,
     Budget,
     Prices,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from edge_agent.contract.events import ToolCall
-from edge_agent.dialogue.consent import (
+from edge_agent.dialogue.calls.consent import (
     ANSWER_MAX_S,
     REFUSALS_MAX,
     Consent,

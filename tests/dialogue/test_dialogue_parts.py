@@ -13,8 +13,8 @@ from edge_agent.contract.pcm import SILENT_FRAME, WIRE_BYTES_PER_MS, silence
 from edge_agent.dialogue.answers import Answers
 from edge_agent.dialogue.barge_in import BargeIn
 from edge_agent.dialogue.gate import Gate, GateState
-from edge_agent.dialogue.memory import Memory
-from edge_agent.dialogue.states import TRANSITIONS, Cause, Talk, diagram
+from edge_agent.dialogue.recall.memory import Memory
+from edge_agent.dialogue.talk.states import TRANSITIONS, Cause, Talk, diagram
 from edge_agent.dialogue.turn import UserTurn
 
 

@@ -14,10 +14,10 @@ from server_model import ModelServer, Plan
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import bytes_to_ms, silence
+from edge_agent.dialogue.calls.consent import Risk
 from edge_agent.dialogue.config import DialogueConfig
-from edge_agent.dialogue.consent import Risk
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.states import Link, Microphone, Talk
+from edge_agent.dialogue.talk.states import Link, Microphone, Talk
 
 RISKS = {"clock": Risk.LOW, "shop": Risk.MEDIUM}
 IDS = st.sampled_from(["1", "2", "3"])

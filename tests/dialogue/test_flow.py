@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from edge_agent.contract.commands import UpdateSession
 from edge_agent.contract.persona import MOVE_TOOL, FlowPlan, FlowState, Persona
-from edge_agent.dialogue.flow import Flow, FlowTerms, Moved, Refused, flow_problems
-from edge_agent.dialogue.prompt import compose
+from edge_agent.dialogue.prompting.flow import Flow, FlowTerms, Moved, Refused, flow_problems
+from edge_agent.dialogue.prompting.prompt import compose
 from edge_agent.host.personas import load_persona
 from edge_agent.tools.catalogue import shipped_tools
 

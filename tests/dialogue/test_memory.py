@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import silence
-from edge_agent.dialogue.items import ServerItems
-from edge_agent.dialogue.memory import OUTPUT_MAX_CHARS, Memory, Remembered
-from edge_agent.dialogue.summaries import (
+from edge_agent.dialogue.recall.items import ServerItems
+from edge_agent.dialogue.recall.memory import OUTPUT_MAX_CHARS, Memory, Remembered
+from edge_agent.dialogue.recall.summaries import (
     RETRY_DOUBLINGS_MAX,
     SETTLED_OLD_TURNS,
     SUMMARY_MAX_CHARS,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.contract.persona import SECTIONS, Entry, FlowPlan, FlowState, Persona
-from edge_agent.dialogue.prompt import (
+from edge_agent.dialogue.prompting.prompt import (
     ADDITIONS,
     STAGE,
     compose,

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.contract.persona import SECTIONS, Entry, FlowPlan, FlowState, Persona
-from edge_agent.dialogue.prompt import compose
-from edge_agent.dialogue.prompt_lint import TOKENS_MAX, TOKENS_WARN, Finding, lint
+from edge_agent.dialogue.prompting.prompt import compose
+from edge_agent.dialogue.prompting.prompt_lint import TOKENS_MAX, TOKENS_WARN, Finding, lint
 
 
 def section(*labels: str, **texts: str) -> tuple[Entry, ...]:

@@ -12,9 +12,14 @@ from server_model import Plan
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
-from edge_agent.dialogue.consent import Risk
-from edge_agent.dialogue.ringing import LATE_RING_MAX_S, LATE_TELL_S, RING_AT_LATEST_S, RING_MAX_S
-from edge_agent.dialogue.states import Microphone, Talk
+from edge_agent.dialogue.calls.consent import Risk
+from edge_agent.dialogue.talk.ringing import (
+    LATE_RING_MAX_S,
+    LATE_TELL_S,
+    RING_AT_LATEST_S,
+    RING_MAX_S,
+)
+from edge_agent.dialogue.talk.states import Microphone, Talk
 
 
 def due(house: House, at_s: float, name: str = "pasta", late_s: float = 0.0) -> None:

@@ -7,10 +7,10 @@ import pytest
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.persona import FlowPlan, FlowState
+from edge_agent.dialogue.calls.consent import Risk
 from edge_agent.dialogue.config import DialogueConfig
-from edge_agent.dialogue.consent import Risk
-from edge_agent.dialogue.flow import FlowTerms
 from edge_agent.dialogue.manager import DialogueManager
+from edge_agent.dialogue.prompting.flow import FlowTerms
 
 LAMP = {"type": "function", "name": "home__lamp", "parameters": {"type": "object"}}
 LOCK = {"type": "function", "name": "home__lock", "parameters": {"type": "object"}}

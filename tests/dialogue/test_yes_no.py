@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.dialogue import yes_no
-from edge_agent.dialogue.yes_no import Answer, read_answer
+from edge_agent.dialogue.calls import yes_no
+from edge_agent.dialogue.calls.yes_no import Answer, read_answer
 
 PLAIN_YES = """
 Yes. | yes | YES! | Yeah, sure. | Yep | Of course. | Go ahead. | Please do it. | Okay. | OK, do it

@@ -29,7 +29,7 @@ from whole_house import (
 
 from edge_agent.contract.ports import CaptureCallback, RenderCallback, SoundDeviceInfo
 from edge_agent.demo.stage import Stage
-from edge_agent.simulation.room import Room
+from edge_agent.simulation.sound.room import Room
 
 PATIENCE_S = 20.0
 
@@ -126,7 +126,7 @@ from edge_agent import app
 from edge_agent.app_parts import World
 from edge_agent.contract.errors import LinkLost
 from edge_agent.contract.ports import SoundDeviceInfo
-from edge_agent.host.settings import Settings
+from edge_agent.host.settings.root import Settings
 from edge_agent.panel.gpio import NullPanel
 
 class Card:
@@ -174,7 +174,7 @@ def test_without_aec3_it_says_so_and_works_on(monkeypatch: pytest.MonkeyPatch) -
     def missing(_rate_hz: int) -> object:
         raise ImportError("No module named 'livekit'")
 
-    monkeypatch.setattr("edge_agent.audio.echo_stage.WebRtcEcho", missing)
+    monkeypatch.setattr("edge_agent.audio.cancel.echo_stage.WebRtcEcho", missing)
 
     async def talk() -> None:
         async with Stage() as stage:

@@ -19,10 +19,10 @@ from webhook_service import Hook
 from edge_agent.app_desk import Desk
 from edge_agent.contract.errors import AgentError
 from edge_agent.contract.events import ToolFinished
-from edge_agent.host import webhook
-from edge_agent.host.settings import Settings
-from edge_agent.host.text_model import text_model
-from edge_agent.host.worker import Worker
+from edge_agent.host.service.worker import Worker
+from edge_agent.host.settings.root import Settings
+from edge_agent.host.web import webhook
+from edge_agent.host.web.text_model import text_model
 from edge_agent.tools.desk_tools import LEFT
 from edge_agent.tools.registry import Registry
 from edge_agent.tools.runner import CANCELLED, ToolRunner

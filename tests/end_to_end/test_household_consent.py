@@ -28,7 +28,7 @@ from whole_house import (
 )
 
 from edge_agent.contract.events import ToolsChanged
-from edge_agent.demo import measure
+from edge_agent.demo.judge import measure
 from edge_agent.demo.stage import Stage
 from edge_agent.simulation.brains import Brain, Call, Part, Reply, Speech, Text, Turn
 from edge_agent.tools.registry import Risk, tool

@@ -28,8 +28,8 @@ from whole_house import (
 )
 
 from edge_agent.demo.stage import Stage
-from edge_agent.host import webhook
-from edge_agent.host.text_model import text_model
+from edge_agent.host.web import webhook
+from edge_agent.host.web.text_model import text_model
 from edge_agent.simulation.brains import Call
 from edge_agent.tools.desk_tools import LEFT, SAY_IT
 

@@ -22,10 +22,10 @@ from whole_house import (
     words_of,
 )
 
-from edge_agent.demo import measure
-from edge_agent.demo.measure import Sound
+from edge_agent.demo.judge import measure
+from edge_agent.demo.judge.measure import Sound
 from edge_agent.demo.stage import Stage
-from edge_agent.host.keepsakes import recordings
+from edge_agent.host.stores.keepsakes import recordings
 
 
 class Dictated(Answers):

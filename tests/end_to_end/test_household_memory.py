@@ -19,10 +19,10 @@ from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.demo.long_talk import LongTalk
 from edge_agent.demo.stage import Stage
-from edge_agent.dialogue.consent import Risk
-from edge_agent.dialogue.states import Talk
-from edge_agent.dialogue.summaries import HEADING, WISH, SummaryTerms
-from edge_agent.realtime.config import SessionConfig
+from edge_agent.dialogue.calls.consent import Risk
+from edge_agent.dialogue.recall.summaries import HEADING, WISH, SummaryTerms
+from edge_agent.dialogue.talk.states import Talk
+from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.simulation import clock
 from edge_agent.simulation.note_taker import NoteTaker
 

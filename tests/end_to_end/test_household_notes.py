@@ -16,8 +16,8 @@ from edge_agent.app_summaries import Notes
 from edge_agent.contract.commands import Summarise
 from edge_agent.contract.errors import AgentError
 from edge_agent.contract.events import SummaryMade
-from edge_agent.host.settings import Settings
-from edge_agent.host.worker import Worker
+from edge_agent.host.service.worker import Worker
+from edge_agent.host.settings.root import Settings
 
 WISH = Summarise("notes_1", "Take notes.", "Household: call Anna on 0171 555 1234.")
 

@@ -25,7 +25,7 @@ from whole_house import (
     words_of,
 )
 
-from edge_agent.demo import measure
+from edge_agent.demo.judge import measure
 from edge_agent.demo.stage import Stage
 
 OUTAGE_S = 4.0

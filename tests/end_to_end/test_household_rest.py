@@ -9,7 +9,7 @@ from whole_house import PATIENCE_S, Answers, faults, first_sound, play, ready, s
 from edge_agent.contract.errors import DeviceLost
 from edge_agent.contract.events import AlarmDue
 from edge_agent.demo.stage import Stage
-from edge_agent.simulation.room import Room
+from edge_agent.simulation.sound.room import Room
 
 RESTS_S = 13.0
 """More than the default of 10 s and the look that follows."""

@@ -25,10 +25,10 @@ from whole_house import (
 
 from edge_agent.contract.errors import DeviceFormatRefused, DeviceMissing
 from edge_agent.contract.ports import CaptureCallback, RenderCallback, SoundDeviceInfo
-from edge_agent.demo import measure
+from edge_agent.demo.judge import measure
 from edge_agent.demo.stage import Stage
-from edge_agent.host.systemd import Notifier
-from edge_agent.simulation.room import Room
+from edge_agent.host.service.systemd import Notifier
+from edge_agent.simulation.sound.room import Room
 
 LONG_PRESS_S = 1.8
 

@@ -27,8 +27,8 @@ from whole_house import (
     words_of,
 )
 
-from edge_agent.audio.earcons import render_earcon
-from edge_agent.demo import measure
+from edge_agent.audio.speaker.earcons import render_earcon
+from edge_agent.demo.judge import measure
 from edge_agent.demo.stage import Stage
 from edge_agent.panel.patterns import EARCONS
 from edge_agent.simulation.brains import Speech

@@ -17,8 +17,8 @@ import numpy as np
 from program import LINE, Manager, Program, environment, program, simulated_server
 from pulse import PATIENCE_S, RATE_HZ, PulseServer, Recording, real_time_priority, wait_for
 
-from edge_agent.demo import measure
-from edge_agent.simulation import voices
+from edge_agent.demo.judge import measure
+from edge_agent.simulation.sound import voices
 
 KEY = "sk-this-must-never-be-seen"
 HEAD_S = 1.5

@@ -7,7 +7,7 @@ import asyncio
 from whole_house import Answers, faults, first_sound, play, ready, silence
 
 from edge_agent.demo.stage import Stage
-from edge_agent.host.status import in_words
+from edge_agent.host.service.status import in_words
 
 BLOCK = b"\xff\x7f" * 480
 

@@ -15,9 +15,9 @@ from tool_servers import plain_web
 
 from edge_agent.app_mcp import plan_of, wire_for
 from edge_agent.contract.errors import ToolError
-from edge_agent.host.settings_mcp import McpServer
-from edge_agent.host.worker import Worker
-from edge_agent.tools.mcp_server import ToolServer, load_library
+from edge_agent.host.service.worker import Worker
+from edge_agent.host.settings.mcp import McpServer
+from edge_agent.tools.servers.mcp_server import ToolServer, load_library
 
 PLAIN = str(Path(__file__).parents[1] / "tool_servers.py")
 PATIENCE_S = 20.0

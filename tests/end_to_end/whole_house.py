@@ -10,12 +10,13 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from edge_agent.demo import measure
-from edge_agent.demo.measure import Likeness, Sound
+from edge_agent.demo.judge import measure
+from edge_agent.demo.judge.measure import Likeness, Sound
 from edge_agent.demo.stage import Answered, Said, Stage
-from edge_agent.host.sentences import Sentences
-from edge_agent.simulation import clock, voices
+from edge_agent.host.voice.sentences import Sentences
+from edge_agent.simulation import clock
 from edge_agent.simulation.brains import Brain, Part, Reply, Speech, Text, Turn
+from edge_agent.simulation.sound import voices
 
 PATIENCE_S = 40.0
 """Virtual seconds; longer than the longest patience of the daemon."""

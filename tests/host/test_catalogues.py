@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from edge_agent.host.messages import MESSAGES
-from edge_agent.host.reasons import REASONS, reason_of
-from edge_agent.host.sentences import SENTENCE_FOR_CODE, Sentences, sentence_for
+from edge_agent.host.journal.messages import MESSAGES
+from edge_agent.host.journal.reasons import REASONS, reason_of
+from edge_agent.host.voice.sentences import SENTENCE_FOR_CODE, Sentences, sentence_for
 from edge_agent.panel.patterns import EARCONS, LIGHTS
-from edge_agent.realtime import faults
+from edge_agent.realtime.protocol import faults
 
 SOURCE = Path(__file__).parents[2] / "edge_agent"
 ROOMS = ("audio", "cli", "contract", "dialogue", "host", "panel", "realtime", "tools")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from edge_agent.contract.errors import ConfigError
-from edge_agent.host.control import (
+from edge_agent.host.service.control import (
     ASKERS_MAX,
     REQUEST_MAX_BYTES,
     SERVICE_FOLDER,

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.contract.errors import ToolError
-from edge_agent.host.fact_store import Fact, FactsError, FactStore, facts_path, one_line
+from edge_agent.host.stores.fact_store import Fact, FactsError, FactStore, facts_path, one_line
 
 DAY = "2026-11-20"
 LIMIT = 5
@@ -306,7 +306,7 @@ def test_a_full_disk_loses_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) 
 FULL = """
 import resource, sys
 from pathlib import Path
-from edge_agent.host.fact_store import FactsError, FactStore
+from edge_agent.host.stores.fact_store import FactsError, FactStore
 resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 facts = FactStore(Path(sys.argv[1]), lambda code, **fields: print(code))
 try:

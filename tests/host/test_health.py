@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.host.health import Counters, HealthJudge
+from edge_agent.host.service.health import Counters, HealthJudge
 
 STALL_S = 5.0
 

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.host.journal import (
+from edge_agent.host.journal.journal import (
     FIELD_MAX_CHARS,
     QUEUE_MAX_LINES,
     Journal,
@@ -30,7 +30,7 @@ from edge_agent.host.journal import (
     fault_fields,
     open_journal,
 )
-from edge_agent.host.messages import DEBUG, MESSAGES, WARNING, catalog, message_id
+from edge_agent.host.journal.messages import DEBUG, MESSAGES, WARNING, catalog, message_id
 
 CATALOG = Path(__file__).parents[2] / "systemd" / "edge-agent.catalog"
 
@@ -295,7 +295,7 @@ kill $!
 
 A_LINE_UNDER_SYSTEMD = """
 import os, sys
-from edge_agent.host.journal import JournaldSink, open_journal
+from edge_agent.host.journal.journal import JournaldSink, open_journal
 status = os.fstat(2)
 journal = open_journal(environ={"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
 assert isinstance(journal._sink, JournaldSink), journal._sink
@@ -341,7 +341,7 @@ def test_without_the_library_lines_are_plain_and_say_so_once(
 def test_without_a_journald_lines_are_plain(
     under_systemd: tuple[dict[str, str], TextIO], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_agent.host.journal.JOURNAL_SOCKET", tmp_path / "nobody")
+    monkeypatch.setattr("edge_agent.host.journal.journal.JOURNAL_SOCKET", tmp_path / "nobody")
     environ, stream = under_systemd
     open_journal(environ=environ, stream=stream).note("agent.ready", seconds=0.5)
     lines = (tmp_path / "stderr").read_text().splitlines()

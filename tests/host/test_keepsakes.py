@@ -14,7 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.host.keepsakes import Keepsakes, Terms, keepsakes_folder, recordings, transcripts
+from edge_agent.host.stores.keepsakes import (
+    Keepsakes,
+    Terms,
+    keepsakes_folder,
+    recordings,
+    transcripts,
+)
 
 NOW = datetime(2026, 11, 20, 18, 30, 5, 250_000, tzinfo=ZoneInfo("Europe/Berlin"))
 SOUND = bytes(range(256)) * 10
@@ -155,7 +161,7 @@ FULL = """
 import resource, sys
 from datetime import datetime
 from pathlib import Path
-from edge_agent.host.keepsakes import Keepsakes, Terms
+from edge_agent.host.stores.keepsakes import Keepsakes, Terms
 resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))
 kept = Keepsakes(Path(sys.argv[1]), Terms(9, 9), lambda code, **fields: print(code))
 for number in range(100):

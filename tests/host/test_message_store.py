@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.contract.errors import ToolError
-from edge_agent.host.message_store import (
+from edge_agent.host.stores.message_store import (
     COUNT_MAX,
     TEXT_MAX_CHARS,
     Message,

@@ -15,8 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.host import network
-from edge_agent.host.network import NetworkNews, NetworkWatch, is_ours, messages, relevant, ways_out
+from edge_agent.host.service import network
+from edge_agent.host.service.network import (
+    NetworkNews,
+    NetworkWatch,
+    is_ours,
+    messages,
+    relevant,
+    ways_out,
+)
 
 V4, V6 = int(socket.AF_INET), int(socket.AF_INET6)
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from edge_agent.cli.prompt import tool_names
 from edge_agent.contract.errors import Remedy
 from edge_agent.contract.persona import SECTIONS, Entry, FlowState
-from edge_agent.dialogue.flow import flow_problems
-from edge_agent.dialogue.prompt import compose, estimate_tokens
-from edge_agent.dialogue.prompt_lint import lint
+from edge_agent.dialogue.prompting.flow import flow_problems
+from edge_agent.dialogue.prompting.prompt import compose, estimate_tokens
+from edge_agent.dialogue.prompting.prompt_lint import lint
 from edge_agent.host.personas import (
     BUILT_IN,
     FILE_MAX_BYTES,

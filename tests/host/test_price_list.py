@@ -10,9 +10,9 @@ import pytest
 
 from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.events import Usage
-from edge_agent.dialogue.budget import Prices, cost_of
+from edge_agent.dialogue.money.budget import Prices, cost_of
 from edge_agent.host.price_list import BUILT_IN, FREE, ProvidersError, load_providers
-from edge_agent.host.sentences import SENTENCE_FOR_CODE
+from edge_agent.host.voice.sentences import SENTENCE_FOR_CODE
 from edge_agent.realtime.providers import PROVIDERS, provider_from
 
 REPO = Path(__file__).parents[2]

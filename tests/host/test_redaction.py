@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.host.redaction import Redactor
+from edge_agent.host.stores.redaction import Redactor
 
 ALL = Redactor(numbers=True, emails=True, names=("Anna", "Jürgen", "José", "Mary Ann", "Groß"))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.contract.errors import ConfigError
-from edge_agent.host.secret_lines import (
+from edge_agent.host.web.secret_lines import (
     FILE_MAX_BYTES,
     is_open_to_others,
     read_headers,

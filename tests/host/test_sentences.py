@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from edge_agent.audio.resample import Resampler
 from edge_agent.contract.errors import AgentError
 from edge_agent.contract.pcm import bytes_to_ms
-from edge_agent.host import espeak
-from edge_agent.host.espeak import Espeak, EspeakError
-from edge_agent.host.sentences import (
+from edge_agent.host.voice import espeak
+from edge_agent.host.voice.espeak import Espeak, EspeakError
+from edge_agent.host.voice.sentences import (
     PACK_FOLDER,
     SENTENCE_FOR_CODE,
     Sentences,

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from edge_agent.contract.errors import ConfigError, Remedy
-from edge_agent.host import settings_text
-from edge_agent.host.settings import Listen, Settings
-from edge_agent.host.settings_base import is_loopback
-from edge_agent.host.settings_load import Loaded, SettingsError, all_keys, load
+from edge_agent.host.settings import text as settings_text
+from edge_agent.host.settings.base import is_loopback
+from edge_agent.host.settings.load import Loaded, SettingsError, all_keys, load
+from edge_agent.host.settings.root import Listen, Settings
 
 SHIPPED = Path(__file__).parents[2] / "config" / "edge-agent.toml"
 NOWHERE = Path("/nonexistent/edge-agent.toml")
@@ -451,7 +451,7 @@ VALUES = st.one_of(st.integers(), st.floats(), WORDS, st.booleans(), st.lists(WO
     )
 )
 def test_any_tree_is_accepted_or_explained(tree: dict[str, object]) -> None:
-    from edge_agent.host.settings_load import _Layers
+    from edge_agent.host.settings.load import _Layers
 
     layers = _Layers({})
     for name, section in tree.items():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edge_agent.host.settings import Settings
-from edge_agent.host.settings_advice import NO_KEY, advice
+from edge_agent.host.settings.advice import NO_KEY, advice
+from edge_agent.host.settings.root import Settings
 
 
 def hints(**sections: object) -> list[str]:

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from edge_agent.app_parts import TRANSCRIBER, Told, dialogue_config, session_config
 from edge_agent.contract.events import ToolTerms
-from edge_agent.host.settings import Realtime, Settings
-from edge_agent.host.settings_consent import Consent
+from edge_agent.host.settings.consent import Consent
+from edge_agent.host.settings.root import Realtime, Settings
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.host import settings_text
-from edge_agent.host.settings_load import Loaded, SettingsError, load
-from edge_agent.host.settings_mcp import Mcp, McpServer
-from edge_agent.host.settings_tables import merged
+from edge_agent.host.settings import text as settings_text
+from edge_agent.host.settings.load import Loaded, SettingsError, load
+from edge_agent.host.settings.mcp import Mcp, McpServer
+from edge_agent.host.settings.tables import merged
 
 SECRET = "hunter2-very-secret"
 HOME = """

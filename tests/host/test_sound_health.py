@@ -7,8 +7,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.host.messages import MESSAGES
-from edge_agent.host.sound_health import (
+from edge_agent.host.journal.messages import MESSAGES
+from edge_agent.host.service.sound_health import (
     ADVICE_PAUSE_S,
     CLIPPED_SAMPLES,
     HOLES_PAUSE_S,

@@ -22,10 +22,10 @@ from pydantic import ValidationError
 from speech_service import KEY, SOUND, SRT, VTT, WORDS, Answer, Handler, SpeechService
 
 from edge_agent.contract.errors import AgentError, ConfigError, LinkBusy, LinkLost
-from edge_agent.host.http_api import api_base
-from edge_agent.host.sentences import SENTENCE_FOR_CODE
-from edge_agent.host.settings_house import Speech
-from edge_agent.host.speech_http import UPLOAD_MAX_BYTES, SpeechApi, _pcm24k
+from edge_agent.host.settings.house import Speech
+from edge_agent.host.voice.sentences import SENTENCE_FOR_CODE
+from edge_agent.host.web.http_api import api_base
+from edge_agent.host.web.speech_http import UPLOAD_MAX_BYTES, SpeechApi, _pcm24k
 
 TTS = {"model": "gpt-4o-mini-tts", "voice": "marin"}
 

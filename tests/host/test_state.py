@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.host.state import DEFAULT_FOLDER, FILE_MAX_BYTES, Saved, StateFile, state_path
+from edge_agent.host.stores.state import (
+    DEFAULT_FOLDER,
+    FILE_MAX_BYTES,
+    Saved,
+    StateFile,
+    state_path,
+)
 
 
 class Notes:

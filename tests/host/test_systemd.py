@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.host.systemd import STATUS_MAX_CHARS, Notifier
+from edge_agent.host.service.systemd import STATUS_MAX_CHARS, Notifier
 
 
 @pytest.fixture(params=["path", "abstract"])

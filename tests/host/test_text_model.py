@@ -14,8 +14,8 @@ from speech_service import KEY, Answer
 from text_service import ANSWER, TextService, chat, cut, response
 
 from edge_agent.contract.errors import AgentError, ConfigError, LinkBusy, LinkRefused
-from edge_agent.host.settings import Settings
-from edge_agent.host.text_model import TextModel, read_secret, text_model
+from edge_agent.host.settings.root import Settings
+from edge_agent.host.web.text_model import TextModel, read_secret, text_model
 
 QUESTION = "How many days has a leap year?"
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.host.timer_store import (
+from edge_agent.host.stores.timer_store import (
     SavedRang,
     SavedTimer,
     SavedTimers,

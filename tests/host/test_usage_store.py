@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.contract.events import Usage
-from edge_agent.host.usage_store import (
+from edge_agent.host.stores.usage_store import (
     ANSWERS_KEPT,
     DAYS_KEPT,
     FILE_MAX_BYTES,

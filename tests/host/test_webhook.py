@@ -13,9 +13,9 @@ from speech_service import Answer
 from webhook_service import TOKEN, Hook
 
 from edge_agent.contract.errors import AgentError, ConfigError, LinkBusy, LinkLost, LinkRefused
-from edge_agent.host.message_store import Message
-from edge_agent.host.settings_desk import Messages
-from edge_agent.host.webhook import (
+from edge_agent.host.settings.desk import Messages
+from edge_agent.host.stores.message_store import Message
+from edge_agent.host.web.webhook import (
     PAUSE_MAX_S,
     REFUSED_PAUSE_S,
     is_about_this_message,

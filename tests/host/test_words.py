@@ -15,9 +15,9 @@ from edge_agent.app_keepsakes import SOUND_MAX_BYTES, WAITING_MAX, Keeper, Turns
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import WIRE_BYTES_PER_MS
-from edge_agent.host.journal import Journal, TextSink
-from edge_agent.host.settings import Settings
-from edge_agent.host.worker import Worker
+from edge_agent.host.journal.journal import Journal, TextSink
+from edge_agent.host.service.worker import Worker
+from edge_agent.host.settings.root import Settings
 
 NOW = datetime(2026, 11, 20, 18, 30, tzinfo=ZoneInfo("Europe/Berlin"))
 

@@ -6,7 +6,7 @@ Owner thread: none.  Must never need those servers: their words are written down
 from __future__ import annotations
 
 from edge_agent.contract.errors import LinkBusy
-from edge_agent.realtime import faults
+from edge_agent.realtime.protocol import faults
 
 
 def test_a_server_whose_slots_are_taken_is_asked_again_soon() -> None:

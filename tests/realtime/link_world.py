@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract.ports import Wire
-from edge_agent.realtime.config import SessionConfig
-from edge_agent.realtime.connection import RealtimeLink
-from edge_agent.realtime.endpoints import endpoint_for
-from edge_agent.realtime.liveness import LinkTimings
+from edge_agent.realtime.link.connection import RealtimeLink
+from edge_agent.realtime.link.endpoints import endpoint_for
+from edge_agent.realtime.link.liveness import LinkTimings
+from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.providers import PROVIDERS, Provider
 from edge_agent.simulation.brains import ParrotBrain
 from edge_agent.simulation.clock import run

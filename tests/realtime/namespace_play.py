@@ -18,10 +18,10 @@ import time
 from collections.abc import Callable
 
 from edge_agent.contract import events as ev
-from edge_agent.host.network import NetworkNews, NetworkWatch
-from edge_agent.realtime.config import SessionConfig
-from edge_agent.realtime.connection import RealtimeLink
-from edge_agent.realtime.dialer import WebSocketDialer
+from edge_agent.host.service.network import NetworkNews, NetworkWatch
+from edge_agent.realtime.link.connection import RealtimeLink
+from edge_agent.realtime.link.dialer import WebSocketDialer
+from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.brains import ParrotBrain
 from edge_agent.simulation.server import RealtimeServer, listen

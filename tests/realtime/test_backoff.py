@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.contract.errors import LinkBusy, LinkError, LinkLost, LinkRefused
-from edge_agent.realtime.backoff import (
+from edge_agent.realtime.link.backoff import (
     FIRST_RETRY_S,
     FLOOR_S,
     NETWORK_CAP_S,
@@ -19,7 +19,7 @@ from edge_agent.realtime.backoff import (
     RETRY_AFTER_CAP_S,
     Backoff,
 )
-from edge_agent.realtime.outbox import Outbox
+from edge_agent.realtime.link.outbox import Outbox
 
 NETWORK = LinkLost("x", code="link.unreachable")
 CLOSED = LinkLost("x", code="link.closed")

@@ -25,8 +25,8 @@ from real_sockets import (
 from websockets.asyncio.server import ServerConnection, serve
 
 from edge_agent.contract.errors import LinkBusy, LinkError, LinkLost, LinkRefused, WireClosed
-from edge_agent.realtime.dialer import FRAME_LIMIT_BYTES, DialTimings, WebSocketDialer
-from edge_agent.realtime.liveness import ProbedWire
+from edge_agent.realtime.link.dialer import FRAME_LIMIT_BYTES, DialTimings, WebSocketDialer
+from edge_agent.realtime.link.liveness import ProbedWire
 from edge_agent.realtime.providers import SecretHeaders
 
 KEY = "sk-test-0123456789"

@@ -18,9 +18,9 @@ from link_world import World, play
 from edge_agent.contract import events as ev
 from edge_agent.contract.errors import ConfigError, LinkBusy, LinkError, LinkLost, LinkRefused
 from edge_agent.contract.ports import Wire
-from edge_agent.realtime.config import SessionConfig
-from edge_agent.realtime.endpoints import FAILURES_UNTIL_NEXT, Routes, endpoint_for
-from edge_agent.realtime.liveness import LinkTimings
+from edge_agent.realtime.link.endpoints import FAILURES_UNTIL_NEXT, Routes, endpoint_for
+from edge_agent.realtime.link.liveness import LinkTimings
+from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.providers import PROVIDERS
 
 HOME, NEXT = "openai", "local"

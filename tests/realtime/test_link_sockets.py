@@ -16,10 +16,10 @@ from real_sockets import free_port
 
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
-from edge_agent.realtime.config import SessionConfig
-from edge_agent.realtime.connection import RealtimeLink
-from edge_agent.realtime.dialer import WebSocketDialer
-from edge_agent.realtime.liveness import LinkTimings
+from edge_agent.realtime.link.connection import RealtimeLink
+from edge_agent.realtime.link.dialer import WebSocketDialer
+from edge_agent.realtime.link.liveness import LinkTimings
+from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.brains import ParrotBrain
 from edge_agent.simulation.server import RealtimeServer, listen

@@ -16,9 +16,9 @@ import pytest
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract.pcm import silence
-from edge_agent.realtime.config import SemanticVad, SessionConfig
-from edge_agent.realtime.connection import RealtimeLink
-from edge_agent.realtime.liveness import LinkTimings
+from edge_agent.realtime.link.connection import RealtimeLink
+from edge_agent.realtime.link.liveness import LinkTimings
+from edge_agent.realtime.protocol.config import SemanticVad, SessionConfig
 from edge_agent.realtime.providers import PROVIDERS, Provider
 from edge_agent.simulation.brains import ParrotBrain
 from edge_agent.simulation.clock import run

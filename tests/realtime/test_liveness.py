@@ -20,9 +20,9 @@ from edge_agent.contract import events as ev
 from edge_agent.contract.errors import LinkLost
 from edge_agent.contract.ports import Wire
 from edge_agent.host.price_list import PriceList, ProviderRecord
-from edge_agent.host.settings import Settings
-from edge_agent.realtime.liveness import HALF_OPEN, LinkTimings, Liveness, ProbedWire
-from edge_agent.realtime.patience import FORGET_S, MAX_FACTOR, PROMPT_S, Patience
+from edge_agent.host.settings.root import Settings
+from edge_agent.realtime.link.liveness import HALF_OPEN, LinkTimings, Liveness, ProbedWire
+from edge_agent.realtime.link.patience import FORGET_S, MAX_FACTOR, PROMPT_S, Patience
 from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.clock import run
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from link_world import World, play
 
 from edge_agent.contract import commands as cmd
-from edge_agent.realtime.outbox import Outbox, SilenceJudge, mean_level
+from edge_agent.realtime.link.outbox import Outbox, SilenceJudge, mean_level
 
 PIECES = st.lists(
     st.one_of(

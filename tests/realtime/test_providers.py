@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.contract.errors import ConfigError, LinkBusy, LinkError, LinkLost, LinkRefused
-from edge_agent.realtime import config as cfg
-from edge_agent.realtime import faults
-from edge_agent.realtime.config import SessionConfig
-from edge_agent.realtime.dialer import retry_after_s, translated
+from edge_agent.realtime.link.dialer import retry_after_s, translated
+from edge_agent.realtime.protocol import config as cfg
+from edge_agent.realtime.protocol import faults
+from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.providers import (
     PROVIDERS,
     Provider,

@@ -15,7 +15,7 @@ from link_world import World, play
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract.pcm import silence
-from edge_agent.realtime.liveness import LinkTimings
+from edge_agent.realtime.link.liveness import LinkTimings
 from edge_agent.realtime.providers import PROVIDERS
 
 HOUR_S = 3600.0

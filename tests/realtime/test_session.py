@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract.errors import LinkLost, LinkRefused, LocalProtocolError
-from edge_agent.realtime.config import Capabilities, SemanticVad, SessionConfig
-from edge_agent.realtime.session import ITEMS_REMEMBERED_MAX, Phase, Session
-from edge_agent.realtime.shapes import SERVER_EVENTS
-from edge_agent.realtime.terms import Terms
+from edge_agent.realtime.protocol.config import Capabilities, SemanticVad, SessionConfig
+from edge_agent.realtime.protocol.session import ITEMS_REMEMBERED_MAX, Phase, Session
+from edge_agent.realtime.protocol.shapes import SERVER_EVENTS
+from edge_agent.realtime.protocol.terms import Terms
 
 ABLE = Capabilities(reasoning_models=None, probe=True)
 EVERYTHING = SessionConfig(

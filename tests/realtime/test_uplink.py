@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.contract.commands import SendAudio
+from edge_agent.realtime.protocol.uplink import APPEND_LIMIT_BYTES, Uplink
 from edge_agent.realtime.providers import provider_from
-from edge_agent.realtime.uplink import APPEND_LIMIT_BYTES, Uplink
 
 
 @given(

@@ -22,9 +22,9 @@ from real_sockets import free_port, raw_server
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract.errors import LinkError, LinkLost, LinkRefused
-from edge_agent.realtime.config import SessionConfig
-from edge_agent.realtime.connection import RealtimeLink
-from edge_agent.realtime.dialer import WebSocketDialer
+from edge_agent.realtime.link.connection import RealtimeLink
+from edge_agent.realtime.link.dialer import WebSocketDialer
+from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.brains import ParrotBrain
 from edge_agent.simulation.server import RealtimeServer, listen
@@ -320,7 +320,7 @@ def test_dead_addresses_do_not_add_seconds(holes: list[tuple[int, str]]) -> None
 
 
 def test_only_dead_addresses_end_in_a_time_out_and_not_in_two_minutes() -> None:
-    from edge_agent.realtime.dialer import DialTimings
+    from edge_agent.realtime.link.dialer import DialTimings
 
     async def main() -> LinkError:
         with hole(socket.AF_INET, "127.0.0.1") as port:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from edge_agent.contract.errors import DeviceError, DeviceFormatRefused, DeviceMissing
 from edge_agent.contract.ports import SoundDevice
-from edge_agent.simulation import acoustics
 from edge_agent.simulation.clock import UnhandledFailureError, run
-from edge_agent.simulation.room import Room
-from edge_agent.simulation.room_record import Track
+from edge_agent.simulation.sound import acoustics
+from edge_agent.simulation.sound.room import Room
+from edge_agent.simulation.sound.room_record import Track
 
 RATES = (16_000, 24_000, 44_100, 48_000)
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from edge_agent.app_facts import Facts, tools_for_facts
 from edge_agent.contract.errors import ToolError
-from edge_agent.host.fact_store import Fact, FactStore
-from edge_agent.host.settings import Settings
-from edge_agent.host.worker import Worker
+from edge_agent.host.service.worker import Worker
+from edge_agent.host.settings.root import Settings
+from edge_agent.host.stores.fact_store import Fact, FactStore
 from edge_agent.tools.fact_tools import RECALLED_MAX, best
 from edge_agent.tools.registry import Registry, Risk
 

@@ -14,7 +14,7 @@ from tool_servers import CHANGED, MemoryServer, described, text
 
 from edge_agent.contract.errors import ToolError
 from edge_agent.simulation import clock
-from edge_agent.tools.mcp_server import (
+from edge_agent.tools.servers.mcp_server import (
     BACK_SOON_S,
     CONNECT_MAX_S,
     LIST_MAX_S,
@@ -22,7 +22,7 @@ from edge_agent.tools.mcp_server import (
     PAUSE_MAX_S,
     ToolServer,
 )
-from edge_agent.tools.mcp_tools import ServerPlan
+from edge_agent.tools.servers.mcp_tools import ServerPlan
 
 
 class Watcher:

@@ -11,15 +11,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge_agent.contract.errors import ToolError
-from edge_agent.tools.mcp_results import in_words
-from edge_agent.tools.mcp_shorten import (
+from edge_agent.tools.registry import NAME, Registry, Risk
+from edge_agent.tools.servers.mcp_results import in_words
+from edge_agent.tools.servers.mcp_shorten import (
     MESSAGE_MAX_BYTES,
     STRING_MAX_BYTES,
     TooMuch,
     cut_bytes,
     shorten,
 )
-from edge_agent.tools.mcp_tools import (
+from edge_agent.tools.servers.mcp_tools import (
     SCHEMA_MAX_DEPTH,
     TOOLS_MAX,
     LeftOut,
@@ -31,7 +32,6 @@ from edge_agent.tools.mcp_tools import (
     tool_name,
     usable_schema,
 )
-from edge_agent.tools.registry import NAME, Registry, Risk
 
 OBJECT: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "string"}}}
 

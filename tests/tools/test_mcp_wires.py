@@ -19,9 +19,15 @@ from authority import Authority
 from tool_servers import plain_web
 
 from edge_agent.contract.errors import ToolError
-from edge_agent.tools.mcp_server import ToolServer, load_library
-from edge_agent.tools.mcp_tools import ServerPlan
-from edge_agent.tools.mcp_wire import NICENESS, OpenWire, program_wire, tls_context, web_wire
+from edge_agent.tools.servers.mcp_server import ToolServer, load_library
+from edge_agent.tools.servers.mcp_tools import ServerPlan
+from edge_agent.tools.servers.mcp_wire import (
+    NICENESS,
+    OpenWire,
+    program_wire,
+    tls_context,
+    web_wire,
+)
 
 PLAIN = str(Path(__file__).parents[1] / "tool_servers.py")
 PATIENCE_S = 20.0

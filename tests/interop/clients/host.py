@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_agent.simulation import acoustics, voices
 from edge_agent.simulation.brains import Brain, Call, Reply, Speech, Text, Turn, hum
 from edge_agent.simulation.server import RealtimeServer, listen
+from edge_agent.simulation.sound import acoustics, voices
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from authority import Authority

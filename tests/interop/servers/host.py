@@ -25,9 +25,9 @@ from typing import Any
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.demo.stage import Stage, StageError
-from edge_agent.realtime.config import SessionConfig
-from edge_agent.realtime.connection import RealtimeLink
-from edge_agent.realtime.dialer import WebSocketDialer
+from edge_agent.realtime.link.connection import RealtimeLink
+from edge_agent.realtime.link.dialer import WebSocketDialer
+from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.providers import provider_named
 from edge_agent.simulation.brains import Brain
 from edge_agent.simulation.server import RealtimeServer, listen

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge_agent.contract.errors import ToolError
-from edge_agent.tools.mcp_server import ToolServer, load_library
-from edge_agent.tools.mcp_tools import ServerPlan
-from edge_agent.tools.mcp_wire import OpenWire, program_wire, tls_context, web_wire
+from edge_agent.tools.servers.mcp_server import ToolServer, load_library
+from edge_agent.tools.servers.mcp_tools import ServerPlan
+from edge_agent.tools.servers.mcp_wire import OpenWire, program_wire, tls_context, web_wire
 
 START_S = 30.0
 CALL_S = 5.0

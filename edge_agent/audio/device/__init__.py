@@ -1,0 +1,1 @@
+"""Microphone and loudspeaker, kept open, and when their samples sound."""

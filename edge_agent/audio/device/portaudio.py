@@ -1,0 +1,446 @@
+"""Microphone and loudspeaker through PyAudio (purpose).
+
+Owner thread: `open`, `close` and `list_devices` run in the executor thread (they may take a
+second); the two callbacks run in PortAudio's threads.  Must never raise, block or log in a
+callback, return a short block, or choose a device by its index.
+
+Two streams, not one duplex stream: PyAudio has one rate and channel count for both directions
+of a stream.  They are aligned by time stamps instead (`timeline`).  Callbacks may come before
+`open` has returned.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+import numpy as np
+
+from edge_agent.audio.device.devices import DeviceEntry, choose, distinct
+from edge_agent.audio.device.timeline import Timeline
+from edge_agent.audio.resample import RATES_HZ
+from edge_agent.contract.errors import (
+    DeviceError,
+    DeviceFormatRefused,
+    DeviceLost,
+    DeviceMissing,
+)
+from edge_agent.contract.pcm import BYTES_PER_SAMPLE, FRAME_MS
+from edge_agent.contract.ports import CaptureCallback, RenderCallback, SoundDeviceInfo
+
+PREFERRED_RATES_HZ = (48_000, 44_100, 16_000, 32_000, 96_000, 24_000, 22_050, 8_000)
+"""Tried in this order where no rate is configured.  48 kHz first: it is the own rate of nearly
+every card and sound server and a multiple of 24 and 16 kHz."""
+
+ALSA = "ALSA"
+"""Under this host API a device's "default rate" is merely the one nearest to 44.1 kHz that
+PortAudio found possible (44.1 kHz over PulseAudio, whatever the sink runs at): not asked."""
+
+MAX_PROBED_CHANNELS = 8
+"""Microphone arrays have up to 8 and may refuse fewer; what offers 32 or more is a plugin that
+takes any number."""
+
+# PortAudio's error numbers (portaudio.h, PaErrorCode).
+PA_UNANTICIPATED_HOST_ERROR = -9999
+PA_INVALID_CHANNEL_COUNT = -9998
+PA_INVALID_SAMPLE_RATE = -9997
+PA_INVALID_DEVICE = -9996
+PA_SAMPLE_FORMAT_NOT_SUPPORTED = -9994
+PA_DEVICE_UNAVAILABLE = -9985
+PA_INT16 = 8  # paInt16
+PA_CONTINUE = 0  # paContinue
+PA_ABORT = 2  # paAbort: the stream ends at once, without waiting for a suspended sink
+PA_INPUT_OVERFLOW = 2  # paInputOverflow: microphone frames were lost before this block
+PA_OUTPUT_UNDERFLOW = 4  # paOutputUnderflow: the loudspeaker had a hole before this block
+
+LAST_BLOCK_MAX_S = 0.5
+"""A stream that has not noticed by then that it should rest, stands still."""
+
+_library = threading.RLock()
+"""PortAudio's start, stop, open and close are not thread-safe."""
+
+_quiet_depth = 0
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep ALSA and JACK from writing to stderr: what they have to say is counted or raised.
+
+    Through the libraries' own hooks, not by redirecting descriptor 2, which would swallow other
+    threads' log lines.  The hook is a C function without arguments or effect, so a library
+    thread never has to wait for Python.
+    """
+    global _quiet_depth  # noqa: PLW0603 - the hooks are global, so is the count of their users
+    with suppress(ImportError):
+        import pyaudio  # noqa: F401 - brings the libraries in, whose hooks are set here
+    nothing = ctypes.cast(ctypes.CDLL(None).getppid, ctypes.c_void_p)
+    with _library:
+        _quiet_depth += 1
+        if _quiet_depth == 1:
+            _set_hooks(nothing)
+    try:
+        yield
+    finally:
+        with _library:
+            _quiet_depth -= 1
+            if _quiet_depth == 0:
+                _set_hooks(None)
+
+
+def _set_hooks(handler: ctypes.c_void_p | None) -> None:
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(handler)
+    # JACK only where PortAudio has loaded it already; it has no way back to its default but
+    # printing, and nothing it prints is of use here.
+    if handler is not None:
+        with suppress(OSError, AttributeError):
+            jack = ctypes.CDLL("libjack.so.0", mode=os.RTLD_NOLOAD | os.RTLD_LAZY)
+            jack.jack_set_error_function(handler)
+            jack.jack_set_info_function(handler)
+
+
+def _start_portaudio() -> Any:
+    try:
+        import pyaudio
+    except ImportError as error:
+        raise DeviceMissing(
+            "PyAudio cannot be loaded, so there is no sound.",
+            fix="Install the package `libportaudio2` and PyAudio.",
+        ) from error
+    try:
+        return pyaudio.PyAudio()
+    except OSError as error:
+        raise DeviceLost("PortAudio does not start.", fix="Is the sound system up?") from error
+
+
+def _scan(audio: Any) -> list[DeviceEntry]:
+    """All devices of a running PortAudio."""
+    defaults: dict[str, int] = {}
+    for direction in ("input", "output"):
+        with suppress(OSError):  # there is no default
+            info = getattr(audio, f"get_default_{direction}_device_info")()
+            defaults[direction] = int(info["index"])
+    entries = []
+    for index in range(audio.get_device_count()):
+        info = audio.get_device_info_by_index(index)
+        entries.append(
+            DeviceEntry(
+                name=str(info["name"]),
+                host_api=str(audio.get_host_api_info_by_index(info["hostApi"])["name"]),
+                capture_channels=int(info["maxInputChannels"]),
+                render_channels=int(info["maxOutputChannels"]),
+                default_rate_hz=round(info["defaultSampleRate"]),
+                default_capture=defaults.get("input") == index,
+                default_render=defaults.get("output") == index,
+                index=index,
+            )
+        )
+    return distinct(entries)
+
+
+def list_devices() -> list[DeviceEntry]:
+    """What can be named in the settings.  While a device is open, what was there when it was
+    opened.  Raises `DeviceMissing` without PortAudio, `DeviceLost` if it does not start."""
+    with _library, quiet_libraries():
+        audio = _start_portaudio()
+        try:
+            return _scan(audio)
+        finally:
+            audio.terminate()
+
+
+class PortAudioDevice:
+    """`contract.ports.SoundDevice` over PyAudio.
+
+    Names as in `list_devices`, "" for the system's default; a rate of 0 takes what suits best.
+    `capture_channel` picks one channel of a microphone that refuses mono (None: the mean).
+
+    Counters: `frames_captured`, `frames_rendered`, `overflows` (microphone frames lost),
+    `underflows` (holes at the loudspeaker), `faults` (errors swallowed in a callback).
+    """
+
+    def __init__(
+        self,
+        capture_device: str = "",
+        render_device: str = "",
+        *,
+        capture_rate_hz: int = 0,
+        render_rate_hz: int = 0,
+        block_ms: int = FRAME_MS,
+        capture_channel: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._capture_device = capture_device
+        self._render_device = render_device
+        self._capture_rate_hz = capture_rate_hz
+        self._render_rate_hz = render_rate_hz
+        self._block_ms = block_ms
+        self._capture_channel = capture_channel
+        self._clock = clock
+        self._captured = 0
+        self._rendered = 0
+        self.overflows = 0
+        self.underflows = 0
+        self.faults = 0
+        self._generation = 0
+        self._audio: Any = None
+        self._streams: list[Any] = []
+        self._speaking: Any = None
+        """That of `_streams` which is the loudspeaker."""
+        self._resting = False
+        self._rests = threading.Event()
+        """The last block before the rest is out."""
+        self._heard: tuple[Timeline, int]
+        self._spoken: tuple[Timeline, int]
+        self._quiet = ExitStack()
+        """Holds `quiet_libraries` while the streams are open: ALSA reports every hole."""
+
+    @property
+    def frames_captured(self) -> int:
+        """Frames the microphone has delivered, over all openings."""
+        return self._captured
+
+    @property
+    def frames_rendered(self) -> int:
+        """Frames the loudspeaker has asked for, over all openings."""
+        return self._rendered
+
+    @property
+    def active(self) -> bool:
+        """What PortAudio says.  It is no proof of life: a suspended source stays "active", so
+        watch `frames_captured` and `frames_rendered`.  False while it is opened or closed."""
+        if not _library.acquire(blocking=False):
+            return False
+        try:
+            streams = [s for s in self._streams if not (self._resting and s is self._speaking)]
+            return bool(streams) and all(s.is_active() for s in streams)
+        except OSError:
+            return False
+        finally:
+            _library.release()
+
+    def open(self, on_capture: CaptureCallback, on_render: RenderCallback) -> SoundDeviceInfo:
+        """Look for the devices anew and open both.  Raises `DeviceMissing`,
+        `DeviceFormatRefused`, `DeviceLost`; whatever was half open is then closed."""
+        self.close()
+        with _library:
+            try:
+                self._quiet.enter_context(quiet_libraries())
+                return self._open(on_capture, on_render)
+            except DeviceError:
+                self.close()
+                raise
+            except OSError as error:
+                self.close()
+                raise _translated(error, "sound device") from error
+
+    def close(self) -> None:
+        """Release both streams.  Safe to call twice and after a loss."""
+        with _library:
+            self._generation += 1  # late callbacks of the old streams reach nobody
+            for stream in self._streams:
+                # `close` aborts; `stop_stream` would wait for a suspended sink to drain.
+                with suppress(OSError):
+                    stream.close()
+            self._streams = []
+            self._speaking = None
+            self._resting = False
+            if self._audio is not None:
+                # Also what makes PortAudio see newly plugged devices at the next start.
+                with suppress(OSError):
+                    self._audio.terminate()
+                self._audio = None
+            self._quiet.close()
+
+    def rest_render(self) -> None:
+        """End the loudspeaker's stream with its next block; the microphone goes on."""
+        self._rests.clear()
+        self._resting = True
+
+    def resume_render(self) -> None:
+        """Start the loudspeaker's stream again.  Raises `DeviceLost`."""
+        with _library:
+            stream = self._speaking
+            if not self._resting or stream is None:
+                return
+            try:
+                if not self._rests.wait(LAST_BLOCK_MAX_S):
+                    raise DeviceLost("The loudspeaker stands still.")
+                stream.stop_stream()  # its last block is out: this only waits for its thread
+                timeline, channels = self._spoken
+                self._spoken = timeline.anew(), channels
+                self._resting = False
+                stream.start_stream()
+            except OSError as error:
+                raise _translated(error, "loudspeaker") from error
+
+    # --- inside -------------------------------------------------------------------------
+
+    def _open(self, on_capture: CaptureCallback, on_render: RenderCallback) -> SoundDeviceInfo:
+        self._audio = _start_portaudio()
+        entries = _scan(self._audio)
+        capture = choose(entries, self._capture_device, capture=True)
+        render = choose(entries, self._render_device, capture=False)
+        listening, heard_hz, heard_channels = self._open_stream(
+            capture, self._capture_rate_hz, self._capture_loop(on_capture), capture=True
+        )
+        speaking, spoken_hz, spoken_channels = self._open_stream(
+            render, self._render_rate_hz, self._render_loop(on_render), capture=False
+        )
+        in_latency_s, out_latency_s = listening.get_input_latency(), speaking.get_output_latency()
+        # The callbacks learn their format here; they start below.
+        self._heard = Timeline(heard_hz, in_latency_s, self._clock), heard_channels
+        self._spoken = Timeline(spoken_hz, out_latency_s, self._clock), spoken_channels
+        self._speaking = speaking
+        for stream in self._streams:
+            stream.start_stream()
+        return SoundDeviceInfo(
+            capture_name=capture.name,
+            render_name=render.name,
+            capture_rate_hz=heard_hz,
+            render_rate_hz=spoken_hz,
+            block_frames=spoken_hz * self._block_ms // 1000,
+            input_latency_s=in_latency_s,
+            output_latency_s=out_latency_s,
+        )
+
+    def _open_stream(
+        self, entry: DeviceEntry, rate_hz: int, callback: Any, *, capture: bool
+    ) -> tuple[Any, int, int]:
+        """Return the stream, its rate and its channels; mono if the card can."""
+        direction = "input" if capture else "output"
+        most = entry.capture_channels if capture else entry.render_channels
+        channel_counts = [n for n in (1, 2) if n <= most]
+        if 2 < most <= MAX_PROBED_CHANNELS:
+            channel_counts.append(most)
+        rates_hz = [rate_hz] if rate_hz else list(PREFERRED_RATES_HZ)
+        if not rate_hz and entry.host_api != ALSA:
+            rates_hz.insert(0, entry.default_rate_hz)
+        for rate in (rate for rate in rates_hz if rate in RATES_HZ):
+            for channels in channel_counts:
+                arguments = {direction: True, f"{direction}_device_index": entry.index}
+                try:
+                    stream = self._audio.open(
+                        rate=rate,
+                        channels=channels,
+                        format=PA_INT16,
+                        frames_per_buffer=rate * self._block_ms // 1000,
+                        start=False,
+                        stream_callback=callback,
+                        **arguments,
+                    )
+                except OSError as error:
+                    if error.errno == PA_INVALID_SAMPLE_RATE:
+                        break
+                    if error.errno in (PA_INVALID_CHANNEL_COUNT, PA_SAMPLE_FORMAT_NOT_SUPPORTED):
+                        continue
+                    raise _translated(error, entry.name) from error
+                self._streams.append(stream)
+                return stream, rate, channels
+        works = self._working_rates(entry, channel_counts, direction)
+        refused = f"{rate_hz} Hz" if rate_hz else "every rate we can use"
+        raise DeviceFormatRefused(
+            f"The device {entry.name!r} refused {refused} with 16-bit samples.",
+            fix=f"It takes these rates in Hz: {', '.join(map(str, works))}; 0 chooses by itself."
+            if works
+            else "It may be busy: close other programs that use it, or choose another device.",
+        )
+
+    def _working_rates(
+        self, entry: DeviceEntry, channel_counts: list[int], direction: str
+    ) -> list[int]:
+        works = []
+        for rate in RATES_HZ:
+            for channels in channel_counts:
+                arguments = {
+                    f"{direction}_device": entry.index,
+                    f"{direction}_channels": channels,
+                    f"{direction}_format": PA_INT16,
+                }
+                with suppress(ValueError, OSError):
+                    self._audio.is_format_supported(rate, **arguments)
+                    works.append(rate)
+                    break
+        return works
+
+    def _capture_loop(self, deliver: CaptureCallback) -> Any:
+        """The callback of the microphone stream that is about to be opened."""
+        generation = self._generation
+
+        def on_block(
+            data: bytes | None, frames: int, times: Mapping[str, float], flags: int
+        ) -> tuple[None, int]:
+            try:
+                if generation == self._generation and data is not None:
+                    timeline, channels = self._heard
+                    lost = bool(flags & PA_INPUT_OVERFLOW)
+                    self.overflows += lost
+                    at = timeline.captured(frames, times, lost=lost)
+                    self._captured += frames
+                    deliver(self._to_mono(data, channels), at)
+            except Exception:
+                self.faults += 1
+            return None, PA_CONTINUE
+
+        return on_block
+
+    def _render_loop(self, ask: RenderCallback) -> Any:
+        """The callback of the loudspeaker stream that is about to be opened."""
+        generation = self._generation
+
+        def on_block(
+            _data: bytes | None, frames: int, times: Mapping[str, float], flags: int
+        ) -> tuple[bytes, int]:
+            channels = 1
+            block = b""
+            try:
+                if generation == self._generation and self._resting:
+                    self._rests.set()
+                    return bytes(frames * self._spoken[1] * BYTES_PER_SAMPLE), PA_ABORT
+                if generation == self._generation:
+                    timeline, channels = self._spoken
+                    hole = bool(flags & PA_OUTPUT_UNDERFLOW)
+                    self.underflows += hole
+                    at = timeline.rendered(frames, times, lost=hole)
+                    self._rendered += frames
+                    block = ask(frames, at)
+                    if channels > 1:
+                        block = np.repeat(np.frombuffer(block, dtype="<i2"), channels).tobytes()
+            except Exception:
+                self.faults += 1
+                block = b""
+            length = frames * channels * BYTES_PER_SAMPLE
+            if len(block) != length:  # a short block would end the stream without a word
+                block = block[:length].ljust(length, b"\0")
+            return block, PA_CONTINUE
+
+        return on_block
+
+    def _to_mono(self, data: bytes, channels: int) -> bytes:
+        if channels == 1:
+            return data
+        samples = np.frombuffer(data, dtype="<i2").reshape(-1, channels)
+        if self._capture_channel is not None and self._capture_channel < channels:
+            return bytes(samples[:, self._capture_channel].tobytes())
+        return bytes(np.rint(samples.mean(axis=1)).astype("<i2").tobytes())
+
+
+def _translated(error: OSError, name: str) -> DeviceError:
+    """PortAudio's number → our error."""
+    if error.errno == PA_INVALID_DEVICE:
+        return DeviceMissing(f"The device {name!r} is gone.", fix="Plug it in again.")
+    if error.errno == PA_DEVICE_UNAVAILABLE:
+        return DeviceLost(
+            f"The device {name!r} is in use by another program.",
+            fix="Close the other program, or share the device through PipeWire or PulseAudio.",
+            code="device.busy",
+        )
+    return DeviceLost(
+        f"The device {name!r} does not open (PortAudio error {error.errno}).",
+        fix="Check that it is plugged in and that the sound server runs.",
+    )

@@ -1,0 +1,1 @@
+"""The one owner of the loudspeaker, its ledger and its cut."""

@@ -1,0 +1,78 @@
+"""`edge-agent status`, `mute` and `guest`: ask the running speaker (purpose).
+
+Owner thread: main.  Must never need working settings: it is asked when something is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edge_agent.cli.config import ConfigOption
+from edge_agent.cli.outcome import guarded, note
+
+
+class Switch(StrEnum):
+    """What the microphone, or guest mode, should be."""
+
+    ON = "on"
+    OFF = "off"
+    TOGGLE = "toggle"
+
+
+@guarded
+def status(
+    config_file: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Tell what the speaker is doing, and what is wrong if something is."""
+    from edge_agent.host.service.status import from_plain, in_words
+
+    answer = _ask({"do": "status"}, config_file)
+    if as_json:
+        typer.echo(json.dumps({k: v for k, v in answer.items() if k != "ok"}, indent=2))
+        return
+    lines = in_words(from_plain(answer))
+    width = max(len(what) for what, _ in lines) + 1
+    for what, how in lines:
+        typer.echo(f"{what + ':':<{width}}  {how}")
+
+
+@guarded
+def mute(
+    to: Annotated[Switch, typer.Argument(help="on: the microphone is off.  off: it is on.")],
+    config_file: ConfigOption = None,
+) -> None:
+    """Mute the microphone, or open it; remembered over a restart."""
+    answer = _ask({"do": "mute", "to": to.value}, config_file)
+    muted = answer.get("muted") is True
+    typer.echo("The microphone is off (muted)." if muted else "The microphone is on.")
+
+
+@guarded
+def guest(
+    to: Annotated[Switch, typer.Argument(help="on: only what is harmless is done.")],
+    config_file: ConfigOption = None,
+) -> None:
+    """Turn guest mode on or off; remembered over a restart."""
+    answer = _ask({"do": "guest", "to": to.value}, config_file)
+    on = answer.get("guest") is True
+    typer.echo("Guest mode is on." if on else "Guest mode is off.")
+
+
+def _ask(request: dict[str, object], config_file: Path | None) -> dict[str, Any]:
+    from edge_agent.contract.errors import ConfigError
+    from edge_agent.host.service.control import ask, client_paths
+
+    setting = ""
+    try:
+        from edge_agent.host.settings.load import load
+
+        setting = load(config_file).settings.control.path
+    except ConfigError:
+        note("the settings have a mistake (see: edge-agent config check); asking anyway")
+    return ask(request, client_paths(setting))

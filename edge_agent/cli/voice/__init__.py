@@ -1,0 +1,1 @@
+"""Speech over HTTPS: voice packs and transcripts."""

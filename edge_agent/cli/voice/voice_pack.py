@@ -1,0 +1,236 @@
+"""`edge-agent voice-pack`: have the speaker's own sentences spoken, and see which are (purpose).
+
+Owner thread: main.  Must never print the key, and never leave a pack that is worse than before.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge_agent.cli.config import ConfigOption
+from edge_agent.cli.outcome import guarded, note
+from edge_agent.cli.voice.speech import read_settings, speech_api
+
+if TYPE_CHECKING:
+    from edge_agent.contract.errors import AgentError
+    from edge_agent.host.settings.root import Settings
+    from edge_agent.host.voice.pack_store import Pack, Recipe, SpeakFunction
+
+TRIES_MAX = 4
+"""Of one sentence: a service that is busy for longer is not worth waiting in front of a screen."""
+FIRST_PAUSE_S = 1.0
+"""It doubles; where the service says how long, that counts."""
+PAUSE_MAX_S = 90.0
+"""Longer than a rate limit of "per minute" lasts."""
+MANNER = "Speak calmly, warmly and clearly, at an even pace, like a helpful voice in a household."
+"""For the models that take instructions, so that forty single sentences sound like one person."""
+
+app = typer.Typer(
+    help="The voice of the speaker's own sentences.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+
+class Engine(StrEnum):
+    """Who speaks."""
+
+    PROVIDER = "provider"
+    ESPEAK = "espeak"
+
+
+def _wait(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
+@app.command()
+@guarded
+def build(
+    language: Annotated[
+        str, typer.Option("--language", "-l", help="en, de, fr …  Default: speech.language.")
+    ] = "",
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            "--engine", help="provider: over the internet, costs a few cents.  espeak: espeak-ng."
+        ),
+    ] = Engine.PROVIDER,
+    voice: Annotated[
+        str, typer.Option("--voice", help="The provider's.  Default: realtime.voice.")
+    ] = "",
+    config_file: ConfigOption = None,
+) -> None:
+    """Have every sentence of a language spoken and kept; go on where an earlier try broke off."""
+    from edge_agent.host.voice.pack_store import Pack, pack_root
+    from edge_agent.host.voice.sentences import Sentences
+
+    settings = read_settings(config_file)
+    found = _known_language(language or settings.speech.language)
+    own = pack_root(settings.speech.voice_pack_dir)
+    texts = Sentences(found, own=own).texts
+    recipe, speak = _engine(engine, settings, found, voice)
+    pack = Pack(own, found)
+    done = _build_in_sight(pack, texts, recipe, speak)
+    spoken_by = f"the voice {recipe.voice}" if recipe.voice else "espeak-ng"
+    typer.echo(
+        f"{len(texts)} sentences ({found}) by {spoken_by} are in {pack.folder}; "
+        f"{done} of them are new."
+    )
+    if _known_or_empty(settings.speech.language) != found:
+        note(f'to hear them, set speech.language = "{found}"')
+    typer.echo("A speaker that runs takes them after: sudo systemctl restart edge-agent")
+
+
+@app.command("list")
+@guarded
+def list_packs(
+    config_file: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show for every language whose voice says the sentences."""
+    from edge_agent.host.voice.pack_store import Pack, pack_root
+    from edge_agent.host.voice.sentences import Sentences, languages
+
+    settings = read_settings(config_file)
+    own = pack_root(settings.speech.voice_pack_dir)
+    rows: dict[str, dict[str, object]] = {}
+    lines = []
+    for name in languages():
+        sentences = Sentences(name, own=own)
+        state = Pack(own, name).state(sentences.texts)
+        counts = Counter(sentences.sources().values())
+        rows[name] = {
+            "sentences": len(sentences.texts),
+            "heard": dict(counts),
+            "voice": state.voice or state.engine,
+            "out_of_date": list(state.stale),
+        }
+        words = {
+            "own": f"in your own pack ({state.voice or state.engine or 'recorded by hand'})",
+            "shipped": "as shipped",
+            "espeak": "by espeak-ng",
+            "english": "in English, for want of a recording",
+            "none": "not at all",
+        }
+        heard = ", ".join(f"{counts[k]} {how}" for k, how in words.items() if counts[k])
+        mark = "*" if name == _known_or_empty(settings.speech.language) else " "
+        lines.append(f"{mark} {name}  {heard}")
+        if state.stale:
+            lines.append(
+                f"      {len(state.stale)} of your pack are out of date; run: "
+                f"edge-agent voice-pack build --language {name}"
+            )
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    if advice := Sentences(settings.speech.language, own=own).advice:
+        note(advice)
+    typer.echo("\n".join([*lines, f"Your own packs: {own}"]))
+
+
+def _known_or_empty(language: str) -> str:
+    from edge_agent.host.voice.sentences import find_language
+
+    return find_language(language)
+
+
+def _known_language(asked: str) -> str:
+    from edge_agent.contract.errors import AgentError
+    from edge_agent.host.voice.sentences import languages
+
+    if found := _known_or_empty(asked):
+        return found
+    raise AgentError(
+        f'There are no sentences in "{asked}".',
+        fix=f"There are: {', '.join(languages())}.",
+        code="voice_pack.language",
+    )
+
+
+def _engine(
+    engine: Engine, settings: Settings, language: str, voice: str
+) -> tuple[Recipe, SpeakFunction]:
+    """What the recordings depend on, and who makes them."""
+    from edge_agent.host.voice.pack_store import Recipe
+
+    if engine is Engine.ESPEAK:
+        from edge_agent.audio.resample import Resampler
+        from edge_agent.host.voice.espeak import Espeak
+
+        espeak = Espeak(language, lambda pcm, hz, to_hz: Resampler(hz, to_hz).process(pcm))
+        return Recipe("espeak", language), espeak.speak
+    api, model = speech_api(settings), settings.speech.tts_model
+    manner = "" if model.startswith("tts-1") else MANNER  # the documentation: tts-1 takes none
+    recipe = Recipe("provider", language, model, voice or settings.realtime.voice, manner)
+
+    def speak(text: str) -> bytes:
+        return api.speech(text, model=model, voice=recipe.voice, instructions=manner)
+
+    return recipe, patient(speak)
+
+
+def patient(speak: SpeakFunction, wait: Callable[[float], None] | None = None) -> SpeakFunction:
+    """`speak`, but again after a pause where a pause helps."""
+    from edge_agent.contract.errors import LinkError
+
+    def speak_patiently(text: str) -> bytes:
+        for tries in range(1, TRIES_MAX):
+            try:
+                return speak(text)
+            except LinkError as problem:
+                pause_s = _pause_s(problem, tries)
+                if pause_s is None:
+                    raise
+                note(f"{problem.message} Trying again in {pause_s:.0f} s.")
+                (wait or _wait)(pause_s)
+        return speak(text)
+
+    return speak_patiently
+
+
+def _pause_s(problem: AgentError, tries: int) -> float | None:
+    """None: it will not be better then."""
+    from edge_agent.contract.errors import LinkBusy, LinkLost
+
+    pause_s = FIRST_PAUSE_S * 2 ** (tries - 1)
+    if isinstance(problem, LinkBusy):
+        pause_s = max(pause_s, problem.retry_after_s or 0.0)
+        return pause_s if pause_s <= PAUSE_MAX_S else None
+    lasting = ("link.captive_portal", "link.garbage")
+    return pause_s if isinstance(problem, LinkLost) and problem.code not in lasting else None
+
+
+def _build_in_sight(pack: Pack, texts: dict[str, str], recipe: Recipe, speak: SpeakFunction) -> int:
+    """Build with a progress bar.  Returns how many sentences were not there already."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from edge_agent.contract.errors import AgentError
+
+    ready = {True: 0, False: 0}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    try:
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(f"speaking ({recipe.language})", total=len(texts))
+
+            def progress(_name: str, was_there: bool) -> None:
+                ready[was_there] += 1
+                bar.advance(task)
+
+            pack.build(texts, recipe, speak, progress)
+    except (AgentError, KeyboardInterrupt):
+        if count := sum(ready.values()):
+            note(
+                f"{count} of {len(texts)} sentences are recorded; the same command goes on there. "
+                "The pack from before, if there is one, stays in use."
+            )
+        raise
+    return ready[False]

@@ -1,0 +1,1 @@
+"""Tool calls and the consent to them."""

@@ -1,0 +1,245 @@
+"""Consent: which tool calls may run, and the one question that is open (purpose).
+
+Owner thread: event loop; pure.  Must never be granted by the model, by a tool, by our own voice or
+by what was said before the question had been heard to its end.
+
+What a risk needs is data (`decide`).  A question goes ASKING → OPEN → ANSWERING and is bound to one
+call with exactly its arguments: the call that may run is the very object that was asked about.
+Several calls that need consent are asked about one after another, in the order in which the model
+made them, so that every yes belongs to one call.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+
+from edge_agent.contract.commands import RequestResponse
+from edge_agent.contract.events import ToolCall
+from edge_agent.dialogue.calls.yes_no import Answer, read_answer
+
+TRIES_MAX = 2
+"""An answer that is no plain yes or no is asked for once more, then it counts as no."""
+REFUSALS_MAX = 3
+"""So often in one talk the household may be asked for the very same thing and not agree."""
+ANSWER_MAX_S = 45.0
+"""From the first sound of an answer to its reading: the longest utterance and a late transcript."""
+
+
+class Risk(Enum):
+    """What a tool can do to a household."""
+
+    LOW = "low"
+    """Reads, or changes what a word undoes: runs at once."""
+    MEDIUM = "medium"
+    """Costs, sends or unlocks something: asks first."""
+    HIGH = "high"
+    """Cannot be undone: asks for the physical button."""
+
+
+class Way(Enum):
+    """What has to happen before a call may run."""
+
+    AT_ONCE = "at once"
+    VOICE = "voice"
+    BUTTON = "button"
+    NEVER = "never"
+
+
+class Stage(Enum):
+    """How far a question is."""
+
+    ASKING = "asking"
+    """Being spoken, or about to be: nothing that is heard now answers it."""
+    OPEN = "open"
+    """Heard to its end: an answer may begin."""
+    ANSWERING = "answering"
+    """Somebody's answer is being said, or read."""
+
+
+class Verdict(Enum):
+    """What an answer in words leads to."""
+
+    GRANTED = "granted"
+    DENIED = "no"
+    AGAIN = "again"
+    UNCLEAR = "unclear"
+    UNREADABLE = "unreadable"
+    EXPIRED = "expired"
+
+
+def decide(risk: Risk, *, guest: bool, by_voice: bool) -> Way:
+    """What a call of that risk needs; `guest`: guest mode is on, `by_voice`: words can be heard."""
+    if risk is Risk.LOW:
+        return Way.AT_ONCE
+    if guest:
+        return Way.NEVER
+    return Way.VOICE if risk is Risk.MEDIUM and by_voice else Way.BUTTON
+
+
+@dataclass(slots=True)
+class Question:
+    """One question, and how it is being asked."""
+
+    call: ToolCall
+    way: Way
+    stage: Stage = Stage.ASKING
+    tries: int = 1
+    asked_at: float = float("inf")
+    opened_at: float = float("inf")
+    closes_at: float = float("inf")
+    request: RequestResponse | None = None
+    """The response that was asked for to speak it."""
+    response: str = ""
+    voiced: bool = False
+    """Sound of that response has come."""
+    is_over: bool = False
+    """That response has ended."""
+    is_said: bool = False
+    """It ended well, with sound: the question is whole."""
+    heard_ms: float = 0.0
+    """So much of it has been audible."""
+    sentence_at: float | None = None
+    """When a sentence of our own was put in its place."""
+    quiet_frames: int = 0
+    """So many frames without speech in a row, since it was heard to its end."""
+    item: str = ""
+    """The household's item that answers it."""
+
+
+class Consent:
+    """The open question, those that wait behind it, and what was not agreed to."""
+
+    def __init__(self, window_s: float) -> None:
+        self._window_s = window_s
+        self._question: Question | None = None
+        self._waiting: deque[Question] = deque()
+        self._refused: dict[tuple[str, str], tuple[int, int]] = {}
+        """(name, arguments) → how often, and in which turn of the household the last time."""
+        self._turns = 0
+
+    @property
+    def pending(self) -> Question | None:
+        """The open question, if any."""
+        return self._question
+
+    def waits(self, call: ToolCall) -> bool:
+        """Is the very same thing being asked about already?"""
+        asked = [*self._waiting, *([self._question] if self._question else [])]
+        return any(_key(question.call) == _key(call) for question in asked)
+
+    def holds(self, call_id: str) -> bool:
+        """Is consent to this call still open?"""
+        asked = [*self._waiting, *([self._question] if self._question else [])]
+        return any(question.call.call_id == call_id for question in asked)
+
+    def may_ask(self, call: ToolCall) -> bool:
+        """Not agreed to: only after the household has spoken again, and not for ever."""
+        times, turn = self._refused.get(_key(call), (0, -1))
+        return times < REFUSALS_MAX and turn < self._turns
+
+    def household_spoke(self) -> None:
+        """A turn that was no answer to a question."""
+        self._turns += 1
+
+    def talk_over(self) -> None:
+        """The next talk may ask anew."""
+        self._refused.clear()
+
+    # --- asking -------------------------------------------------------------------------
+
+    def ask(self, call: ToolCall, way: Way) -> None:
+        """Put a question in line; `next` opens it when its turn has come."""
+        self._waiting.append(Question(call, way))
+
+    def next(self, at: float) -> Question | None:
+        """The question that is to be asked now; None: one is open, or there is none."""
+        if self._question is not None or not self._waiting:
+            return None
+        self._question = self._waiting.popleft()
+        self._question.asked_at = at
+        return self._question
+
+    def heard_out(self, at: float) -> None:
+        """The question has been audible to its end: from now on it can be answered."""
+        question = self._question
+        if question is not None and question.stage is Stage.ASKING:
+            question.stage = Stage.OPEN
+            question.opened_at, question.closes_at = at, at + self._window_s
+
+    def by_button(self) -> None:
+        """Words could not be read: the button has to do."""
+        if self._question is not None:
+            self._question.way, self._question.stage = Way.BUTTON, Stage.ASKING
+
+    # --- answers ------------------------------------------------------------------------
+
+    def pressed(self, at: float) -> ToolCall | None:
+        """The button was pressed: the call that may run now, exactly as it was asked."""
+        question = self._question
+        if question is None or question.stage is not Stage.OPEN or at >= question.closes_at:
+            return None
+        return self._settle().call
+
+    def answer_began(self, at: float) -> bool:
+        """Somebody begins to speak at `at`; False when that is no answer to the question."""
+        question = self._question
+        if question is None or question.stage is not Stage.OPEN or question.way is not Way.VOICE:
+            return False
+        if not question.opened_at <= at < question.closes_at:
+            return False
+        question.stage = Stage.ANSWERING
+        question.item = ""
+        question.closes_at = at + ANSWER_MAX_S
+        return True
+
+    def read(self, words: str | None, at: float) -> tuple[Verdict, ToolCall | None]:
+        """The answer's words (None: no transcript came), and the call if it may run now.
+
+        AGAIN and UNREADABLE leave the question open, to be asked another time; all other
+        verdicts but GRANTED leave it to `refuse`.
+        """
+        question = self._question
+        if question is None or question.stage is not Stage.ANSWERING or at >= question.closes_at:
+            return Verdict.EXPIRED, None
+        if words is None:
+            return Verdict.UNREADABLE, None
+        answer = read_answer(words)
+        if answer is Answer.YES:
+            return Verdict.GRANTED, self._settle().call
+        if answer is Answer.NO:
+            return Verdict.DENIED, None
+        if question.tries >= TRIES_MAX:
+            return Verdict.UNCLEAR, None
+        self._question = Question(
+            question.call, question.way, tries=question.tries + 1, asked_at=question.asked_at
+        )
+        return Verdict.AGAIN, None
+
+    # --- without consent ----------------------------------------------------------------
+
+    def refuse(self) -> ToolCall | None:
+        """The open question is over without consent; the call that must not run."""
+        if self._question is None:
+            return None
+        call = self._settle().call
+        times, _ = self._refused.get(_key(call), (0, 0))
+        self._refused[_key(call)] = (times + 1, self._turns)
+        return call
+
+    def withdraw(self) -> list[ToolCall]:
+        """No question stands any longer, and nobody said no; the calls that must not run."""
+        asked = [*([self._question] if self._question else []), *self._waiting]
+        self._question = None
+        self._waiting.clear()
+        return [question.call for question in asked]
+
+    def _settle(self) -> Question:
+        question, self._question = self._question, None
+        assert question is not None
+        return question
+
+
+def _key(call: ToolCall) -> tuple[str, str]:
+    return call.name, call.arguments

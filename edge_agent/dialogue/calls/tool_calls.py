@@ -1,0 +1,249 @@
+"""Tool calls: every call of a response gets exactly one output (purpose).
+
+Owner thread: event loop.  Must never run a tool, nor say aloud or write down what a call is about:
+it says which commands are due, and its notes hold names, risks and times only.
+Rule (PROTOCOL section 6): run all calls of a response, one output per call id, then one
+`response.create` after the last.  While consent is asked for, a call simply has no output yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from edge_agent.contract.commands import (
+    AddToolOutput,
+    CancelTool,
+    Command,
+    Note,
+    RunTool,
+    UpdateSession,
+)
+from edge_agent.contract.events import ToolCall, ToolFinished, ToolsChanged, ToolTerms
+from edge_agent.contract.persona import MOVE_TOOL
+from edge_agent.dialogue.calls.consent import Consent, Risk, Way, decide
+from edge_agent.dialogue.calls.lost_calls import LostCalls
+from edge_agent.dialogue.prompting.flow import Flow, FlowTerms, Moved
+
+MESSAGE_TOOL = "leave_message"
+"""What is left to guests."""
+SEEN_MAX = 256
+"""Call ids that are remembered; one that comes twice does so within its response."""
+WINDOW_S = 15.0
+"""Time to find the words or the button."""
+
+REFUSED_SECOND_MOVE = "Refused: one move at a time; first follow the step you are in now."
+REFUSED = {
+    "expired": "Refused: nobody answered in time. Do not try again unasked.",
+    "no": "Refused: the household said no. Do not try again unasked.",
+    "unclear": "Refused: the household gave no plain yes. Leave it, unless they ask for it again.",
+    "guest": "Refused: guest mode is on, so this may not be done now.",
+    "asked already": "Refused: the household is being asked about exactly this. Wait.",
+    "no such tool": "There is no such tool. Say so if it was asked for; do not try others.",
+    "refused before": "Refused: the household did not agree to exactly this. Do not ask again.",
+    "interrupted": "Refused: the household began to speak. Listen to what they say now.",
+    "gone": "Refused: the household has gone.",
+    "changed": "Refused: this tool has changed. Ask for it anew if they still want it.",
+    "runs already": "Refused: exactly this is under way from before. Its result comes by itself.",
+}
+"""Why a call did not run: for the journal, and in words for the model."""
+OFFER_A_MESSAGE = f" Offer to take a message for the household with `{MESSAGE_TOOL}` instead."
+
+
+class ToolCalls:
+    """The calls of the present session that have no output yet, and who agreed to what."""
+
+    def __init__(
+        self,
+        risks: Mapping[str, Risk],
+        flow: FlowTerms | None = None,
+        terms: Mapping[str, ToolTerms] | None = None,
+        *,
+        window_s: float = WINDOW_S,
+    ) -> None:
+        self._risks = risks
+        self._terms = terms or {}
+        self._flow = Flow(flow) if flow is not None else None
+        self._open: dict[str, ToolCall] = {}
+        self._began_at: dict[str, float] = {}
+        """Calls that run, and since when."""
+        self._seen: dict[str, None] = {}
+        self._finish = False
+        self._changed: UpdateSession | None = None
+        """Tools that are others than those of the settings: the link remembers them once it
+        was told, and that takes a session."""
+        self.guest = False
+        """Guests may only have done what is harmless."""
+        self.consent = Consent(window_s)
+        self.lost = LostCalls(self.speakable)
+
+    @property
+    def waiting(self) -> bool:
+        """Is any call still without output?"""
+        return bool(self._open)
+
+    def speakable(self, name: str) -> str:
+        """A tool's name for a sentence."""
+        return self._terms.get(name, ToolTerms()).speakable or name.replace("_", " ")
+
+    def take(
+        self, calls: Iterable[ToolCall], at: float, *, by_voice: bool = False
+    ) -> list[Command]:
+        """Start the calls of one response.  A call id seen before is not taken twice.
+
+        `by_voice`: the household can answer in words now.
+        """
+        out: list[Command] = []
+        moved = False
+        for call in calls:
+            if call.call_id in self._seen:
+                continue
+            self._seen[call.call_id] = None
+            if len(self._seen) > SEEN_MAX:
+                del self._seen[next(iter(self._seen))]
+            self._open[call.call_id] = call
+            if self._flow is not None and call.name == MOVE_TOOL:
+                if moved:  # it has not been told yet where it stands
+                    out += self._answer(call.call_id, REFUSED_SECOND_MOVE)
+                    continue
+                answer = self._flow.asked(call.arguments)
+                out += self._answer(call.call_id, answer.text)
+                moved = isinstance(answer, Moved)
+                if moved:
+                    out.append(self._flow.update())
+            else:
+                out += self._begin(call, at, by_voice=by_voice)
+        return out
+
+    def _begin(self, call: ToolCall, at: float, *, by_voice: bool) -> list[Command]:
+        if call.name not in self._risks:  # nobody is asked about what cannot be done
+            return self._refused(call, "no such tool")
+        way = decide(self.risk(call), guest=self.guest, by_voice=by_voice)
+        if self.lost.is_running(call):
+            return self._refused(call, "runs already")
+        if way is Way.AT_ONCE:
+            return self._run(call, at)
+        if way is Way.NEVER:
+            return self._refused(call, "guest")
+        if self.consent.waits(call):
+            return self._refused(call, "asked already")
+        if not self.consent.may_ask(call):
+            return self._refused(call, "refused before")
+        self.consent.ask(call, way)
+        return [Note("consent.asked", {**self._named(call), "by": way.value})]
+
+    def granted(self, call: ToolCall | None, at: float, by: str, waited_s: float) -> list[Command]:
+        """The household agreed, by voice or button: run exactly that."""
+        if call is None:
+            return []
+        if by == Way.VOICE.value and self.risk(call) is Risk.HIGH:  # since it was asked about
+            return self._refused(call, "changed")
+        fields = {**self._named(call), "by": by, "seconds": round(waited_s, 1)}
+        return [Note("consent.given", fields), *self._run(call, at)]
+
+    def refuse(self, why: str) -> list[Command]:
+        """The open question is over without consent."""
+        call = self.consent.refuse()
+        return self._refused(call, why) if call else []
+
+    def withdraw(self, why: str) -> list[Command]:
+        """No question stands any longer; nobody said no."""
+        return [do for call in self.consent.withdraw() for do in self._refused(call, why)]
+
+    def interrupted(self) -> list[Command]:
+        """The household speaks: nobody waits any longer for what may be stopped half-way."""
+        running = [call for i, call in self._open.items() if i in self._began_at]
+        return [CancelTool(call.call_id) for call in running if self._may_stop(call)]
+
+    def finished(self, event: ToolFinished) -> list[Command]:
+        """A tool ended.  Doubled or unknown results yield nothing."""
+        began_at = self._began_at.pop(event.call_id, None)
+        if began_at is None:
+            return []  # nobody consented, or nobody asked: whatever ran, it was not this call
+        call = self._open.get(event.call_id) or self.lost.finished(event.call_id, event.output)
+        if call is None:
+            return []  # stopped with its session
+        fields = {"ok": event.ok, "ms": round((event.at - began_at) * 1000)}
+        told = Note("tool.finished", {**self._named(call), **fields})
+        if event.call_id not in self._open:
+            return [told]
+        self._finish = self._finish or event.finish
+        return [told, *self._answer(event.call_id, event.output)]
+
+    def talk_over(self) -> list[Command]:
+        """The talk has ended: a guided one begins anew the next time."""
+        self.consent.talk_over()
+        if self._flow is None or self._flow.is_at_start:
+            return []
+        self._flow.reset()
+        return self.tell_step()
+
+    def tell_step(self) -> list[Command]:
+        """Tell the model, or a fresh session, where a guided talk stands and which tools it has,
+        where these are no longer what it began with."""
+        if self._flow is not None:
+            return [self._flow.update()]
+        return [self._changed] if self._changed is not None else []
+
+    def changed(self, event: ToolsChanged) -> list[Command]:
+        """The tools are others now.  Questions that are open stay open, calls go on."""
+        words = {risk.value: risk for risk in Risk}
+        self._risks = {name: words.get(risk, Risk.HIGH) for name, risk in event.risks.items()}
+        self._terms = event.terms
+        if self._flow is not None:
+            self._flow.retool(event.schemas)
+        else:
+            self._changed = UpdateSession(tools=event.schemas)
+        return self.tell_step()
+
+    def take_finish(self) -> bool:
+        """Has a tool asked to end the talk?  Asked once."""
+        finish, self._finish = self._finish, False
+        return finish
+
+    def session_lost(self) -> list[Command]:
+        """The session is gone: its calls can never be answered there (PROTOCOL section 9)."""
+        out: list[Command] = []
+        for call in self.consent.withdraw():
+            self.lost.never_ran(call)
+            out.append(self._not_run(call, "connection lost"))
+        for call in self._open.values():
+            if call.call_id not in self._began_at:
+                continue
+            if self._may_stop(call):
+                out.append(CancelTool(call.call_id))
+                del self._began_at[call.call_id]
+            else:
+                self.lost.runs_on(call)
+        self._open.clear()
+        self._seen.clear()  # another session may use the same identifiers
+        self._finish = False
+        return out
+
+    def risk(self, call: ToolCall) -> Risk:
+        """What the call can do; one that is not known can do the worst."""
+        return self._risks.get(call.name, Risk.HIGH)
+
+    def _may_stop(self, call: ToolCall) -> bool:
+        return self._terms.get(call.name, ToolTerms()).cancellable
+
+    def _run(self, call: ToolCall, at: float) -> list[Command]:
+        self._began_at[call.call_id] = at
+        told = Note("tool.started", self._named(call))
+        return [told, RunTool(call.call_id, call.name, call.arguments)]
+
+    def _refused(self, call: ToolCall, why: str) -> list[Command]:
+        text = REFUSED[why]
+        if why == "guest" and MESSAGE_TOOL in self._risks:
+            text += OFFER_A_MESSAGE
+        return [self._not_run(call, why), *self._answer(call.call_id, text)]
+
+    def _not_run(self, call: ToolCall, why: str) -> Note:
+        return Note("tool.refused", {**self._named(call), "why": why})
+
+    def _named(self, call: ToolCall) -> dict[str, object]:
+        """Name and risk; the name of a tool that we do not have may be words of the talk."""
+        name = call.name if call.name in self._risks else "unknown"
+        return {"name": name, "risk": self.risk(call).value}
+
+    def _answer(self, call_id: str, output: str) -> list[Command]:
+        return [AddToolOutput(call_id, output)] if self._open.pop(call_id, None) else []

@@ -1,0 +1,1 @@
+"""The persona in words: composed, checked, criticised, walked step by step."""

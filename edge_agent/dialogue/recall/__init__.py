@@ -1,0 +1,1 @@
+"""What is remembered of a talk, and how it becomes notes."""

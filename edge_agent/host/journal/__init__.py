@@ -1,0 +1,1 @@
+"""The journal: every line with its code, its level and its explanation."""

@@ -1,0 +1,1 @@
+"""The program as a service: systemd, health, workers, network news, the local socket."""

@@ -1,0 +1,1 @@
+"""Settings: what an owner may choose, read in layers, explained, and refused with a remedy."""

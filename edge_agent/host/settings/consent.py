@@ -1,0 +1,25 @@
+"""Settings of consent: how the household agrees to what a tool wants to do (purpose).
+
+Owner thread: none, frozen values.  Must never read a file, the environment or the clock.  The
+string under each field is its documentation, as in `settings`.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from edge_agent.host.settings.base import Section
+
+
+class Consent(Section):
+    """Who has to agree before a tool does something, and how."""
+
+    by_voice: bool = True
+    """Tools of low risk run at once; those of high risk ask for a press of the talk button.
+    Those of medium risk ask for a yes: true, a plain one in words, after the question.  To read
+    it, the turn that answers the question is written down by the model, also with
+    realtime.transcription = "off": that one turn, for its yes or no only, and kept nowhere.
+    false: the button for that too.  In guest mode (`edge-agent guest on`, or two quick presses
+    of the talk button while it sleeps) only low risk is done."""
+    window_s: float = Field(default=15.0, ge=3, le=120)
+    """After the question, how long an answer may begin, or the button be pressed."""

@@ -1,0 +1,1 @@
+"""Our own sentences, in five languages, from recordings or from espeak-ng."""

@@ -1,0 +1,1 @@
+"""One HTTPS client and those who stand on it."""

@@ -1,0 +1,235 @@
+"""Text model: one question over HTTPS to a model that reads and writes (purpose).
+
+Owner thread: the command line's main one or a worker's; never the event loop (it blocks).
+Must never put the key, the question, the answer or the server's words into an error or a log.
+
+The wire is the provider's documented API: `POST BASE/responses`, with `store` false so that
+nothing is kept there; or, for servers at home, `POST BASE/chat/completions`.  The limits and the
+errors below HTTP are those of `http_api`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+from edge_agent.contract.errors import AgentError, ConfigError, LinkRefused
+from edge_agent.host.price_list import load_providers, owners_path
+from edge_agent.host.web.http_api import HttpApi, api_base
+from edge_agent.host.web.http_faults import Peer, garbage, refused_inside, web_page
+
+if TYPE_CHECKING:
+    from edge_agent.host.settings.root import Settings
+
+Dialect = Literal["responses", "chat"]
+
+PEER = Peer(
+    name="text model",
+    code="text_model",
+    url="supervisor.url",
+    example="https://api.openai.com/v1",
+    model="Correct supervisor.model.",
+    key="Put a valid one into /etc/edge-agent/openai_api_key (mode 600), or into the file of "
+    "supervisor.api_key_file if that is set.",
+    doubt="Does the model take this request? Servers at home often want supervisor.api = "
+    '"chat", and some models a larger supervisor.max_output_tokens.',
+)
+ANSWER_MAX_BYTES = 2_000_000
+"""More than any model writes within its limit of tokens, its hidden thoughts included."""
+OUTPUT_MIN_TOKENS = 16
+"""The Responses API takes no smaller limit."""
+KEY_MAX_BYTES = 4096
+"""No key is longer; whatever is, is another file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came back.  `is_whole`: it was not cut at the limit of tokens."""
+
+    text: str
+    is_whole: bool = True
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+class TextModel:
+    """One model of one service.  `options` are those of `HttpApi`: `auth` and limits of time.
+
+    `peer` names the settings that an error's remedy speaks of.
+    """
+
+    def __init__(
+        self,
+        base: str,
+        key: str,
+        *,
+        model: str,
+        dialect: Dialect = "responses",
+        peer: Peer = PEER,
+        **options: Any,
+    ) -> None:
+        self.base = base
+        self.model = model
+        self.dialect = dialect
+        self._peer = peer
+        self._http = HttpApi(base, key, peer=peer, **options)
+
+    def __repr__(self) -> str:
+        return f"TextModel({self.model!r} at {self.base!r})"
+
+    def answer(self, instructions: str, question: str, *, max_output_tokens: int) -> str:
+        """The whole answer.  Raises AgentError: the codes of `http_faults`, and
+        `text_model.cut`, `text_model.refused`, `text_model.filtered`."""
+        answered = self.ask(instructions, question, max_output_tokens=max_output_tokens)
+        if not answered.is_whole:
+            raise _cut(self._peer)
+        return answered.text
+
+    def ask(self, instructions: str, question: str, *, max_output_tokens: int) -> Answered:
+        """As `answer`, but an answer that reached its limit is returned as far as it goes."""
+        limit = max(OUTPUT_MIN_TOKENS, max_output_tokens)
+        is_chat = self.dialect == "chat"
+        entry: dict[str, Any] = {"model": self.model}
+        if is_chat:
+            entry["messages"] = [
+                {"role": "system", "content": instructions},
+                {"role": "user", "content": question},
+            ]
+            entry["max_tokens"] = limit
+        else:
+            entry |= {"instructions": instructions, "input": question}
+            entry |= {"max_output_tokens": limit, "store": False}
+        kind, raw = self._http.post(
+            "chat/completions" if is_chat else "responses",
+            json.dumps(entry).encode(),
+            "application/json",
+            ANSWER_MAX_BYTES,
+        )
+        if "html" in kind:
+            raise web_page(self._peer)
+        try:
+            told = json.loads(raw)
+            answered = self._from_chat(told) if is_chat else self._from_response(told)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+            raise garbage(self._peer, "an answer that makes no sense") from None
+        if not answered.text:
+            raise garbage(self._peer, "no answer") if answered.is_whole else _cut(self._peer)
+        return answered
+
+    def _from_response(self, told: Any) -> Answered:
+        status, details = told["status"], told.get("incomplete_details") or {}
+        if status == "failed":
+            error = told.get("error") or {}
+            raise refused_inside(self._peer, str(error.get("code")))
+        if details.get("reason") == "content_filter":
+            raise _filtered()
+        content = [
+            part for item in told["output"] if item["type"] == "message" for part in item["content"]
+        ]
+        if any(part["type"] == "refusal" for part in content):
+            raise _filtered()
+        text = "".join(part["text"] for part in content if part["type"] == "output_text")
+        used = told.get("usage") or {}
+        return Answered(
+            text.strip(),
+            status == "completed",
+            _count(used.get("input_tokens")),
+            _count(used.get("output_tokens")),
+        )
+
+    def _from_chat(self, told: Any) -> Answered:
+        choice = told["choices"][0]
+        if choice.get("finish_reason") == "content_filter" or choice["message"].get("refusal"):
+            raise _filtered()
+        text = choice["message"].get("content") or ""
+        used = told.get("usage") or {}
+        return Answered(
+            text.strip(),
+            choice.get("finish_reason") != "length",
+            _count(used.get("prompt_tokens")),
+            _count(used.get("completion_tokens")),
+        )
+
+
+def text_model(
+    settings: Settings,
+    *,
+    model: str = "",
+    max_seconds: float = 0.0,
+    peer: Peer = PEER,
+) -> TextModel:
+    """The model of the settings' `[supervisor]`; `model` in its place, `max_seconds` (0: the
+    settings') for the whole call.  Reads the key's file.  Raises ConfigError for an address or a
+    file that will not do, and LinkRefused (`link.no_key`) where a key is needed and there is none.
+    """
+    realtime, desk = settings.realtime, settings.supervisor
+    record = load_providers(owners_path(realtime.providers_file)).record(realtime.provider)
+    realtime_url = realtime.url or record.url
+    base = api_base(
+        realtime_url,
+        desk.url,
+        allow_insecure=realtime.allow_insecure_url,
+        setting=peer.url,
+    )
+    # Another house than the Realtime service's speaks the usual way, and is not shown its key.
+    is_same = urlsplit(base).netloc == urlsplit(realtime_url).netloc
+    auth = record.auth if is_same else "bearer"
+    if desk.api_key_file:
+        key = read_secret(desk.api_key_file, "supervisor.api_key_file")
+    else:
+        key = realtime.api_key.get_secret_value() if is_same else ""
+        if not key and is_same and record.needs_key:
+            raise LinkRefused(
+                "There is no key for the text model.",
+                fix="Put it into /etc/edge-agent/openai_api_key (mode 600) or OPENAI_API_KEY, or "
+                "name a file with it: supervisor.api_key_file.",
+                code="link.no_key",
+            )
+    seconds = max_seconds or desk.max_seconds
+    return TextModel(
+        base,
+        key,
+        model=model or desk.model,
+        dialect=desk.api,
+        peer=peer,
+        auth=auth,
+        silence_timeout_s=seconds,
+        call_timeout_s=seconds,
+    )
+
+
+def read_secret(path: str, setting: str) -> str:
+    """What a file holds that holds nothing but a key or a token.  Raises ConfigError."""
+    try:
+        with Path(path).open("rb") as file:
+            key = file.read(KEY_MAX_BYTES + 1).decode("utf-8-sig").strip()
+    except OSError as problem:
+        why = problem.strerror or "unreadable"
+        raise ConfigError(f"{setting}: {path} cannot be read: {why}.") from problem
+    except UnicodeDecodeError as problem:
+        raise ConfigError(f"{setting}: {path} is not text.") from problem
+    if not key or len(key) > KEY_MAX_BYTES or not all("!" <= char <= "~" for char in key):
+        raise ConfigError(f"{setting}: {path} holds no key, or more than a key.")
+    return key
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _cut(peer: Peer) -> AgentError:
+    return AgentError(
+        "The answer was cut at its longest length.",
+        fix=f"Allow more tokens, or ask for less; see {peer.url.partition('.')[0]} in the "
+        "settings.",
+        code="text_model.cut",
+    )
+
+
+def _filtered() -> AgentError:
+    return AgentError(
+        "The model declines to answer this.", fix="Ask differently.", code="text_model.filtered"
+    )

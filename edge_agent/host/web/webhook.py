@@ -1,0 +1,77 @@
+"""Webhook: a message as JSON to an address of the owner's (purpose).
+
+Owner thread: a worker's; never the event loop (it blocks).  Must never follow a redirect, put the
+token or the message into an error, or decide when to try again by a clock of its own.
+
+`POST messages.webhook_url` with `Content-Type: application/json` and `Idempotency-Key`, the id:
+whatever ends in doubt is sent again, and the other side can tell.  Any 2xx means taken; what else
+it answers is not read.
+"""
+
+from __future__ import annotations
+
+import json
+
+from edge_agent.contract.errors import AgentError, LinkBusy, LinkRefused
+from edge_agent.host.stores.message_store import Message
+from edge_agent.host.web.http_api import HttpApi
+from edge_agent.host.web.http_faults import Peer
+from edge_agent.host.web.text_model import read_secret
+
+PEER = Peer(
+    name="webhook",
+    code="messages",
+    url="messages.webhook_url",
+    example="https://home.example/hooks/speaker",
+    key="Correct the token in the file of messages.webhook_token_file.",
+    doubt="Does it take JSON by POST? See README for the fields.",
+)
+FIRST_PAUSE_S = 5.0
+"""After the first failure; it doubles."""
+PAUSE_MAX_S = 900.0
+"""A message to an owner may be a quarter of an hour late, but not a day."""
+REFUSED_PAUSE_S = 3600.0
+"""Where only the owner can help."""
+_DOUBLINGS_MAX = 10
+
+
+def send(url: str, token_file: str, timeout_s: float, message: Message) -> None:
+    """Deliver one message; returns when it was taken.  Raises AgentError."""
+    token = read_secret(token_file, "messages.webhook_token_file") if token_file else ""
+    http = HttpApi(url, token, peer=PEER, silence_timeout_s=timeout_s, call_timeout_s=timeout_s)
+    http.post(
+        "",
+        json.dumps(body(message), ensure_ascii=False).encode(),
+        "application/json",
+        0,
+        headers={"Idempotency-Key": message.id},
+    )
+
+
+def body(message: Message) -> dict[str, str]:
+    """What is sent: `type`, `id`, `created_at` (ISO 8601), `from`, `text`, `urgency`."""
+    return {
+        "type": "edge-agent.message",
+        "id": message.id,
+        "created_at": message.at,
+        "from": message.sender,
+        "text": message.text,
+        "urgency": message.urgency,
+    }
+
+
+def is_about_this_message(error: AgentError) -> bool:
+    """The other side works and does not like this one: the next may go through."""
+    return error.code == f"{PEER.code}.refused"
+
+
+def pause_s(error: AgentError, failures: int, chance: float) -> float:
+    """Seconds until the next try after `failures` (from 1 on) in a row; `chance` from 0 to 1
+    spreads the speakers of a house that lost the same server."""
+    if isinstance(error, LinkRefused) or is_about_this_message(error):
+        ceiling_s = REFUSED_PAUSE_S
+    elif isinstance(error, LinkBusy) and error.retry_after_s is not None:
+        return min(max(error.retry_after_s, 1.0), REFUSED_PAUSE_S)
+    else:
+        ceiling_s = min(PAUSE_MAX_S, FIRST_PAUSE_S * 2.0 ** min(failures - 1, _DOUBLINGS_MAX))
+    return ceiling_s * (0.5 + 0.5 * chance)

@@ -1,0 +1,1 @@
+"""One session kept alive for ever: dial, watch, roll over, fall back."""

@@ -1,0 +1,345 @@
+"""Channel: one session over one wire, from the open wire to its end (purpose).
+
+Owner thread: the event loop's.  Must never outlive its wire, never log, never raise into the
+pump.  Three tasks serve it: the reader (frames → events), the writer (outbox → wire) and the
+watch (is the other side alive?).  The first that ends, ends the session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from edge_agent.contract import commands as cmd
+from edge_agent.contract import events as ev
+from edge_agent.contract.errors import LinkError, LinkLost, WireClosed
+from edge_agent.contract.pcm import bytes_to_ms
+from edge_agent.contract.ports import Dialer, Wire
+from edge_agent.realtime.link.endpoints import Route
+from edge_agent.realtime.link.liveness import HALF_OPEN, LinkTimings, Liveness
+from edge_agent.realtime.link.outbox import Outbox, SilenceJudge
+from edge_agent.realtime.protocol import faults
+from edge_agent.realtime.protocol.session import Phase, Session
+
+NoteSink = Callable[..., None]  # (code, **fields), as the journal takes it
+
+FRAMES_PER_TURN = 16
+"""Frames handled before others get a turn: a burst of deltas must not starve the loop."""
+
+ABOUT_NOW_S = 0.001
+"""A rest of a float's rounding is no reason to wait once more: timers fire that much early."""
+
+LIFE_TRUSTED_S = (30.0, 86_400.0)
+"""Remaining life that an `expires_at` may tell.  Outside, our clock is wrong (no battery) or
+the server counts differently, and the provider's usual limit holds."""
+
+
+class Goodbyes:
+    """Wires that are being closed beside what comes next: nobody waits for an old goodbye."""
+
+    def __init__(self, close_s: float) -> None:
+        self._close_s = close_s
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def let_go(self, wire: Wire, *, is_dead: bool) -> None:
+        """Close politely, or drop the wire if nobody listens at the other end."""
+        abort: Callable[[], None] | None = getattr(wire, "abort", None)
+        if is_dead and abort is not None:
+            abort()
+            return
+        task = asyncio.create_task(self._say(wire, abort), name="link goodbye")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _say(self, wire: Wire, abort: Callable[[], None] | None) -> None:
+        try:
+            async with asyncio.timeout(self._close_s):
+                await wire.close()
+        except (LinkError, TimeoutError):
+            if abort is not None:
+                abort()
+
+    async def said(self) -> None:
+        """Wait for all of them; each is bounded."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def dial(
+    dialer: Dialer,
+    url: str,
+    headers: Mapping[str, str],
+    timings: LinkTimings,
+    goodbyes: Goodbyes,
+) -> Wire:
+    """An open wire, within `dial_s`.  Raises `LinkError`; leaves nothing open when cancelled.
+
+    An attempt that hangs is joined by another one every `redial_s`: the kernel repeats a lost
+    first packet after 1, 3 and 7 s, so a network that is back would be found late.  The first
+    success counts; a later attempt that fails does not end an earlier one, which a server with
+    room for one may be about to answer.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timings.dial_s
+    attempts: list[asyncio.Future[Wire]] = []
+    taken: asyncio.Future[Wire] | None = None
+    try:
+        while (left_s := deadline - loop.time()) > ABOUT_NOW_S:
+            attempts.append(asyncio.ensure_future(dialer(url, headers)))
+            again_at = loop.time() + min(left_s, timings.redial_s)
+            while (wait_s := again_at - loop.time()) > ABOUT_NOW_S:
+                pending = [attempt for attempt in attempts if not attempt.done()]
+                await asyncio.wait(pending, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+                taken = next((a for a in attempts if a.done() and failure(a) is None), None)
+                taken = taken or (attempts[0] if attempts[0].done() else None)
+                if taken is not None:
+                    return taken.result()
+        raise LinkLost(
+            f"The provider did not answer within {timings.dial_s:g} s.",
+            fix="Check the network.",
+            code="link.timeout",
+        )
+    finally:
+        for attempt in attempts:
+            attempt.cancel()
+        await asyncio.gather(*attempts, return_exceptions=True)
+        for attempt in attempts:
+            if attempt is not taken and not attempt.cancelled() and failure(attempt) is None:
+                goodbyes.let_go(attempt.result(), is_dead=False)  # it opened in the last moment
+
+
+class Channel:
+    """One session with `route` over the open `wire`; `serve` runs it.
+
+    `hear(channel, event)` and `note` are called on the loop and must not raise.  `unix_time`
+    reads the wall clock, for `expires_at`; without it the provider's usual limit holds.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        route: Route,
+        timings: LinkTimings,
+        goodbyes: Goodbyes,
+        *,
+        hear: Callable[[Channel, ev.Event], None],
+        note: NoteSink,
+        unix_time: Callable[[], float] | None = None,
+    ) -> None:
+        provider = route.endpoint.provider
+        if provider.pong_active_s is not None:
+            timings = replace(timings, pong_active_s=provider.pong_active_s)
+        self.route = route
+        self.session = Session(route.terms, provider.capabilities)
+        self.opened_at = asyncio.get_running_loop().time()
+        self.ready_at: float | None = None
+        self.ended = False
+        self._wire = wire
+        self._timings = timings
+        self._goodbyes = goodbyes
+        self._hear = hear
+        self._note = note
+        self._unix_time = unix_time
+        self._outbox = Outbox(timings.outbox_s * 1000)
+        self._silence = SilenceJudge()
+        self._has_mail = asyncio.Event()
+        self._liveness = Liveness(
+            wire,
+            timings,
+            self._send_probe,
+            server_answers=provider.capabilities.probe,
+            patience=route.patience,
+        )
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether commands are carried out now."""
+        return self.session.phase is Phase.READY and not self.ended
+
+    @property
+    def queued_ms(self) -> float:
+        """Audio that waits for the network."""
+        return self._outbox.audio_ms
+
+    @property
+    def dropped_ms(self) -> float:
+        """Audio given up because the network was too slow."""
+        return self._outbox.dropped_ms
+
+    @property
+    def limit_at(self) -> float:
+        """Loop time at which the provider will end the session; infinite if it never does."""
+        limits = []
+        max_s = self.route.endpoint.provider.max_session_s
+        if max_s > 0:
+            limits.append(self.opened_at + max_s)
+        if self.ready_at is not None and self._life_s is not None:
+            limits.append(self.ready_at + self._life_s)
+        return min(limits, default=float("inf"))
+
+    _life_s: float | None = None
+
+    def was_healthy(self, now: float) -> bool:
+        """Whether the session has worked: READY for a while, or one answer completed."""
+        if self.ready_at is None:
+            return False
+        stood_s = now - self.ready_at
+        return self.session.responses_completed > 0 or stood_s >= self._timings.healthy_s
+
+    # --- to the server ------------------------------------------------------------------
+
+    def execute(self, command: cmd.WireCommand) -> list[ev.Event]:
+        """Put a command on the wire; returns what it caused at once.
+
+        Only while `is_ready`; raises `LocalProtocolError` as `Session.command` does.
+        """
+        texts = self.session.command(command)
+        audio_ms, is_silence = 0.0, False
+        if isinstance(command, cmd.SendAudio) and texts:
+            audio_ms = bytes_to_ms(len(command.pcm24k)) / len(texts)
+            is_silence = len(command.pcm24k) % 2 == 0 and self._silence.is_silence(
+                command.pcm24k, audio_ms
+            )
+        self._mail(texts, audio_ms, is_silence=is_silence)
+        return self.session.take_events()
+
+    def set_active(self, active: bool) -> None:
+        """Say whether a turn is under way: then a dead link is noticed sooner."""
+        self._liveness.set_active(active)
+
+    def ask_now(self) -> None:
+        """Find out at once whether the other side is still there."""
+        self._liveness.ask_now()
+
+    def _mail(self, texts: list[str], audio_ms: float = 0.0, *, is_silence: bool = False) -> None:
+        for text in texts:
+            self._outbox.put(text, audio_ms, is_silence=is_silence)
+        if texts:
+            self._has_mail.set()
+
+    def _send_probe(self) -> bool:
+        if not self.is_ready:
+            return False
+        self._mail([self.session.probe()])
+        return True
+
+    def _tell_losses(self, *, at_end: bool = False) -> None:
+        episode = self._outbox.take_episode(at_end=at_end)
+        if episode is not None:
+            self._note(
+                "link.audio_dropped",
+                dropped_ms=round(episode.dropped_ms),
+                silence_ms=round(episode.silence_ms),
+            )
+
+    # --- until it is dead ---------------------------------------------------------------
+
+    async def serve(self) -> LinkError:
+        """Serve the session until it is dead; returns why.  Cancelled, it ends politely."""
+        self._mail(self.session.opened())
+        tasks: tuple[asyncio.Task[object], ...] = (
+            asyncio.create_task(self._read(), name="link reader"),
+            asyncio.create_task(self._write(), name="link writer"),
+            asyncio.create_task(self._liveness.watch(), name="link watch"),
+        )
+        reader, writer, _watch = tasks
+        is_dead = False
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if writer.done() and not reader.done():
+                # What the server said before it closed is still unread, and tells why.
+                await asyncio.wait({reader}, timeout=self._timings.close_s)
+            fault = next((f for f in map(failure, tasks) if f is not None), None)
+            is_dead = fault is not self.session.failure
+            if isinstance(fault, LinkLost) and fault.code == HALF_OPEN:
+                self.route.patience.died(asyncio.get_running_loop().time())
+            if isinstance(fault, WireClosed):
+                hints = self.route.endpoint.provider.close_hints
+                return faults.from_close(fault.close_code, fault.reason, hints)
+            if isinstance(fault, LinkError):
+                return fault
+            # A bug, ours or a library's, must not leave a speaker deaf for ever.
+            self._note("link.internal_error", error=type(fault).__name__)
+            return LinkLost("The session ended by an internal error.", code="link.internal")
+        finally:
+            self.ended = True
+            self.session.close()
+            self._tell_losses(at_end=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._goodbyes.let_go(self._wire, is_dead=is_dead)
+
+    async def _write(self) -> None:
+        while True:
+            await self._has_mail.wait()
+            while len(self._outbox):
+                await self._wire.send(self._outbox.pop())
+                self._tell_losses()
+            self._has_mail.clear()
+
+    async def _read(self) -> None:
+        loop = asyncio.get_running_loop()
+        session = self.session
+        greeted_at = self.opened_at
+        frames = 0
+        while True:
+            frame = await self._next_frame(greeted_at)
+            now = loop.time()
+            self._liveness.frame_came(now)
+            was_greeted = session.was_greeted
+            for event in session.receive(frame, now):
+                if isinstance(event, ev.LinkReady):
+                    self._got_ready(now)
+                self._hear(self, event)
+            self._mail(session.take_outgoing())
+            for code, fields in session.take_notes():
+                self._note(code, **fields)
+            if session.failure is not None:
+                raise session.failure
+            if session.garbage_run >= self._timings.garbage_frames:
+                raise LinkLost("The server sends only garbage.", code="link.garbage")
+            if session.was_greeted and not was_greeted:
+                greeted_at = now
+            frames += 1
+            if frames % FRAMES_PER_TURN == 0:
+                await asyncio.sleep(0)
+
+    def _got_ready(self, now: float) -> None:
+        self.ready_at = now
+        self.route.patience.stands(now)
+        if self._unix_time is not None and self.session.expires_at:
+            life_s = self.session.expires_at - self._unix_time()
+            if LIFE_TRUSTED_S[0] <= life_s <= LIFE_TRUSTED_S[1]:
+                self._life_s = life_s
+
+    async def _next_frame(self, greeted_at: float) -> str | bytes:
+        """The next frame; until the session is READY only within `LinkTimings.handshake_s`."""
+        session, timings = self.session, self._timings
+        if session.phase is Phase.READY:
+            return await self._wire.receive()
+        loop = asyncio.get_running_loop()
+        deadline = greeted_at + timings.handshake_s
+        receiving = asyncio.ensure_future(self._wire.receive())
+        try:
+            if not session.was_greeted:
+                nudge_in_s = self.opened_at + timings.greet_s - loop.time()
+                await asyncio.wait({receiving}, timeout=max(0.0, nudge_in_s))
+                if not receiving.done():
+                    self._mail(session.nudge())
+            await asyncio.wait({receiving}, timeout=max(0.0, deadline - loop.time()))
+            if receiving.done():
+                return receiving.result()
+        finally:
+            receiving.cancel()
+            await asyncio.gather(receiving, return_exceptions=True)
+        what = "acknowledge the session" if session.was_greeted else "open a session"
+        raise LinkLost(
+            f"The server did not {what} within {timings.handshake_s:g} s.", code="link.no_answer"
+        )
+
+
+def failure(task: asyncio.Future[Any]) -> BaseException | None:
+    """Why a task failed; None while it runs, when it was cancelled or went well."""
+    return task.exception() if task.done() and not task.cancelled() else None

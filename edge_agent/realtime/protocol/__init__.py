@@ -1,0 +1,1 @@
+"""The wire protocol without a wire: typed messages, one session's rules."""

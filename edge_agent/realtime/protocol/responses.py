@@ -1,0 +1,186 @@
+"""Responses: what the model's answers, calls and side answers mean (purpose).
+
+Owner thread: the event loop's, but pure.  Must never raise on what a server sends, and never
+send.  A part of `session`: it hands over every message that it does not treat itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from functools import singledispatchmethod
+
+from edge_agent.contract import events as ev
+from edge_agent.realtime.protocol import faults, shapes
+from edge_agent.realtime.protocol.tracking import (
+    Track,
+    content_text,
+    item_of,
+    objects_of,
+    outcome_of,
+    tag_of,
+    usage_of,
+)
+
+REMEMBERED = 256
+"""Finished responses kept to recognise what comes late: it comes within a few events."""
+
+
+class Responses:
+    """The responses under way and those that ended lately.
+
+    Set `at`, call `on`, take the events from `events`.
+    """
+
+    def __init__(self, events: list[ev.Event], counts: Counter[str]) -> None:
+        self.events = events
+        self.counts = counts
+        self.at = 0.0
+        self._tracks: dict[str, Track] = {}
+        self.finished: OrderedDict[str, None] = OrderedDict()
+        self.completed = 0
+        """Responses of any kind that ended `completed`."""
+
+    @singledispatchmethod
+    def on(self, _message: shapes.ServerMessage) -> None:
+        """Take one message; what a speaker need not act upon is counted."""
+        self.counts["ignored"] += 1
+
+    def _track(self, response: str | None) -> Track | None:
+        """The response that an event belongs to; None if it is over.
+
+        An event without id belongs to the only response under way.  One with an id never
+        announced begins that response: some servers skip `response.created`.
+        """
+        if not response:
+            return next(iter(self._tracks.values())) if len(self._tracks) == 1 else None
+        track = self._tracks.get(response)
+        if track is None and response not in self.finished:
+            track = self._begin(response, None)
+        return track
+
+    def _begin(self, response: str, tag: str | None) -> Track:
+        track = self._tracks[response] = Track(response, tag)
+        if tag is None:
+            self.events.append(ev.ResponseStarted(at=self.at, response=response))
+        return track
+
+    @on.register
+    def _(self, message: shapes.ResponseCreated) -> None:
+        response = message.response.id
+        if response and response not in self._tracks and response not in self.finished:
+            self._begin(response, tag_of(message.response))
+
+    @on.register
+    def _(self, message: shapes.AudioDelta) -> None:
+        track = self._track(message.response_id)
+        if track is None:
+            self.counts["late_audio"] += 1
+            return
+        item = message.item_id or track.last_item or track.response
+        if track.tag is not None or not message.delta or track.voiced.get(item):
+            self.counts["unwanted_audio"] += 1
+            return
+        track.note_item(item)
+        track.voiced[item] = False
+        self.events.append(
+            ev.VoiceChunk(at=self.at, response=track.response, item=item, pcm24k=message.delta)
+        )
+
+    @on.register
+    def _(self, message: shapes.AudioDone) -> None:
+        track = self._track(message.response_id)
+        if track is not None:
+            self._end_voice(track, message.item_id or track.last_item)
+
+    def _end_voice(self, track: Track, item: str) -> None:
+        if track.voiced.get(item) is False:
+            track.voiced[item] = True
+            self.events.append(ev.VoiceEnded(at=self.at, response=track.response, item=item))
+
+    @on.register(shapes.TranscriptDelta)
+    @on.register(shapes.TextDelta)
+    def _(self, message: shapes.TranscriptDelta | shapes.TextDelta) -> None:
+        track = self._track(message.response_id)
+        if track is None or not message.delta:
+            return
+        if track.tag is not None:
+            track.text.append(message.delta)
+            return
+        item = message.item_id or track.last_item or track.response
+        track.note_item(item)
+        self.events.append(
+            ev.VoiceText(at=self.at, response=track.response, item=item, text=message.delta)
+        )
+
+    @on.register
+    def _(self, message: shapes.OutputItemAdded) -> None:
+        track = self._track(message.response_id)
+        if track is not None:
+            track.note_item(message.item.id or "")
+            track.note_call(message.item, at_done=False)
+
+    @on.register
+    def _(self, message: shapes.OutputItemDone) -> None:
+        track = self._track(message.response_id)
+        if track is not None:
+            track.note_item(message.item.id or "")
+            track.note_call(message.item, at_done=True)
+            self._end_voice(track, message.item.id or "")
+
+    @on.register
+    def _(self, message: shapes.ArgumentsDone) -> None:
+        track = self._track(message.response_id)
+        if track is None:
+            return
+        track.note_item(message.item_id or "")
+        item = shapes.Item(
+            id=message.item_id,
+            type="function_call",
+            call_id=message.call_id,
+            name=message.name,
+            arguments=message.arguments,
+        )
+        track.note_call(item, at_done=True)
+
+    @on.register
+    def _(self, message: shapes.ResponseDone) -> None:
+        response = message.response
+        if not response.id or response.id in self.finished:
+            self.counts["duplicate_done"] += 1
+            return
+        track = self._tracks.get(response.id) or self._begin(response.id, tag_of(response))
+        del self._tracks[response.id]
+        self.finished[response.id] = None
+        while len(self.finished) > REMEMBERED:
+            self.finished.popitem(last=False)
+        status, code, text = outcome_of(response)
+        self.completed += status == "completed"
+        usage = usage_of(response.usage)
+        final_text: list[str] = []
+        for fields in objects_of(response.output):
+            item = item_of(fields)
+            track.note_item(item.id or "")
+            track.note_call(item, at_done=True)
+            final_text.append(content_text(item))
+        if track.tag is not None:
+            # The deltas are what was generated; the object repeats it, if the server bothers.
+            answer = "".join(track.text) or "".join(final_text)
+            ok = status == "completed"
+            self.events.append(
+                ev.SideAnswer(at=self.at, tag=track.tag, text=answer, ok=ok, usage=usage)
+            )
+            return
+        for item_id in list(track.voiced):
+            self._end_voice(track, item_id)
+        self.events.append(
+            ev.ResponseEnded(
+                at=self.at,
+                response=response.id,
+                status=status,
+                code=code[:64],
+                message=faults.scrub(text),
+                calls=track.complete_calls(),
+                items=tuple(track.items),
+                usage=usage,
+            )
+        )

@@ -1,0 +1,373 @@
+"""Session: what may be said now, and what the server's words mean (purpose).
+
+Owner thread: the event loop's, but pure: no clock, no I/O, no randomness.  Must never raise on
+what a server sends; `command` raises `LocalProtocolError` for our own mistakes.
+
+    CONFIGURING --session.updated--> READY --fatal error--> CLOSED
+         \\--refused to the last option / fatal error--------^
+
+    session.created → session.update → session.updated → `LinkReady`, exactly once.
+
+A refused `session.update` is sent again without the option at fault, until only the bare
+minimum is left; if that is refused too, in every dialect the provider may speak, the link is
+refused.  Call order: `opened`, then for every frame `receive`; after each call send what
+`take_outgoing` returns, in order, and look at `failure`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Mapping
+from enum import Enum
+from functools import singledispatchmethod
+from typing import Any
+
+from edge_agent.contract import commands as cmd
+from edge_agent.contract import events as ev
+from edge_agent.contract.errors import LinkError, LinkLost, LinkRefused, LocalProtocolError
+from edge_agent.realtime.protocol import config as cfg
+from edge_agent.realtime.protocol import faults, messages, shapes
+from edge_agent.realtime.protocol.responses import Responses
+from edge_agent.realtime.protocol.terms import Note, Terms
+from edge_agent.realtime.protocol.tracking import (
+    count_of,
+    text_of,
+)
+from edge_agent.realtime.protocol.uplink import Uplink
+
+UNKNOWN_TYPES_NOTED = 50
+"""Event types we do not know that get a journal note each; a peer must not fill the journal."""
+
+ITEMS_REMEMBERED_MAX = 4096
+"""Announced items, so that "added" and "done" of one count once; a session at home may last for
+months."""
+
+
+class Phase(Enum):
+    """How far a session is."""
+
+    CONFIGURING = "configuring"
+    READY = "ready"
+    CLOSED = "closed"
+
+
+class Session:
+    """One server session, from the first frame to the last.
+
+    `terms` are shared by all sessions with a provider; `new_id` makes client event ids.
+    """
+
+    def __init__(
+        self, terms: Terms, capabilities: cfg.Capabilities, new_id: Callable[[], str] | None = None
+    ) -> None:
+        counter = itertools.count(1)
+        self._terms = terms
+        self._can = capabilities
+        self._new_id = new_id or (lambda: f"edge_{next(counter)}")
+        self._outgoing: list[str] = []
+        self._events: list[ev.Event] = []
+        self._notes: list[Note] = []
+        self._update_id = ""
+        self._was_greeted = False
+        self._session_id = ""
+        self._model = ""
+        self.expires_at = 0.0
+        """Unix time at which the provider will end the session; 0 if it did not say."""
+        self._uplink: Uplink | None = None
+        self._probe_id = ""
+        self._items: set[str] = set()
+        self._unknown: set[str] = set()
+        self._at = 0.0
+        self.phase = Phase.CONFIGURING
+        self.failure: LinkError | None = None
+        """Why the session is over, once `phase` is CLOSED."""
+        self.counts: Counter[str] = Counter()
+        """Oddities by kind: `malformed`, `unknown`, `benign`, `late_audio`, `swallowed` …"""
+        self.garbage_run = 0
+        """Malformed frames in a row."""
+        self._responses = Responses(self._events, self.counts)
+
+    # --- configuring --------------------------------------------------------------------
+
+    @property
+    def responses_completed(self) -> int:
+        """Responses of any kind that ended well."""
+        return self._responses.completed
+
+    @property
+    def session_id(self) -> str:
+        """What the server calls the session; "" if it did not say."""
+        return self._session_id
+
+    @property
+    def model(self) -> str:
+        """The model in use."""
+        return self._model or self._terms.config.model
+
+    @property
+    def was_greeted(self) -> bool:
+        """Whether the server has said anything that shows a session."""
+        return self._was_greeted
+
+    def opened(self) -> list[str]:
+        """The connection is open: what to send at once (nothing, if the server greets first)."""
+        if not self._can.greets:
+            self._send_update()
+        return self.take_outgoing()
+
+    def nudge(self) -> list[str]:
+        """The server has not greeted for a while: configure it all the same."""
+        if self.phase is Phase.CONFIGURING and not self._update_id:
+            self._send_update()
+        return self.take_outgoing()
+
+    def take_outgoing(self) -> list[str]:
+        """Texts to send now, in order."""
+        texts, self._outgoing = self._outgoing, []
+        return texts
+
+    def take_notes(self) -> list[Note]:
+        """Journal notes `(code, fields)` since the last call."""
+        notes, self._notes = self._notes, []
+        return notes
+
+    def _send_update(self) -> None:
+        self._update_id = self._new_id()
+        self._outgoing.append(
+            messages.update_session(self._update_id, self._terms.session_object())
+        )
+
+    def close(self) -> None:
+        """The connection is gone; nothing can be sent any more."""
+        self.phase = Phase.CLOSED
+
+    def _close(self, failure: LinkError) -> None:
+        self.failure = failure
+        self.phase = Phase.CLOSED
+
+    # --- from the server ----------------------------------------------------------------
+
+    def receive(self, frame: str | bytes, at: float) -> list[ev.Event]:
+        """What one frame, received at loop time `at`, means.  Never raises."""
+        message = messages.decode(frame)
+        if isinstance(message, shapes.Malformed):
+            self.counts["malformed"] += 1
+            self.garbage_run += 1
+            if self.garbage_run == 1:
+                self._notes.append(
+                    ("link.garbage", {"type": message.type[:64], "reason": message.reason})
+                )
+            return []
+        self.garbage_run = 0
+        if self.phase is Phase.CLOSED:
+            return []
+        self._at = at
+        if self.phase is Phase.CONFIGURING and not isinstance(message, _WHILE_CONFIGURING):
+            # Nothing can be meant for us before we have said what we want.
+            self.counts["early"] += 1
+            return []
+        self._on(message)
+        return self.take_events()
+
+    @singledispatchmethod
+    def _on(self, message: shapes.ServerMessage) -> None:
+        """What is not about the session or the household's turn is about a response."""
+        self._responses.at = self._at
+        self._responses.on(message)
+
+    @_on.register
+    def _(self, message: shapes.Unknown) -> None:
+        self.counts["unknown"] += 1
+        if message.type not in self._unknown and len(self._unknown) < UNKNOWN_TYPES_NOTED:
+            self._unknown.add(message.type)
+            self._notes.append(("link.unknown_event", {"type": message.type}))
+
+    @_on.register
+    def _(self, message: shapes.SessionCreated) -> None:
+        self._learn_session(message.session)
+        self._greeted()
+
+    @_on.register
+    def _(self, _message: shapes.ConversationCreated) -> None:
+        self._greeted()
+
+    def _greeted(self) -> None:
+        self._was_greeted = True
+        if self.phase is Phase.CONFIGURING and not self._update_id:
+            self._send_update()
+
+    @_on.register
+    def _(self, message: shapes.SessionUpdated) -> None:
+        self._was_greeted = True
+        self._learn_session(message.session)
+        if self.phase is not Phase.CONFIGURING or not self._update_id:
+            return
+        problem = cfg.output_format_problem(message.session)
+        if problem:
+            self._close(
+                LinkRefused(
+                    f"The server does not speak 24 kHz PCM: {problem}.",
+                    fix="Configure the server for PCM16 at 24 kHz, or choose another one.",
+                    code=faults.DIALECT,
+                )
+            )
+            return
+        self.phase = Phase.READY
+        limit = self._can.append_max_bytes
+        self._uplink = Uplink(self._terms.dialect, self._new_id, limit)
+        self._events.append(ev.LinkReady(at=self._at, session=self._session_id, model=self.model))
+
+    def _learn_session(self, session: Mapping[str, Any]) -> None:
+        self._session_id = text_of(session.get("id"))[:128] or self._session_id
+        self._model = text_of(session.get("model"))[:128] or self._model
+        expires_at = session.get("expires_at")
+        if isinstance(expires_at, (int, float)) and 0 < expires_at < 1e12:
+            self.expires_at = float(expires_at)
+
+    @_on.register
+    def _(self, message: shapes.ErrorEvent) -> None:
+        error = message.error
+        code = text_of(error.code) or text_of(error.type) or "unknown"
+        text = faults.scrub(error.message)
+        about = text_of(error.event_id)
+        fatal = faults.from_error_event(code, text)
+        if fatal is not None:
+            self._close(fatal)
+        elif self.phase is Phase.CONFIGURING:
+            self._configuring_error(error, code, text, about)
+        elif about and about == self._probe_id:
+            self.counts["benign"] += 1  # an error is as good a sign of life as any
+        elif code in faults.BENIGN_CODES:
+            self.counts["benign"] += 1
+            self.counts[f"benign {code}"] += 1
+        else:
+            kind, subject = self._uplink.recall(about) if self._uplink else ("", "")
+            if kind == "side":
+                self._events.append(ev.SideAnswer(at=self._at, tag=subject, text="", ok=False))
+                kind, subject = ev.ABOUT_ASIDE, ""
+            self._events.append(
+                ev.ServerComplained(
+                    at=self._at, code=code[:64], message=text, about=f"{kind} {subject}".strip()
+                )
+            )
+
+    def _configuring_error(self, error: shapes.ErrorBody, code: str, text: str, about: str) -> None:
+        if error.type == "server_error" or code == "server_error":
+            self._close(LinkLost(f"The server could not start a session: {text}"))
+            return
+        if not self._update_id or (about and about != self._update_id):
+            # About something we did not send, or an update that has been replaced since.
+            self.counts["benign"] += 1
+            return
+        note = self._terms.concede(text_of(error.param), text, code)
+        if note is not None:
+            self._notes.append(note)
+            self._send_update()
+        else:
+            self._close(
+                LinkRefused(
+                    f"The server refuses even the plainest session ({code[:64]}): {text}",
+                    fix="Check that the provider setting fits the URL, and update the server.",
+                    code=faults.DIALECT,
+                )
+            )
+
+    # --- the household's turn -----------------------------------------------------------
+
+    @_on.register
+    def _(self, message: shapes.SpeechStarted) -> None:
+        item, start_ms = message.item_id or "", count_of(message.audio_start_ms)
+        self._events.append(ev.UserSpeechStarted(at=self._at, item=item, audio_start_ms=start_ms))
+
+    @_on.register
+    def _(self, message: shapes.SpeechStopped) -> None:
+        item, end_ms = message.item_id or "", count_of(message.audio_end_ms)
+        self._events.append(ev.UserSpeechStopped(at=self._at, item=item, audio_end_ms=end_ms))
+
+    @_on.register
+    def _(self, message: shapes.BufferCommitted) -> None:
+        self._events.append(ev.UserTurnCommitted(at=self._at, item=message.item_id or ""))
+
+    @_on.register
+    def _(self, message: shapes.TranscriptionCompleted) -> None:
+        self._events.append(
+            ev.UserTranscript(at=self._at, item=message.item_id, text=message.transcript)
+        )
+
+    @_on.register
+    def _(self, _message: shapes.TranscriptionFailed) -> None:
+        self.counts["transcription_failed"] += 1
+
+    @_on.register(shapes.ItemAdded)
+    @_on.register(shapes.ItemDone)
+    def _(self, message: shapes.ItemAdded | shapes.ItemDone) -> None:
+        item = message.item.id or ""
+        if item and item not in self._items:
+            if len(self._items) >= ITEMS_REMEMBERED_MAX:
+                self._items.clear()
+            self._items.add(item)
+            self._events.append(
+                ev.ItemAdded(
+                    at=self._at,
+                    item=item,
+                    role=text_of(message.item.role),
+                    kind=text_of(message.item.type),
+                    call_id=text_of(message.item.call_id),
+                )
+            )
+
+    @_on.register
+    def _(self, message: shapes.ItemDeleted) -> None:
+        item = message.item_id or ""
+        self._items.discard(item)
+        self._events.append(ev.ItemDeleted(at=self._at, item=item))
+
+    # --- to the server ------------------------------------------------------------------
+
+    def command(self, command: cmd.WireCommand) -> list[str]:
+        """The texts that carry out `command`, in order; empty if there is nothing to send.
+
+        Nothing is sent for what the provider cannot do, or what is over already.  Raises
+        `LocalProtocolError` when the session is not READY or an argument breaks a limit of
+        the protocol.  Call `take_events` afterwards: a side question may be answered at once.
+        """
+        if self.phase is not Phase.READY or self._uplink is None:
+            name = type(command).__name__
+            raise LocalProtocolError(f"{name} while the session is {self.phase.value}.")
+        texts = self._uplink.write(command)
+        if isinstance(command, cmd.AskAside) and not self._can.side_questions:
+            self._events.append(ev.SideAnswer(at=self._at, tag=command.tag, text="", ok=False))
+        elif not (
+            (isinstance(command, cmd.TruncateItem) and not self._can.truncate)
+            # The response ended while the wish to cancel it was on its way.
+            or (
+                isinstance(command, cmd.CancelResponse)
+                and command.response in self._responses.finished
+            )
+        ):
+            return texts
+        self.counts["swallowed"] += 1
+        return []
+
+    def take_events(self) -> list[ev.Event]:
+        """Events that a command caused without the server."""
+        events = self._events[:]
+        self._events.clear()  # in place: `responses` appends to the same list
+        return events
+
+    def probe(self) -> str:
+        """A text that changes nothing and that a living server answers."""
+        self._probe_id = self._new_id()
+        return messages.update_session(
+            self._probe_id, cfg.session_patch(None, None, self._terms.dialect)
+        )
+
+
+_WHILE_CONFIGURING = (
+    shapes.SessionCreated,
+    shapes.ConversationCreated,
+    shapes.SessionUpdated,
+    shapes.ErrorEvent,
+    shapes.Unknown,
+)

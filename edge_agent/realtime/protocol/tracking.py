@@ -1,0 +1,184 @@
+"""Tracking: what is known of the responses under way, and how to read their objects (purpose).
+
+Owner thread: any, pure.  Must never send or decide: `session` does.  The readers at the end
+take whatever a server put there and never raise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from edge_agent.contract.events import ToolCall, Usage
+from edge_agent.realtime.protocol.shapes import Item, Response
+
+TAG_KEY = "edge_agent_side_question"
+"""Metadata key that marks a response as a side question of ours (keys hold 64 characters)."""
+
+STATUSES = ("completed", "cancelled", "failed", "incomplete")
+
+
+@dataclass(slots=True)
+class Call:
+    """A function call as it grows; a complete one has all of its arguments."""
+
+    call_id: str = ""
+    name: str = ""
+    arguments: str = ""
+    is_complete: bool = False
+
+
+@dataclass(slots=True)
+class Track:
+    """One response between `response.created` and `response.done`.
+
+    `calls` by item id, in order of appearance; `voiced` are items that had audio, with
+    whether their end was reported; `text` collects a side answer.
+    """
+
+    response: str
+    tag: str | None = None
+    items: list[str] = field(default_factory=list)
+    calls: dict[str, Call] = field(default_factory=dict)
+    voiced: dict[str, bool] = field(default_factory=dict)
+    text: list[str] = field(default_factory=list)
+    last_item: str = ""
+
+    def note_item(self, item: str) -> None:
+        """Remember an output item, in order of first appearance."""
+        if item and item not in self.items:
+            self.items.append(item)
+        self.last_item = item or self.last_item
+
+    def note_call(self, item: Item, *, at_done: bool) -> None:
+        """Take what an item object says about a function call."""
+        if item.type != "function_call":
+            return
+        key = item.id or text_of(item.call_id)
+        call = self.calls.setdefault(key, Call())
+        call.call_id = text_of(item.call_id) or call.call_id
+        call.name = text_of(item.name) or call.name
+        if at_done and isinstance(item.arguments, str) and item.status != "incomplete":
+            call.arguments = item.arguments or call.arguments
+            call.is_complete = call.is_complete or item.status in ("completed", None)
+
+    def complete_calls(self) -> tuple[ToolCall, ...]:
+        """Each complete call once; one without a call id cannot be answered and is left out."""
+        by_id = {
+            call.call_id: ToolCall(call_id=call.call_id, name=call.name, arguments=call.arguments)
+            for call in reversed(self.calls.values())
+            if call.is_complete and call.call_id
+        }
+        return tuple(reversed(by_id.values()))
+
+
+def text_of(value: object) -> str:
+    """`value` if it is a string, else ""."""
+    return value if isinstance(value, str) else ""
+
+
+def count_of(value: object) -> int:
+    """A token count or a time in ms from the wire; anything odd is 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return 0
+    return int(value) if math.isfinite(value) and value > 0 else 0
+
+
+def mapping_of(value: object) -> Mapping[str, Any]:
+    """`value` if it is a JSON object, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def objects_of(value: object) -> Iterator[Mapping[str, Any]]:
+    """The JSON objects in a list; everything else is skipped."""
+    if isinstance(value, list):
+        yield from (element for element in value if isinstance(element, Mapping))
+
+
+def tag_of(response: Response) -> str | None:
+    """The tag of a side question of ours, else None."""
+    tag = mapping_of(response.metadata).get(TAG_KEY)
+    return tag if isinstance(tag, str) else None
+
+
+def item_of(fields: Mapping[str, Any]) -> Item:
+    """An item inside a response's `output`, read with care."""
+    item_id = fields.get("id")
+    return Item(
+        id=item_id if isinstance(item_id, str) else None,
+        type=fields.get("type"),
+        role=fields.get("role"),
+        status=fields.get("status"),
+        content=fields.get("content"),
+        name=fields.get("name"),
+        call_id=fields.get("call_id"),
+        arguments=fields.get("arguments"),
+    )
+
+
+def content_text(item: Item) -> str:
+    """The text in an item's content, spoken or written."""
+    parts = objects_of(item.content)
+    return "".join(text_of(part.get("text")) or text_of(part.get("transcript")) for part in parts)
+
+
+def outcome_of(response: Response) -> tuple[str, str, str]:
+    """`(status, code, message)` as `contract.events.ResponseEnded` words them."""
+    details = mapping_of(response.status_details)
+    error = mapping_of(details.get("error"))
+    status = response.status
+    if status not in STATUSES:
+        # Some servers send no status, or still "in_progress": the event itself says it is over.
+        status = "failed" if error else "completed"
+    if status == "completed":
+        return status, "", ""
+    code = text_of(error.get("code")) or text_of(error.get("type"))
+    if status != "failed":
+        code = text_of(details.get("reason")) or code
+    elif not code:
+        code = "unknown"
+    return status, code, text_of(error.get("message"))
+
+
+def usage_of(value: object) -> Usage | None:
+    """Token counts (PROTOCOL section 10); None if the server gave none.
+
+    Cached counts never exceed the counts they are part of.  Where only a sum of cached tokens
+    is given it is taken as text first, which is the cheaper saving, so cost is not understated.
+    """
+    usage = mapping_of(value)
+    if not usage:
+        return None
+    taken = mapping_of(usage.get("input_token_details"))
+    given = mapping_of(usage.get("output_token_details"))
+    cached = mapping_of(taken.get("cached_tokens_details"))
+    text_in = count_of(taken.get("text_tokens"))
+    audio_in = count_of(taken.get("audio_tokens"))
+    image_in = count_of(taken.get("image_tokens"))
+    if not (text_in or audio_in or image_in):
+        text_in = count_of(usage.get("input_tokens"))
+    text_out = count_of(given.get("text_tokens"))
+    audio_out = count_of(given.get("audio_tokens"))
+    if not (text_out or audio_out):
+        text_out = count_of(usage.get("output_tokens"))
+    if cached:
+        cached_text = count_of(cached.get("text_tokens"))
+        cached_audio = count_of(cached.get("audio_tokens"))
+        cached_image = count_of(cached.get("image_tokens"))
+    else:
+        rest = count_of(taken.get("cached_tokens"))
+        cached_text = min(rest, text_in)
+        cached_audio = min(rest - cached_text, audio_in)
+        cached_image = rest - cached_text - cached_audio
+    return Usage(
+        text_in=text_in,
+        audio_in=audio_in,
+        image_in=image_in,
+        cached_text_in=min(cached_text, text_in),
+        cached_audio_in=min(cached_audio, audio_in),
+        cached_image_in=min(cached_image, image_in),
+        text_out=text_out,
+        audio_out=audio_out,
+    )

@@ -1,0 +1,1 @@
+"""The virtual sound card and the room around it."""

@@ -1,0 +1,331 @@
+"""MCP's two wires: a program's standard input and output, and streamable HTTP (purpose).
+
+Owner thread: event loop.  Must never hand our own secrets to a server (a program gets a small
+environment and what its owner configured; a token goes to the configured address only), never
+buffer without a bound, and never leave a program behind.
+
+Both yield the streams that the `mcp` package's client works on.  The package's own stdio wire is
+not used: it keeps a line of any length, and waits longer for a program's end than we may.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from edge_agent.contract.errors import ToolError
+from edge_agent.tools.servers.mcp_shorten import LINE_MAX_BYTES, MESSAGE_MAX_BYTES, TooMuch, shorten
+
+Streams = tuple[Any, Any]
+"""What the package's client reads, and what it writes to."""
+Trouble = Callable[[str], None]
+"""Told in words what seems wrong with a connection; whether it still works has to be looked at."""
+OpenWire = Callable[[Trouble], AbstractAsyncContextManager[Streams]]
+"""Opens one connection."""
+
+INHERITED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "TZ", "TMPDIR", "USER")
+"""All that a program needs of ours to run; keys are in other variables."""
+NO_MESSAGE_MAX_LINES = 200
+"""Programs greet on standard output by mistake; one that goes on is not a tool server."""
+STDERR_LINE_MAX_CHARS = 300
+"""Of what a program complains of, where anybody reads it."""
+NICENESS = 5
+"""Ours is -11 as a service, for the sake of sound; a tool may wait."""
+GOODBYE_S = 0.5
+"""Between each of: input closed, asked to end, killed.  The whole daemon has 8 s to stop."""
+CONNECT_MAX_S = 10.0
+"""For a TCP and TLS connection in or out of the house."""
+IDLE_MAX_S = 300.0
+"""A server may be silent this long on an open stream; calls have their own, shorter limits."""
+ID_NEAR_BYTES = 300
+"""A message's identifier stands near its beginning or its end."""
+TOO_MUCH = -32603
+"""JSON-RPC's code for an internal error, in the place of an answer that is too long."""
+
+
+def environment(own: Mapping[str, str]) -> dict[str, str]:
+    """What a server's program is given: little of ours, and what the owner configured."""
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return {**inherited, **own}
+
+
+# --- a program --------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def program_wire(
+    command: tuple[str, ...],
+    env: Mapping[str, str],
+    trouble: Trouble,
+    complain: Callable[[str], None] | None = None,
+) -> AsyncIterator[Streams]:
+    """Start a program and talk to it line by line.
+
+    `complain` gets the lines of its standard error, which may hold anything; else they go
+    nowhere.  Raises `ToolError` when it cannot be started.
+    """
+    import anyio
+
+    error_to = asyncio.subprocess.DEVNULL if complain is None else asyncio.subprocess.PIPE
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=error_to,
+            env=environment(env),
+            limit=LINE_MAX_BYTES,  # of one line; the reader holds twice that at most
+            start_new_session=True,  # so that what it starts ends with it
+        )
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or type(error).__name__
+        raise ToolError(f"the program {command[0]} cannot be started: {why}") from error
+    with contextlib.suppress(OSError):  # it has ended already, or we may not
+        os.setpriority(os.PRIO_PGRP, process.pid, NICENESS)
+    inbound, heard = anyio.create_memory_object_stream[Any](0)
+    to_say, outbound = anyio.create_memory_object_stream[Any](0)
+    tasks = [
+        asyncio.create_task(_listen(process, inbound, trouble), name="tool server, its words"),
+        asyncio.create_task(_speak(process, outbound), name="tool server, our words"),
+    ]
+    if complain is not None:
+        tasks.append(asyncio.create_task(_overhear(process, complain), name="tool server, errors"))
+    try:
+        yield heard, to_say
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for stream in (inbound, heard, to_say, outbound):
+            stream.close()
+        await _end(process)
+
+
+async def _listen(process: asyncio.subprocess.Process, inbound: Any, trouble: Trouble) -> None:
+    """Standard output, message by message; at its end everybody who waits is told."""
+    import anyio
+
+    why = "its program ended"
+    try:
+        no_message = 0
+        while line := await _line(process):
+            message = _parsed(line)
+            if message is None:
+                no_message += 1
+                if no_message > NO_MESSAGE_MAX_LINES:
+                    why = "what it sends is not MCP"
+                    break
+                continue
+            no_message = 0
+            await inbound.send(message)
+    except ValueError:
+        why = "it sent more than can be read"
+    except anyio.BrokenResourceError:
+        why = "it was not listened to any more"
+    finally:
+        inbound.close()
+        trouble(why)
+
+
+async def _line(process: asyncio.subprocess.Process) -> bytes:
+    assert process.stdout is not None, "it was started with a pipe"
+    line = await process.stdout.readline()
+    await asyncio.sleep(0)  # a program that floods us must not keep the loop to itself
+    return line
+
+
+def _parsed(line: bytes) -> Any:
+    """The message of a line; None for what is no message."""
+    from mcp.shared.message import SessionMessage
+    from mcp_types import jsonrpc_message_adapter
+
+    try:
+        return SessionMessage(
+            jsonrpc_message_adapter.validate_json(shorten(line.strip()), by_name=False)
+        )
+    except TooMuch:
+        return _refusal(line)
+    except ValueError:
+        return None
+
+
+def _refusal(line: bytes) -> Any:
+    """An error in the place of an answer that is too long, so that nobody waits for it."""
+    from mcp.shared.message import SessionMessage
+    from mcp_types import ErrorData, JSONRPCError
+
+    found = re.search(rb'"id"\s*:\s*(\d{1,9})\b', line[:ID_NEAR_BYTES] + line[-ID_NEAR_BYTES:])
+    if found is None:
+        return None
+    error = ErrorData(code=TOO_MUCH, message=f"the answer is {len(line)} bytes long, too many")
+    return SessionMessage(JSONRPCError(jsonrpc="2.0", id=int(found[1]), error=error))
+
+
+async def _speak(process: asyncio.subprocess.Process, outbound: Any) -> None:
+    """Standard input.  That it is closed is told by the program's end."""
+    assert process.stdin is not None, "it was started with a pipe"
+    with contextlib.suppress(OSError):
+        async for sent in outbound:
+            text = sent.message.model_dump_json(by_alias=True, exclude_unset=True)
+            process.stdin.write(text.encode() + b"\n")
+            await process.stdin.drain()
+
+
+async def _overhear(process: asyncio.subprocess.Process, complain: Callable[[str], None]) -> None:
+    assert process.stderr is not None, "it was started with a pipe"
+    with contextlib.suppress(ValueError):  # a line without end: enough was heard
+        while line := await process.stderr.readline():
+            complain(line.decode("utf-8", "replace").strip()[:STDERR_LINE_MAX_CHARS])
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Input closed, asked to end, killed; what it started goes with it."""
+    if process.stdin is not None:
+        process.stdin.close()
+    for last_word in (None, signal.SIGTERM, signal.SIGKILL):
+        if last_word is not None:
+            _signal_group(process.pid, last_word)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_S):
+                await process.wait()
+                break
+    _signal_group(process.pid, signal.SIGKILL)
+    # A grandchild that holds a pipe open would keep the transport, and warn at its end.
+    transport = getattr(process, "_transport", None)
+    if transport is not None:
+        transport.close()
+
+
+def _signal_group(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+# --- streamable HTTP --------------------------------------------------------------------------
+
+
+def tls_context() -> ssl.SSLContext:
+    """Encryption checked against the system's certificates; reads files, so not on the loop."""
+    return ssl.create_default_context()
+
+
+@contextlib.asynccontextmanager
+async def web_wire(
+    url: str,
+    headers: Mapping[str, str],
+    trouble: Trouble,
+    tls: ssl.SSLContext,
+) -> AsyncIterator[Streams]:
+    """Talk to a server on the network.
+
+    The package follows a redirect only to the same scheme, host and port, and so does the token.
+    """
+    import httpx2
+    from mcp.client.streamable_http import streamable_http_client
+
+    class Bounded(httpx2.AsyncHTTPTransport):
+        """Shortens what comes, and remembers why a server does not want us."""
+
+        async def handle_async_request(self, request: Any) -> Any:
+            try:
+                response = await super().handle_async_request(request)
+            except httpx2.TransportError as error:
+                trouble(_network_words(error))
+                raise
+            if response.status_code in (401, 403):
+                trouble(f"it refuses us (HTTP {response.status_code}); see its token")
+            elif response.status_code >= 500:
+                trouble(f"it has trouble of its own (HTTP {response.status_code})")
+            elif response.is_redirect:
+                trouble(f"it redirects us (HTTP {response.status_code}); see its url")
+            if isinstance(response.stream, httpx2.AsyncByteStream):
+                is_json = "json" in response.headers.get("content-type", "")
+                response.stream = ShortStream(response.stream, is_one=is_json)
+            # We asked for none; unpacked, 8 MB could come out of a few bytes.
+            response.headers.pop("content-encoding", None)
+            return response
+
+    class ShortStream(httpx2.AsyncByteStream):
+        """A response's body, line by line, each shortened."""
+
+        def __init__(self, inner: Any, *, is_one: bool) -> None:
+            self._inner = inner
+            self._is_one = is_one
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            async for piece in short_lines(self._inner, is_one=self._is_one):
+                yield piece
+
+        async def aclose(self) -> None:
+            await self._inner.aclose()
+
+    timeout = httpx2.Timeout(CONNECT_MAX_S, read=IDLE_MAX_S)
+    given = {"accept-encoding": "identity", **headers}
+    async with (
+        httpx2.AsyncClient(
+            headers=given,
+            timeout=timeout,
+            transport=Bounded(verify=tls, trust_env=False),
+            trust_env=False,  # a proxy, or a password from .netrc: nobody has asked for them
+        ) as client,
+        streamable_http_client(
+            url, http_client=client, max_sse_event_size=MESSAGE_MAX_BYTES
+        ) as streams,
+    ):
+        yield streams
+
+
+NO_JSON = b"data: too much"
+"""In the place of what is too long: the package then tells the caller of an error at once."""
+
+
+async def short_lines(pieces: Any, *, is_one: bool) -> AsyncIterator[bytes]:
+    """The same bytes, with the long strings of each line cut, as `shorten` does.
+
+    `is_one`: all lines are one message, and bounded together.
+    """
+    waiting: list[bytes] = []
+    waiting_bytes = total_bytes = 0
+
+    def out() -> bytes:
+        nonlocal waiting, waiting_bytes, total_bytes
+        short = NO_JSON if waiting_bytes > LINE_MAX_BYTES else _shortened(b"".join(waiting))
+        waiting, waiting_bytes, total_bytes = [], 0, total_bytes + len(short)
+        return short
+
+    async for piece in pieces:
+        for part in piece.splitlines(keepends=True):
+            waiting_bytes += len(part)
+            if waiting_bytes <= LINE_MAX_BYTES:
+                waiting.append(part)
+            if part.endswith((b"\n", b"\r")):
+                yield out()
+        if is_one and total_bytes > 2 * MESSAGE_MAX_BYTES:
+            yield NO_JSON
+            return
+    if waiting_bytes:
+        yield out()
+
+
+def _shortened(line: bytes) -> bytes:
+    try:
+        return shorten(line)
+    except TooMuch:
+        return NO_JSON
+
+
+def _network_words(error: Exception) -> str:
+    """Why nobody answers, without the address, which may hold a secret."""
+    text = type(error).__name__
+    if "Timeout" in text:
+        return "it did not answer in time"
+    if "certificate" in str(error).lower():
+        return "its certificate is not trusted"
+    return "it cannot be reached" if "Connect" in text else "the connection broke"
