@@ -13,7 +13,7 @@ from benchmarks.figures import Figure, Sheet
 TITLE = "Import time"
 SETTING = "A fresh interpreter each, compiled files and disk cache warm."
 
-MODULES = {"cli": "edge_agent.cli.main", "daemon": "edge_agent.app"}
+MODULES = {"cli": "edge_agent.cli.main", "daemon": "edge_agent.app.daemon"}
 PROGRAM = (
     "import time; begin = time.perf_counter(); import {0}; "
     "print((time.perf_counter() - begin) * 1000)"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from edge_agent.app_parts import memory_turns, summary_terms, told
+from edge_agent.app.parts import memory_turns, summary_terms, told
 from edge_agent.contract.events import Usage
 from edge_agent.demo.long_talk import LongTalk
 from edge_agent.dialogue.money.budget import Prices, cost_of

@@ -104,7 +104,7 @@ BAD: list[tuple[Rule, str, str, str]] = [
     ),
     (
         r.heavy_libraries_have_one_owner,
-        "edge_agent/app.py",
+        "edge_agent/app/daemon.py",
         "def f():\n    import openai",
         "openai",
     ),

@@ -65,7 +65,7 @@ def run(config_file: ConfigOption = None) -> int:
     loaded = load(config_file)
     for warning in loaded.warnings:
         note(warning)
-    return int(importlib.import_module("edge_agent.app").run(loaded.settings))
+    return int(importlib.import_module("edge_agent.app.daemon").run(loaded.settings))
 
 
 @app.command()

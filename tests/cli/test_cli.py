@@ -188,7 +188,7 @@ def test_run_hands_over_the_settings_and_its_result_is_the_exit_code(
         seen.append(settings)
         return 5
 
-    stand_in(monkeypatch, "edge_agent.app", run=run)
+    stand_in(monkeypatch, "edge_agent.app.daemon", run=run)
     file = tmp_path / "edge-agent.toml"
     file.write_text("[device]\nvolume_percent = 55\n")
     assert invoke("run", "--config", str(file)).exit_code == 5
@@ -208,7 +208,7 @@ def test_errors_of_ours_are_two_lines(
     def run(settings: Settings) -> int:
         raise error
 
-    stand_in(monkeypatch, "edge_agent.app", run=run)
+    stand_in(monkeypatch, "edge_agent.app.daemon", run=run)
     result = invoke("run")
     assert result.exit_code == code
     assert result.output.endswith(f"edge-agent: {text}")
@@ -221,7 +221,7 @@ def test_a_fault_shows_kind_and_place_and_more_only_on_request(
     def run(settings: Settings) -> int:
         raise RuntimeError(SECRET)
 
-    stand_in(monkeypatch, "edge_agent.app", run=run)
+    stand_in(monkeypatch, "edge_agent.app.daemon", run=run)
     result = invoke("run")
     assert result.exit_code == 70
     assert "RuntimeError at test_cli.py:" in result.output
@@ -234,7 +234,7 @@ def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(settings: Settings) -> int:
         raise KeyboardInterrupt
 
-    stand_in(monkeypatch, "edge_agent.app", run=run)
+    stand_in(monkeypatch, "edge_agent.app.daemon", run=run)
     assert invoke("run").exit_code == 130
 
 

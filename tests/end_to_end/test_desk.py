@@ -16,7 +16,7 @@ from speech_service import KEY
 from text_service import ANSWER, TextService
 from webhook_service import Hook
 
-from edge_agent.app_desk import Desk
+from edge_agent.app.desk import Desk
 from edge_agent.contract.errors import AgentError
 from edge_agent.contract.events import ToolFinished
 from edge_agent.host.service.worker import Worker
@@ -105,7 +105,7 @@ def test_a_model_that_hangs_is_told_in_words(
     def hasty(settings: Settings) -> Any:
         return text_model(settings, max_seconds=0.05)
 
-    monkeypatch.setattr("edge_agent.app_desk.text_model", hasty)
+    monkeypatch.setattr("edge_agent.app.desk.text_model", hasty)
 
     async def main() -> None:
         house = House(tmp_path, supervisor={"model": "gpt-5", "url": service.base})
@@ -145,7 +145,7 @@ def test_a_hook_that_hangs_does_not_hold_up_the_person(
     hook: Hook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hook.answers = [lambda _h: hook.gate.wait(5) and None]
-    monkeypatch.setattr("edge_agent.app_desk.SENT_WAIT_S", 0.05)
+    monkeypatch.setattr("edge_agent.app.desk.SENT_WAIT_S", 0.05)
 
     async def main() -> None:
         house = House(tmp_path, messages={"webhook_url": hook.url})

@@ -12,7 +12,7 @@ import pytest
 from speech_service import KEY
 from text_service import TextService
 
-from edge_agent.app_summaries import Notes
+from edge_agent.app.summaries import Notes
 from edge_agent.contract.commands import Summarise
 from edge_agent.contract.errors import AgentError
 from edge_agent.contract.events import SummaryMade

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tool_servers import plain_web
 
-from edge_agent.app_mcp import plan_of, wire_for
+from edge_agent.app.mcp import plan_of, wire_for
 from edge_agent.contract.errors import ToolError
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.mcp import McpServer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from edge_agent.app_parts import TRANSCRIBER, Told, dialogue_config, session_config
+from edge_agent.app.parts import TRANSCRIBER, Told, dialogue_config, session_config
 from edge_agent.contract.events import ToolTerms
 from edge_agent.host.settings.consent import Consent
 from edge_agent.host.settings.root import Realtime, Settings

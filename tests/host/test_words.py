@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from edge_agent.app_keepsakes import SOUND_MAX_BYTES, WAITING_MAX, Keeper, Turns, observers
+from edge_agent.app.keepsakes import SOUND_MAX_BYTES, WAITING_MAX, Keeper, Turns, observers
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import WIRE_BYTES_PER_MS

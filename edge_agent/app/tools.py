@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge_agent.app_desk import Desk
-from edge_agent.app_facts import tools_for_facts
-from edge_agent.app_mcp import ToolServers
-from edge_agent.app_summaries import Notes
-from edge_agent.app_timers import Bell
+from edge_agent.app.desk import Desk
+from edge_agent.app.facts import tools_for_facts
+from edge_agent.app.mcp import ToolServers
+from edge_agent.app.summaries import Notes
+from edge_agent.app.timers import Bell
 from edge_agent.dialogue.calls.consent import Risk
 from edge_agent.host.service.worker import Worker
 from edge_agent.tools.builtin import builtin_tools
@@ -19,7 +19,7 @@ from edge_agent.tools.registry import Registry
 from edge_agent.tools.runner import ToolRunner
 
 if TYPE_CHECKING:
-    from edge_agent.app import Daemon
+    from edge_agent.app.daemon import Daemon
 
 
 class Toolbox:

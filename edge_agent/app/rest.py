@@ -19,7 +19,7 @@ from edge_agent.contract.events import Event
 from edge_agent.dialogue.talk.states import Talk
 
 if TYPE_CHECKING:
-    from edge_agent.app import Daemon
+    from edge_agent.app.daemon import Daemon
 
 SOUNDS = (PlayVoice, PlaySentence, PlayEarcon, RingAlarm)
 

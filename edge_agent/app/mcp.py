@@ -32,7 +32,7 @@ from edge_agent.tools.servers.mcp_wire import (
 )
 
 if TYPE_CHECKING:
-    from edge_agent.app import Daemon
+    from edge_agent.app.daemon import Daemon
 
 TOOLS_IN_ALL = 128
 """What the Realtime API takes, ours among them."""

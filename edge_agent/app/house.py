@@ -37,7 +37,7 @@ from edge_agent.host.settings.root import Settings
 from edge_agent.host.stores.usage_store import Kept, UsageStore, spent_by, usage_path
 
 if TYPE_CHECKING:
-    from edge_agent.app import Daemon
+    from edge_agent.app.daemon import Daemon
 
 UNANSWERED = ("talk.no_answer", "talk.dropped_old")
 """What leaves somebody without an answer and is no failure of a response, the line or a device."""

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.app_facts import redactor
+from edge_agent.app.facts import redactor
 from edge_agent.contract.errors import AgentError
 from edge_agent.host.service.control import ControlError
 from edge_agent.host.service.worker import Worker
@@ -22,7 +22,7 @@ from edge_agent.tools.desk_tools import answer_tool, leave_message_tool, repeat_
 from edge_agent.tools.last_answer import LastAnswer
 
 if TYPE_CHECKING:
-    from edge_agent.app import Daemon
+    from edge_agent.app.daemon import Daemon
 
 ERRANDS = 4
 """Threads: two questions at once, one that was cancelled and still waits, and the webhook."""

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from edge_agent.app_facts import redactor
+from edge_agent.app.facts import redactor
 from edge_agent.contract.commands import Summarise
 from edge_agent.contract.errors import AgentError
 from edge_agent.contract.events import SummaryMade
@@ -20,7 +20,7 @@ from edge_agent.host.settings.root import Settings
 from edge_agent.host.web.text_model import text_model
 
 if TYPE_CHECKING:
-    from edge_agent.app import Daemon
+    from edge_agent.app.daemon import Daemon
 
 MAX_S = 25.0
 """The dialogue gives up after 30 s: better an error with its reason than silence."""

@@ -21,11 +21,11 @@ from typing import Any
 
 from edge_agent import __version__
 from edge_agent.agent import Agent, Rooms
-from edge_agent.app_frames import FrameDoor
-from edge_agent.app_health import Watch
-from edge_agent.app_house import House, Ledger
-from edge_agent.app_keepsakes import observers as keepsakes
-from edge_agent.app_parts import (
+from edge_agent.app.frames import FrameDoor
+from edge_agent.app.health import Watch
+from edge_agent.app.house import House, Ledger
+from edge_agent.app.keepsakes import observers as keepsakes
+from edge_agent.app.parts import (
     World,
     dialogue_config,
     endpoints,
@@ -35,8 +35,8 @@ from edge_agent.app_parts import (
     told,
     wake_detector,
 )
-from edge_agent.app_rest import Rest
-from edge_agent.app_tools import Toolbox
+from edge_agent.app.rest import Rest
+from edge_agent.app.tools import Toolbox
 from edge_agent.audio.cancel.echo import ReferenceTrack
 from edge_agent.audio.detectors import VoiceDetector
 from edge_agent.audio.device.keeper import DeviceKeeper

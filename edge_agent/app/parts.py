@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from edge_agent.app_mcp import expected_names
+from edge_agent.app.mcp import expected_names
 from edge_agent.audio.detectors import WakeDetector
 from edge_agent.contract.events import Event, ToolTerms
 from edge_agent.contract.persona import ToolManner

@@ -26,7 +26,7 @@ from edge_agent.tools.timer_tools import timer_tools
 from edge_agent.tools.timers import Entry, Moment, Rang, Timers
 
 if TYPE_CHECKING:
-    from edge_agent.app import Daemon
+    from edge_agent.app.daemon import Daemon
 
 
 class Bell:

@@ -15,7 +15,7 @@ from edge_agent.host.service.health import Counters, HealthJudge
 from edge_agent.host.service.sound_health import SoundCounters, SoundJudge
 
 if TYPE_CHECKING:
-    from edge_agent.app import Daemon
+    from edge_agent.app.daemon import Daemon
 
 HEALTH_EVERY_S = 1.0
 """Well under every sensible watchdog interval; a shorter one counts instead."""
