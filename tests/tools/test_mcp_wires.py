@@ -84,8 +84,19 @@ def plain(complain: Callable[[str], None] | None = None, **behaviour: Any) -> Op
     return program(sys.executable, PLAIN, json.dumps(behaviour), complain=complain)
 
 
+OTHERS: set[psutil.Process] = set()
+"""What this process had for children before the test: a sound server of other tests."""
+
+
+@pytest.fixture(autouse=True)
+def others() -> None:
+    OTHERS.clear()
+    OTHERS.update(psutil.Process().children(recursive=True))
+
+
 def children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+    """The programs of this test."""
+    return [one for one in psutil.Process().children(recursive=True) if one not in OTHERS]
 
 
 # --- a real server from the registry ---------------------------------------------------------
