@@ -41,8 +41,6 @@ class Target:
     statistic: str
     sign: str
     limit: float
-    source: str = ""
-    """Whose target it is, where it is not the project's list of figures to reach."""
 
     def text(self, unit: str) -> str:
         """In words of the table."""
@@ -51,7 +49,7 @@ class Target:
         if self.sign == "=":
             words["max"] = "every value"
         limit = f"{self.sign} {self.limit:g} {unit}".strip()
-        return f"{words[self.statistic]} {limit}" + (f" ({self.source})" if self.source else "")
+        return f"{words[self.statistic]} {limit}"
 
     def met(self, values: list[float]) -> bool:
         """Judge values; there must be some."""

@@ -43,7 +43,7 @@ Break = Callable[[Household], Awaitable[float]]
 def figures() -> list[Figure]:
     """Times per way to die, and the fate of the question."""
     return [
-        Figure("link.reset", "TCP reset → READY", "s", Target("median", "≤", 1.0, "issue 3")),
+        Figure("link.reset", "TCP reset → READY", "s", Target("median", "≤", 1.0)),
         Figure("link.closed", "clean close 1001 → READY", "s", Target("median", "≤", 0.3)),
         Figure("link.hole.noticed", "black hole in a turn → noticed", "s", Target("max", "<", 10)),
         Figure("link.hole.ready", "black hole in a turn → READY", "s"),

@@ -33,9 +33,7 @@ def figures() -> list[Figure]:
         Figure("wake.one_breath", "one breath: wake word end → first byte", "ms"),
         Figure("wake.decision", "wake word alone: its end → it listens", "ms"),
         Figure("wake.pause", "after a pause: speech onset → first byte", "ms"),
-        Figure(
-            "wake.whole", "questions that arrived whole", "of 1", Target("min", "=", 1, "issue")
-        ),
+        Figure("wake.whole", "questions that arrived whole", "of 1", Target("min", "=", 1)),
         Figure("wake.gaps", "holes inside an answer heard to its end", "", Target("max", "=", 0)),
     ]
 
