@@ -33,6 +33,8 @@ from chaos_life import PHASES, control_question, forget_the_past, strike
 from chaos_watch import SENTENCES
 from chaos_world import World
 
+from edge_agent.app.parts import memory_turns, summary_terms
+from edge_agent.host.settings.root import Settings
 from edge_agent.simulation import clock
 from edge_agent.simulation import server as server_module
 
@@ -160,7 +162,8 @@ def settle(world: World, soak: Soak, answered: set[int]) -> None:
     verdict = judge(world)
     for asked in world.asked:
         is_again = asked.primary in answered and asked.kind == "fresh" and asked.began_at
-        if is_again and asked.primary not in world.said:
+        # 0: told of a call's late result, and of no words.
+        if is_again and asked.primary and asked.primary not in world.said:
             verdict.doubled.append(asked.primary)
     answered.update(a.primary for a in world.asked if a.began_at is not None)
     soak.sums.update(
@@ -178,7 +181,15 @@ def settle(world: World, soak: Soak, answered: set[int]) -> None:
             f"after {world.now():.0f} s: {verdict}\n{world.told_timeline()[-6000:]}"
         )
     world.problems.clear()
+    soak.sums["summaries"] += sum(code == "memory.summarised" for _, code, _ in world.notes)
     world.forget()
+
+
+AS_SHIPPED: dict[str, Any] = {
+    "memory_turns": memory_turns(Settings()),
+    "summaries": summary_terms(Settings()),
+}
+"""A talk is remembered as the default settings say, notes included."""
 
 
 async def live(soak: Soak) -> None:
@@ -186,7 +197,7 @@ async def live(soak: Soak) -> None:
     rng = random.Random(soak.seed)
     server_module.ENDED_SESSIONS_KEPT = 1
     loop = asyncio.get_running_loop()
-    async with World(soak.seed, Options(dialogue={})) as world:
+    async with World(soak.seed, Options(dialogue=AS_SHIPPED)) as world:
         begun_at, answered = loop.time(), set[int]()
         next_sample = begun_at + SAMPLE_EVERY_S
         await world.until(lambda: world.is_ready, 10)
@@ -242,7 +253,8 @@ def judge_samples(soak: Soak) -> None:
         "inbox": 0,
         "uplink_ms": 30_500.0,
         "playout_s": 60.0,
-        "memory_turns": 48,  # both sides of twelve turns, and as many tool calls
+        # Both sides of every turn that may be kept, and as many tool calls.
+        "memory_turns": 4 * int(AS_SHIPPED["memory_turns"]),
         "deadlines": 8,
     }
     for name, limit in limits.items():
@@ -350,6 +362,7 @@ def markdown(data: dict[str, Any], soak: Soak) -> str:
         "torn",
         "drops",
         "rollovers",
+        "summaries",
         "mute",
         "false wake",
     ):
