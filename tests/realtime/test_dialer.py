@@ -310,7 +310,44 @@ def test_a_full_uplink_is_told_from_an_empty_one() -> None:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(flood(), 0.3)
             assert isinstance(wire, ProbedWire)
+            ping = asyncio.ensure_future(wire.ping())
+            await asyncio.sleep(0.05)
             assert wire.quiet_s() is not None
+            ping.cancel()
+            wire.abort()  # type: ignore[attr-defined]
+
+    asyncio.run(main())
+
+
+def test_who_takes_everything_and_says_nothing_is_not_slow() -> None:
+    """A box on the way that swallows: its kernel takes our sound for ever."""
+
+    async def main() -> None:
+        async def swallows(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            from websockets.server import ServerProtocol
+
+            protocol = ServerProtocol()
+            protocol.receive_data(await reader.readuntil(b"\r\n\r\n"))
+            (request,) = protocol.events_received()
+            protocol.send_response(protocol.accept(request))  # type: ignore[arg-type]
+            writer.write(b"".join(protocol.data_to_send()))
+            while await reader.read(65_536):
+                pass
+
+        async with raw_server(swallows) as port:
+            wire = await WebSocketDialer()(f"ws://127.0.0.1:{port}/", HEADERS)
+            assert isinstance(wire, ProbedWire)
+            await wire.send("x" * 1000)
+            ping = asyncio.ensure_future(wire.ping())
+            await asyncio.sleep(0.01)
+            async with asyncio.timeout(30):
+                while wire.quiet_s() is not None:  # noqa: ASYNC110 - the kernel tells nobody
+                    await asyncio.sleep(0.01)
+            for _ in range(200):
+                await wire.send("x" * 700)
+                assert wire.quiet_s() is None  # although these bytes are still on their way
+            assert not ping.done()
+            ping.cancel()
             wire.abort()  # type: ignore[attr-defined]
 
     asyncio.run(main())

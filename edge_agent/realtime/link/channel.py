@@ -18,7 +18,7 @@ from edge_agent.contract.errors import LinkError, LinkLost, WireClosed
 from edge_agent.contract.pcm import bytes_to_ms
 from edge_agent.contract.ports import Dialer, Wire
 from edge_agent.realtime.link.endpoints import Route
-from edge_agent.realtime.link.liveness import HALF_OPEN, LinkTimings, Liveness
+from edge_agent.realtime.link.liveness import LinkTimings, Liveness
 from edge_agent.realtime.link.outbox import Outbox, SilenceJudge
 from edge_agent.realtime.protocol import faults
 from edge_agent.realtime.protocol.session import Phase, Session
@@ -252,8 +252,6 @@ class Channel:
                 await asyncio.wait({reader}, timeout=self._timings.close_s)
             fault = next((f for f in map(failure, tasks) if f is not None), None)
             is_dead = fault is not self.session.failure
-            if isinstance(fault, LinkLost) and fault.code == HALF_OPEN:
-                self.route.patience.died(asyncio.get_running_loop().time())
             if isinstance(fault, WireClosed):
                 hints = self.route.endpoint.provider.close_hints
                 return faults.from_close(fault.close_code, fault.reason, hints)

@@ -26,7 +26,7 @@ import termios
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from edge_agent.contract.errors import LinkError, LinkLost, LinkRefused, WireClosed
@@ -53,6 +53,8 @@ WRITE_LIMIT_BYTES = 32 * 1024
 
 _TCP_NOTSENT_LOWAT = 25  # linux/tcp.h; not in the socket module before 3.12
 _LAST_ACK_OFFSET_BYTES = 56  # of tcpi_last_ack_recv (u32, ms) in struct tcp_info
+_TAKEN_OFFSET_BYTES = 120  # of tcpi_bytes_acked (u64) there
+_TCP_INFO_BYTES = 128
 _CERT_NOT_YET_VALID, _CERT_EXPIRED = 9, 10  # X509_V_ERR_* of OpenSSL
 
 
@@ -73,6 +75,8 @@ class WebSocketWire:
         self._connection = connection
         self._closed_error: type[Exception] = ConnectionClosed
         self._socket: socket.socket | None = connection.transport.get_extra_info("socket")
+        self._ping_end = 0.0
+        """Where our last ping ends, counted in bytes since the connection began."""
 
     async def send(self, text: str) -> None:
         """As in `contract.ports.Wire`."""
@@ -98,32 +102,50 @@ class WebSocketWire:
 
     async def ping(self) -> None:
         """Return when a ping was answered; raises `WireClosed`."""
+        self._ping_end = math.inf
         try:
-            await (await self._connection.ping())
+            pong = await self._connection.ping()
+            sent = self._sent()
+            self._ping_end = sent.taken + sent.waiting if sent is not None else 0
+            await pong
         except self._closed_error as error:
             raise _closed(error) from error
 
     def quiet_s(self) -> float | None:
-        """Seconds since the peer's kernel last acknowledged anything, while data waits to leave.
+        """Seconds since the peer's kernel last took anything, while our last ping waits to be.
 
-        A full uplink goes on being acknowledged; in a black hole nothing is.  None: nothing
-        waits (whoever has taken everything has had our ping and owes an answer), or there is no
-        telling.
+        A full uplink goes on being taken; in a black hole nothing is.  None: the ping was taken
+        (so the peer owes an answer, whatever else we are sending), or there is no telling.
         """
+        sent = self._sent()
+        if sent is None or sent.taken >= self._ping_end or not sent.waiting:
+            return None
+        return sent.silent_s
+
+    def _sent(self) -> _Sent | None:
+        """How far our bytes have come; None where the system does not tell."""
         if self._socket is None or not sys.platform.startswith("linux"):
             return None
-        size = _LAST_ACK_OFFSET_BYTES + 4
         try:
-            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, size)
-            waiting = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4))
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+            unacked = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4))
         except OSError:
             return None
-        if len(info) < size:
+        if len(info) < _TCP_INFO_BYTES:  # before Linux 4.1
             return None
         (silent_ms,) = struct.unpack_from("=I", info, _LAST_ACK_OFFSET_BYTES)
-        (unacked_bytes,) = struct.unpack("=i", waiting)
-        queued_bytes = unacked_bytes + self._connection.transport.get_write_buffer_size()
-        return silent_ms / 1000 if queued_bytes else None
+        (taken,) = struct.unpack_from("=Q", info, _TAKEN_OFFSET_BYTES)
+        (waiting,) = struct.unpack("=i", unacked)
+        waiting += self._connection.transport.get_write_buffer_size()
+        return _Sent(taken, waiting, silent_ms / 1000)
+
+
+class _Sent(NamedTuple):
+    """Bytes that the peer's kernel has taken, and that wait; seconds since it took any."""
+
+    taken: int
+    waiting: int
+    silent_s: float
 
 
 def _closed(error: Any) -> WireClosed:

@@ -206,6 +206,8 @@ class Liveness:
                     taken_at = max(taken_at, now - quiet_s)
                 left_s = min(taken_at + self._pong_s(), sent_at + self._timings.slow_s) - now
                 if left_s <= 0:
+                    if quiet_s is not None:  # else it had our ping, and is dead for certain
+                        self._patience.died(now)
                     raise LinkLost(
                         "The other side has gone silent without a word.",
                         fix="Check the network.",
