@@ -43,9 +43,10 @@ class Rest:
             self._daemon.keeper.resume()
 
     def look(self) -> None:
-        """Rest, if it has been quiet for long enough; call it every second or so."""
+        """Rest, if it has been quiet for long enough; never in a talk.  Call it every second."""
         daemon, now = self._daemon, self._daemon.time()
         if daemon.dialogue.talk is not Talk.ASLEEP or daemon.playout.audible:
             self._needed_at = now
+            daemon.keeper.resume()
         elif self._after_s and now - self._needed_at >= self._after_s:
             daemon.keeper.rest()

@@ -275,7 +275,7 @@ async def _full(minutes: float, rows: list[dict[str, float]]) -> None:
     process = psutil.Process()
     async with Stage(room={"record_s": 30.0}) as stage:
         # The stage writes down every event of the pump and of the wire: that would grow.
-        stage.daemon.agent.observers.clear()
+        stage.daemon.agent.observers.remove(stage._watch)
         stage.server.on_event = None
         begun_at = stage.now()
         minute = turns = 0
