@@ -201,17 +201,14 @@ def test_every_rule_has_a_bad_house() -> None:
 
 def test_start_loads_nothing_heavy() -> None:
     """A library that is loaded lazily stays out of `sys.modules` until its feature is used."""
-    entries = [
-        "agent",
-        "app",
-        "cli/main",
-        *(f"dialogue/{f.stem}" for f in (ROOT / "edge_agent/dialogue").glob("*.py")),
+    package = ROOT / "edge_agent"
+    entries = ["agent", "app/daemon", "cli/main"]
+    entries += [
+        f.relative_to(package).with_suffix("").as_posix()
+        for f in (package / "dialogue").rglob("*.py")
     ]
-    names = [
-        "edge_agent." + entry.replace("/", ".").removesuffix(".__init__")
-        for entry in entries
-        if (ROOT / f"edge_agent/{entry}.py").exists()
-    ]
+    assert all((package / f"{entry}.py").exists() for entry in entries)
+    names = ["edge_agent." + entry.replace("/", ".").removesuffix(".__init__") for entry in entries]
     code = (
         "import importlib, sys\n"
         f"for name in {names!r}: importlib.import_module(name)\n"

@@ -12,7 +12,7 @@ from edge_agent.panel.patterns import EARCONS, LIGHTS
 from edge_agent.realtime.protocol import faults
 
 SOURCE = Path(__file__).parents[2] / "edge_agent"
-ROOMS = ("audio", "cli", "contract", "dialogue", "host", "panel", "realtime", "tools")
+ROOMS = ("app", "audio", "cli", "contract", "dialogue", "host", "panel", "realtime", "tools")
 
 
 def sources() -> str:
