@@ -45,7 +45,7 @@ def figures() -> list[Figure]:
     return [
         Figure("link.reset", "TCP reset → READY", "s", Target("median", "≤", 1.0)),
         Figure("link.closed", "clean close 1001 → READY", "s", Target("median", "≤", 0.3)),
-        Figure("link.hole.noticed", "black hole in a turn → noticed", "s", Target("max", "<", 10)),
+        Figure("link.hole.noticed", "black hole in a turn → noticed", "s", Target("max", "≤", 3.0)),
         Figure("link.hole.ready", "black hole in a turn → READY", "s"),
         Figure("link.idle.noticed", "black hole while idle → noticed", "s", Target("max", "<", 10)),
         Figure("link.idle.ready", "black hole while idle → READY", "s"),
