@@ -12,32 +12,13 @@ from pathlib import Path
 
 import pytest
 from tool_servers import plain_web
+from tool_watcher import PATIENCE_S, PLAIN, Watcher
 
 from edge_agent.app.mcp import plan_of, wire_for
 from edge_agent.contract.errors import ToolError
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.mcp import McpServer
 from edge_agent.tools.servers.mcp_server import ToolServer, load_library
-
-PLAIN = str(Path(__file__).parents[1] / "tool_servers.py")
-PATIENCE_S = 20.0
-"""Real processes on a loaded machine."""
-
-
-class Watcher:
-    """Keeps the reasons why a server was lost."""
-
-    def __init__(self) -> None:
-        self.reasons: list[str] = []
-
-    def tools_changed(self) -> None:
-        """Not looked at here."""
-
-    def connected(self, server: ToolServer) -> None:
-        """Not looked at here."""
-
-    def lost(self, server: ToolServer, why: str, retry_in_s: float) -> None:
-        self.reasons.append(why)
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ import psutil
 import pytest
 from authority import Authority
 from tool_servers import plain_web
+from tool_watcher import PATIENCE_S, PLAIN, Watcher
 
 from edge_agent.contract.errors import ToolError
 from edge_agent.tools.servers.mcp_server import ToolServer, load_library
@@ -28,26 +29,6 @@ from edge_agent.tools.servers.mcp_wire import (
     tls_context,
     web_wire,
 )
-
-PLAIN = str(Path(__file__).parents[1] / "tool_servers.py")
-PATIENCE_S = 20.0
-"""Real processes on a loaded machine; nothing waits so long when all is well."""
-
-
-class Watcher:
-    """Keeps the reasons why a server was lost."""
-
-    def __init__(self) -> None:
-        self.reasons: list[str] = []
-
-    def tools_changed(self) -> None:
-        """Not looked at here."""
-
-    def connected(self, server: ToolServer) -> None:
-        """Not looked at here."""
-
-    def lost(self, server: ToolServer, why: str, retry_in_s: float) -> None:
-        self.reasons.append(why)
 
 
 @asynccontextmanager
