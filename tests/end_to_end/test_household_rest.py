@@ -116,6 +116,10 @@ def test_a_card_that_does_not_start_again_is_opened_again() -> None:
             )
             await stage.until_talk("asleep", PATIENCE_S)
             await still_works(stage)
+            await asyncio.sleep(RESTS_S)  # once was enough: each time costs a turn
+            asked = stage.room.frames_rendered
+            await asyncio.sleep(1.0)
+            assert stage.room.frames_rendered > asked
 
     play(talk())
 

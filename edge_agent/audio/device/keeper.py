@@ -65,11 +65,15 @@ class DeviceKeeper:
         self.resting = False
         """The loudspeaker is not asked for sound; only the microphone's frames are proof."""
         self._resuming: asyncio.Task[None] | None = None
+        self._resumed_at = float("-inf")
+        self._wakes_well = True
+        """False once the card did not come back from a rest: it gets none any more."""
         self._lost = asyncio.Event()
 
     def rest(self) -> None:
         """Nothing is to be heard for a while: let the loudspeaker rest, if it can."""
-        if self.present and not self.resting and isinstance(self._device, RestingDevice):
+        may_rest = self.present and self._wakes_well and not self.resting
+        if may_rest and isinstance(self._device, RestingDevice):
             self.resting = True
             self._device.rest_render()
 
@@ -77,6 +81,7 @@ class DeviceKeeper:
         """Something is to be heard soon.  Does not wait."""
         if self.resting:
             self.resting = False
+            self._resumed_at = self._loop.time()
             self._resuming = self._loop.create_task(self._resume(), name="loudspeaker")
 
     async def _resume(self) -> None:
@@ -165,5 +170,7 @@ class DeviceKeeper:
                 moved_at[1], moved[1] = now, True
             last = seen
             if self._lost.is_set() or now - min(moved_at) >= STALL_S:
+                if now - self._resumed_at < 2 * STALL_S and not self.resting:
+                    self._wakes_well = False
                 # Half a device is none: it is tried less and less often, as it costs time to open.
                 return all(moved)
