@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from house_config import household_of
+from referee import Referee
 from server_model import ModelServer
 
 from edge_agent.contract import commands as c
@@ -121,6 +123,7 @@ class House:
     def __init__(self, server: ModelServer | None = None, *, muted: bool = False, **config: Any):
         self.config = DialogueConfig(**config)
         self.manager = DialogueManager(self.config, muted=muted)
+        self.referee = Referee(household_of(self.config, muted=muted))
         self.server = server or ModelServer()
         self.server.is_speech = lambda number: number in self.speech_frames
         self.speaker = Speaker()
@@ -177,6 +180,7 @@ class House:
             event = inbox.popleft()
             before = self.manager.talk
             commands = self.manager.handle(event)
+            self.referee.observe(event, commands, self.now)
             if self.manager.talk is not before:
                 self.moves.append((before, self.manager.talk))
             deadline = self.manager.next_deadline()

@@ -1,0 +1,117 @@
+"""Records: everything that can be seen at a border, with the loop time at which it crossed.
+
+A rule gets them one by one, in order.  `Step` is the dialogue's border; a test that runs only the
+dialogue has no other.  A whole house adds wire, samples, tools, files and journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edge_agent.contract.commands import Command
+from edge_agent.contract.events import Event
+
+
+@dataclass(frozen=True)
+class Record:
+    """Base of all records."""
+
+    at: float
+
+
+@dataclass(frozen=True)
+class Step(Record):
+    """One event into the dialogue, and the commands that came out of it."""
+
+    event: Event
+    commands: tuple[Command, ...]
+
+
+@dataclass(frozen=True)
+class Work(Record):
+    """What one step of the loop cost; `cpu_ms` is processor time of its thread."""
+
+    cpu_ms: float
+    what: str = ""
+
+
+@dataclass(frozen=True)
+class Frame(Record):
+    """A JSON message on the wire; `sent`: by us."""
+
+    sent: bool
+    message: Mapping[str, Any]
+
+    @property
+    def is_sound(self) -> bool:
+        """Is it sound of the room, on its way out?"""
+        return self.sent and self.message.get("type") == "input_audio_buffer.append"
+
+
+@dataclass(frozen=True)
+class Sound(Record):
+    """What the loudspeaker emitted from `at` on: 16 bit mono, one array of samples.
+
+    `peak` is the loudest sample of the piece, `ms` its length.
+    """
+
+    peak: int
+    ms: float
+
+
+@dataclass(frozen=True)
+class ToolBegan(Record):
+    """A tool's own code began to run."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Line(Record):
+    """A journal line as it was written, with its fields."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
+class File(Record):
+    """A file as it stands after it was written; `facts` are its parsed contents."""
+
+    name: str
+    text: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Utterance(Record):
+    """The household begins to say `number` at `at` (an alarm's or our own sound is none)."""
+
+    number: int
+    ends_at: float
+    called: bool
+    """With the wake word before it; else it is said to a speaker that seems to listen."""
+
+
+@dataclass(frozen=True)
+class Given(Record):
+    """The model was asked for the answer `answer`, about `number`; it had `share` of its words.
+
+    `anew`: not the rest of an answer that broke off, nor what follows a tool's result.
+    """
+
+    answer: int
+    number: int
+    share: float
+    anew: bool
+
+
+@dataclass(frozen=True)
+class Heard(Record):
+    """So much of `answer` was audible, in total, when it ended or was cut."""
+
+    answer: int
+    ms: float
