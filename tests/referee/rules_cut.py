@@ -43,6 +43,8 @@ class Cut(Rule):
         match event:
             case e.PlaybackDrained():
                 self._sounding.pop(event.item, None)
+                self._came.pop(event.item, None)
+                self._foreign.discard(event.item)
             case e.LinkReady() | e.LinkDown():
                 self._foreign.update(self._sounding)
                 if isinstance(event, e.LinkReady):
@@ -65,7 +67,6 @@ class Cut(Rule):
                 ms = bytes_to_ms(len(command.pcm24k))
                 self._came[command.item] = self._came.get(command.item, 0.0) + ms
                 self._sounding[command.item] = None
-                self._foreign.discard(command.item)
                 self._sounds_since = self.scene.now
             case c.PlaySentence() | c.PlayEarcon() | c.RingAlarm():
                 self._sounds_since = self.scene.now
@@ -93,6 +94,9 @@ class Cut(Rule):
             elif abs(told[item] - heard) > EXACT_MS:
                 yield "cut.exact", f"told {told[item]:.0f} ms of {item}, {heard:.0f} ms were heard"
         self._over.extend(self._sounding)
+        for item in self._sounding:
+            self._came.pop(item, None)
+            self._foreign.discard(item)
         self._sounding.clear()
 
     def record(self, record: Record) -> Found:
