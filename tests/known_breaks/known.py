@@ -13,6 +13,7 @@ import pytest
 OPEN = {
     "F10": "Memory and the event loop are bounded against the server",
     "F11": "A peer cannot fill the journal",
+    "F12": "No words and no keys reach the journal through what the server says",
     "F14": "Session.receive never raises",
 }
 """Number → what should hold.  It only ever shrinks."""
