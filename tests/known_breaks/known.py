@@ -14,7 +14,13 @@ OPEN = {
     "F10": "Memory and the event loop are bounded against the server",
     "F11": "A peer cannot fill the journal",
     "F12": "No words and no keys reach the journal through what the server says",
+    "F13": "Root's command line follows no link that the service account planted",
     "F14": "Session.receive never raises",
+    "F15": "No program of a tool server survives a stop",
+    "F16": "Silent askers do not lock everybody else out of the control socket",
+    "F17": "--root never means the live system",
+    "F18": "Set-up never deletes a folder that is not a virtual environment",
+    "F19": "A settings file that cannot be read ends the start with 78",
 }
 """Number → what should hold.  It only ever shrinks."""
 
