@@ -168,6 +168,24 @@ BAD: list[tuple[Rule, str, str, str]] = [
         "import pytest\n@pytest.mark.skip\ndef test_a(): ...",
         "skip",
     ),
+    (
+        r.no_test_is_skipped,
+        "tests/test_a.py",
+        "import pytest\n@pytest.mark.xfail(strict=True)\ndef test_a(): ...",
+        "xfail",
+    ),
+    (
+        r.no_test_is_skipped,
+        r.KNOWN_BREAKS,
+        "import pytest\nMARK = pytest.mark.xfail(strict=True)\nLOOSE = pytest.mark.xfail()",
+        ":7",
+    ),
+    (
+        r.no_test_is_skipped,
+        r.KNOWN_BREAKS,
+        "import pytest\n@pytest.mark.skip\ndef test_a(): ...",
+        "skip",
+    ),
 ]
 
 

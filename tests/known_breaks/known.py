@@ -1,0 +1,58 @@
+"""What is known to be broken: the open numbers, and the mark for the tests that show them.
+
+`known_break` makes a test a strict expected failure: it has to fail, by an assertion, as long as
+its number is open.  Mending the break turns the test red; then remove the mark, and the number
+from `OPEN` once no test bears it any more.  The test stays.  F numbers are broken promises of the
+review, S numbers wrong assumptions about the model services, R7 is rule 7 of the design.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+OPEN = {
+    "F10": "Memory and the event loop are bounded against the server",
+    "F11": "A peer cannot fill the journal",
+    "F12": "No words and no keys reach the journal through what the server says",
+    "F13": "Root's command line follows no link that the service account planted",
+    "F14": "Session.receive never raises",
+    "F15": "No program of a tool server survives a stop",
+    "F16": "Silent askers do not lock everybody else out of the control socket",
+    "F17": "--root never means the live system",
+    "F18": "Set-up never deletes a folder that is not a virtual environment",
+    "F19": "A settings file that cannot be read ends the start with 78",
+    "F20": "The chaos judge notices what a household would notice",
+    "S1": "A pong that comes late is slow, not dead, and is learnt from",
+    "S2": "Only a refusal of the configuration costs an option",
+    "S3": "Nothing is spoken that nobody asked for, whatever the server makes of a side question",
+    "S4": "No default names a model that is about to be shut down",
+    "S5": "A close code is read by its hint only where the reason says nothing",
+    "S6": "A call id from another provider fits into a fresh session",
+    "S7": "What xAI bills and writes down is read as it sends it",
+    "S8": "A transcription that fails is told",
+    "S9": "Empty instructions do not bring back the provider's own prompt",
+    "S10": "Reasoning is only asked of models that have it",
+    "S11": "A local server that never acknowledges the session is used all the same",
+    "S12": "A server_error while an answer is awaited reopens the session at once",
+    "S13": "An empty commit does not swallow the server's next one",
+    "S14": "Errors without a code are understood by their words",
+    "R7": "Nobody interrupts who does not exist",
+}
+"""Number → what should hold.  It only ever shrinks."""
+
+
+def known_break(
+    number: str, promise: str, raises: type[BaseException] = AssertionError
+) -> pytest.MarkDecorator:
+    """Mark a test of what should hold, and does not yet; `promise` says it in one line."""
+    assert number in OPEN, f"{number} is not open"
+    return pytest.mark.xfail(strict=True, raises=raises, reason=f"{number}: {promise}")
+
+
+def given(condition: object, what: str) -> None:
+    """Fail a test, known break or not, whose scene is not what it should be.
+
+    For preconditions: their failure must never pass for the break itself.
+    """
+    if not condition:
+        pytest.fail(f"the scene is wrong: {what}")

@@ -1,0 +1,33 @@
+"""Known breaks of rule 7, nobody interrupts who does not exist: rooms other than our own (R7)."""
+
+from __future__ import annotations
+
+import pytest
+from known import known_break
+from own_voice import Place, cuts
+
+SECONDS = 13.0
+
+
+def test_in_a_plain_room_with_right_stamps_nobody_interrupts() -> None:
+    assert cuts(Place(), SECONDS) == []
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param(
+            Place(stamps_late_s=0.05),
+            id="late-stamps",
+            marks=known_break("R7", "a card whose stamps are 50 ms late makes nobody speak"),
+        ),
+        pytest.param(
+            Place(noise_dbfs=-60.0, swell_db=15.0, swell_s=5.0),
+            id="swelling-noise",
+            marks=known_break("R7", "noise that swells and ebbs makes nobody speak"),
+        ),
+    ],
+)
+def test_our_own_voice_is_nobody(place: Place) -> None:
+    found = cuts(place, SECONDS)
+    assert found == []
