@@ -58,7 +58,9 @@ class Answers(Rule):
         # At the dialogue's border: one turn that waits.
         self._frames = 0
         self._waits_since = NEVER
-        self._line_was_down = False
+        self._down_since: float | None = None
+        self._down_s = 0.0
+        """So long the line has been down while it waits."""
         self._is_late = False
         self._running: set[str] = set()
         """Tools that have not ended: they have limits of their own."""
@@ -74,8 +76,11 @@ class Answers(Rule):
         match event:
             case e.HeardFrame(speech=True) if not self.scene.muted:
                 self._frames += 1
-            case e.LinkDown():
-                self._line_was_down = True
+            case e.LinkDown() if self._down_since is None:
+                self._down_since = self.scene.now
+            case e.LinkReady() if self._down_since is not None:
+                self._down_s += self.scene.now - self._down_since
+                self._down_since = None
             case e.ToolFinished():
                 self._running.discard(event.call_id)
                 if self._waits_since > NEVER:
@@ -101,7 +106,8 @@ class Answers(Rule):
                 if self._frames >= SPOKEN_FRAMES and not self.scene.muted:
                     self._waits_since = now
                     self._is_late = False
-                    self._line_was_down = not self.scene.link_up
+                    self._down_s = 0.0
+                    self._down_since = None if self.scene.link_up else now
                 self._frames = 0
             case c.PlaySentence():
                 self._settle("told")
@@ -121,7 +127,10 @@ class Answers(Rule):
         self._waits_since = NEVER
 
     def _overdue(self) -> Found:
-        limit_s = OFFLINE_WITHIN_S if self._line_was_down else WITHIN_S
+        down_s = self._down_s + (
+            self.scene.now - self._down_since if self._down_since is not None else 0.0
+        )
+        limit_s = min(OFFLINE_WITHIN_S, WITHIN_S + down_s)
         waited_s = self.scene.now - self._waits_since
         if waited_s > limit_s and not self._is_late:
             self._is_late = True
