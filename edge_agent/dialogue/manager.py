@@ -1,11 +1,11 @@
-"""The manager: one event in, the commands that follow from it out (purpose).
+"""The manager: one event in, the commands that follow from it out.
 
 Owner thread: event loop.  Must never read a clock, do I/O or raise: `handle` is total.  Time is
 `event.at`; the pump calls again with `Tick` at `next_deadline()`.
 
-Three coupled machines (`states`): link, microphone, talk.  Every cause that ends our own speech
-enters `_interrupt`; what the speaker then reports (`PlaybackCut`) is handled before any other
-event, so that cancelling, truncating and the pre-roll leave in that order.
+Three coupled machines (`states`): link, microphone, talk.  Whatever ends our own speech early sets
+an `Intent` and issues `CutPlayback`; what the speaker then reports (`PlaybackCut`) is handled
+before any other event, so that cancelling, truncating and the pre-roll leave in that order.
 """
 
 from __future__ import annotations
@@ -54,8 +54,10 @@ class DialogueManager(Linking):
         muted: bool = False,
         guest: bool = False,
         spending: Spending | None = None,
+        strict: bool = False,
     ) -> None:
         super().__init__(config, muted=muted, spending=spending)
+        self.strict = strict
         self._tools.guest = guest
         self._woken_by_hand_at = float("-inf")
         self._light = ""
@@ -132,6 +134,8 @@ class DialogueManager(Linking):
             out += self._tend_memory()
             self._mind_the_sleep()
         out += self._appearance()
+        slips, self._slips = self._slips, []
+        out += slips
         return self._remember(self._sendable(out))
 
     def _sendable(self, out: Commands) -> Commands:

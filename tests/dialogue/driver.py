@@ -22,11 +22,10 @@ from edge_agent.contract import events as e
 from edge_agent.contract.pcm import WIRE_FRAME_BYTES, bytes_to_ms, silence
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.talk.states import TRANSITIONS, Link, Microphone, Talk
+from edge_agent.dialogue.talk.states import Link, Microphone, Talk
 
 STEP_S = 0.01
 C = TypeVar("C", bound=c.Command)
-MOVES = {(before, after) for (before, _), after in TRANSITIONS.items()}
 
 
 def frame_pcm(number: int) -> bytes:
@@ -120,7 +119,7 @@ class House:
 
     def __init__(self, server: ModelServer | None = None, *, muted: bool = False, **config: Any):
         self.config = DialogueConfig(**config)
-        self.manager = DialogueManager(self.config, muted=muted)
+        self.manager = DialogueManager(self.config, muted=muted, strict=True)
         self.server = server or ModelServer()
         self.server.is_speech = lambda number: number in self.speech_frames
         self.speaker = Speaker()

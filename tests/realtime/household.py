@@ -200,7 +200,7 @@ def one_turn(
         rooms |= {"panel": Nothing(), "sentence_pcm": lambda _name: bytes(48_000)}
         rooms["note"] = lambda code, /, **_fields: notes.append(code)
         rooms["fault"] = _raise
-        agent = Agent(DialogueManager(DialogueConfig()), Rooms(**rooms))
+        agent = Agent(DialogueManager(DialogueConfig(), strict=True), Rooms(**rooms))
         evening = Evening(server, network, link, speaker, brain, agent, events, notes)
         running = asyncio.create_task(link.run())
         post(ev.DeviceReady(at=loop.time()))

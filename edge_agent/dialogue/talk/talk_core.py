@@ -6,6 +6,7 @@ one journey each, and stand on this.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from edge_agent.contract import commands as c
@@ -18,7 +19,7 @@ from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.gate import Gate, GateState
 from edge_agent.dialogue.money.spending import Spending
 from edge_agent.dialogue.recall.memory import Memory
-from edge_agent.dialogue.talk.states import TRANSITIONS, Cause, Link, Microphone, Talk
+from edge_agent.dialogue.talk.states import TRANSITIONS, Cause, IllegalMove, Link, Microphone, Talk
 from edge_agent.dialogue.turn import UserTurn
 
 Commands = list[c.Command]
@@ -46,6 +47,11 @@ class TalkCore:
         self.link = Link.DOWN
         self.microphone = Microphone.MUTED if muted else Microphone.OPEN
         self.talk = Talk.ASLEEP
+        self.strict = False
+        """Raise `IllegalMove`.  For tests: a speaker in service had better go on."""
+        self.illegal_moves: Counter[tuple[Talk, Cause]] = Counter()
+        self._slips: Commands = []
+        """Notes about illegal moves that were not handed out yet."""
         self._now = float("-inf")
         self._deadlines: dict[str, float] = {}
         keep_ms = max(config.pre_roll_ms, config.interrupt_pre_roll_ms) + config.one_breath_ms
@@ -168,7 +174,16 @@ class TalkCore:
         return c.PlaySentence(name)
 
     def _go(self, cause: Cause) -> None:
-        self.talk = TRANSITIONS.get((self.talk, cause), self.talk)
+        after = TRANSITIONS.get((self.talk, cause))
+        if after is not None:
+            self.talk = after
+        elif self.strict:
+            raise IllegalMove(f"{self.talk.value}: {cause.value}")
+        else:
+            self.illegal_moves[self.talk, cause] += 1
+            if self.illegal_moves[self.talk, cause] == 1:
+                fields = {"state": self.talk.value, "cause": cause.value}
+                self._slips.append(c.Note("dialogue.illegal_move", fields))
 
     def _at(self, name: str, in_s: float) -> None:
         self._deadlines[name] = self._now + in_s

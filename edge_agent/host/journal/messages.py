@@ -317,6 +317,12 @@ MESSAGES: dict[str, Message] = {
     "agent.stopped": Message(
         NOTICE, "Stopped[ after {seconds} s].", "The last line of a good run."
     ),
+    "dialogue.illegal_move": Message(
+        ERROR,
+        "A fault in the program: the talk is {state}, where there is no move '{cause}'.",
+        "The talk stays as it is and goes on. Noted once for each kind until the next start. "
+        "This should not happen; please report it with this line.",
+    ),
     "agent.fault": Message(
         ERROR,
         "A fault in the program: {kind}[ at {place}].",
