@@ -290,6 +290,8 @@ class Stage:
         trace: TracebackType | None,
     ) -> None:
         await self._end()
+        if error is None and any(n.fields.get("kind") == "IllegalMove" for n in self.score.journal):
+            raise StageError("The talk made a move that its table does not have.")
 
     async def _end(self) -> None:
         try:

@@ -129,12 +129,12 @@ class DialogueManager(Linking):
             return self._stopped(event)
         out = self._fire_due()
         if self.link is Link.READY or not isinstance(event, FROM_SERVER):
-            out += self._handlers.get(type(event), self._ignore)(event)
+            out += self._handlers.get(type(event), self._unknown)(event)
         if not isinstance(event, e.HeardFrame):  # those come a hundred times a second
             out += self._tend_memory()
             self._mind_the_sleep()
         out += self._appearance()
-        slips, self._slips = self._slips, []
+        slips, self._slip_notes = self._slip_notes, []
         out += slips
         return self._remember(self._sendable(out))
 
@@ -282,6 +282,11 @@ class DialogueManager(Linking):
                 return "refused" if self._link_trouble.refused else "offline"
             return "asleep" if self.talk is Talk.ASLEEP else "thinking"
         return str(self.talk.value)
+
+    def _unknown(self, event: e.Event) -> Commands:
+        """A room of another version knows more events than this dialogue."""
+        self._slipped(c.Note("dialogue.unknown_event", {"kind": type(event).__name__}))
+        return []
 
     @staticmethod
     def _ignore(_event: e.Event) -> Commands:

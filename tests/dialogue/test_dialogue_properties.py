@@ -40,13 +40,15 @@ def test_every_event_has_a_handler() -> None:
     assert set(all_events()) == set(manager._handlers)
 
 
-def test_an_event_that_nobody_knows_is_ignored() -> None:
+def test_an_event_of_a_future_version_is_noted_once_and_counted() -> None:
     class Rumour(e.Event):
         pass
 
-    manager = DialogueManager(DialogueConfig())
+    manager = DialogueManager(DialogueConfig(), strict=True)
     manager.handle(e.LinkReady(at=0.0))
-    assert manager.handle(Rumour(at=1.0)) == []
+    note = c.Note("dialogue.unknown_event", {"kind": "Rumour"})
+    assert [manager.handle(Rumour(at=at)) for at in (1.0, 2.0)] == [[note], []]
+    assert manager.slips == {("dialogue.unknown_event", "Rumour"): 2}
 
 
 # A step: (seconds to let pass, what happens).  `frames` are bursts, so that gates open.

@@ -41,7 +41,7 @@ def test_in_service_an_illegal_move_is_noted_once_and_counted_and_the_state_stay
     out = [command for at in (0.0, 10.0, 20.0) for command in pressed(manager, at)]
     notes = [n for n in out if isinstance(n, c.Note) and n.code == "dialogue.illegal_move"]
     assert [n.fields for n in notes] == [{"state": "asleep", "cause": "woken"}]
-    assert manager.illegal_moves == {(Talk.ASLEEP, Cause.WOKEN): 3}
+    assert manager.slips == {("dialogue.illegal_move", "asleep", "woken"): 3}
     assert manager.talk is Talk.ASLEEP
 
 

@@ -49,9 +49,10 @@ class TalkCore:
         self.talk = Talk.ASLEEP
         self.strict = False
         """Raise `IllegalMove`.  For tests: a speaker in service had better go on."""
-        self.illegal_moves: Counter[tuple[Talk, Cause]] = Counter()
-        self._slips: Commands = []
-        """Notes about illegal moves that were not handed out yet."""
+        self.slips: Counter[tuple[str, ...]] = Counter()
+        """Our own mistakes of each kind: the code of the note and its fields."""
+        self._slip_notes: Commands = []
+        """Those that were not handed out yet."""
         self._now = float("-inf")
         self._deadlines: dict[str, float] = {}
         keep_ms = max(config.pre_roll_ms, config.interrupt_pre_roll_ms) + config.one_breath_ms
@@ -180,10 +181,15 @@ class TalkCore:
         elif self.strict:
             raise IllegalMove(f"{self.talk.value}: {cause.value}")
         else:
-            self.illegal_moves[self.talk, cause] += 1
-            if self.illegal_moves[self.talk, cause] == 1:
-                fields = {"state": self.talk.value, "cause": cause.value}
-                self._slips.append(c.Note("dialogue.illegal_move", fields))
+            move = {"state": self.talk.value, "cause": cause.value}
+            self._slipped(c.Note("dialogue.illegal_move", move))
+
+    def _slipped(self, note: c.Note) -> None:
+        """Count a mistake of our own; note the first of its kind."""
+        kind = (note.code, *map(str, note.fields.values()))
+        self.slips[kind] += 1
+        if self.slips[kind] == 1:
+            self._slip_notes.append(note)
 
     def _at(self, name: str, in_s: float) -> None:
         self._deadlines[name] = self._now + in_s

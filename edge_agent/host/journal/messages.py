@@ -323,9 +323,16 @@ MESSAGES: dict[str, Message] = {
         "The talk stays as it is and goes on. Noted once for each kind until the next start. "
         "This should not happen; please report it with this line.",
     ),
+    "dialogue.unknown_event": Message(
+        WARNING,
+        "A part of the program tells of {kind}, which the dialogue does not know.",
+        "It is left out and the talk goes on. Noted once for each kind until the next start. Parts "
+        "of two versions are mixed: run scripts/install.sh once more.",
+    ),
     "agent.fault": Message(
         ERROR,
         "A fault in the program: {kind}[ at {place}].",
+        "It was left out and the program goes on; one that comes again and again is noted once. "
         "This should not happen; please report it with this line. Nothing of what was said is in "
         "it.",
     ),
