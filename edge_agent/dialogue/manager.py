@@ -153,7 +153,7 @@ class DialogueManager(Linking):
         self._device_ok = True
         if self.talk is Talk.ASLEEP:
             self._rest()
-        fields = {"capture_name": event.capture_name, "render_name": event.render_name}
+        fields = {"capture": event.capture_name, "render": event.render_name}
         return [c.Note("device.ready", fields), *self._ring()]
 
     def _device_down(self, event: e.DeviceDown) -> Commands:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from note_values import unlisted
 from server_model import ModelServer
 
 from edge_agent.contract import commands as c
@@ -181,6 +182,8 @@ class House:
             deadline = self.manager.next_deadline()
             assert deadline is None or deadline > self.now - 1e-9, "a deadline in the past"
             for command in commands:
+                if isinstance(command, c.Note):
+                    assert unlisted(command) == []
                 self.log.append((self.now, command))
                 everything.append(command)
                 for answer in reversed(self._execute(command)):

@@ -9,6 +9,7 @@ import pytest
 from driver import House, frame_pcm
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from note_values import unlisted
 from server_model import ModelServer, Plan
 
 from edge_agent.contract import commands as c
@@ -148,6 +149,8 @@ class Nonsense:
 
     def _check(self, command: c.Command, *, pressed: bool) -> None:
         manager = self.manager
+        if isinstance(command, c.Note):
+            assert unlisted(command) == []
         if isinstance(command, c.WireCommand):
             assert manager.link is Link.READY
         if isinstance(command, c.SendAudio):
