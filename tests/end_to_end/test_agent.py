@@ -15,9 +15,10 @@ import pytest
 from edge_agent.agent import Agent, Rooms
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
+from edge_agent.demo.stage import Stage, StageError
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.talk.states import Talk
+from edge_agent.dialogue.talk.states import TRANSITIONS, Cause, Talk
 from edge_agent.simulation import clock
 
 
@@ -171,3 +172,21 @@ def test_a_speaker_that_cannot_tell_what_it_played_does_not_deafen_us() -> None:
         assert [type(problem) for problem in faults] == [_Fault]
 
     clock.run(life())
+
+
+def test_a_stage_does_not_pass_over_an_illegal_move() -> None:
+    """The pump survives it, so the stage has to tell."""
+    whole = dict(TRANSITIONS)
+
+    async def life() -> None:
+        async with Stage() as stage:
+            await stage.push()
+            assert stage.talk == "asleep"
+
+    del TRANSITIONS[Talk.ASLEEP, Cause.WOKEN]
+    try:
+        with pytest.raises(StageError, match="a move that its table does not have"):
+            clock.run(life())
+    finally:
+        TRANSITIONS.clear()
+        TRANSITIONS.update(whole)

@@ -127,7 +127,13 @@ def test_notes_are_read_through_names_parameters_and_helpers(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "source",
-    ["def f(x): note(x.code)", "def f(x): note('a.b', **x.fields)", "note(chosen(), a=1)"],
+    [
+        "def f(x): note(x.code)",
+        "def f(x): note('a.b', **x.fields)",
+        "def f(x, y): note(x.code, **y.fields)",
+        "def f(x, y): note(x, **y)",
+        "note(chosen(), a=1)",
+    ],
 )
 def test_a_note_that_cannot_be_read_is_not_passed_over(source: str, tmp_path: Path) -> None:
     (tmp_path / "agent.py").write_text(source)
