@@ -1,10 +1,13 @@
-"""The pump: event → dialogue → commands → rooms (purpose).
+"""The pump: event → dialogue → commands → rooms.
 
 Owner thread: event loop; other threads reach it through `loop.call_soon_threadsafe(post, …)`.
 Must never decide anything, wait for anything, or know a room's class.
 
 One inbox keeps one order of events.  `CutPlayback` is answered by the speaker at once, and its
 answer goes to the *front* of the inbox: asked and answered within one tick.
+
+A fault in the dialogue, in a room or in an observer is counted in `faults` and handed to
+`Rooms.fault`; the rest of the inbox is handled and the deadline's timer armed all the same.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.talk.states import Talk
 
 Observer = Callable[[e.Event, list[c.Command], float], None]
-"""Sees every event with the commands that it caused, and the loop time."""
+"""Sees every event with the commands that it caused, and the loop time.  One that raises is counted
+and noted, and is called again for the next event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ class Agent:
         self.observers: list[Observer] = []
         self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.faults = 0
+        self._noted: set[tuple[object, type[Exception]]] = set()
+        """Faults that come with every event are noted once: a frame is an event too."""
         self._rooms = rooms
         self._loop = asyncio.get_running_loop()
         self._inbox: deque[e.Event] = deque()
@@ -93,7 +99,10 @@ class Agent:
 
     def collect(self) -> None:
         """Fetch what the speaker has to tell; the microphone's frames are our clock for it."""
-        self._inbox.extend(self._rooms.speaker.collect(self._loop.time()))
+        try:
+            self._inbox.extend(self._rooms.speaker.collect(self._loop.time()))
+        except Exception as problem:
+            self._note_once("speaker", problem)
         self._pump()
 
     def _pump(self) -> None:
@@ -102,19 +111,39 @@ class Agent:
         self._pumping = True
         try:
             while self._inbox:
-                event = self._inbox.popleft()
-                commands = self.dialogue.handle(event)
-                for command in commands:
-                    self._do(command)
-                for observer in self.observers:
-                    observer(event, commands, self._loop.time())
+                self._handle(self._inbox.popleft())
         finally:
             self._pumping = False
-        self._set_alarm()
+            self._set_alarm()
         active = self.dialogue.talk is not Talk.ASLEEP
         if active is not self._active:
             self._active = active
-            self._rooms.link.set_active(active)
+            try:
+                self._rooms.link.set_active(active)
+            except Exception as problem:
+                self._note_once("link", problem)
+
+    def _handle(self, event: e.Event) -> None:
+        commands: list[c.Command] = []
+        try:
+            commands = self.dialogue.handle(event)
+        except Exception as problem:
+            self._note_once(type(event), problem)
+        for command in commands:
+            self._do(command)
+        for place, observer in enumerate(self.observers):
+            try:
+                observer(event, commands, self._loop.time())
+            except Exception as problem:
+                self._note_once(place, problem)
+
+    def _note_once(self, whose: object, problem: Exception) -> None:
+        """Count a fault; note the first of its kind from there."""
+        self.faults += 1
+        kind = (whose, type(problem))
+        if kind not in self._noted:
+            self._noted.add(kind)
+            self._rooms.fault(problem)
 
     def _do(self, command: c.Command) -> None:
         try:

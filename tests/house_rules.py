@@ -7,6 +7,7 @@ is one function from the files to its offences; `test_house_rules.py` runs them.
 from __future__ import annotations
 
 import ast
+import keyword
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -329,6 +330,47 @@ def _strict_expectations(tree: ast.AST) -> set[int]:
     }
 
 
+NAME = re.compile(r"`([a-z_][\w.]*)(?:\(\))?`")
+FOREIGN = {"call_exception_handler"}  # of the standard library's classes, by name alone
+WORD_MAX_CHARS = 60  # a longer text of the program is a sentence: its words are no names
+
+
+def docstrings(module: Module) -> Iterator[ast.Constant]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield node.value
+
+
+def names_in(module: Module) -> set[str]:
+    """Every name that a module has or uses: modules, definitions, attributes, keys, short texts."""
+    names = set(module.path.removesuffix(".py").split("/"))
+    prose = {id(docstring) for docstring in docstrings(module)}
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.FunctionDef(name=n) | ast.AsyncFunctionDef(name=n) | ast.ClassDef(name=n):
+                names.add(n)
+            case ast.Name(id=n) | ast.Attribute(attr=n) | ast.arg(arg=n) | ast.keyword(arg=str(n)):
+                names.add(n)
+            case ast.alias(name=n) | ast.ImportFrom(module=str(n)):
+                names |= set(n.split("."))
+            case ast.Constant(value=str(text)) if (
+                len(text) < WORD_MAX_CHARS and id(node) not in prose
+            ):
+                names |= set(re.findall(r"\w+", text))
+    return names
+
+
+def docstrings_name_what_there_is(house: House) -> Iterator[str]:
+    known = FOREIGN.union(keyword.kwlist, *(names_in(m) for m in house.modules))
+    files = {path.rpartition("/")[2] for path in house.texts}
+    for module in house.modules:
+        for docstring in docstrings(module):
+            for name in NAME.findall(str(docstring.value)):
+                example = "__" in name or re.search(r"\d", name)
+                if not example and name not in files and not known.issuperset(name.split(".")):
+                    yield f"{module.at(docstring)} tells of `{name}`, which is nowhere"
+
+
 Rule = Callable[[House], Iterator[str]]
 RULES: list[Rule] = [
     rooms_do_not_import_one_another,
@@ -336,6 +378,7 @@ RULES: list[Rule] = [
     heavy_libraries_have_one_owner,
     modules_say_what_they_are,
     contract_is_documented,
+    docstrings_name_what_there_is,
     files_have_one_purpose,
     only_the_command_line_prints,
     nothing_sleeps_or_reads_the_clock_in_async,

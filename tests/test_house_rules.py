@@ -121,6 +121,12 @@ BAD: list[tuple[Rule, str, str, str]] = [
         "class A:\n    '''A.'''\n    def f(self): ...",
         "f has no",
     ),
+    (
+        r.docstrings_name_what_there_is,
+        "edge_agent/host/a.py",
+        '"""See `pcm` and `old_pcm.play`."""',
+        "`old_pcm.play`",
+    ),
     (r.files_have_one_purpose, "edge_agent/host/a.py", "x = 1\n" * 460, "lines"),
     (r.only_the_command_line_prints, "edge_agent/host/a.py", "print('hello')", "print"),
     (

@@ -27,7 +27,7 @@ from edge_agent.contract.events import (
 from edge_agent.dialogue.money.budget import MICROUSD_PER_USD, Budget, Prices, Purse
 from edge_agent.dialogue.money.spending import Spending
 from edge_agent.dialogue.talk.states import Microphone
-from edge_agent.host.journal.journal import Journal
+from edge_agent.host.journal.journal import Journal, filled
 from edge_agent.host.journal.messages import MESSAGES
 from edge_agent.host.price_list import load_providers, owners_path
 from edge_agent.host.service.control import ControlError
@@ -143,7 +143,7 @@ class House:
         """An observer of the pump: keeps what `status` will be asked for."""
         for command in commands:
             if isinstance(command, Note) and command.code in UNANSWERED:
-                text = MESSAGES[command.code].text
+                text = filled(MESSAGES[command.code].text, {})
                 self._failed(Failure(code=command.code, message=text), at)
         match event:
             case LinkReady():

@@ -1,4 +1,4 @@
-"""Errors: one tree, and each leaf knows its remedy (purpose).
+"""Errors: one tree, by what the program does about them.
 
 Owner thread: none.  Must never carry a secret, a transcript or audio in its text: errors are
 logged.  Library exceptions are translated into these at a room's edge (`raise â€¦ from`).
@@ -6,29 +6,15 @@ logged.  Library exceptions are translated into these at a room's edge (`raise â
 
 from __future__ import annotations
 
-from enum import Enum
-
-
-class Remedy(Enum):
-    """What the program itself does about an error."""
-
-    STOP = "stop"  # exit 78 (EX_CONFIG), systemd does not restart
-    REOPEN = "reopen"  # open the device again, with backoff
-    RECONNECT = "reconnect"  # full-jitter backoff, for ever
-    WAIT = "wait"  # only a person can fix it: long pauses, say why
-    TELL_MODEL = "tell_model"  # the model explains it to the household
-    COUNT = "count"  # our own or the peer's slip: count it, carry on
-
 
 class AgentError(Exception):
     """Root of all errors this project raises on purpose.
 
     `code` is a stable identifier (`link.bad_key`), `message` says what was wrong and where,
-    `fix` says what a person can do, `remedy` what the program does.
+    `fix` says what a person can do.
     """
 
     code = "agent.error"
-    remedy = Remedy.COUNT
 
     def __init__(self, message: str, *, fix: str = "", code: str | None = None) -> None:
         super().__init__(message)
@@ -42,17 +28,15 @@ class AgentError(Exception):
 
 
 class ConfigError(AgentError):
-    """A setting is missing or wrong."""
+    """A setting is missing or wrong: exit 78 (EX_CONFIG), which systemd does not restart."""
 
     code = "config.invalid"
-    remedy = Remedy.STOP
 
 
 class DeviceError(AgentError):
-    """A sound device or pin cannot be used now."""
+    """A sound device or pin cannot be used now: it is opened again, with backoff."""
 
     code = "device.error"
-    remedy = Remedy.REOPEN
 
 
 class DeviceMissing(DeviceError):
@@ -74,10 +58,9 @@ class DeviceFormatRefused(DeviceError):
 
 
 class LinkError(AgentError):
-    """The connection to the model."""
+    """The connection to the model: dialled again for ever, with full-jitter backoff."""
 
     code = "link.error"
-    remedy = Remedy.RECONNECT
 
 
 class LinkLost(LinkError):
@@ -104,11 +87,12 @@ class LinkBusy(LinkError):
 
 
 class LinkRefused(LinkError):
-    """Only a person can fix this; codes: `link.bad_key`, `link.no_quota`, `link.no_model`,
+    """Only a person can fix this: long pauses, and the household is told why.
+
+    Codes: `link.bad_key`, `link.no_quota`, `link.no_model`,
     `link.dialect`, `link.bad_url`, `link.tls`."""
 
     code = "link.refused"
-    remedy = Remedy.WAIT
 
 
 class WireClosed(LinkLost):
@@ -123,25 +107,13 @@ class WireClosed(LinkLost):
 
 
 class LocalProtocolError(AgentError):
-    """Our own mistake on the wire: raised in tests, counted in service."""
+    """Our own mistake on the wire: the session raises it, the link leaves the command out and notes
+    it."""
 
     code = "protocol.local"
-
-
-class RemoteProtocolError(AgentError):
-    """The peer's mistake.  Becomes an event; must never end the session."""
-
-    code = "protocol.remote"
 
 
 class ToolError(AgentError):
     """A tool timed out, failed or was refused; the text is written for the model."""
 
     code = "tool.failed"
-    remedy = Remedy.TELL_MODEL
-
-
-class ShutdownTimeout(AgentError):
-    """A room did not stop in its share of the stop time."""
-
-    code = "shutdown.timeout"

@@ -165,7 +165,8 @@ class LongTalk:
         self.notes: list[c.Note] = []
         self.used: list[e.Usage] = []
         self.asides_used: list[e.Usage] = []
-        self.dialogue = DialogueManager(DialogueConfig(server_turns=False, **(dialogue or {})))
+        terms = DialogueConfig(server_turns=False, **(dialogue or {}))
+        self.dialogue = DialogueManager(terms, strict=True)
         self.link = RealtimeLink(
             dial=self.network,
             provider=PROVIDERS["openai"],

@@ -268,6 +268,7 @@ class Stage:
         journal = Journal(_ScoreSink(self.score), level=7)
         self.started_at = self.loop.time()
         self._daemon = Daemon(self.settings, world, journal)
+        self.daemon.dialogue.strict = True
         self.daemon.agent.observers.append(self._watch)
         self._watch_states()
         self._life = asyncio.create_task(self.daemon.run(), name="daemon")
@@ -289,6 +290,8 @@ class Stage:
         trace: TracebackType | None,
     ) -> None:
         await self._end()
+        if error is None and any(n.fields.get("kind") == "IllegalMove" for n in self.score.journal):
+            raise StageError("The talk made a move that its table does not have.")
 
     async def _end(self) -> None:
         try:

@@ -1,11 +1,11 @@
-"""The manager: one event in, the commands that follow from it out (purpose).
+"""The manager: one event in, the commands that follow from it out.
 
 Owner thread: event loop.  Must never read a clock, do I/O or raise: `handle` is total.  Time is
 `event.at`; the pump calls again with `Tick` at `next_deadline()`.
 
-Three coupled machines (`states`): link, microphone, talk.  Every cause that ends our own speech
-enters `_interrupt`; what the speaker then reports (`PlaybackCut`) is handled before any other
-event, so that cancelling, truncating and the pre-roll leave in that order.
+Three coupled machines (`states`): link, microphone, talk.  Whatever ends our own speech early sets
+an `Intent` and issues `CutPlayback`; what the speaker then reports (`PlaybackCut`) is handled
+before any other event, so that cancelling, truncating and the pre-roll leave in that order.
 """
 
 from __future__ import annotations
@@ -54,8 +54,10 @@ class DialogueManager(Linking):
         muted: bool = False,
         guest: bool = False,
         spending: Spending | None = None,
+        strict: bool = False,
     ) -> None:
         super().__init__(config, muted=muted, spending=spending)
+        self.strict = strict
         self._tools.guest = guest
         self._woken_by_hand_at = float("-inf")
         self._light = ""
@@ -127,11 +129,13 @@ class DialogueManager(Linking):
             return self._stopped(event)
         out = self._fire_due()
         if self.link is Link.READY or not isinstance(event, FROM_SERVER):
-            out += self._handlers.get(type(event), self._ignore)(event)
+            out += self._handlers.get(type(event), self._unknown)(event)
         if not isinstance(event, e.HeardFrame):  # those come a hundred times a second
             out += self._tend_memory()
             self._mind_the_sleep()
         out += self._appearance()
+        slips, self._slip_notes = self._slip_notes, []
+        out += slips
         return self._remember(self._sendable(out))
 
     def _sendable(self, out: Commands) -> Commands:
@@ -149,7 +153,7 @@ class DialogueManager(Linking):
         self._device_ok = True
         if self.talk is Talk.ASLEEP:
             self._rest()
-        fields = {"capture_name": event.capture_name, "render_name": event.render_name}
+        fields = {"capture": event.capture_name, "render": event.render_name}
         return [c.Note("device.ready", fields), *self._ring()]
 
     def _device_down(self, event: e.DeviceDown) -> Commands:
@@ -278,6 +282,11 @@ class DialogueManager(Linking):
                 return "refused" if self._link_trouble.refused else "offline"
             return "asleep" if self.talk is Talk.ASLEEP else "thinking"
         return str(self.talk.value)
+
+    def _unknown(self, event: e.Event) -> Commands:
+        """A room of another version knows more events than this dialogue."""
+        self._slipped(c.Note("dialogue.unknown_event", {"kind": type(event).__name__}))
+        return []
 
     @staticmethod
     def _ignore(_event: e.Event) -> Commands:

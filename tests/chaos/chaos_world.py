@@ -111,7 +111,8 @@ class World(Watch):
                 server_turns=options.server_turns,
                 tool_risks={"look_up": Risk.LOW, "unlock": Risk.HIGH},
                 **options.dialogue,
-            )
+            ),
+            strict=True,
         )
         self.link = RealtimeLink(
             dial=self._dial,

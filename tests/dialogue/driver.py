@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from house_config import household_of
+from note_values import unlisted
 from referee import Referee
 from server_model import ModelServer
 
@@ -24,11 +25,10 @@ from edge_agent.contract import events as e
 from edge_agent.contract.pcm import WIRE_FRAME_BYTES, bytes_to_ms, silence
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.talk.states import TRANSITIONS, Link, Microphone, Talk
+from edge_agent.dialogue.talk.states import Link, Microphone, Talk
 
 STEP_S = 0.01
 C = TypeVar("C", bound=c.Command)
-MOVES = {(before, after) for (before, _), after in TRANSITIONS.items()}
 
 
 def frame_pcm(number: int) -> bytes:
@@ -122,7 +122,7 @@ class House:
 
     def __init__(self, server: ModelServer | None = None, *, muted: bool = False, **config: Any):
         self.config = DialogueConfig(**config)
-        self.manager = DialogueManager(self.config, muted=muted)
+        self.manager = DialogueManager(self.config, muted=muted, strict=True)
         self.referee = Referee(household_of(self.config, muted=muted))
         self.server = server or ModelServer()
         self.server.is_speech = lambda number: number in self.speech_frames
@@ -186,6 +186,8 @@ class House:
             deadline = self.manager.next_deadline()
             assert deadline is None or deadline > self.now - 1e-9, "a deadline in the past"
             for command in commands:
+                if isinstance(command, c.Note):
+                    assert unlisted(command) == []
                 self.log.append((self.now, command))
                 everything.append(command)
                 for answer in reversed(self._execute(command)):

@@ -13,6 +13,7 @@ from driver import House, frame_pcm
 from house_config import household_config, household_of
 from hypothesis import example, given, note, settings
 from hypothesis import strategies as st
+from note_values import unlisted
 from referee import Referee, tape
 from replay import record, replay
 from server_model import ModelServer, Plan
@@ -145,13 +146,15 @@ def test_every_event_has_a_handler() -> None:
     assert set(tape.kinds().values()) == set(manager._handlers)
 
 
-def test_an_event_that_nobody_knows_is_ignored() -> None:
+def test_an_event_of_a_future_version_is_noted_once_and_counted() -> None:
     class Rumour(e.Event):
         pass
 
-    manager = DialogueManager(DialogueConfig())
+    manager = DialogueManager(DialogueConfig(), strict=True)
     manager.handle(e.LinkReady(at=0.0))
-    assert manager.handle(Rumour(at=1.0)) == []
+    note = c.Note("dialogue.unknown_event", {"kind": "Rumour"})
+    assert [manager.handle(Rumour(at=at)) for at in (1.0, 2.0)] == [[note], []]
+    assert manager.slips == {("dialogue.unknown_event", "Rumour"): 2}
 
 
 class Nonsense:
@@ -159,7 +162,7 @@ class Nonsense:
 
     def __init__(self, config: DialogueConfig, *, muted: bool = False, guest: bool = False) -> None:
         self.config, self.start = config, {"muted": muted, "guest": guest}
-        self.manager = DialogueManager(config, muted=muted, guest=guest)
+        self.manager = DialogueManager(config, muted=muted, guest=guest, strict=True)
         self.referee = Referee(household_of(config, muted=muted, guest=guest))
         self.steps: list[list[c.Command]] = []
         self.now = 0.0
@@ -177,6 +180,8 @@ class Nonsense:
             deadline = self.manager.next_deadline()
             assert deadline is None or deadline > self.now, "a deadline in the past"
             for command in commands:
+                if isinstance(command, c.Note):
+                    assert unlisted(command) == []
                 if isinstance(command, c.PlayVoice):
                     self.sounding[command.item] = None
                 elif isinstance(command, c.CutPlayback):

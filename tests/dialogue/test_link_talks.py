@@ -328,7 +328,7 @@ def test_a_new_talk_is_told_again() -> None:
 
 
 def test_a_night_without_the_provider_does_not_fill_the_journal() -> None:
-    manager = DialogueManager(DialogueConfig())
+    manager = DialogueManager(DialogueConfig(), strict=True)
     codes = []
     for half_seconds in range(2 * 600):
         code = "link.dns" if half_seconds < 20 or half_seconds % 7 == 0 else "link.unreachable"

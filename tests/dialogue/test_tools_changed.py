@@ -18,7 +18,8 @@ TIME = {"type": "function", "name": "current_time", "parameters": {"type": "obje
 
 
 def manager(flow: FlowTerms | None = None) -> DialogueManager:
-    return DialogueManager(DialogueConfig(tool_risks={"current_time": Risk.LOW}, flow=flow))
+    config = DialogueConfig(tool_risks={"current_time": Risk.LOW}, flow=flow)
+    return DialogueManager(config, strict=True)
 
 
 def ready(at: float) -> e.LinkReady:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import itertools
+from collections import Counter
+from datetime import date
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from edge_agent.agent import Agent, Rooms
+from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
+from edge_agent.demo.stage import Stage, StageError
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
+from edge_agent.dialogue.talk.states import TRANSITIONS, Cause, Talk
+from edge_agent.simulation import clock
 
 
 class _Fault(Exception):
@@ -22,11 +30,13 @@ def fails(*_given: object) -> Any:
     raise _Fault
 
 
-def rooms(faults: list[BaseException], **speaker: Any) -> Rooms:
-    def nothing(*_given: object, **_fields: object) -> None: ...
+def nothing(*_given: object, **_fields: object) -> None: ...
 
+
+def rooms(faults: list[BaseException], **speaker: Any) -> Rooms:
+    speaker = {"collect": lambda _at: [], "earcon": nothing, **speaker}
     return Rooms(
-        speaker=SimpleNamespace(collect=lambda _at: [], earcon=nothing, **speaker),  # type: ignore[arg-type]
+        speaker=SimpleNamespace(**speaker),  # type: ignore[arg-type]
         link=SimpleNamespace(set_active=nothing, execute=nothing),  # type: ignore[arg-type]
         hands=SimpleNamespace(),  # type: ignore[arg-type]
         panel=SimpleNamespace(show=fails),  # type: ignore[arg-type]
@@ -64,3 +74,119 @@ def test_a_speaker_that_cannot_fall_silent_ends_the_process() -> None:
             await agent.finished
 
     asyncio.run(life())
+
+
+# --- faults of the dialogue and of who looks on ---------------------------------------------------
+
+QUIET_S = 30.0
+"""Longer than anybody waits for a word."""
+
+
+class _Other(Exception):
+    """Another fault."""
+
+
+def pump(faults: list[BaseException], **speaker: Any) -> Agent:
+    quiet = dataclasses.replace(rooms(faults, **speaker), panel=SimpleNamespace(show=nothing))  # type: ignore[arg-type]
+    return Agent(DialogueManager(DialogueConfig(), strict=True), quiet)
+
+
+def test_an_observer_that_falls_is_counted_noted_once_of_a_kind_and_hides_nothing() -> None:
+    async def life() -> None:
+        faults: list[BaseException] = []
+        agent = pump(faults)
+        seen: list[e.Event] = []
+        falls = itertools.cycle([_Fault, _Other])
+
+        def clumsy(_event: e.Event, _commands: list[c.Command], _at: float) -> None:
+            raise next(falls)
+
+        agent.observers += [clumsy, lambda event, *_: seen.append(event), clumsy]
+        events = [e.GuestRequested(at=float(number), on=False) for number in range(5)]
+        for event in events:
+            agent.post(event)
+        assert seen == events
+        assert agent.faults == 10
+        kinds = Counter(type(problem) for problem in faults)
+        assert kinds == {_Fault: 1, _Other: 1}  # the one falls by turns, and so does the other
+
+    clock.run(life())
+
+
+def test_the_timer_is_armed_although_an_observer_falls() -> None:
+    async def life() -> None:
+        agent = pump([])
+        agent.observers.append(fails)
+        agent.post(e.ButtonPressed(at=asyncio.get_running_loop().time()))
+        agent.post(e.ButtonReleased(at=asyncio.get_running_loop().time()))
+        assert agent.dialogue.talk is Talk.LISTENING
+        await asyncio.sleep(QUIET_S)
+        assert agent.dialogue.talk is Talk.ASLEEP
+
+    clock.run(life())
+
+
+def test_a_dialogue_that_falls_costs_one_event_and_not_those_behind_it() -> None:
+    async def life() -> None:
+        faults: list[BaseException] = []
+        agent = pump(faults)
+        handle = agent.dialogue.handle
+
+        def forgetful(event: e.Event) -> list[c.Command]:
+            return fails() if isinstance(event, e.DayBegan) else handle(event)
+
+        agent.dialogue.handle = forgetful  # type: ignore[method-assign]
+        seen: list[type[e.Event]] = []
+
+        def posts(event: e.Event, _commands: list[c.Command], at: float) -> None:
+            seen.append(type(event))
+            if isinstance(event, e.GuestRequested):  # both wait in the inbox
+                agent.post(e.DayBegan(at=at, day=date(2026, 1, 2)))
+                agent.post(e.ButtonPressed(at=at))
+                agent.post(e.ButtonReleased(at=at))
+
+        agent.observers.append(posts)
+        for _ in range(3):
+            agent.post(e.GuestRequested(at=0.0, on=False))
+            assert agent.dialogue.talk is Talk.LISTENING
+            await asyncio.sleep(QUIET_S)  # the timer is armed too
+            assert agent.dialogue.talk is Talk.ASLEEP
+        assert seen.count(e.DayBegan) == agent.faults == 3
+        assert [type(problem) for problem in faults] == [_Fault]
+
+    clock.run(life())
+
+
+def test_a_speaker_that_cannot_tell_what_it_played_does_not_deafen_us() -> None:
+    async def life() -> None:
+        faults: list[BaseException] = []
+        agent = pump(faults, collect=fails)
+        for number in range(100):
+            wake = "okay_nabu" if number == 50 else None
+            frame = e.HeardFrame(
+                at=number / 100, pcm24k=bytes(480), speech=False, over_playback=False, wake=wake
+            )
+            agent.post(frame)
+        assert agent.dialogue.talk is Talk.LISTENING
+        assert agent.faults == 100
+        assert [type(problem) for problem in faults] == [_Fault]
+
+    clock.run(life())
+
+
+def test_a_stage_does_not_pass_over_an_illegal_move() -> None:
+    """The pump survives it, so the stage has to tell."""
+    whole = dict(TRANSITIONS)
+
+    async def life() -> None:
+        async with Stage() as stage:
+            await stage.push()
+            assert stage.talk == "asleep"
+
+    del TRANSITIONS[Talk.ASLEEP, Cause.WOKEN]
+    try:
+        with pytest.raises(StageError, match="a move that its table does not have"):
+            clock.run(life())
+    finally:
+        TRANSITIONS.clear()
+        TRANSITIONS.update(whole)

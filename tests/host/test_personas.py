@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.cli.prompt import tool_names
-from edge_agent.contract.errors import Remedy
+from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.persona import SECTIONS, Entry, FlowState
 from edge_agent.dialogue.prompting.flow import flow_problems
 from edge_agent.dialogue.prompting.prompt import compose, estimate_tokens
@@ -31,7 +31,7 @@ ROLE = '[role]\nrole = "A voice."\n'
 def problems(text: str) -> list[str]:
     with pytest.raises(PersonaError) as caught:
         parse_persona(text, name="p", source="p.toml")
-    assert caught.value.remedy is Remedy.STOP
+    assert isinstance(caught.value, ConfigError)
     assert all(problem in str(caught.value) for problem in caught.value.problems)
     return [problem.removeprefix("p.toml: ") for problem in caught.value.problems]
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from edge_agent.contract.errors import ConfigError, Remedy
+from edge_agent.contract.errors import ConfigError
 from edge_agent.host.settings import text as settings_text
 from edge_agent.host.settings.base import is_loopback
 from edge_agent.host.settings.load import Loaded, SettingsError, all_keys, load
@@ -372,7 +372,6 @@ def test_a_table_with_mistakes_is_told_with_those_of_the_settings(tmp_path: Path
 
 
 def test_a_mistake_means_stop() -> None:
-    assert SettingsError([]).remedy is Remedy.STOP
     assert issubclass(SettingsError, ConfigError)
 
 

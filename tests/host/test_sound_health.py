@@ -73,7 +73,7 @@ def test_the_echo_is_told_after_the_playback_that_showed_it() -> None:
     assert judge.look(again, 0.0) == []
     assert judge.look(replace(again, playback_frames=1000), 0.0) == []
     notes = judge.look(replace(again, playback_frames=1000, echo="none"), 0.0)
-    assert notes == [("echo.none", {"seconds": 1})]
+    assert notes == [("echo.none", {})]
 
 
 def test_an_echo_that_is_not_found_is_told_and_so_is_its_end() -> None:

@@ -10,7 +10,6 @@ from referee.records import Record, Step, ToolBegan
 from referee.rule import Found, Rule
 from referee.scene import NEVER, Scene
 
-MARKS = str.maketrans(dict.fromkeys(".,!", " "))
 YES = frozenset(
     {
         *("yes", "yes please", "sure", "okay", "go ahead", "sure go ahead", "yes do it"),
@@ -21,8 +20,10 @@ YES = frozenset(
 
 
 def is_yes(text: str) -> bool:
-    """Is this one of the plain yeses above, but for case and marks?"""
-    return " ".join(text.casefold().translate(MARKS).split()) in YES
+    """Is every sentence of it one of the plain yeses above, but for case and commas?"""
+    pieces = text.casefold().replace("!", ".").replace(",", " ").split(".")
+    sentences = [" ".join(piece.split()) for piece in pieces if piece.strip()]
+    return bool(sentences) and all(sentence in YES for sentence in sentences)
 
 
 @dataclass(eq=False)

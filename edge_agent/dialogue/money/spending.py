@@ -51,9 +51,10 @@ class Spending:
         cap = {"cap_usd": _usd(self.budget.cap)} if self.budget.cap else {}
         out.append(c.Note("usage.cost", {"usd": _usd(cost), **today, **cap}))
         if verdict:
-            percent = {"percent": round(100 * self.budget.spent / self.budget.cap)}
+            percent = round(100 * self.budget.spent / self.budget.cap)
+            fields = {"percent": percent, **today, "cap_usd": _usd(self.budget.cap)}
             code = "budget.warning" if verdict == "budget_warning" else "budget.spent"
-            out.append(c.Note(code, {**percent, **today, **cap}))
+            out.append(c.Note(code, fields))
         return verdict, out
 
 

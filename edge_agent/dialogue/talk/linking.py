@@ -71,8 +71,7 @@ class Linking(Confirming):
             return [*out, c.Note("talk.no_answer", {}), trouble, *self._give_up("no answer")]
         turn = self._turn
         if turn is not None:
-            seconds = round(turn.ms / 1000, 1)
-            out.append(c.Note("talk.replayed", {"seconds": seconds}))
+            out.append(c.Note("talk.replayed", {"ms": round(turn.ms)}))
             turn.server_heard = False  # this server has not
         if turn is not None and not turn.ended:
             out.append(c.SendAudio(turn.pcm24k))
@@ -188,9 +187,9 @@ class Linking(Confirming):
         if self.link is Link.READY or self.talk is not Talk.THINKING:
             return []
         self._memory.forget_last_user()
-        seconds = round(self._turn.ms / 1000, 1) if self._turn is not None else 0.0
+        kept = {"ms": round(self._turn.ms)} if self._turn is not None else {}
         return [
-            c.Note("talk.dropped_old", {"seconds": seconds}),
+            c.Note("talk.dropped_old", kept),
             self._say("too_old"),
             *self._give_up("kept too long"),
         ]

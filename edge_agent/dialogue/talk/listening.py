@@ -171,7 +171,7 @@ class Listening(Ringing):
         if self.link is not Link.READY:
             self._gate.shut()
             self._at("keep", self.config.keep_max_age_s)
-            return [*out, c.Note("talk.kept_for_later", {"seconds": round(turn.ms / 1000, 1)})]
+            return [*out, c.Note("talk.kept_for_later", {"ms": round(turn.ms)})]
         self._at("thinking", self.config.thinking_max_s)
         if by_us:
             self._gate.shut()

@@ -179,6 +179,8 @@ class Speaking(Listening):
 
     def _listen_after(self, intent: Intent) -> Commands:
         """We fell silent because somebody wants to say something: listen."""
+        if self.talk is Talk.ASLEEP and intent.cause in ("speech", "server"):
+            return []  # a deadline ended the talk between the cut and its report
         self._go(Cause.INTERRUPTED)
         turn, self._turn = self._turn, None
         owed = turn is not None and turn.ended

@@ -6,6 +6,7 @@ one journey each, and stand on this.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from edge_agent.contract import commands as c
@@ -18,7 +19,7 @@ from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.gate import Gate, GateState
 from edge_agent.dialogue.money.spending import Spending
 from edge_agent.dialogue.recall.memory import Memory
-from edge_agent.dialogue.talk.states import TRANSITIONS, Cause, Link, Microphone, Talk
+from edge_agent.dialogue.talk.states import TRANSITIONS, Cause, IllegalMove, Link, Microphone, Talk
 from edge_agent.dialogue.turn import UserTurn
 
 Commands = list[c.Command]
@@ -46,6 +47,12 @@ class TalkCore:
         self.link = Link.DOWN
         self.microphone = Microphone.MUTED if muted else Microphone.OPEN
         self.talk = Talk.ASLEEP
+        self.strict = False
+        """Raise `IllegalMove`.  For tests: a speaker in service had better go on."""
+        self.slips: Counter[tuple[str, ...]] = Counter()
+        """Our own mistakes of each kind: the code of the note and its fields."""
+        self._slip_notes: Commands = []
+        """Those that were not handed out yet."""
         self._now = float("-inf")
         self._deadlines: dict[str, float] = {}
         keep_ms = max(config.pre_roll_ms, config.interrupt_pre_roll_ms) + config.one_breath_ms
@@ -168,7 +175,21 @@ class TalkCore:
         return c.PlaySentence(name)
 
     def _go(self, cause: Cause) -> None:
-        self.talk = TRANSITIONS.get((self.talk, cause), self.talk)
+        after = TRANSITIONS.get((self.talk, cause))
+        if after is not None:
+            self.talk = after
+        elif self.strict:
+            raise IllegalMove(f"{self.talk.value}: {cause.value}")
+        else:
+            move = {"state": self.talk.value, "cause": cause.value}
+            self._slipped(c.Note("dialogue.illegal_move", move))
+
+    def _slipped(self, note: c.Note) -> None:
+        """Count a mistake of our own; note the first of its kind."""
+        kind = (note.code, *map(str, note.fields.values()))
+        self.slips[kind] += 1
+        if self.slips[kind] == 1:
+            self._slip_notes.append(note)
 
     def _at(self, name: str, in_s: float) -> None:
         self._deadlines[name] = self._now + in_s

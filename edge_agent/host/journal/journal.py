@@ -110,12 +110,12 @@ class Journal:
 
 
 def filled(template: str, fields: Mapping[str, str]) -> str:
-    """`template` with its `{field}` places; a `[part]` whose fields were not given is left out,
-    elsewhere a field that is missing becomes a question mark."""
+    """`template` with its `{field}` places; a `[part]` whose fields are missing or empty is left
+    out, elsewhere a field that is missing becomes a question mark."""
     places = defaultdict(lambda: "?", fields)
 
     def part(match: re.Match[str]) -> str:
-        return match[1] if all(name in fields for name in _PLACE.findall(match[1])) else ""
+        return match[1] if all(fields.get(name) for name in _PLACE.findall(match[1])) else ""
 
     return _OPTIONAL.sub(part, template).format_map(places)
 

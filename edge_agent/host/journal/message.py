@@ -14,7 +14,8 @@ DEBUG, INFO, NOTICE, WARNING, ERROR = 7, 6, 5, 4, 3
 @dataclass(frozen=True, slots=True)
 class Message:
     """One kind of line: priority, text with `{field}` places (a `[part]` is left out when its
-    fields are missing), and what it means."""
+    fields are missing or empty), and what it means.  `explanation` names the fields that the text
+    does not show, in capitals (a test holds both)."""
 
     level: int
     text: str

@@ -46,8 +46,8 @@ MESSAGES: dict[str, Message] = {
     "talk.woken": Message(
         INFO,
         "Woken by {cause}[ ({word})].",
-        "The gate opened: from here on sound leaves the house until the talk is asleep again. "
-        "CAUSE is wake, button, follow_up or always.",
+        "From here on what is spoken leaves the house until the talk is asleep again. "
+        "CAUSE is wake word, button or speech; speech wakes where listen.mode is always.",
     ),
     "talk.turn_sent": Message(
         INFO, "A turn of {ms} ms went to the model.", "Somebody finished speaking."
@@ -64,9 +64,10 @@ MESSAGES: dict[str, Message] = {
         INFO,
         "Interrupted by {cause}[ within {latency_ms} ms][; {audio_end_ms} ms of the answer had "
         "been heard].",
-        "Playing stopped and the provider was told how much was heard. CAUSE is speech, wake, "
-        "button, server, mute or stop. Many of them by speech while nobody spoke mean that the "
-        "echo canceller does not fit the room: see barge_in and echo in the settings.",
+        "Playing stopped and the provider was told how much was heard. CAUSE is speech, wake word, "
+        "button or server; server: the provider heard somebody speak. Many of them by speech while "
+        "nobody spoke mean that the echo canceller does not fit the room: see barge_in and echo in "
+        "the settings.",
     ),
     "talk.asleep": Message(
         INFO, "Asleep[ ({why})].", "The gate is closed: nothing leaves the house."
@@ -74,8 +75,8 @@ MESSAGES: dict[str, Message] = {
     "talk.false_wake": Message(
         NOTICE,
         "Woken without anybody speaking; asleep again.",
-        "No speech followed the wake word. If it happens often, raise listen.wake_cutoffs for "
-        "that word.",
+        "No speech followed the wake word or the button. If a wake word does it often, raise "
+        "listen.wake_cutoffs for that word.",
     ),
     "talk.utterance_capped": Message(
         NOTICE,
@@ -94,8 +95,8 @@ MESSAGES: dict[str, Message] = {
     ),
     "talk.dropped_old": Message(
         WARNING,
-        "Dropped kept speech: it was too old to be answered.",
-        "The line was down for longer than realtime.outbox_max_s; the household was told.",
+        "Dropped[ {ms} ms of] kept speech: it was too old to be answered.",
+        "The line has been down for a minute since it was said; the household was told.",
     ),
     "talk.continued": Message(
         INFO,
@@ -105,7 +106,8 @@ MESSAGES: dict[str, Message] = {
     "talk.no_answer": Message(
         WARNING,
         "No answer came.",
-        "The provider was silent for too long; the household was told.",
+        "The provider was silent for too long. A new session is opened and asked once more; if "
+        "that is in vain too, the household is told.",
     ),
     "memory.summarised": Message(
         INFO,
@@ -139,7 +141,9 @@ MESSAGES: dict[str, Message] = {
     "mic.muted": Message(
         NOTICE, "The microphone is muted.", "Nothing is sent until it is opened, also after a boot."
     ),
-    "mic.open": Message(NOTICE, "The microphone is open.", "It listens for its wake word again."),
+    "mic.open": Message(
+        NOTICE, "The microphone is open.", "It listens again, as listen.mode says."
+    ),
     # --- the link ----------------------------------------------------------------------
     "link.ready": Message(
         INFO,
@@ -149,14 +153,15 @@ MESSAGES: dict[str, Message] = {
     "link.down": Message(
         WARNING,
         "The connection is down ({code})[; next try in {retry_in_s} s].",
-        "Network or provider trouble. The program keeps trying for ever, at growing random "
-        "intervals, and tells the first three and then one a minute; what is said meanwhile is "
-        "kept for a while.",
+        "Network or provider trouble; MESSAGE and FIX say it in words. The program keeps trying "
+        "for ever, at growing random intervals, and notes each reason three times, then once a "
+        "minute; what is said meanwhile is kept for a while.",
     ),
     "link.refused": Message(
         ERROR,
-        "The provider refuses ({code}); only a person can fix this.",
-        "EDGE_REASON_CODE says why, and is explained by itself where it is known. "
+        "The provider refuses ({code}); only a person can fix this[; next try in {retry_in_s} s].",
+        "EDGE_REASON_CODE says why, and is explained by itself where it is known. MESSAGE and FIX "
+        "say it in words. "
         "The program keeps trying at long intervals and recovers by itself once it is fixed.",
     ),
     "server.complaint": Message(
@@ -173,7 +178,8 @@ MESSAGES: dict[str, Message] = {
         INFO,
         "Tokens: {text_in} text and {audio_in} audio in, {text_out} text and {audio_out} audio "
         "out.",
-        "What one answer used; cached tokens are a part of those that went in.",
+        "What one answer used. CACHED_IN of the tokens that went in were known to the provider "
+        "already, and cost less.",
     ),
     "usage.cost": Message(
         INFO,
@@ -184,7 +190,7 @@ MESSAGES: dict[str, Message] = {
         WARNING,
         "The cost of an answer is not known: no price for {model}.",
         "Put the price into /etc/edge-agent/providers.toml. Until then a daily cap cannot count "
-        "it, and status says so. Written once a day.",
+        "it, and status says so. Written once for each model until the next start.",
     ),
     "budget.warning": Message(
         WARNING,
@@ -193,8 +199,8 @@ MESSAGES: dict[str, Message] = {
     ),
     "budget.spent": Message(
         WARNING,
-        "Today's budget is spent ({today_usd} of {cap_usd} USD).",
-        "Until midnight only a turn with the button held is answered; the household was told. "
+        "Today's budget is spent ({today_usd} of {cap_usd} USD, {percent} %).",
+        "Until midnight only a press of the button buys a turn; the household was told. "
         "See budget.daily_cap_usd.",
     ),
     "control.unavailable": Message(
@@ -209,7 +215,7 @@ MESSAGES: dict[str, Message] = {
     ),
     "link.audio_dropped": Message(
         WARNING,
-        "{dropped_ms} ms of waiting sound were dropped.",
+        "{dropped_ms} ms of waiting sound were dropped, {silence_ms} ms of it silence.",
         "The network took less than was said; silence goes first, and the limit is "
         "realtime.outbox_max_s.",
     ),
@@ -256,17 +262,20 @@ MESSAGES: dict[str, Message] = {
         DEBUG, "An unknown kind of event came: {type}.", "Newer than this program; it is skipped."
     ),
     "link.garbage": Message(
-        WARNING, "An event of kind {type} made no sense.", "The server's slip; it is skipped."
+        WARNING,
+        "An event of kind {type} made no sense.",
+        "The server's slip; it is skipped. REASON is what could not be read.",
     ),
     "link.local_error": Message(
         WARNING,
-        "The program was about to send something wrong.",
-        "It was left out.  This should not happen; please report it with this line.",
+        "The program was about to send something wrong: {error}",
+        "It was left out. This should not happen; please report it with this line.",
     ),
     "link.internal_error": Message(
         ERROR,
-        "The session ended by a fault in the program: {error}.",
-        "A new session is opened.  This should not happen; please report it with this line.",
+        "A fault in the program in the connection: {error}.",
+        "A session that ended by it is followed by a new one. This should not happen; please "
+        "report it with this line.",
     ),
     # --- the sound device --------------------------------------------------------------
     **SOUND,
@@ -317,9 +326,22 @@ MESSAGES: dict[str, Message] = {
     "agent.stopped": Message(
         NOTICE, "Stopped[ after {seconds} s].", "The last line of a good run."
     ),
+    "dialogue.illegal_move": Message(
+        ERROR,
+        "A fault in the program: the talk is {state}, where there is no move '{cause}'.",
+        "The talk stays as it is and goes on. Noted once for each kind until the next start. "
+        "This should not happen; please report it with this line.",
+    ),
+    "dialogue.unknown_event": Message(
+        WARNING,
+        "A part of the program tells of {kind}, which the dialogue does not know.",
+        "It is left out and the talk goes on. Noted once for each kind until the next start. Parts "
+        "of two versions are mixed: run scripts/install.sh once more.",
+    ),
     "agent.fault": Message(
         ERROR,
         "A fault in the program: {kind}[ at {place}].",
+        "It was left out and the program goes on; one that comes again and again is noted once. "
         "This should not happen; please report it with this line. Nothing of what was said is in "
         "it.",
     ),

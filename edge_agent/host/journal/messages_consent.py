@@ -15,16 +15,16 @@ CONSENT: dict[str, Message] = {
     "tool.finished": Message(
         INFO,
         "Tool {name} finished[ in {ms} ms][ (ok: {ok})].",
-        "Its result went back to the model.",
+        "Its result went back to the model. RISK is that of its start.",
     ),
     "tool.refused": Message(
         NOTICE,
         "Tool {name} was not run[ ({why})].",
-        "The model was told so in words. WHY: no and unclear are the household's answer, expired "
-        "is none at all; guest: guest mode is on; interrupted, gone, connection lost: the question "
-        "was withdrawn; asked already, refused before, runs already: it was the same call again; "
-        "changed: the tool became more dangerous while it was asked about; no such tool: the model "
-        "made it up, or its server has gone.",
+        "The model was told so in words. RISK is low, medium or high. WHY: no, unclear: that was "
+        "the household's answer; expired: nobody answered; guest: guest mode is on; interrupted, "
+        "gone, connection lost: the question was withdrawn; asked already, refused before, runs "
+        "already: it was the same call again; changed: the tool became more dangerous while it was "
+        "asked about; no such tool: the model made it up, or its server has gone.",
     ),
     "consent.asked": Message(
         INFO,

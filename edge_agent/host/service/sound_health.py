@@ -108,4 +108,6 @@ class SoundJudge:
         self._echo_told = state
         if state == "found":
             return [("echo.found", {"erle_db": round(counters.erle_db)})]
-        return [("echo.none" if state == "none" else "echo.not_found", {"seconds": spoken // 100})]
+        if state == "none":
+            return [("echo.none", {})]
+        return [("echo.not_found", {"seconds": spoken // 100})]

@@ -1,7 +1,6 @@
 """What every section of the settings stands on: its base and the shared kinds of value (purpose).
 
-Owner thread: none, pure.  Must never know a section: `settings`, `settings_house` and their
-sisters do.
+Owner thread: none, pure.  Must never know a section: `root`, `house` and their sisters do.
 """
 
 from __future__ import annotations

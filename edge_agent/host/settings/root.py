@@ -1,9 +1,9 @@
 """Settings: every value an owner may choose, with its unit, its bounds and its meaning (purpose).
 
 Owner thread: none, frozen values made once at start.  Must never read a file, the environment
-or the clock (`settings_load` does), and must never show the key: it is a `SecretStr`.
+or the clock (`load` does), and must never show the key: it is a `SecretStr`.
 
-The string under each field is its documentation: `settings_text` turns it into
+The string under each field is its documentation: `text` turns it into
 `config/edge-agent.toml`, so the shipped file cannot drift from the program.
 """
 
@@ -309,7 +309,7 @@ class Panel(Section):
 
 
 class Settings(BaseSettings):
-    """All settings.  `Settings()` is the defaults; `settings_load.load` reads the layers."""
+    """All settings.  `Settings()` is the defaults; `load.load` reads the layers."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid")
 
@@ -342,6 +342,6 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what is handed in: the layers are read by `settings_load`, which keeps for every
+        """Only what is handed in: the layers are read by `load`, which keeps for every
         value where it came from and finds misspelt variables, which the stock source ignores."""
         return (init_settings,)

@@ -1,0 +1,49 @@
+"""ARCHITECTURE.md is true where a machine can tell: its picture, and the files of its rooms."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_agent.dialogue.talk.states import diagram
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+
+
+def rooms() -> Iterator[tuple[str, str]]:
+    """(folder, name) of everything in backticks in the table of rooms."""
+    [table] = re.findall(r"^\| room \|.*\n\|---\|---\|\n((?:\|.*\n)+)", PAGE, re.M)
+    for row in table.splitlines():
+        [(folder, cell)] = re.findall(r"^\| `([\w/]+/)` \|(.*)\|$", row)
+        yield from ((folder, name) for name in re.findall(r"`([^`]+)`", cell))
+
+
+def test_the_picture_of_the_talk_is_drawn_from_its_table() -> None:
+    [picture] = re.findall(r"```mermaid\n(.*?)\n```", PAGE, re.S)
+    assert picture == diagram()
+
+
+def test_the_table_of_rooms_is_read() -> None:
+    assert {"contract/", "dialogue/talk/", "app/"} <= {folder for folder, _ in rooms()}
+
+
+@pytest.mark.parametrize(("folder", "name"), list(rooms()))
+def test_each_file_named_in_the_table_of_rooms_is_there(folder: str, name: str) -> None:
+    room = ROOT / "edge_agent" / folder
+    if name.endswith("/"):
+        assert (room / name).is_dir()
+    else:
+        # Some rows describe a folder of theirs together with its files: `sound/` … (`room`).
+        assert [*room.glob(f"{name}.py"), *room.glob(f"*/{name}.py")]
+
+
+def test_each_folder_of_the_package_is_a_room() -> None:
+    package = ROOT / "edge_agent"
+    folders = {f"{f.parent.relative_to(package).as_posix()}/" for f in package.rglob("__init__.py")}
+    named = {folder for folder, _ in rooms()} | {f + n for f, n in rooms() if n.endswith("/")}
+    named |= set(re.findall(r"^\| `([\w/]+/)` \|", PAGE, re.M))
+    assert folders - {"./"} == named
