@@ -263,7 +263,7 @@ def test_a_speaker_whose_sound_cannot_be_made_lets_the_watchdog_bark() -> None:
             await ready(stage)
             await asyncio.sleep(2.0)
             begin = stage.now()
-            stage.daemon.playout._mix = broken  # type: ignore[method-assign]
+            stage.daemon.playout.renderer.mix = broken  # type: ignore[method-assign]
             await asyncio.sleep(30.0)
             fed = told(stage, "WATCHDOG=1", begin)
             assert max(fed) - begin < stage.settings.health.stall_s + 1.5
