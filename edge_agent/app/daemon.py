@@ -35,11 +35,11 @@ from edge_agent.app.parts import (
     told,
     wake_detector,
 )
-from edge_agent.app.rest import Rest
 from edge_agent.app.tools import Toolbox
 from edge_agent.audio.cancel.echo import ReferenceTrack
 from edge_agent.audio.detectors import VoiceDetector
-from edge_agent.audio.device.keeper import DeviceKeeper
+from edge_agent.audio.device.standby import Standby
+from edge_agent.audio.device.supervisor import DeviceSupervisor
 from edge_agent.audio.front_end import FrontEnd
 from edge_agent.audio.resample import Resampler
 from edge_agent.audio.speaker.earcons import render_earcon
@@ -169,8 +169,22 @@ class Daemon:
         )
         self.agent = Agent(self.dialogue, rooms)
         self.agent.observers += [self.house.see, self.toolbox.desk.last_answer.see]
-        self.rest = Rest(self, settings.device.rest_after_s)
-        self.agent.observers.append(self.rest.see)
+        self.device_supervisor = DeviceSupervisor(
+            world.device,
+            on_capture=self.front_end.on_capture,
+            on_render=self.playout.render,
+            opened=self._device_opened,
+            post=self._post_device,
+            in_thread=self.devices.run,
+            standby=Standby(
+                settings.device.rest_after_s,
+                self._loop.time(),
+                is_awake=lambda: self.dialogue.talk is not Talk.ASLEEP,
+                is_audible=lambda: self.playout.audible,
+                frames_made=lambda: self.playout.frames_rendered,
+            ),
+        )
+        self.agent.observers.append(self.device_supervisor.see)
         self.agent.observers += keepsakes(settings, self._disk, journal, world.now)
         self.control = (
             ControlServer(
@@ -180,14 +194,6 @@ class Daemon:
             else None
         )
         self.watch = Watch(self)
-        self.keeper = DeviceKeeper(
-            world.device,
-            on_capture=self.front_end.on_capture,
-            on_render=self.playout.render,
-            opened=self._device_opened,
-            post=self._post_device,
-            in_thread=self.devices.run,
-        )
 
     # --- life -----------------------------------------------------------------------------
 
@@ -204,7 +210,7 @@ class Daemon:
         self.house.turn_page(first=True)
         if self.control is not None:
             await self.control.start()
-        self._spawn(self.keeper.run(), "sound device")
+        self._spawn(self.device_supervisor.run(), "sound device")
         self._spawn(self.link.run(), "link")
         self._spawn(self.watch.run(), "health")
         self._spawn(self.toolbox.bell.run(), "timers")
@@ -403,7 +409,7 @@ class Daemon:
         """The dialogue's line (None: the last one), and what it cannot know."""
         if text is not None:
             self._status = text
-        trouble = "" if self.keeper.present else "; no sound device"
+        trouble = "" if self.device_supervisor.present else "; no sound device"
         self.world.notifier.status(f"{self._status}{trouble}" if self._status else "")
 
 

@@ -35,10 +35,10 @@ class Watch:
     async def run(self) -> None:
         """READY when the first frame has come, then a look every second, until cancelled."""
         daemon = self._daemon
-        await daemon.keeper.settled.wait()
+        await daemon.device_supervisor.settled.wait()
         notifier = daemon.world.notifier
         every_s = min(HEALTH_EVERY_S, notifier.watchdog_interval_s() or HEALTH_EVERY_S)
-        while daemon.keeper.present and not self.first_frame.is_set():
+        while daemon.device_supervisor.present and not self.first_frame.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.first_frame.wait(), every_s)
         self.ready.set()
@@ -53,7 +53,6 @@ class Watch:
             was, stalled = stalled, judge.judge(self._counters(), daemon.time())
             if not stalled:
                 notifier.watchdog()
-                daemon.rest.look()  # a part that stands still must not be excused by a rest
             elif stalled != was:
                 daemon.journal.note("watchdog.stalled", part=", ".join(stalled))
                 notifier.status(f"nothing moves in {', '.join(stalled)}")
@@ -73,9 +72,7 @@ class Watch:
             # Not the device's: it counts a block of silence too where ours could not be made.
             daemon.playout.frames_rendered,
             daemon.front_end.frames_out,
-            # A driver that hangs while it is asked to open is not honestly absent.
-            daemon.keeper.present or daemon.keeper.is_stuck,
-            daemon.keeper.resting,
+            daemon.device_supervisor.state,
         )
 
     def sound_counters(self) -> SoundCounters:
@@ -83,7 +80,7 @@ class Watch:
         daemon, front_end = self._daemon, self._daemon.front_end
         device = daemon.world.device
         return SoundCounters(
-            opened=daemon.keeper.reopened,
+            opened=daemon.device_supervisor.reopened,
             clipped=front_end.clipped_samples,
             # A virtual room has no sound system that could lose anything.
             overflows=getattr(device, "overflows", 0),

@@ -180,7 +180,7 @@ class House:
             microphone=daemon.dialogue.microphone.value,
             guest=daemon.dialogue.guest,
             link=daemon.dialogue.link.value,
-            device_present=daemon.keeper.present,
+            device_present=daemon.device_supervisor.present,
             volume_percent=daemon.volume_percent,
             failure=replace(failure, ago_s=now - self._failure_at) if failure else None,
             uptime_s=now - daemon.started_at,

@@ -278,23 +278,23 @@ def test_a_driver_that_hangs_while_the_card_is_looked_for_lets_the_watchdog_bark
     async def talk() -> None:
         async with Stage() as stage:
             await ready(stage)
-            keeper = stage.daemon.keeper
-            answers, hanging = keeper._in_thread, asyncio.Event()
+            supervisor = stage.daemon.device_supervisor
+            answers, hanging = supervisor._in_thread, asyncio.Event()
 
             async def hangs(_work: object) -> object:
                 await hanging.wait()
                 raise DeviceMissing("The driver has come to itself.")
 
             stage.room.unplug()
-            await stage.until(lambda: not keeper.present, PATIENCE_S, "declared absent")
-            keeper._in_thread = hangs
+            await stage.until(lambda: not supervisor.present, PATIENCE_S, "declared absent")
+            supervisor._in_thread = hangs
             begin = stage.now()
             await asyncio.sleep(90.0)
             fed = told(stage, "WATCHDOG=1", begin)
             assert 30.0 < max(fed) - begin < 55.0  # honestly absent at first
             assert stage.score.codes("watchdog.stalled", begin)
             stage.room.replug()
-            keeper._in_thread = answers
+            supervisor._in_thread = answers
             hanging.set()
             await asyncio.sleep(15.0)
             assert told(stage, "WATCHDOG=1", stage.now() - 3.0)
