@@ -75,7 +75,7 @@ def _service_advice(loaded: Loaded) -> list[str]:
     """What to know about the chosen model; raises for a service that could not be dialled."""
     from datetime import datetime
 
-    from edge_agent.app.parts import endpoints
+    from edge_agent.app.endpoints import endpoints
     from edge_agent.host.price_list import load_providers, owners_path
 
     realtime = loaded.settings.realtime

@@ -22,7 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from edge_agent.app.daemon import Daemon, World
+from edge_agent.app.daemon import Daemon
+from edge_agent.app.world import World
 from edge_agent.contract.events import ButtonPressed, ButtonReleased, Event
 from edge_agent.contract.ports import Dialer, Panel, SoundDevice
 from edge_agent.demo.judge.score import Score

@@ -263,7 +263,7 @@ def test_a_speaker_whose_sound_cannot_be_made_lets_the_watchdog_bark() -> None:
             await ready(stage)
             await asyncio.sleep(2.0)
             begin = stage.now()
-            stage.daemon.playout.renderer.mix = broken  # type: ignore[method-assign]
+            stage.daemon.sound.playout.renderer.mix = broken  # type: ignore[method-assign]
             await asyncio.sleep(30.0)
             fed = told(stage, "WATCHDOG=1", begin)
             assert max(fed) - begin < stage.settings.health.stall_s + 1.5
@@ -278,7 +278,7 @@ def test_a_driver_that_hangs_while_the_card_is_looked_for_lets_the_watchdog_bark
     async def talk() -> None:
         async with Stage() as stage:
             await ready(stage)
-            supervisor = stage.daemon.device_supervisor
+            supervisor = stage.daemon.sound.supervisor
             answers, hanging = supervisor._in_thread, asyncio.Event()
 
             async def hangs(_work: object) -> object:

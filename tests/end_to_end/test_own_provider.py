@@ -60,7 +60,7 @@ def test_the_owners_own_record_end_to_end(tmp_path: Path) -> None:
             said = await stage.say("wake_what_time")
             await whole_turn(stage, said, "answer_tea")
             assert stage.daemon.link.provider == "kitchen"
-            status = stage.daemon.house.snapshot()
+            status = stage.daemon.status.snapshot()
             assert (status.provider, status.unpriced) == ("kitchen", 0)
             assert status.cost_microusd > 0
             assert not faults(stage)
