@@ -10,7 +10,8 @@ from typing import Any
 from program import environment, program
 from whole_house import Answers, faults, play, ready, whole_turn
 
-from edge_agent.demo.stage import MEMORY_URL, Stage
+from edge_agent.demo.stage import Stage
+from edge_agent.demo.surroundings import MEMORY_URL
 
 APPEND_MAX_BYTES = 960
 TABLE = f"""
