@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from edge_agent.app.parts import memory_turns, summary_terms, told
+from edge_agent.app.session_start import session_start
+from edge_agent.app.wiring import memory_turns, summary_terms
 from edge_agent.contract.events import Usage
 from edge_agent.demo.long_talk import LongTalk
 from edge_agent.dialogue.money.budget import Prices, cost_of
@@ -84,7 +85,7 @@ def measure(day: Day, terms: SummaryTerms, turns: int = TURNS) -> Bill:
 
 async def _live(day: Day, terms: SummaryTerms, turns: int) -> Bill:
     settings = Settings()
-    begin = told(settings, tuple(shipped_tools().schemas()))
+    begin = session_start(settings, tuple(shipped_tools().schemas()))
     session = SessionConfig(
         instructions=begin.instructions,
         tools=begin.tools,

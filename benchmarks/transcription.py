@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_agent.app.parts import told
+from edge_agent.app.session_start import session_start
 from edge_agent.contract.events import Usage
 from edge_agent.demo.long_talk import LongTalk
 from edge_agent.dialogue.money.budget import Prices, cost_of
@@ -73,7 +73,7 @@ def measure(how: str, speech_ms: float, turns: int = TURNS) -> Bill:
 
 
 async def _live(how: str, speech_ms: float, turns: int) -> Bill:
-    begin = told(Settings(), tuple(shipped_tools().schemas()))
+    begin = session_start(Settings(), tuple(shipped_tools().schemas()))
     session = SessionConfig(
         instructions=begin.instructions,
         tools=begin.tools,

@@ -52,7 +52,7 @@ HEAVY: dict[str, Owner] = {
     "numpy": Owner(r"(audio|simulation|demo)/.*\.py|cli/demo.*\.py", lazy=False),
     "openai": Owner(r"(?!)"),  # a client for the tests, never ours
     "psutil": Owner(r"(?!)"),
-    "pyaudio": Owner(r"audio/device/portaudio\.py"),
+    "pyaudio": Owner(r"audio/device/portaudio_library\.py"),
     "pydantic": Owner(r"(host|tools)/.*\.py", lazy=False),
     "pydantic_core": Owner(r"host/.*\.py", lazy=False),
     "pydantic_settings": Owner(r"host/.*\.py", lazy=False),

@@ -98,7 +98,7 @@ BAD: list[tuple[Rule, str, str, str]] = [
     (r.heavy_libraries_have_one_owner, "edge_agent/host/a.py", "import numpy as np", "numpy"),
     (
         r.heavy_libraries_have_one_owner,
-        "edge_agent/audio/device/portaudio.py",
+        "edge_agent/audio/device/portaudio_library.py",
         "import pyaudio",
         "for everybody",
     ),

@@ -1,6 +1,6 @@
-"""The composition root: chooses, builds, starts, stops (purpose).
+"""The composition root: chooses, builds, starts, stops.
 
-Owner thread: event loop.  The only file that knows every class.  Must never decide anything that
+Owner thread: event loop.  The only file that knows every part.  Must never decide anything that
 a household could notice: that is the dialogue's.
 
 Start: panel (boot light) → device → front end → link → agent → first healthy look → READY.  READY
@@ -16,50 +16,34 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import replace
 from typing import Any
 
 from edge_agent import __version__
 from edge_agent.agent import Agent, Rooms
-from edge_agent.app.frames import FrameDoor
+from edge_agent.app.calendar import Calendar
+from edge_agent.app.endpoints import endpoints
 from edge_agent.app.health import Watch
-from edge_agent.app.house import House, Ledger
 from edge_agent.app.keepsakes import observers as keepsakes
-from edge_agent.app.parts import (
-    World,
-    dialogue_config,
-    endpoints,
-    link_timings,
-    real_world,
-    session_config,
-    told,
-    wake_detector,
-)
-from edge_agent.app.rest import Rest
-from edge_agent.app.tools import Toolbox
-from edge_agent.audio.cancel.echo import ReferenceTrack
-from edge_agent.audio.detectors import VoiceDetector
-from edge_agent.audio.device.keeper import DeviceKeeper
-from edge_agent.audio.front_end import FrontEnd
-from edge_agent.audio.resample import Resampler
+from edge_agent.app.money import Ledger
+from edge_agent.app.session_start import session_start
+from edge_agent.app.sound.chain import SoundChain
+from edge_agent.app.sound.sentences import own_sentences
+from edge_agent.app.speaker_api import SavedState, SpeakerApi, owner_commands
+from edge_agent.app.status import SpeakerStatus, StatusLine
+from edge_agent.app.tools.toolbox import Toolbox
+from edge_agent.app.wiring import dialogue_config, link_timings, session_config
+from edge_agent.app.world import World, real_world
 from edge_agent.audio.speaker.earcons import render_earcon
-from edge_agent.audio.speaker.playout import Playout
 from edge_agent.contract.errors import AgentError
-from edge_agent.contract.events import DeviceDown, Event, HeardFrame, StopRequested
-from edge_agent.contract.pcm import WIRE_RATE_HZ
-from edge_agent.contract.ports import SoundDeviceInfo
+from edge_agent.contract.events import Event, StopRequested
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.talk.states import Talk
 from edge_agent.host.journal.journal import Journal, LibraryWarnings, open_journal
 from edge_agent.host.service.control import ControlServer
 from edge_agent.host.service.network import NetworkNews, NetworkWatch
+from edge_agent.host.service.status import Status
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
-from edge_agent.host.stores.state import StateFile, state_path
-from edge_agent.host.voice.espeak import Espeak
-from edge_agent.host.voice.espeak import is_installed as espeak_installed
-from edge_agent.host.voice.pack_store import pack_root
-from edge_agent.host.voice.sentences import Sentences
 from edge_agent.panel.gpio import GpioPanel, NullPanel
 from edge_agent.panel.patterns import EARCONS
 from edge_agent.realtime.link.connection import RealtimeLink
@@ -83,47 +67,68 @@ class Daemon:
         self.journal = journal
         self.left_behind = False
         """After `run`: a thread hangs in a driver, and the interpreter would wait for it."""
+        self.ready = asyncio.Event()
+        """Set when READY was told to the service manager."""
         self._loop = asyncio.get_running_loop()
-        self.started_at = self._loop.time()
+        self._started_at = self._loop.time()
         self._stop_at: float | None = None
         """When the first wish to stop came."""
         self._stop_limit: asyncio.Timeout | None = None
         self._is_hurried = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._status = ""
-        self._device_trouble = ""
         journal.note("agent.start", version=__version__, provider=settings.realtime.provider)
         # Three, so that a mute is on the disk although a driver hangs or a voice is rendered.
-        self.devices = Worker("devices", threads=world.threads, on_fault=journal.fault)
-        self._disk = Worker("disk", threads=world.threads, on_fault=journal.fault)
-        self._voices = Worker("voices", threads=world.threads, on_fault=journal.fault)
-        self._state_file = StateFile(state_path(settings.state.path), journal.note)
-        self._saved = self._state_file.load()
-        self._build()
+        self._devices, self._disk, self._voices = (
+            Worker(name, threads=world.threads, on_fault=journal.fault)
+            for name in ("devices", "disk", "voices")
+        )
+        self._state = SavedState(settings, self._disk, journal.note)
+        self._build_sound()
+        self._build_tools()
+        self._build_talk()
+        self._build_outlook()
 
-    def _build(self) -> None:
+    # --- the parts, in the order in which they need one another -----------------------------
+
+    def _build_sound(self) -> None:
+        self._status_line = StatusLine(self.world.notifier, lambda: self.sound.supervisor.present)
+        self.sound = SoundChain(
+            self.settings,
+            self.world.device,
+            devices=self._devices,
+            threads=self.world.threads,
+            volume_percent=self._state.volume_percent,
+            is_awake=lambda: self.dialogue.talk is not Talk.ASLEEP,
+            post=self.post,
+            changed=self._status_line.show,
+            fault=self.journal.fault,
+        )
+
+    def _build_tools(self) -> None:
+        self.speaker_api = SpeakerApi(
+            self._state,
+            set_loudness=self.sound.playout.set_volume,
+            status=self._snapshot,
+            post=self.post,
+            time=self._loop.time,
+        )
+        self.toolbox = Toolbox(
+            self.settings,
+            self.world,
+            self.journal,
+            home=self.speaker_api,
+            disk=self._disk,
+            post=self.post,
+            time=self._loop.time,
+            ready=self.ready,
+            sound=self.sound.playout.alarm,
+        )
+
+    def _build_talk(self) -> None:
         settings, world, journal = self.settings, self.world, self.journal
-        self.reference = ReferenceTrack(WIRE_RATE_HZ, tail_s=settings.echo.tail_ms / 1000)
-        self.playout = Playout(
-            warm_up_ms=settings.device.warm_up_ms,
-            volume_percent=self.volume_percent,
-            reference_write=self.reference.write,
-        )
-        self.door = FrameDoor(self._loop, self._take_frame, threads=world.threads)
-        self.front_end = FrontEnd(
-            self.door.one,
-            wake=wake_detector(settings),
-            voice=VoiceDetector(settings.listen.vad_mode),
-            reference=self.reference,
-            echo=settings.echo.mode,
-            on_fault=self._front_end_fault,
-            emit_many=self.door.many if world.threads else None,
-        )
         self.ledger = Ledger(settings, journal, self._disk)
-        self.house = House(self, world.now)
-        self.toolbox = Toolbox(self, self._disk)
         registry = self.toolbox.registry
-        begin = told(settings, registry.schemas(), registry.manners())
+        begin = session_start(settings, registry.schemas(), registry.manners())
         first, *others = endpoints(settings, self.ledger.table)
         self.link = RealtimeLink(
             dial=world.dial,
@@ -140,54 +145,84 @@ class Daemon:
             unix_time=lambda: world.now().timestamp(),
         )
         self.ledger.provider = lambda: self.link.provider
-        sentences = self._sentences()
-        self.panel = world.panel(self.post_from_thread)  # last: it holds pins that need closing
-        rooms = Rooms(
-            speaker=self.playout,
-            link=self.link,
-            hands=self.toolbox.hands,
-            panel=self.panel,
+        sentences = own_sentences(
+            settings.speech,
+            voices=self._voices if world.threads else None,
             note=journal.note,
-            fault=journal.fault,
-            set_status=self.show_status,
-            save_mute=lambda muted: self._save(muted=muted),
-            save_guest=lambda on: self._save(guest=on),
-            record_usage=self.ledger.record,
-            sentence_pcm=sentences.pcm24k if sentences else lambda _name: b"",
-            earcons={name: render_earcon(notes) for name, notes in EARCONS.items()},
-            ring=self.toolbox.bell.ring,
-            stop_ringing=self.toolbox.bell.stop,
-            summarise=self.toolbox.notes.want,
+            wanted=lambda: self._stop_at is None,
         )
+        self.panel = world.panel(self.post_from_thread)  # last: it holds pins that need closing
         self.dialogue = DialogueManager(
-            dialogue_config(
-                settings, self.toolbox.risks, begin.flow, self.toolbox.registry.terms()
-            ),
-            muted=self._saved.muted,
-            guest=self._saved.guest,
+            dialogue_config(settings, self.toolbox.risks, begin.flow, registry.terms()),
+            muted=self._state.saved.muted,
+            guest=self._state.saved.guest,
             spending=self.ledger.spending,
         )
-        self.agent = Agent(self.dialogue, rooms)
-        self.agent.observers += [self.house.see, self.toolbox.desk.last_answer.see]
-        self.rest = Rest(self, settings.device.rest_after_s)
-        self.agent.observers.append(self.rest.see)
-        self.agent.observers += keepsakes(settings, self._disk, journal, world.now)
-        self.control = (
-            ControlServer(
-                world.control, self.house.handlers, note=journal.note, fault=journal.fault
+        self.agent = Agent(
+            self.dialogue,
+            Rooms(
+                speaker=self.sound.playout,
+                link=self.link,
+                hands=self.toolbox.hands,
+                panel=self.panel,
+                note=journal.note,
+                fault=journal.fault,
+                set_status=self._status_line.show,
+                save_mute=lambda muted: self._state.save(muted=muted),
+                save_guest=lambda on: self._state.save(guest=on),
+                record_usage=self.ledger.record,
+                sentence_pcm=sentences.pcm24k if sentences else lambda _name: b"",
+                earcons={name: render_earcon(notes) for name, notes in EARCONS.items()},
+                ring=self.toolbox.bell.ring,
+                stop_ringing=self.toolbox.bell.stop,
+                summarise=self.toolbox.notes.want,
+            ),
+        )
+
+    def _build_outlook(self) -> None:
+        """What looks on, and what the outside is told."""
+        settings, world, journal = self.settings, self.world, self.journal
+        self._calendar = Calendar(now=world.now, time=self._loop.time, post=self.post)
+        self._watch = Watch(
+            self.sound,
+            world.notifier,
+            devices=self._devices,
+            stall_s=settings.health.stall_s,
+            ready=self.ready,
+            note=journal.note,
+            time=self._loop.time,
+            started_at=self._started_at,
+            show_status=self._status_line.show,
+            chores=(self._calendar.look, self.agent.collect),
+        )
+        self.status = SpeakerStatus(
+            settings.realtime.provider,
+            settings.realtime.model,
+            talk=self.dialogue,
+            sound=self.sound,
+            ledger=self.ledger,
+            watch=self._watch,
+            volume=self.speaker_api.volume,
+            time=self._loop.time,
+            started_at=self._started_at,
+        )
+        self.agent.observers += [
+            self.status.see,
+            self.toolbox.desk.last_answer.see,
+            self.sound.supervisor.see,
+            *keepsakes(settings, self._disk, journal, world.now),
+        ]
+        self.owner_commands = owner_commands(
+            self.speaker_api, self.dialogue, self.toolbox.desk.forget
+        )
+        self._control: ControlServer | None = None
+        if world.control is not None:
+            self._control = ControlServer(
+                world.control, self.owner_commands, note=journal.note, fault=journal.fault
             )
-            if world.control is not None
-            else None
-        )
-        self.watch = Watch(self)
-        self.keeper = DeviceKeeper(
-            world.device,
-            on_capture=self.front_end.on_capture,
-            on_render=self.playout.render,
-            opened=self._device_opened,
-            post=self._post_device,
-            in_thread=self.devices.run,
-        )
+
+    def _snapshot(self) -> Status:
+        return self.status.snapshot()  # built later than those who ask for it
 
     # --- life -----------------------------------------------------------------------------
 
@@ -201,12 +236,12 @@ class Daemon:
         elif isinstance(self.panel, GpioPanel):
             self.journal.note("panel.ready", factory=self.panel.factory_name)
         self.panel.show("boot")
-        self.house.turn_page(first=True)
-        if self.control is not None:
-            await self.control.start()
-        self._spawn(self.keeper.run(), "sound device")
+        self._calendar.look()
+        if self._control is not None:
+            await self._control.start()
+        self._spawn(self.sound.run(), "sound device")
         self._spawn(self.link.run(), "link")
-        self._spawn(self.watch.run(), "health")
+        self._spawn(self._watch.run(), "health")
         self._spawn(self.toolbox.bell.run(), "timers")
         self._spawn(self.toolbox.servers.run(), "tool servers")
         self._spawn(self.toolbox.desk.run(), "messages")
@@ -246,10 +281,10 @@ class Daemon:
         await self._within(until, self._disk.drain, "state")
         self.panel.show("off")
         self.panel.close()
-        self.devices.close()
+        self._devices.close()
         self._disk.close()
         self._voices.close()
-        workers = (self.devices, self._disk, self._voices, self.toolbox.desk.errands)
+        workers = (self._devices, self._disk, self._voices, self.toolbox.errands)
         self.left_behind = any(worker.is_busy for worker in workers)
         self.world.notifier.close()
 
@@ -270,7 +305,7 @@ class Daemon:
 
     async def _stop_ears(self) -> None:
         # Not among the devices, where it would wait for a driver that hangs.
-        if not await self._disk.run(self.front_end.stop):
+        if not await self._disk.run(self.sound.front_end.stop):
             raise TimeoutError
 
     async def _stop_doors(self) -> None:
@@ -278,8 +313,8 @@ class Daemon:
         await self._cancel("timers")
         await self._cancel("tool servers")
         await self._cancel("messages")
-        if self.control is not None:
-            await self.control.stop()
+        if self._control is not None:
+            await self._control.stop()
 
     def _network_changed(self, news: NetworkNews) -> None:
         self.link.network_changed(moved=news.moved, came_up=news.came_up)
@@ -316,95 +351,9 @@ class Daemon:
         with contextlib.suppress(RuntimeError):  # the loop is closed: we are leaving
             self._loop.call_soon_threadsafe(self.post, event)
 
-    def time(self) -> float:
-        """Loop time, seconds."""
-        return self._loop.time()
-
     def post(self, event: Event) -> None:
         """Put an event into the inbox; on the loop only.  All that follows is done on return."""
         self.agent.post(event)
-
-    def _take_frame(self, frame: HeardFrame) -> None:
-        self.watch.first_frame.set()
-        self.post(frame)
-        # Asleep, nobody notices 30 ms, and the processor may rest.
-        self.front_end.relaxed = self.dialogue.talk is Talk.ASLEEP
-
-    def _front_end_fault(self, problem: Exception) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: we are leaving
-            self._loop.call_soon_threadsafe(self.journal.fault, problem)
-
-    # --- the sound device -----------------------------------------------------------------
-
-    def _device_opened(self, info: SoundDeviceInfo) -> None:
-        """Until here the device's callbacks got silence and nobody heard them."""
-        self.reference.restart(info.render_rate_hz)
-        self.playout.open(info.render_rate_hz, info.output_latency_s)
-        self.front_end.start(info.capture_rate_hz, threaded=self.world.threads)
-
-    def _post_device(self, event: Event) -> None:
-        code = event.code if isinstance(event, DeviceDown) else ""
-        if code:
-            # Before the next `open`, whose callbacks may come before it has returned.
-            self.playout.close()
-            self.devices.put(self.front_end.stop)
-        if not code or code != self._device_trouble:  # looked for in vain once more: no news
-            self.post(event)
-        self._device_trouble = code
-        self.show_status()
-
-    # --- what the tools can reach -----------------------------------------------------------
-
-    @property
-    def volume_percent(self) -> int:
-        """Voice volume, 0 to 100."""
-        saved = self._saved.volume_percent
-        return self.settings.device.volume_percent if saved is None else saved
-
-    def set_volume(self, percent: int) -> None:
-        """Change it now, and remember it."""
-        self._save(volume_percent=percent)
-        self.playout.set_volume(percent)
-
-    def _save(self, **changes: Any) -> None:
-        self._saved = saved = replace(self._saved, **changes)
-        self._disk.put(lambda: self._state_file.save(saved))
-
-    def _sentences(self) -> Sentences | None:
-        """Our own sentences; those without a recording are rendered aside, if they can be."""
-        speech = self.settings.speech
-        if not speech.sentences:
-            return None
-        sentences = Sentences(speech.language, own=pack_root(speech.voice_pack_dir))
-        if sentences.advice:
-            self.journal.note("settings.advice", advice=sentences.advice.rstrip("."))
-        if self.world.threads and speech.offline_voice and espeak_installed():
-            voice = Espeak(
-                sentences.language,
-                lambda pcm, from_hz, to_hz: Resampler(from_hz, to_hz).process(pcm),
-                wanted=lambda: self._stop_at is None,
-            )
-            self._voices.put(lambda: sentences.prepare(voice.speak))
-        return sentences
-
-    # --- what is told of it -----------------------------------------------------------------
-
-    @property
-    def ready(self) -> asyncio.Event:
-        """Set when READY was told to the service manager."""
-        return self.watch.ready
-
-    @property
-    def drops(self) -> dict[str, int]:
-        """Queue → entries dropped since the start."""
-        return {"capture": self.front_end.blocks_dropped, "inbox": self.door.dropped}
-
-    def show_status(self, text: str | None = None) -> None:
-        """The dialogue's line (None: the last one), and what it cannot know."""
-        if text is not None:
-            self._status = text
-        trouble = "" if self.keeper.present else "; no sound device"
-        self.world.notifier.status(f"{self._status}{trouble}" if self._status else "")
 
 
 def run(settings: Settings, world: World | None = None) -> int:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from edge_agent.app.facts import redactor
+from edge_agent.app.tools.facts import redactor
 from edge_agent.contract.commands import AddMessage, Command, Note, PlayVoice, SendAudio
 from edge_agent.contract.events import (
     DayBegan,

@@ -6,11 +6,11 @@ Owner thread: main.  Must never print a secret.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_agent.cli.options import ConfigOption
 from edge_agent.cli.outcome import guarded, note
 
 if TYPE_CHECKING:
@@ -19,16 +19,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Look at the settings.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
 )
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        help="Settings file.  Default: $EDGE_AGENT_CONFIG, else /etc/edge-agent/edge-agent.toml "
-        "if it exists, else the built-in defaults.",
-    ),
-]
 
 
 @app.command()
@@ -85,7 +75,7 @@ def _service_advice(loaded: Loaded) -> list[str]:
     """What to know about the chosen model; raises for a service that could not be dialled."""
     from datetime import datetime
 
-    from edge_agent.app.parts import endpoints
+    from edge_agent.app.endpoints import endpoints
     from edge_agent.host.price_list import load_providers, owners_path
 
     realtime = loaded.settings.realtime

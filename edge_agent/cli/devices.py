@@ -18,7 +18,7 @@ def devices(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> int:
     """List microphones and loudspeakers, and what to write into the settings."""
-    from edge_agent.audio.device.portaudio import list_devices
+    from edge_agent.audio.device.portaudio_library import list_devices
     from edge_agent.host.settings.text import toml_value
 
     found = list_devices()

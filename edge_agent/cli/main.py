@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from edge_agent.cli import config, devices, mcp, prompt, server
+from edge_agent.cli.options import ConfigOption
 from edge_agent.cli.outcome import EXIT_CODES_TEXT, debugging, guarded, note
 from edge_agent.cli.owner import control, facts, messages, privacy
 from edge_agent.cli.voice import transcribe, voice_pack
@@ -42,8 +43,6 @@ app.command("guest")(control.guest)
 app.add_typer(voice_pack.app, name="voice-pack")
 app.command("transcribe")(transcribe.transcribe)
 app.command("simulate-server")(server.simulate_server)
-
-ConfigOption = config.ConfigOption
 
 
 @app.callback()

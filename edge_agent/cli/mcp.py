@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from edge_agent.cli.config import ConfigOption
+from edge_agent.cli.options import ConfigOption
 from edge_agent.cli.outcome import EXIT_FAILED, EXIT_UNAVAILABLE, guarded, note
 
 app = typer.Typer(

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edge_agent.app.mcp import plan_of, wire_for
+from edge_agent.app.tools.mcp import plan_of, wire_for
 from edge_agent.cli.outcome import note
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.mcp import McpServer

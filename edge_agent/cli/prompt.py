@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_agent.cli.config import ConfigOption
+from edge_agent.cli.options import ConfigOption
 from edge_agent.cli.outcome import EXIT_FAILED, guarded, harmless, note
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def lint(
     config_file: ConfigOption = None,
 ) -> int:
     """Look for what usually goes wrong in a prompt for a voice; exit code 1 on errors."""
-    from edge_agent.app.mcp import expected_names
+    from edge_agent.app.tools.mcp import expected_names
     from edge_agent.dialogue.prompting.prompt_lint import lint as look
 
     settings, chosen = _chosen(persona, config_file)
@@ -189,7 +189,7 @@ def template(
 
 def check_persona(settings: Settings) -> None:
     """Raises `PersonaError` for a persona with which the speaker would not start."""
-    from edge_agent.app.mcp import expected_names
+    from edge_agent.app.tools.mcp import expected_names
     from edge_agent.dialogue.prompting.flow import flow_problems
     from edge_agent.host.personas import PersonaError, load_persona
 

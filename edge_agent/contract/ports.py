@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol, runtime_checkable
 
 from edge_agent.contract.commands import WireCommand
@@ -62,6 +63,20 @@ class SoundDeviceInfo:
     block_frames: int
     input_latency_s: float
     output_latency_s: float
+
+
+class DeviceState(Enum):
+    """How the sound device stands (`audio.device.supervisor` decides it)."""
+
+    OPEN = "open"
+    RESTING = "resting"
+    """Open; the loudspeaker is not asked for sound, because nobody needs it."""
+    STALLED = "stalled"
+    """It was open and stands still: it is closed, and opened again."""
+    HUNG = "hung"
+    """Absent, and the driver does not come back from the attempt to open it."""
+    ABSENT = "absent"
+    """It cannot be opened now, and is looked for again and again."""
 
 
 class SoundDevice(Protocol):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from edge_agent.app.daemon import real_world
+from edge_agent.app.world import real_world
 from edge_agent.contract.errors import AgentError
 from edge_agent.contract.events import DeviceDown, DeviceReady
 from edge_agent.contract.ports import (

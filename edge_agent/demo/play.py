@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from edge_agent.demo.judge import measure, tape
 from edge_agent.demo.judge.verdict import ActResult
-from edge_agent.demo.stage import Answered, Said, Stage, StageError
+from edge_agent.demo.stage import Said, Stage, StageError
+from edge_agent.demo.surroundings import Answered
 from edge_agent.simulation.brains import Speech
 
 FIRST_SOUND_LIMIT_MS = 2500.0

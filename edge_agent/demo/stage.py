@@ -13,29 +13,35 @@ Used by the demo, the benchmarks and the end-to-end tests.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
-from edge_agent.app.daemon import Daemon, World
+from edge_agent.app.daemon import Daemon
+from edge_agent.app.world import World
 from edge_agent.contract.events import ButtonPressed, ButtonReleased, Event
-from edge_agent.contract.ports import Dialer, Panel, SoundDevice
+from edge_agent.contract.ports import Panel, SoundDevice
 from edge_agent.demo.judge.score import Score
+from edge_agent.demo.surroundings import (
+    InMemoryNetwork,
+    ScoreSink,
+    SocketNetwork,
+    StageNotifier,
+    StagePanel,
+    WatchedBrain,
+)
 from edge_agent.host.journal.journal import Journal
-from edge_agent.host.service.systemd import Notifier
 from edge_agent.host.settings.root import Settings
-from edge_agent.simulation.brains import Brain, Reply, ScriptBrain, Turn
+from edge_agent.simulation.brains import Brain, ScriptBrain
 from edge_agent.simulation.clock import VirtualLoop
-from edge_agent.simulation.server import RealtimeServer, listen
+from edge_agent.simulation.server import RealtimeServer
 from edge_agent.simulation.sound import voices
 from edge_agent.simulation.sound.room import Room
 from edge_agent.simulation.sound.room_people import Utterance
-from edge_agent.simulation.wire import MemoryNetwork
 
 POLL_S = 0.010
 """How often `until` looks: one heard frame."""
@@ -48,9 +54,6 @@ STOP_WITHIN_S = 10.0
 
 NETWORK_DELAY_S = 0.005
 """One way, in memory: a wired house and a near server."""
-
-MEMORY_URL = "ws://127.0.0.1:1/v1/realtime"
-"""Never dialled: the in-memory network looks at the path only."""
 
 
 class StageError(Exception):
@@ -66,127 +69,6 @@ class Said:
     onset_at: float
     offset_at: float
     end_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The model was asked for an answer: what it had heard, and what it says."""
-
-    at: float
-    turn: Turn
-    reply: Reply
-
-
-class WatchedBrain(Brain):
-    """Hands every turn on to another brain, and remembers what that one heard and said."""
-
-    def __init__(self, inner: Brain) -> None:
-        self.inner = inner
-        self.answered: list[Answered] = []
-
-    def reply(self, turn: Turn) -> Reply:
-        reply = self.inner.reply(turn)
-        at = asyncio.get_running_loop().time()
-        self.answered.append(Answered(at, turn, reply))
-        return reply
-
-    def transcribe(self, pcm24k: bytes) -> str:
-        return self.inner.transcribe(pcm24k)
-
-    def abandoned(self, turn: Turn) -> None:
-        self.inner.abandoned(turn)
-
-
-class Network(Protocol):
-    """What stands between the daemon and the server, and can be broken."""
-
-    async def down(self) -> None:
-        """Reset the live connection and refuse dials."""
-
-    async def up(self) -> None:
-        """Answer dials again."""
-
-
-class _SocketNetwork:
-    """A port on this machine; down is a reset and a closed port."""
-
-    def __init__(self, server: RealtimeServer) -> None:
-        self._server = server
-        self._open = contextlib.AsyncExitStack()
-        self.url = ""
-        self._port = 0
-
-    async def up(self) -> None:
-        listening = await self._open.enter_async_context(
-            listen(self._server, "127.0.0.1", self._port)
-        )
-        self._port, self.url = listening.port, listening.url
-
-    async def down(self) -> None:
-        self._server.abort_sessions()
-        await asyncio.sleep(0)  # the abort is done by the session's own task
-        await self._open.aclose()
-
-    async def close(self) -> None:
-        await self._open.aclose()
-
-
-class _MemoryNetwork:
-    """The same in memory, for virtual time."""
-
-    def __init__(self, server: RealtimeServer, delay_s: float) -> None:
-        self.dial = MemoryNetwork(server, delay_s)
-
-    async def up(self) -> None:
-        self.dial.up()
-
-    async def down(self) -> None:
-        self.dial.down()
-
-    async def close(self) -> None:
-        await self.dial.aclose()
-
-
-class StagePanel(Panel):
-    """A button without a finger and a light that is only written down."""
-
-    def __init__(self, post: Callable[[Event], None]) -> None:
-        self.post = post
-        self.light = ""
-        self.is_closed = False
-
-    def show(self, light: str) -> None:
-        """Remember the light."""
-        self.light = light
-
-    def close(self) -> None:
-        """Nothing to release."""
-        self.is_closed = True
-
-
-class StageNotifier(Notifier):
-    """A service manager that remembers what it was told: `(loop time, line)`."""
-
-    def __init__(self) -> None:
-        super().__init__({})
-        self.told: list[tuple[float, str]] = []
-
-    def _send(self, *lines: str) -> bool:
-        now = asyncio.get_running_loop().time()
-        self.told += [(now, line) for line in lines]
-        return True
-
-
-class _ScoreSink:
-    """Journal lines go into the score."""
-
-    def __init__(self, score: Score) -> None:
-        self._score = score
-
-    def write(self, level: int, text: str, code: str, fields: Mapping[str, str]) -> bool:
-        del level, text
-        self._score.note(code, fields)
-        return True
 
 
 class Stage:
@@ -219,11 +101,11 @@ class Stage:
             self.brain, **{"on_event": self.score.see_wire, **(server or {})}
         )
         sockets = not self.is_virtual if over_sockets is None else over_sockets
-        self.network: _SocketNetwork | _MemoryNetwork
+        self.network: SocketNetwork | InMemoryNetwork
         if sockets:
-            self.network = _SocketNetwork(self.server)
+            self.network = SocketNetwork(self.server)
         else:
-            self.network = _MemoryNetwork(self.server, network_delay_s)
+            self.network = InMemoryNetwork(self.server, network_delay_s)
         self.notifier = StageNotifier()
         self.panel: StagePanel | None = None
         self._settings = settings or {}
@@ -249,23 +131,18 @@ class Stage:
     async def _begin(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="edge-agent-stage-")
         await self.network.up()
-        dial: Dialer
-        if isinstance(self.network, _MemoryNetwork):
-            url, dial = MEMORY_URL, self.network.dial
-        else:
-            url, dial = self.network.url, _real_dialer()
         if self._device is None:
             self._room = Room(**self._room_options)
         world = World(
             device=self._device or self.room,
-            dial=dial,
+            dial=self.network.dial,
             panel=self._make_panel,
             notifier=self.notifier,
             threads=not self.is_virtual,
             rng=random.Random(self._seed),
         )
-        self.settings = stage_settings(url, Path(self._folder.name), self._settings)
-        journal = Journal(_ScoreSink(self.score), level=7)
+        self.settings = stage_settings(self.network.url, Path(self._folder.name), self._settings)
+        journal = Journal(ScoreSink(self.score), level=7)
         self.started_at = self.loop.time()
         self._daemon = Daemon(self.settings, world, journal)
         self.daemon.dialogue.strict = True
@@ -439,9 +316,3 @@ def stage_settings(url: str, folder: Path, overlay: Mapping[str, Mapping[str, ob
     for section, values in overlay.items():
         raw.setdefault(section, {}).update(values)
     return Settings(**raw)  # type: ignore[arg-type]
-
-
-def _real_dialer() -> Dialer:
-    from edge_agent.realtime.link.dialer import WebSocketDialer
-
-    return WebSocketDialer()

@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
 from edge_agent.contract.errors import WireClosed
@@ -27,6 +26,7 @@ from edge_agent.simulation.brains import Brain
 from edge_agent.simulation.faults import Faults
 from edge_agent.simulation.realtime_server.listener import Listening, listen
 from edge_agent.simulation.realtime_server.outbox import Observer
+from edge_agent.simulation.realtime_server.peer import Refusal
 from edge_agent.simulation.realtime_server.schemas import DEFAULT_MODEL
 from edge_agent.simulation.realtime_server.session import Session
 
@@ -51,15 +51,6 @@ REFUSALS = {
     404: ("not_found", "Unknown request URL."),
     429: ("rate_limit_exceeded", "Rate limit reached."),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An HTTP answer instead of the upgrade."""
-
-    status: int
-    body: str
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class RealtimeServer:

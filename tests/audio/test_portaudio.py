@@ -15,9 +15,10 @@ import pyaudio
 import pytest
 from pulse import RATE_HZ, PulseServer, real_time_priority, wait_for
 
-from edge_agent.audio.device import portaudio
+from edge_agent.audio.device import portaudio_library
 from edge_agent.audio.device.devices import DeviceEntry, choose, distinct, stable_name
-from edge_agent.audio.device.portaudio import PortAudioDevice, list_devices
+from edge_agent.audio.device.portaudio import PortAudioDevice
+from edge_agent.audio.device.portaudio_library import list_devices
 from edge_agent.audio.device.timeline import Timeline
 from edge_agent.audio.speaker.playout import Playout
 from edge_agent.contract.errors import (
@@ -405,7 +406,7 @@ def test_libraries_write_nothing_to_the_terminal(
     with pytest.raises(DeviceError):
         PortAudioDevice().open(lambda b, a: None, lambda n, a: bytes(2 * n))
     assert capfd.readouterr().err == ""
-    assert portaudio._quiet_depth == 0
+    assert portaudio_library._quiet_depth == 0
     (default,) = (entry for entry in entries if entry.default_capture)
     assert (default.name, default.host_api, default.directions) == ("default", "ALSA", "in+out")
 

@@ -33,7 +33,7 @@ from chaos_life import PHASES, control_question, forget_the_past, strike
 from chaos_watch import SENTENCES
 from chaos_world import World
 
-from edge_agent.app.parts import memory_turns, summary_terms
+from edge_agent.app.wiring import memory_turns, summary_terms
 from edge_agent.host.settings.root import Settings
 from edge_agent.simulation import clock
 from edge_agent.simulation import server as server_module

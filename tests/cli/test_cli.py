@@ -254,7 +254,9 @@ def test_demo_hands_over_its_options(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def devices_are(monkeypatch: pytest.MonkeyPatch, *entries: DeviceEntry) -> None:
-    stand_in(monkeypatch, "edge_agent.audio.device.portaudio", list_devices=lambda: list(entries))
+    stand_in(
+        monkeypatch, "edge_agent.audio.device.portaudio_library", list_devices=lambda: list(entries)
+    )
 
 
 def test_devices_are_listed_by_name_with_what_to_write(monkeypatch: pytest.MonkeyPatch) -> None:

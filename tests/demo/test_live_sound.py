@@ -12,7 +12,7 @@ import threading
 from pulse import PulseServer
 from rich.console import Console
 
-from edge_agent.app.daemon import real_world
+from edge_agent.app.world import real_world
 from edge_agent.demo.judge import measure
 from edge_agent.demo.live import LiveResult, live_check
 from edge_agent.host.settings.root import Settings

@@ -28,7 +28,8 @@ from whole_house import (
     whole_turn,
 )
 
-from edge_agent.demo.stage import MEMORY_URL, Stage
+from edge_agent.demo.stage import Stage
+from edge_agent.demo.surroundings import MEMORY_URL
 
 SECRET = "sk-this-must-never-be-seen"
 NO_CARD = {"PULSE_SERVER": "unix:/nonexistent"}

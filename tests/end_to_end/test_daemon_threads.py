@@ -123,7 +123,7 @@ def test_a_driver_that_hangs_does_not_hold_up_the_end(hurried: bool) -> None:
 HANGING = """
 import sys, time
 from edge_agent.app import daemon as app
-from edge_agent.app.parts import World
+from edge_agent.app.world import World
 from edge_agent.contract.errors import LinkLost
 from edge_agent.contract.ports import SoundDeviceInfo
 from edge_agent.host.settings.root import Settings

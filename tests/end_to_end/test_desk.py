@@ -8,15 +8,15 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from speech_service import KEY
 from text_service import ANSWER, TextService
 from webhook_service import Hook
 
-from edge_agent.app.desk import Desk
+from edge_agent.app.tools.desk import Desk
+from edge_agent.app.tools.toolbox import ERRANDS
 from edge_agent.contract.errors import AgentError
 from edge_agent.contract.events import ToolFinished
 from edge_agent.host.service.worker import Worker
@@ -29,31 +29,29 @@ from edge_agent.tools.runner import CANCELLED, ToolRunner
 
 
 class House:
-    """As much of a daemon as the desk needs."""
+    """A desk with real threads, and the tools in front of it."""
 
     def __init__(self, folder: Path, **sections: dict[str, object]) -> None:
         raw: dict[str, Any] = {"state": {"path": str(folder / "state.json")}, **sections}
-        self.settings = Settings(**raw)
         self.notes: list[tuple[str, dict[str, object]]] = []
         self.faults: list[BaseException] = []
-        self.journal = SimpleNamespace(
-            note=lambda code, /, **fields: self.notes.append((code, fields)),
-            fault=self.faults.append,
-        )
-        self.world = SimpleNamespace(
-            threads=True, now=lambda: datetime.now().astimezone(), rng=random.Random(1)
-        )
         self.disk = Worker("disk", threads=True, on_fault=self.faults.append)
-        self.desk = Desk(cast(Any, self), self.disk)
+        self.errands = Worker("errands", threads=True, on_fault=self.faults.append, size=ERRANDS)
+        self.desk = Desk(
+            Settings(**raw),
+            disk=self.disk,
+            errands=self.errands,
+            note=lambda code, /, **fields: self.notes.append((code, fields)),
+            time=asyncio.get_running_loop().time,
+            now=lambda: datetime.now().astimezone(),
+            rng=random.Random(1),
+        )
         self.results: asyncio.Queue[ToolFinished] = asyncio.Queue()
         self.hands = ToolRunner(Registry(self.desk.tools), self.results.put_nowait)
 
-    def time(self) -> float:
-        return asyncio.get_running_loop().time()
-
     async def close(self) -> None:
         await self.hands.close()
-        self.desk.close()
+        self.errands.close()
         await self.disk.drain()
         self.disk.close()
         assert not self.faults
@@ -105,7 +103,7 @@ def test_a_model_that_hangs_is_told_in_words(
     def hasty(settings: Settings) -> Any:
         return text_model(settings, max_seconds=0.05)
 
-    monkeypatch.setattr("edge_agent.app.desk.text_model", hasty)
+    monkeypatch.setattr("edge_agent.app.tools.desk.text_model", hasty)
 
     async def main() -> None:
         house = House(tmp_path, supervisor={"model": "gpt-5", "url": service.base})
@@ -145,7 +143,7 @@ def test_a_hook_that_hangs_does_not_hold_up_the_person(
     hook: Hook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hook.answers = [lambda _h: hook.gate.wait(5) and None]
-    monkeypatch.setattr("edge_agent.app.desk.SENT_WAIT_S", 0.05)
+    monkeypatch.setattr("edge_agent.app.tools.desk.SENT_WAIT_S", 0.05)
 
     async def main() -> None:
         house = House(tmp_path, messages={"webhook_url": hook.url})

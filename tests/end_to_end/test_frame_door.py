@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from edge_agent.app.frames import PENDING_FRAMES_MAX, FrameDoor
+from edge_agent.app.sound.frames import PENDING_FRAMES_MAX, FrameDoor
 from edge_agent.contract.events import HeardFrame
 from edge_agent.contract.pcm import SILENT_FRAME
 

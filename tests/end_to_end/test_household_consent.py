@@ -318,7 +318,7 @@ def test_guests_buy_nothing_also_after_a_restart(tmp_path: Path, by: str) -> Non
         async with Stage(brain=Buyer(), settings=kept) as stage:
             await ready(stage)
             if by == "command":
-                assert stage.daemon.house.handlers["guest"]({"to": "toggle"}) == {"guest": True}
+                assert stage.daemon.owner_commands["guest"]({"to": "toggle"}) == {"guest": True}
             else:
                 await stage.push(hold_s=0.1)
                 await asyncio.sleep(0.1)
@@ -330,7 +330,7 @@ def test_guests_buy_nothing_also_after_a_restart(tmp_path: Path, by: str) -> Non
         shop = Shop()
         async with Stage(brain=Buyer(), settings=kept) as stage:
             await ready(stage)
-            assert stage.daemon.house.snapshot().guest
+            assert stage.daemon.status.snapshot().guest
             shop.open_in(stage, Risk.MEDIUM)
             await asyncio.sleep(0.2)
             await stage.say("wake_what_time")

@@ -223,7 +223,7 @@ def test_without_the_extra_everything_else_runs(monkeypatch: pytest.MonkeyPatch)
     async def talk() -> None:
         memory = MemoryServer()
         home = Home(monkeypatch, home=memory)
-        monkeypatch.setattr("edge_agent.app.mcp.is_installed", lambda: False)
+        monkeypatch.setattr("edge_agent.app.tools.mcp.is_installed", lambda: False)
         async with home.stage("answer_bye", home=HOME) as stage:
             await ready(stage)
             await still_works(stage)

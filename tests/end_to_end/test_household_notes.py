@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from speech_service import KEY
 from text_service import TextService
 
-from edge_agent.app.summaries import Notes
+from edge_agent.app.tools.summaries import Notes
 from edge_agent.contract.commands import Summarise
 from edge_agent.contract.errors import AgentError
-from edge_agent.contract.events import SummaryMade
+from edge_agent.contract.events import Event, SummaryMade
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
 
@@ -30,21 +29,20 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class House:
-    """As much of a daemon as notes need."""
+    """What notes are given, and what becomes of it."""
 
     def __init__(self, **sections: Any) -> None:
         self.settings = Settings(**sections)
         self.notes: list[tuple[str, dict[str, object]]] = []
         self.faults: list[BaseException] = []
         self.posted: asyncio.Queue[SummaryMade] = asyncio.Queue()
-        self.post = self.posted.put_nowait
-        self.journal = SimpleNamespace(
-            note=lambda code, /, **fields: self.notes.append((code, fields)),
-            fault=self.faults.append,
-        )
 
-    def time(self) -> float:
-        return asyncio.get_running_loop().time()
+    def note(self, code: str, /, **fields: object) -> None:
+        self.notes.append((code, fields))
+
+    def post(self, event: Event) -> None:
+        assert isinstance(event, SummaryMade)
+        self.posted.put_nowait(event)
 
 
 def ask(house: House, summarizer: Any = None) -> SummaryMade | None:
@@ -52,7 +50,15 @@ def ask(house: House, summarizer: Any = None) -> SummaryMade | None:
 
     async def go() -> SummaryMade | None:
         errands = Worker("errands", threads=True, on_fault=house.faults.append)
-        notes = Notes(cast(Any, house), errands, summarizer)
+        notes = Notes(
+            house.settings,
+            errands=errands,
+            post=house.post,
+            note=house.note,
+            fault=house.faults.append,
+            time=asyncio.get_running_loop().time,
+            summarizer=summarizer,
+        )
         try:
             if not notes.want(WISH):
                 return None

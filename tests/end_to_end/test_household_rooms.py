@@ -263,7 +263,7 @@ def test_a_speaker_whose_sound_cannot_be_made_lets_the_watchdog_bark() -> None:
             await ready(stage)
             await asyncio.sleep(2.0)
             begin = stage.now()
-            stage.daemon.playout._mix = broken  # type: ignore[method-assign]
+            stage.daemon.sound.playout.renderer.mix = broken  # type: ignore[method-assign]
             await asyncio.sleep(30.0)
             fed = told(stage, "WATCHDOG=1", begin)
             assert max(fed) - begin < stage.settings.health.stall_s + 1.5
@@ -278,23 +278,23 @@ def test_a_driver_that_hangs_while_the_card_is_looked_for_lets_the_watchdog_bark
     async def talk() -> None:
         async with Stage() as stage:
             await ready(stage)
-            keeper = stage.daemon.keeper
-            answers, hanging = keeper._in_thread, asyncio.Event()
+            supervisor = stage.daemon.sound.supervisor
+            answers, hanging = supervisor._in_thread, asyncio.Event()
 
             async def hangs(_work: object) -> object:
                 await hanging.wait()
                 raise DeviceMissing("The driver has come to itself.")
 
             stage.room.unplug()
-            await stage.until(lambda: not keeper.present, PATIENCE_S, "declared absent")
-            keeper._in_thread = hangs
+            await stage.until(lambda: not supervisor.present, PATIENCE_S, "declared absent")
+            supervisor._in_thread = hangs
             begin = stage.now()
             await asyncio.sleep(90.0)
             fed = told(stage, "WATCHDOG=1", begin)
             assert 30.0 < max(fed) - begin < 55.0  # honestly absent at first
             assert stage.score.codes("watchdog.stalled", begin)
             stage.room.replug()
-            keeper._in_thread = answers
+            supervisor._in_thread = answers
             hanging.set()
             await asyncio.sleep(15.0)
             assert told(stage, "WATCHDOG=1", stage.now() - 3.0)

@@ -25,7 +25,7 @@ from whole_house import (
     still_works,
 )
 
-from edge_agent.app.daemon import World
+from edge_agent.app.world import World
 from edge_agent.audio.speaker.earcons import render_earcon
 from edge_agent.demo.judge import measure
 from edge_agent.demo.stage import Stage

@@ -38,7 +38,7 @@ def test_a_tool_runs_once_and_the_answer_is_spoken() -> None:
             [(name, output)] = named_outputs(stage)
             assert name == "set_volume"
             assert json.loads(output)["percent"] == 35
-            assert stage.daemon.volume_percent == 35
+            assert stage.daemon.speaker_api.volume() == 35
             assert len(answered(stage)) == 2  # the call, and the answer after it
             await still_works(stage)
             assert not faults(stage)
@@ -77,7 +77,7 @@ def test_a_call_that_cannot_be_done_is_told_to_the_model(call: Call) -> None:
             await stage.until(lambda: len(answered(stage)) >= 2, 60.0, "the model is told")
             assert len(named_outputs(stage)) == 1
             await stage.until_talk("asleep", PATIENCE_S)
-            assert stage.daemon.volume_percent == stage.settings.device.volume_percent
+            assert stage.daemon.speaker_api.volume() == stage.settings.device.volume_percent
             await still_works(stage)
             assert not faults(stage)
 

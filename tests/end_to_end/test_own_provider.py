@@ -10,7 +10,8 @@ from typing import Any
 from program import environment, program
 from whole_house import Answers, faults, play, ready, whole_turn
 
-from edge_agent.demo.stage import MEMORY_URL, Stage
+from edge_agent.demo.stage import Stage
+from edge_agent.demo.surroundings import MEMORY_URL
 
 APPEND_MAX_BYTES = 960
 TABLE = f"""
@@ -60,7 +61,7 @@ def test_the_owners_own_record_end_to_end(tmp_path: Path) -> None:
             said = await stage.say("wake_what_time")
             await whole_turn(stage, said, "answer_tea")
             assert stage.daemon.link.provider == "kitchen"
-            status = stage.daemon.house.snapshot()
+            status = stage.daemon.status.snapshot()
             assert (status.provider, status.unpriced) == ("kitchen", 0)
             assert status.cost_microusd > 0
             assert not faults(stage)

@@ -16,14 +16,16 @@ def test_the_echo_is_told_once_and_shown() -> None:
     async def talk() -> None:
         async with Stage(brain=Answers("answer_lisbon")) as stage:
             await ready(stage)
-            assert dict(in_words(stage.daemon.house.snapshot()))["Echo"].startswith("not found yet")
+            assert dict(in_words(stage.daemon.status.snapshot()))["Echo"].startswith(
+                "not found yet"
+            )
             for _ in range(2):
                 said = await stage.say("wake_what_time")
                 await silence(stage, await first_sound(stage, said.offset_at), hold_s=2.0)
                 await stage.until_talk("asleep", 20.0)
             [found] = stage.score.codes("echo.found")
             assert float(str(found.fields["erle_db"])) > 10
-            assert "dB quieter" in dict(in_words(stage.daemon.house.snapshot()))["Echo"]
+            assert "dB quieter" in dict(in_words(stage.daemon.status.snapshot()))["Echo"]
             assert not faults(stage)
 
     play(talk())
@@ -34,11 +36,11 @@ def test_a_gain_that_is_too_high_is_told_once() -> None:
         async with Stage() as stage:
             await ready(stage)
             for _ in range(8):
-                stage.daemon.front_end.on_capture(BLOCK, stage.now())
+                stage.daemon.sound.front_end.on_capture(BLOCK, stage.now())
                 await asyncio.sleep(1.0)
             [told] = stage.score.codes("audio.clipped")
             assert int(str(told.fields["count"])) >= 3
-            assert stage.daemon.house.snapshot().mic_clipped >= 6
+            assert stage.daemon.status.snapshot().mic_clipped >= 6
 
     play(talk())
 
@@ -52,7 +54,7 @@ def test_what_the_sound_system_lost_is_told_and_shown() -> None:
             [mic] = stage.score.codes("audio.mic_lost")
             [speaker] = stage.score.codes("audio.underflow")
             assert (mic.fields["count"], speaker.fields["count"]) == ("2", "3")
-            status = stage.daemon.house.snapshot()
+            status = stage.daemon.status.snapshot()
             assert (status.mic_lost, status.underflows) == (2, 3)
 
     play(talk())

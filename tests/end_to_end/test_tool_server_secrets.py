@@ -14,7 +14,7 @@ import pytest
 from tool_servers import plain_web
 from tool_watcher import PATIENCE_S, PLAIN, Watcher
 
-from edge_agent.app.mcp import plan_of, wire_for
+from edge_agent.app.tools.mcp import plan_of, wire_for
 from edge_agent.contract.errors import ToolError
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.mcp import McpServer

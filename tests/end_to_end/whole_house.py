@@ -12,7 +12,8 @@ from typing import Any
 
 from edge_agent.demo.judge import measure
 from edge_agent.demo.judge.measure import Likeness, Sound
-from edge_agent.demo.stage import Answered, Said, Stage
+from edge_agent.demo.stage import Said, Stage
+from edge_agent.demo.surroundings import Answered
 from edge_agent.host.voice.sentences import Sentences
 from edge_agent.simulation import clock
 from edge_agent.simulation.brains import Brain, Part, Reply, Speech, Text, Turn

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.contract.ports import DeviceState
 from edge_agent.host.service.health import Counters, HealthJudge
 
 STALL_S = 5.0
@@ -32,9 +33,28 @@ def test_each_part_is_blamed_by_itself_and_forgiven() -> None:
 def test_a_declared_absent_device_is_not_sick_and_gets_time_when_it_returns() -> None:
     judge = HealthJudge(STALL_S, started_at=0.0)
     for second in range(1, 30):
-        assert judge.judge(Counters(5, 5, 5, device_present=False), float(second)) == ()
+        assert judge.judge(Counters(5, 5, 5, DeviceState.ABSENT), float(second)) == ()
     assert judge.judge(Counters(5, 5, 5), 33.0) == ()
     assert judge.judge(Counters(5, 5, 5), 34.0) == HealthJudge.PARTS
+
+
+def test_only_the_loudspeaker_is_excused_by_its_rest() -> None:
+    judge = HealthJudge(STALL_S, started_at=0.0)
+    for second in range(1, 30):
+        moves = Counters(second, 5, second, DeviceState.RESTING)
+        assert judge.judge(moves, float(second)) == ()
+    for second in range(30, 35):
+        judge.judge(Counters(29, 5, 29, DeviceState.RESTING), float(second))
+    blamed = judge.judge(Counters(29, 5, 29, DeviceState.RESTING), 35.0)
+    assert blamed == ("microphone", "front end")
+
+
+def test_neither_a_stalled_device_nor_a_driver_that_hangs_is_an_excuse() -> None:
+    for device in (DeviceState.STALLED, DeviceState.HUNG):
+        judge = HealthJudge(STALL_S, started_at=0.0)
+        for second in range(1, 7):
+            blamed = judge.judge(Counters(5, 5, 5, device), float(second))
+        assert blamed == HealthJudge.PARTS
 
 
 def test_counters_that_start_again_are_movement() -> None:
@@ -67,6 +87,7 @@ def test_blame_means_really_five_still_seconds(steps: list[tuple[int, int, int, 
             totals[index] += amount
             still_s[index] = 0 if amount or not present else still_s[index] + 1
         captured, rendered, heard = totals
-        found = judge.judge(Counters(captured, rendered, heard, present), float(second))
+        device = DeviceState.OPEN if present else DeviceState.ABSENT
+        found = judge.judge(Counters(captured, rendered, heard, device), float(second))
         wanted = [p for p, s in zip(HealthJudge.PARTS, still_s, strict=True) if s >= STALL_S]
         assert list(found) == wanted

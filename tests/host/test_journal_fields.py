@@ -10,7 +10,7 @@ import pytest
 from note_values import values_told
 from notes_sent import Sent, Unreadable, notes_sent
 
-from edge_agent.app.house import UNANSWERED
+from edge_agent.app.status import UNANSWERED
 from edge_agent.dialogue.calls.consent import Risk
 from edge_agent.dialogue.calls.tool_calls import REFUSED
 from edge_agent.host.journal.journal import CONTENT_FIELDS, filled

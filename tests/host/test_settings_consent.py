@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from edge_agent.app.parts import TRANSCRIBER, Told, dialogue_config, session_config
+from edge_agent.app.session_start import SessionStart
+from edge_agent.app.wiring import TRANSCRIBER, dialogue_config, session_config
 from edge_agent.contract.events import ToolTerms
 from edge_agent.host.settings.consent import Consent
 from edge_agent.host.settings.root import Realtime, Settings
@@ -29,7 +30,7 @@ def test_who_writes_down_what_is_said(
 ) -> None:
     settings = Settings(realtime=Realtime.model_validate(given))
     assert dialogue_config(settings, {}).transcription == transcription
-    assert session_config(settings, Told("", ())).transcription_model == model
+    assert session_config(settings, SessionStart("", ())).transcription_model == model
 
 
 def test_another_way_to_transcribe_is_refused() -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from link_world import World, play
 
-from edge_agent.app.parts import endpoints
+from edge_agent.app.endpoints import endpoints
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract.errors import LinkLost

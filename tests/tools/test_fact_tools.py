@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.app.facts import Facts, tools_for_facts
+from edge_agent.app.tools.facts import Facts, tools_for_facts
 from edge_agent.contract.errors import ToolError
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings

@@ -1,8 +1,8 @@
-"""Microphone and loudspeaker through PyAudio (purpose).
+"""Microphone and loudspeaker through PyAudio.
 
-Owner thread: `open`, `close` and `list_devices` run in the executor thread (they may take a
-second); the two callbacks run in PortAudio's threads.  Must never raise, block or log in a
-callback, return a short block, or choose a device by its index.
+Owner thread: `open` and `close` run in the executor thread (they may take a second); the two
+callbacks run in PortAudio's threads.  Must never raise, block or log in a callback, return a short
+block, or choose a device by its index.
 
 Two streams, not one duplex stream: PyAudio has one rate and channel count for both directions
 of a stream.  They are aligned by time stamps instead (`timeline`).  Callbacks may come before
@@ -11,25 +11,33 @@ of a stream.  They are aligned by time stamps instead (`timeline`).  Callbacks m
 
 from __future__ import annotations
 
-import ctypes
-import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import numpy as np
 
-from edge_agent.audio.device.devices import DeviceEntry, choose, distinct
+from edge_agent.audio.device.devices import DeviceEntry, choose
+from edge_agent.audio.device.portaudio_library import (
+    PA_ABORT,
+    PA_CONTINUE,
+    PA_INPUT_OVERFLOW,
+    PA_INT16,
+    PA_INVALID_CHANNEL_COUNT,
+    PA_INVALID_SAMPLE_RATE,
+    PA_OUTPUT_UNDERFLOW,
+    PA_SAMPLE_FORMAT_NOT_SUPPORTED,
+    library,
+    quiet_libraries,
+    scan,
+    start_portaudio,
+    translated,
+)
 from edge_agent.audio.device.timeline import Timeline
 from edge_agent.audio.resample import RATES_HZ
-from edge_agent.contract.errors import (
-    DeviceError,
-    DeviceFormatRefused,
-    DeviceLost,
-    DeviceMissing,
-)
+from edge_agent.contract.errors import DeviceError, DeviceFormatRefused, DeviceLost
 from edge_agent.contract.pcm import BYTES_PER_SAMPLE, FRAME_MS
 from edge_agent.contract.ports import CaptureCallback, RenderCallback, SoundDeviceInfo
 
@@ -45,120 +53,16 @@ MAX_PROBED_CHANNELS = 8
 """Microphone arrays have up to 8 and may refuse fewer; what offers 32 or more is a plugin that
 takes any number."""
 
-# PortAudio's error numbers (portaudio.h, PaErrorCode).
-PA_UNANTICIPATED_HOST_ERROR = -9999
-PA_INVALID_CHANNEL_COUNT = -9998
-PA_INVALID_SAMPLE_RATE = -9997
-PA_INVALID_DEVICE = -9996
-PA_SAMPLE_FORMAT_NOT_SUPPORTED = -9994
-PA_DEVICE_UNAVAILABLE = -9985
-PA_INT16 = 8  # paInt16
-PA_CONTINUE = 0  # paContinue
-PA_ABORT = 2  # paAbort: the stream ends at once, without waiting for a suspended sink
-PA_INPUT_OVERFLOW = 2  # paInputOverflow: microphone frames were lost before this block
-PA_OUTPUT_UNDERFLOW = 4  # paOutputUnderflow: the loudspeaker had a hole before this block
-
 LAST_BLOCK_MAX_S = 0.5
 """A stream that has not noticed by then that it should rest, stands still."""
-
-_library = threading.RLock()
-"""PortAudio's start, stop, open and close are not thread-safe."""
-
-_quiet_depth = 0
-
-
-@contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Keep ALSA and JACK from writing to stderr: what they have to say is counted or raised.
-
-    Through the libraries' own hooks, not by redirecting descriptor 2, which would swallow other
-    threads' log lines.  The hook is a C function without arguments or effect, so a library
-    thread never has to wait for Python.
-    """
-    global _quiet_depth  # noqa: PLW0603 - the hooks are global, so is the count of their users
-    with suppress(ImportError):
-        import pyaudio  # noqa: F401 - brings the libraries in, whose hooks are set here
-    nothing = ctypes.cast(ctypes.CDLL(None).getppid, ctypes.c_void_p)
-    with _library:
-        _quiet_depth += 1
-        if _quiet_depth == 1:
-            _set_hooks(nothing)
-    try:
-        yield
-    finally:
-        with _library:
-            _quiet_depth -= 1
-            if _quiet_depth == 0:
-                _set_hooks(None)
-
-
-def _set_hooks(handler: ctypes.c_void_p | None) -> None:
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(handler)
-    # JACK only where PortAudio has loaded it already; it has no way back to its default but
-    # printing, and nothing it prints is of use here.
-    if handler is not None:
-        with suppress(OSError, AttributeError):
-            jack = ctypes.CDLL("libjack.so.0", mode=os.RTLD_NOLOAD | os.RTLD_LAZY)
-            jack.jack_set_error_function(handler)
-            jack.jack_set_info_function(handler)
-
-
-def _start_portaudio() -> Any:
-    try:
-        import pyaudio
-    except ImportError as error:
-        raise DeviceMissing(
-            "PyAudio cannot be loaded, so there is no sound.",
-            fix="Install the package `libportaudio2` and PyAudio.",
-        ) from error
-    try:
-        return pyaudio.PyAudio()
-    except OSError as error:
-        raise DeviceLost("PortAudio does not start.", fix="Is the sound system up?") from error
-
-
-def _scan(audio: Any) -> list[DeviceEntry]:
-    """All devices of a running PortAudio."""
-    defaults: dict[str, int] = {}
-    for direction in ("input", "output"):
-        with suppress(OSError):  # there is no default
-            info = getattr(audio, f"get_default_{direction}_device_info")()
-            defaults[direction] = int(info["index"])
-    entries = []
-    for index in range(audio.get_device_count()):
-        info = audio.get_device_info_by_index(index)
-        entries.append(
-            DeviceEntry(
-                name=str(info["name"]),
-                host_api=str(audio.get_host_api_info_by_index(info["hostApi"])["name"]),
-                capture_channels=int(info["maxInputChannels"]),
-                render_channels=int(info["maxOutputChannels"]),
-                default_rate_hz=round(info["defaultSampleRate"]),
-                default_capture=defaults.get("input") == index,
-                default_render=defaults.get("output") == index,
-                index=index,
-            )
-        )
-    return distinct(entries)
-
-
-def list_devices() -> list[DeviceEntry]:
-    """What can be named in the settings.  While a device is open, what was there when it was
-    opened.  Raises `DeviceMissing` without PortAudio, `DeviceLost` if it does not start."""
-    with _library, quiet_libraries():
-        audio = _start_portaudio()
-        try:
-            return _scan(audio)
-        finally:
-            audio.terminate()
 
 
 class PortAudioDevice:
     """`contract.ports.SoundDevice` over PyAudio.
 
-    Names as in `list_devices`, "" for the system's default; a rate of 0 takes what suits best.
-    `capture_channel` picks one channel of a microphone that refuses mono (None: the mean).
+    Names as in `portaudio_library.list_devices`, "" for the system's default; a rate of 0 takes
+    what suits best.  `capture_channel` picks one channel of a microphone that refuses mono (None:
+    the mean).
 
     Counters: `frames_captured`, `frames_rendered`, `overflows` (microphone frames lost),
     `underflows` (holes at the loudspeaker), `faults` (errors swallowed in a callback).
@@ -214,7 +118,7 @@ class PortAudioDevice:
     def active(self) -> bool:
         """What PortAudio says.  It is no proof of life: a suspended source stays "active", so
         watch `frames_captured` and `frames_rendered`.  False while it is opened or closed."""
-        if not _library.acquire(blocking=False):
+        if not library.acquire(blocking=False):
             return False
         try:
             streams = [s for s in self._streams if not (self._resting and s is self._speaking)]
@@ -222,13 +126,13 @@ class PortAudioDevice:
         except OSError:
             return False
         finally:
-            _library.release()
+            library.release()
 
     def open(self, on_capture: CaptureCallback, on_render: RenderCallback) -> SoundDeviceInfo:
         """Look for the devices anew and open both.  Raises `DeviceMissing`,
         `DeviceFormatRefused`, `DeviceLost`; whatever was half open is then closed."""
         self.close()
-        with _library:
+        with library:
             try:
                 self._quiet.enter_context(quiet_libraries())
                 return self._open(on_capture, on_render)
@@ -237,11 +141,11 @@ class PortAudioDevice:
                 raise
             except OSError as error:
                 self.close()
-                raise _translated(error, "sound device") from error
+                raise translated(error, "sound device") from error
 
     def close(self) -> None:
         """Release both streams.  Safe to call twice and after a loss."""
-        with _library:
+        with library:
             self._generation += 1  # late callbacks of the old streams reach nobody
             for stream in self._streams:
                 # `close` aborts; `stop_stream` would wait for a suspended sink to drain.
@@ -264,7 +168,7 @@ class PortAudioDevice:
 
     def resume_render(self) -> None:
         """Start the loudspeaker's stream again.  Raises `DeviceLost`."""
-        with _library:
+        with library:
             stream = self._speaking
             if not self._resting or stream is None:
                 return
@@ -277,13 +181,13 @@ class PortAudioDevice:
                 self._resting = False
                 stream.start_stream()
             except OSError as error:
-                raise _translated(error, "loudspeaker") from error
+                raise translated(error, "loudspeaker") from error
 
     # --- inside -------------------------------------------------------------------------
 
     def _open(self, on_capture: CaptureCallback, on_render: RenderCallback) -> SoundDeviceInfo:
-        self._audio = _start_portaudio()
-        entries = _scan(self._audio)
+        self._audio = start_portaudio()
+        entries = scan(self._audio)
         capture = choose(entries, self._capture_device, capture=True)
         render = choose(entries, self._render_device, capture=False)
         listening, heard_hz, heard_channels = self._open_stream(
@@ -339,7 +243,7 @@ class PortAudioDevice:
                         break
                     if error.errno in (PA_INVALID_CHANNEL_COUNT, PA_SAMPLE_FORMAT_NOT_SUPPORTED):
                         continue
-                    raise _translated(error, entry.name) from error
+                    raise translated(error, entry.name) from error
                 self._streams.append(stream)
                 return stream, rate, channels
         works = self._working_rates(entry, channel_counts, direction)
@@ -428,19 +332,3 @@ class PortAudioDevice:
         if self._capture_channel is not None and self._capture_channel < channels:
             return bytes(samples[:, self._capture_channel].tobytes())
         return bytes(np.rint(samples.mean(axis=1)).astype("<i2").tobytes())
-
-
-def _translated(error: OSError, name: str) -> DeviceError:
-    """PortAudio's number → our error."""
-    if error.errno == PA_INVALID_DEVICE:
-        return DeviceMissing(f"The device {name!r} is gone.", fix="Plug it in again.")
-    if error.errno == PA_DEVICE_UNAVAILABLE:
-        return DeviceLost(
-            f"The device {name!r} is in use by another program.",
-            fix="Close the other program, or share the device through PipeWire or PulseAudio.",
-            code="device.busy",
-        )
-    return DeviceLost(
-        f"The device {name!r} does not open (PortAudio error {error.errno}).",
-        fix="Check that it is plugged in and that the sound server runs.",
-    )

@@ -1,7 +1,7 @@
 """How much sound must be waiting before an answer starts to play (purpose).
 
-Owner thread: none, plain arithmetic; `playout` calls it under its lock.  Must never read a
-clock: time comes in as milliseconds of sound.
+Owner thread: none, plain arithmetic; `playout` and `renderer` call it under their lock.  Must
+never read a clock: time comes in as milliseconds of sound.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """One spoken item on its way to the loudspeaker, and the account of what was emitted (purpose).
 
 Owner thread: `convert` and `finish` belong to the loop (they compute); everything else is a
-short copy which `playout` makes under its lock.  Must never know a device or read a clock.
+short copy which `playout` and `renderer` make under their lock.  Must never know a device or read
+a clock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Volume without clicks, the alarm loop, and short sounds over the rest (purpose).
 
-Owner thread: `playout` calls everything here under its lock.  Must never queue speech, read a
-clock or know a device.
+Owner thread: `playout` and `renderer` call everything here under their lock.  Must never queue
+speech, read a clock or know a device.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edge_agent.cli.config import ConfigOption
+from edge_agent.cli.options import ConfigOption
 from edge_agent.cli.outcome import guarded, note
 
 

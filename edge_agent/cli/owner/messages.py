@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_agent.cli.config import ConfigOption
+from edge_agent.cli.options import ConfigOption
 from edge_agent.cli.outcome import guarded, harmless
 
 if TYPE_CHECKING:

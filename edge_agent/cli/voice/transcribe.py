@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from edge_agent.cli.config import ConfigOption
+from edge_agent.cli.options import ConfigOption
 from edge_agent.cli.outcome import guarded, harmless, note
 from edge_agent.cli.voice.speech import read_settings, speech_api
 

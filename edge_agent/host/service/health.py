@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge_agent.contract.ports import DeviceState
+
 LOUDSPEAKER = 1
 """Its place among the parts."""
 
@@ -17,15 +19,14 @@ LOUDSPEAKER = 1
 class Counters:
     """Totals since the start; only their growth matters.
 
-    `device_present` is False while the device is honestly declared missing (and being looked
-    for): then frames are not expected; nor are rendered ones while the loudspeaker `rests`.
+    While the device is honestly absent no frames are expected, while its loudspeaker rests no
+    rendered ones.
     """
 
     captured: int
     rendered: int
     heard: int
-    device_present: bool = True
-    rests: bool = False
+    device: DeviceState = DeviceState.OPEN
 
 
 class HealthJudge:
@@ -47,10 +48,12 @@ class HealthJudge:
         """
         slept = at - self._judged_at > self._stall_s
         self._judged_at = at
+        is_absent = counters.device is DeviceState.ABSENT
+        rests = counters.device is DeviceState.RESTING
         now = (counters.captured, counters.rendered, counters.heard)
         for index, (old, new) in enumerate(zip(self._seen, now, strict=True)):
             # "!=": a reopened device may count from zero again.
-            excused = not counters.device_present or (counters.rests and index == LOUDSPEAKER)
+            excused = is_absent or (rests and index == LOUDSPEAKER)
             if slept or new != old or excused:
                 self._moved_at[index] = at
         self._seen = now

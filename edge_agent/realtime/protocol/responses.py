@@ -1,7 +1,8 @@
-"""Responses: what the model's answers, calls and side answers mean (purpose).
+"""Responses: what the model's answers, calls and side answers mean.
 
 Owner thread: the event loop's, but pure.  Must never raise on what a server sends, and never
-send.  A part of `session`: it hands over every message that it does not treat itself.
+send.  A part of `session`, which hands every message that it does not treat itself to `receive`
+and gets the events back.
 """
 
 from __future__ import annotations
@@ -26,22 +27,27 @@ REMEMBERED = 256
 
 
 class Responses:
-    """The responses under way and those that ended lately.
+    """The responses under way and those that ended lately; oddities are added to `counts`."""
 
-    Set `at`, call `on`, take the events from `events`.
-    """
-
-    def __init__(self, events: list[ev.Event], counts: Counter[str]) -> None:
-        self.events = events
+    def __init__(self, counts: Counter[str]) -> None:
         self.counts = counts
-        self.at = 0.0
+        self._events: list[ev.Event] = []
+        """What the message in hand has meant so far."""
+        self._at = 0.0
         self._tracks: dict[str, Track] = {}
         self.finished: OrderedDict[str, None] = OrderedDict()
         self.completed = 0
         """Responses of any kind that ended `completed`."""
 
+    def receive(self, message: shapes.ServerMessage, at: float) -> list[ev.Event]:
+        """What one message, received at loop time `at`, means."""
+        self._at = at
+        self._on(message)
+        events, self._events = self._events, []
+        return events
+
     @singledispatchmethod
-    def on(self, _message: shapes.ServerMessage) -> None:
+    def _on(self, _message: shapes.ServerMessage) -> None:
         """Take one message; what a speaker need not act upon is counted."""
         self.counts["ignored"] += 1
 
@@ -61,16 +67,16 @@ class Responses:
     def _begin(self, response: str, tag: str | None) -> Track:
         track = self._tracks[response] = Track(response, tag)
         if tag is None:
-            self.events.append(ev.ResponseStarted(at=self.at, response=response))
+            self._events.append(ev.ResponseStarted(at=self._at, response=response))
         return track
 
-    @on.register
+    @_on.register
     def _(self, message: shapes.ResponseCreated) -> None:
         response = message.response.id
         if response and response not in self._tracks and response not in self.finished:
             self._begin(response, tag_of(message.response))
 
-    @on.register
+    @_on.register
     def _(self, message: shapes.AudioDelta) -> None:
         track = self._track(message.response_id)
         if track is None:
@@ -82,11 +88,11 @@ class Responses:
             return
         track.note_item(item)
         track.voiced[item] = False
-        self.events.append(
-            ev.VoiceChunk(at=self.at, response=track.response, item=item, pcm24k=message.delta)
+        self._events.append(
+            ev.VoiceChunk(at=self._at, response=track.response, item=item, pcm24k=message.delta)
         )
 
-    @on.register
+    @_on.register
     def _(self, message: shapes.AudioDone) -> None:
         track = self._track(message.response_id)
         if track is not None:
@@ -95,10 +101,10 @@ class Responses:
     def _end_voice(self, track: Track, item: str) -> None:
         if track.voiced.get(item) is False:
             track.voiced[item] = True
-            self.events.append(ev.VoiceEnded(at=self.at, response=track.response, item=item))
+            self._events.append(ev.VoiceEnded(at=self._at, response=track.response, item=item))
 
-    @on.register(shapes.TranscriptDelta)
-    @on.register(shapes.TextDelta)
+    @_on.register(shapes.TranscriptDelta)
+    @_on.register(shapes.TextDelta)
     def _(self, message: shapes.TranscriptDelta | shapes.TextDelta) -> None:
         track = self._track(message.response_id)
         if track is None or not message.delta:
@@ -108,18 +114,18 @@ class Responses:
             return
         item = message.item_id or track.last_item or track.response
         track.note_item(item)
-        self.events.append(
-            ev.VoiceText(at=self.at, response=track.response, item=item, text=message.delta)
+        self._events.append(
+            ev.VoiceText(at=self._at, response=track.response, item=item, text=message.delta)
         )
 
-    @on.register
+    @_on.register
     def _(self, message: shapes.OutputItemAdded) -> None:
         track = self._track(message.response_id)
         if track is not None:
             track.note_item(message.item.id or "")
             track.note_call(message.item, at_done=False)
 
-    @on.register
+    @_on.register
     def _(self, message: shapes.OutputItemDone) -> None:
         track = self._track(message.response_id)
         if track is not None:
@@ -127,7 +133,7 @@ class Responses:
             track.note_call(message.item, at_done=True)
             self._end_voice(track, message.item.id or "")
 
-    @on.register
+    @_on.register
     def _(self, message: shapes.ArgumentsDone) -> None:
         track = self._track(message.response_id)
         if track is None:
@@ -142,7 +148,7 @@ class Responses:
         )
         track.note_call(item, at_done=True)
 
-    @on.register
+    @_on.register
     def _(self, message: shapes.ResponseDone) -> None:
         response = message.response
         if not response.id or response.id in self.finished:
@@ -166,15 +172,15 @@ class Responses:
             # The deltas are what was generated; the object repeats it, if the server bothers.
             answer = "".join(track.text) or "".join(final_text)
             ok = status == "completed"
-            self.events.append(
-                ev.SideAnswer(at=self.at, tag=track.tag, text=answer, ok=ok, usage=usage)
+            self._events.append(
+                ev.SideAnswer(at=self._at, tag=track.tag, text=answer, ok=ok, usage=usage)
             )
             return
         for item_id in list(track.voiced):
             self._end_voice(track, item_id)
-        self.events.append(
+        self._events.append(
             ev.ResponseEnded(
-                at=self.at,
+                at=self._at,
                 response=response.id,
                 status=status,
                 code=code[:64],

@@ -86,7 +86,7 @@ class Session:
         """Oddities by kind: `malformed`, `unknown`, `benign`, `late_audio`, `swallowed` …"""
         self.garbage_run = 0
         """Malformed frames in a row."""
-        self._responses = Responses(self._events, self.counts)
+        self._responses = Responses(self.counts)
 
     # --- configuring --------------------------------------------------------------------
 
@@ -173,8 +173,7 @@ class Session:
     @singledispatchmethod
     def _on(self, message: shapes.ServerMessage) -> None:
         """What is not about the session or the household's turn is about a response."""
-        self._responses.at = self._at
-        self._responses.on(message)
+        self._events += self._responses.receive(message, self._at)
 
     @_on.register
     def _(self, message: shapes.Unknown) -> None:
@@ -352,8 +351,7 @@ class Session:
 
     def take_events(self) -> list[ev.Event]:
         """Events that a command caused without the server."""
-        events = self._events[:]
-        self._events.clear()  # in place: `responses` appends to the same list
+        events, self._events = self._events, []
         return events
 
     def probe(self) -> str:

@@ -7,27 +7,27 @@ default conversation at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from edge_agent.simulation.brains import ToolOutput, Turn
 from edge_agent.simulation.realtime_server.checks import BadParameter
 from edge_agent.simulation.realtime_server.conversation import Item, item_from_client
+from edge_agent.simulation.realtime_server.peer import Peer
 from edge_agent.simulation.realtime_server.response import Response
 from edge_agent.simulation.realtime_server.schemas import Json, merged, takes_reasoning
 from edge_agent.simulation.realtime_server.usage import PromptCache, context_pieces
-
-if TYPE_CHECKING:
-    from edge_agent.simulation.realtime_server.session import Session
 
 _OWN_SETTINGS = frozenset({"conversation", "input", "metadata", "prompt"})
 
 
 class Desk:
-    """Creates, paces and ends the responses of one session."""
+    """Creates, paces and ends the responses of one session; `on_end` hears of every end, and
+    has to call `ended`."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Peer, on_end: Callable[[Response], None]) -> None:
         self._session = session
+        self._on_end = on_end
         self._tasks: dict[Response, asyncio.Task[None]] = {}
         self._cache = PromptCache()
         self._turn_waits = False
@@ -53,7 +53,7 @@ class Desk:
         turn = _turn(session.config, request, context, session.conversation.items)
         pieces = context_pieces(turn.instructions, turn.session.get("tools"), context)
         cached = self._cache.read(pieces, asyncio.get_running_loop().time())
-        response = Response(session, turn, pieces, cached)
+        response = Response(session, turn, pieces, cached, self._on_end)
         self.all.append(response)
         if not out_of_band:
             self.active = response
@@ -91,7 +91,7 @@ class Desk:
             self._end(self.active, "turn_detected")
 
     def ended(self, response: Response) -> None:
-        """Called by every response once, right after its `response.done`."""
+        """A response has sent its `response.done`; the next turn may be answered."""
         if self.active is response:
             self.active = None
         if self._turn_waits and self.active is None:

@@ -11,9 +11,9 @@ import contextlib
 import socket
 import ssl as ssl_module
 import struct
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
@@ -23,10 +23,9 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from edge_agent.contract.errors import WireClosed
+from edge_agent.contract.ports import Wire
 from edge_agent.simulation.faults import Faults
-
-if TYPE_CHECKING:
-    from edge_agent.simulation.server import RealtimeServer
+from edge_agent.simulation.realtime_server.peer import Refusal
 
 MAX_FRAME_BYTES = 32 * 1024 * 1024  # 15 MiB of audio are 20 MiB of base64; with room
 CLOSE_TIMEOUT_S = 2.0  # a client that does not answer our close is dropped
@@ -34,6 +33,18 @@ STOP_POLL_S = 0.02
 PONG_OPCODE = 0x0A
 BACKLOG = 100  # asyncio's default, stated because dials of a whole test suite may queue
 SUBPROTOCOL = Subprotocol("realtime")
+
+
+class Admits(Protocol):
+    """A server, as the port sees it."""
+
+    faults: Faults
+
+    def admit(self, path: str, headers: Mapping[str, str]) -> Refusal | None:
+        """Whether a dial is let through to the upgrade."""
+
+    async def serve_wire(self, wire: Wire, path: str, headers: Mapping[str, str]) -> None:
+        """Serve one admitted connection to its end."""
 
 
 class _Connection(ServerConnection):
@@ -135,7 +146,7 @@ def _choose(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol 
 
 @contextlib.asynccontextmanager
 async def listen(
-    server: RealtimeServer,
+    server: Admits,
     host: str = "127.0.0.1",
     port: int = 0,
     ssl: ssl_module.SSLContext | None = None,

@@ -7,13 +7,14 @@ event is due, the session's task waits, so that a response can be ended between 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edge_agent.simulation.brains import Call, Part, Speech, Text, Turn
 from edge_agent.simulation.realtime_server import codec
 from edge_agent.simulation.realtime_server.conversation import BYTES_PER_MS, Item
+from edge_agent.simulation.realtime_server.peer import Peer
 from edge_agent.simulation.realtime_server.schemas import Json
 from edge_agent.simulation.realtime_server.usage import (
     ASSISTANT_MS_PER_TOKEN,
@@ -22,9 +23,6 @@ from edge_agent.simulation.realtime_server.usage import (
     text_tokens,
     usage,
 )
-
-if TYPE_CHECKING:
-    from edge_agent.simulation.realtime_server.session import Session
 
 TEXT_DELTA_CHARS = 24  # a few words, as the service sends them
 TEXT_DELTA_MS = 40  # a fast text model's pace
@@ -62,12 +60,21 @@ class _Open:
 
 
 class Response:
-    """An answer in the making; looked at by tests through `Session.responses`."""
+    """An answer in the making; looked at by tests through `Session.responses`.
+
+    `ended` is called once, right after its `response.done`.
+    """
 
     def __init__(
-        self, session: Session, turn: Turn, context: list[Piece], previous: list[Piece]
+        self,
+        session: Peer,
+        turn: Turn,
+        context: list[Piece],
+        previous: list[Piece],
+        ended: Callable[[Response], None],
     ) -> None:
         self._session = session
+        self._ended = ended
         self._previous = previous
         self._open: _Open | None = None
         self._deltas = 0
@@ -122,7 +129,7 @@ class Response:
         """
         session, faults = self._session, self._session.faults
         session.emit("response.created", response=self.shown())
-        session.emit_rate_limits(self)
+        session.emit_rate_limits(self.context)
         try:
             yield 0.0
             try:
@@ -375,7 +382,7 @@ class Response:
         if late_audio and spoken is not None:
             for _ in range(faults.late_deltas_after_done):
                 self._say_audio(spoken, bytes(self._session.delta_ms * BYTES_PER_MS))
-        self._session.response_ended(self)
+        self._ended(self)
 
     def cancel(self, reason: str) -> None:
         """End it as cancelled: `turn_detected` or `client_cancelled`."""

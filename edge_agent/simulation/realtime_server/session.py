@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter, deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from edge_agent.contract.errors import WireClosed
 from edge_agent.contract.ports import Wire
@@ -28,12 +28,11 @@ from edge_agent.simulation.realtime_server.desk import Desk, check_reasoning
 from edge_agent.simulation.realtime_server.event_schemas import check_event
 from edge_agent.simulation.realtime_server.input_audio import InputAudio
 from edge_agent.simulation.realtime_server.outbox import Ids, Outbox, held
+from edge_agent.simulation.realtime_server.peer import Provider
 from edge_agent.simulation.realtime_server.response import Response
 from edge_agent.simulation.realtime_server.schemas import Json
 from edge_agent.simulation.realtime_server.transcription import Transcriber
-
-if TYPE_CHECKING:
-    from edge_agent.simulation.server import RealtimeServer
+from edge_agent.simulation.realtime_server.usage import Piece
 
 APPEND_MAX_BYTES = 15 * 1024 * 1024  # the service's limit per append event
 EXPIRED_TEXT = "Your session hit the maximum duration of {minutes:g} minutes."
@@ -44,9 +43,7 @@ RATE_WINDOW_S = 60.0
 class Session:
     """The service's side of one connection."""
 
-    def __init__(
-        self, server: RealtimeServer, wire: Wire, number: int, kind: str, model: str
-    ) -> None:
+    def __init__(self, server: Provider, wire: Wire, number: int, kind: str, model: str) -> None:
         self.server = server
         self.brain = server.brain
         self.faults = server.faults
@@ -54,6 +51,7 @@ class Session:
         self.audio_speed = server.audio_speed
         self.delta_ms = server.delta_ms
         self.first_delta_ms = server.first_delta_ms
+        self.transcription_ms = server.transcription_ms
         self.number = number
         self.ids = Ids(number)
         self.id = self.ids.new("sess")
@@ -61,7 +59,7 @@ class Session:
         self.config = schemas.default_session(kind, self.id, model)
         self.conversation = Conversation(self.ids.new("conv"))
         self.input = InputAudio(self)
-        self.desk = Desk(self)
+        self.desk = Desk(self, self._response_ended)
         self.transcriber = Transcriber(self)
         self.received: Counter[str] = Counter()
         """Client events by type."""
@@ -180,13 +178,13 @@ class Session:
         where = self.conversation.previous_id(item) if item in self.items else None
         self.emit(kind, previous_item_id=where, item=item.shown())
 
-    def emit_rate_limits(self, response: Response) -> None:
+    def emit_rate_limits(self, context: Sequence[Piece]) -> None:
         """Queue `rate_limits.updated`, unless that is switched off."""
         if self.faults.no_rate_limits:
             return
         spent = {
             "requests": len(self.responses),
-            "tokens": sum(p.text + p.audio + p.image for p in response.context),
+            "tokens": sum(p.text + p.audio + p.image for p in context),
         }
         limits = [
             {
@@ -388,7 +386,7 @@ class Session:
         if wanted and self.config["type"] == "realtime":
             self.desk.answer_turn()
 
-    def response_ended(self, response: Response) -> None:
+    def _response_ended(self, response: Response) -> None:
         """A response sent its `response.done`."""
         self._spoke = self._spoke or response.audio_ms > 0
         if not response.out_of_band:

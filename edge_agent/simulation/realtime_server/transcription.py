@@ -7,17 +7,14 @@ arrive when they arrive, also after `response.done`.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from edge_agent.simulation.realtime_server.conversation import Item
+from edge_agent.simulation.realtime_server.peer import Peer
 from edge_agent.simulation.realtime_server.usage import (
     USER_MS_PER_TOKEN,
     audio_tokens,
     text_tokens,
 )
-
-if TYPE_CHECKING:
-    from edge_agent.simulation.realtime_server.session import Session
 
 DURATION_MODELS = ("whisper-1", "gpt-realtime-whisper")  # billed by the second, not by tokens
 EVENT = "conversation.item.input_audio_transcription"
@@ -26,7 +23,7 @@ EVENT = "conversation.item.input_audio_transcription"
 class Transcriber:
     """The transcription jobs of one session."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Peer) -> None:
         self._session = session
         self._tasks: set[asyncio.Task[None]] = set()
         self._response_done = asyncio.Event()
@@ -53,7 +50,7 @@ class Transcriber:
 
     async def _run(self, item: Item, words: str, audio_ms: float) -> None:
         session = self._session
-        await asyncio.sleep(session.server.transcription_ms / 1000)
+        await asyncio.sleep(session.transcription_ms / 1000)
         if session.faults.transcription_after_done:
             await self._response_done.wait()
         if session.faults.no_transcription:

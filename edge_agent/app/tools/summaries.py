@@ -1,6 +1,6 @@
 """Notes of a long talk by a text model: redacted, sent, and brought back to the dialogue (purpose).
 
-Owner thread: event loop; the network is used by the desk's errands.  Must never put words of the
+Owner thread: event loop; the network is used by `errands`.  Must never put words of the
 talk into the journal, and never send one that is not redacted.
 """
 
@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from edge_agent.app.facts import redactor
+from edge_agent.app.tools.facts import redactor
 from edge_agent.contract.commands import Summarise
 from edge_agent.contract.errors import AgentError
-from edge_agent.contract.events import SummaryMade
+from edge_agent.contract.events import Event, SummaryMade
 from edge_agent.contract.ports import Summarizer
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
+from edge_agent.host.stores.json_file import NoteFunction
 from edge_agent.host.web.text_model import text_model
-
-if TYPE_CHECKING:
-    from edge_agent.app.daemon import Daemon
 
 MAX_S = 25.0
 """The dialogue gives up after 30 s: better an error with its reason than silence."""
@@ -42,14 +39,27 @@ class TextSummarizer(Summarizer):
 
 
 class Notes:
-    """Takes the dialogue's wishes for a summary; exactly one `SummaryMade` follows each."""
+    """Takes the dialogue's wishes for a summary; exactly one `SummaryMade` follows each.
+
+    `summarizer`: who makes them; None: the text model of the settings, if there is one.
+    """
 
     def __init__(
-        self, daemon: Daemon, errands: Worker, summarizer: Summarizer | None = None
+        self,
+        settings: Settings,
+        *,
+        errands: Worker,
+        post: Callable[[Event], None],
+        note: NoteFunction,
+        fault: Callable[[BaseException], None],
+        time: Callable[[], float],
+        summarizer: Summarizer | None = None,
     ) -> None:
-        self._daemon = daemon
         self._errands = errands
-        settings = daemon.settings
+        self._post = post
+        self._note = note
+        self._fault = fault
+        self._time = time
         self._summarizer = summarizer
         if summarizer is None and settings.supervisor.model:
             self._summarizer = TextSummarizer(settings)
@@ -77,10 +87,10 @@ class Notes:
         try:
             text = await self._errands.run(lambda: summarise(wish.instructions, wish.text))
         except AgentError as error:
-            self._daemon.journal.note(
+            self._note(
                 "memory.no_text_model", code=error.code, message=error.message, fix=error.fix
             )
         except Exception as problem:  # the dialogue has to hear of it whatever it was
-            self._daemon.journal.fault(problem)
-        at = self._daemon.time()
-        self._daemon.post(SummaryMade(at=at, tag=wish.tag, text=text, ok=bool(text.strip())))
+            self._fault(problem)
+        at = self._time()
+        self._post(SummaryMade(at=at, tag=wish.tag, text=text, ok=bool(text.strip())))

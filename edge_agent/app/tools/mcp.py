@@ -12,12 +12,13 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from edge_agent.contract.events import ToolsChanged
+from edge_agent.contract.events import Event, ToolsChanged
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.mcp import McpServer
 from edge_agent.host.settings.root import Settings
+from edge_agent.host.stores.json_file import NoteFunction
 from edge_agent.host.web.secret_lines import read_headers, read_token, read_variables
 from edge_agent.tools.registry import Registry, Risk
 from edge_agent.tools.servers.mcp_server import ToolServer, is_installed, load_library
@@ -30,9 +31,6 @@ from edge_agent.tools.servers.mcp_wire import (
     tls_context,
     web_wire,
 )
-
-if TYPE_CHECKING:
-    from edge_agent.app.daemon import Daemon
 
 TOOLS_IN_ALL = 128
 """What the Realtime API takes, ours among them."""
@@ -99,17 +97,39 @@ def _secrets(server: McpServer) -> Mapping[str, str]:
 
 
 class ToolServers:
-    """All tool servers of one speaker; `run` for as long as the daemon lives."""
+    """All tool servers of one speaker; `run` for as long as the daemon lives.
 
-    def __init__(self, daemon: Daemon, registry: Registry, errands: Worker) -> None:
-        self._daemon = daemon
+    `ready`: set when the speaker is.  `wire_to`: how a server is reached instead of as this
+    machine does.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        *,
+        errands: Worker,
+        note: NoteFunction,
+        fault: Callable[[BaseException], None],
+        post: Callable[[Event], None],
+        time: Callable[[], float],
+        ready: asyncio.Event,
+        rng: random.Random,
+        wire_to: Callable[[ServerPlan], OpenWire] | None,
+    ) -> None:
+        self._settings = settings.mcp.servers
         self._registry = registry
         self._errands = errands
-        self._note = daemon.journal.note
-        rng = random.Random(daemon.world.rng.random())
+        self._note = note
+        self._fault = fault
+        self._post = post
+        self._time = time
+        self._ready = ready
+        self._wire_to = wire_to
+        own_rng = random.Random(rng.random())
         self.servers = tuple(
-            ToolServer(plan, self._wire(name, plan), self, rng)
-            for name, plan in plans(daemon.settings).items()
+            ToolServer(plan, self._wire(name, plan), self, own_rng)
+            for name, plan in plans(settings).items()
         )
         self._ours = len(registry.schemas())
         self._theirs: tuple[McpTool, ...] = ()
@@ -118,7 +138,7 @@ class ToolServers:
 
     async def run(self) -> None:
         """Connect them all once the speaker is ready, and keep them so, until cancelled."""
-        await self._daemon.ready.wait()
+        await self._ready.wait()
         tasks: list[asyncio.Task[None]] = []
         if self.servers and await self._is_loaded():
             tasks = [
@@ -146,13 +166,13 @@ class ToolServers:
             try:
                 await server.run()
             except Exception as problem:
-                self._daemon.journal.fault(problem)
+                self._fault(problem)
                 await asyncio.sleep(AFTER_FAULT_S)
 
     def _wire(self, name: str, plan: ServerPlan) -> OpenWire:
-        if self._daemon.world.tool_servers is not None:
-            return self._daemon.world.tool_servers(plan)
-        return wire_for(plan, self._daemon.settings.mcp.servers[name], self._errands)
+        if self._wire_to is not None:
+            return self._wire_to(plan)
+        return wire_for(plan, self._settings[name], self._errands)
 
     # --- what the servers tell (`tools.servers.mcp_server.Watcher`) -------------------------------
 
@@ -162,9 +182,9 @@ class ToolServers:
         fitting = tuple(found[: max(0, TOOLS_IN_ALL - self._ours)])
         self._registry.replace(self._theirs, fitting)
         self._theirs = fitting
-        self._daemon.post(
+        self._post(
             ToolsChanged(
-                at=self._daemon.time(),
+                at=self._time(),
                 schemas=self._registry.schemas(),
                 risks=self._registry.risks(),
                 terms=self._registry.terms(),

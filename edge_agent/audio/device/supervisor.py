@@ -1,7 +1,8 @@
-"""Keeper: keeps the sound device open for as long as the house stands (purpose).
+"""Supervisor of the sound device: opens it, watches it, opens it again, and lets it rest.
 
 Owner thread: event loop; opening and closing run where `in_thread` puts them (one executor
-thread in service), because a sound server may take seconds.  Must never carry audio.
+thread in service), because a sound server may take seconds.  Must never carry audio.  `run` it as
+a task, register `see` as an observer of the pump, and read `state`.
 
 A stalled stream says of itself that it is active (seen with a suspended source and with an
 unplugged card), so only moving frames count.  A device that cannot be opened is honestly
@@ -13,10 +14,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from edge_agent.audio.device.standby import Standby
+from edge_agent.contract.commands import Command
 from edge_agent.contract.errors import DeviceError
 from edge_agent.contract.events import DeviceDown, DeviceReady, Event
 from edge_agent.contract.ports import (
     CaptureCallback,
+    DeviceState,
     RenderCallback,
     RestingDevice,
     SoundDevice,
@@ -36,8 +40,9 @@ hangs, and only a new process is rid of it."""
 InThread = Callable[[Callable[[], object]], Awaitable[object]]
 
 
-class DeviceKeeper:
-    """`run` it as a task; `opened` is called with the device's facts before frames matter."""
+class DeviceSupervisor:
+    """The one owner of the device's state; `opened` is called with the device's facts before
+    frames matter, `post` gets `DeviceReady` and `DeviceDown`."""
 
     def __init__(
         self,
@@ -48,9 +53,8 @@ class DeviceKeeper:
         opened: Callable[[SoundDeviceInfo], None],
         post: Callable[[Event], None],
         in_thread: InThread,
+        standby: Standby,
     ) -> None:
-        self.present = False
-        """False while the device is honestly declared absent."""
         self.settled = asyncio.Event()
         """Set once the first attempt to open is over, however it went."""
         self.reopened = 0
@@ -61,26 +65,51 @@ class DeviceKeeper:
         self._post = post
         self._in_thread = in_thread
         self._loop = asyncio.get_running_loop()
+        self._standby = standby
+        self._state = DeviceState.ABSENT
         self._opening_since: float | None = None
-        self.resting = False
-        """The loudspeaker is not asked for sound; only the microphone's frames are proof."""
         self._resuming: asyncio.Task[None] | None = None
         self._resumed_at = float("-inf")
         self._wakes_well = True
         """False once the card did not come back from a rest: it gets none any more."""
         self._lost = asyncio.Event()
 
-    def rest(self) -> None:
+    @property
+    def state(self) -> DeviceState:
+        """How the device stands now."""
+        since = self._opening_since
+        is_late = since is not None and self._loop.time() - since > OPEN_MAX_S
+        if is_late and self._state is DeviceState.ABSENT:
+            return DeviceState.HUNG
+        return self._state
+
+    @property
+    def present(self) -> bool:
+        """False while the device is not there for the household."""
+        return self.state not in (DeviceState.ABSENT, DeviceState.HUNG)
+
+    def see(self, _event: Event, commands: list[Command], at: float) -> None:
+        """An observer of the pump: the loudspeaker wakes before a sound is due."""
+        if self._standby.is_needed_for(commands, at):
+            self._wake()
+
+    def _consider_rest(self, now: float) -> None:
+        if self._standby.is_needed(now):
+            self._wake()
+        elif self._standby.may_begin(now):
+            self._rest()
+
+    def _rest(self) -> None:
         """Nothing is to be heard for a while: let the loudspeaker rest, if it can."""
-        may_rest = self.present and self._wakes_well and not self.resting
+        may_rest = self._state is DeviceState.OPEN and self._wakes_well
         if may_rest and isinstance(self._device, RestingDevice):
-            self.resting = True
+            self._state = DeviceState.RESTING
             self._device.rest_render()
 
-    def resume(self) -> None:
+    def _wake(self) -> None:
         """Something is to be heard soon.  Does not wait."""
-        if self.resting:
-            self.resting = False
+        if self._state is DeviceState.RESTING:
+            self._state = DeviceState.OPEN
             self._resumed_at = self._loop.time()
             self._resuming = self._loop.create_task(self._resume(), name="loudspeaker")
 
@@ -92,12 +121,6 @@ class DeviceKeeper:
         except DeviceError:
             self._lost.set()  # a card that does not start again is opened again
 
-    @property
-    def is_stuck(self) -> bool:
-        """Does the driver hang in an attempt to open?  Then nobody looks for the device."""
-        since = self._opening_since
-        return since is not None and self._loop.time() - since > OPEN_MAX_S
-
     async def run(self) -> None:
         """Open, watch, reopen, until cancelled; then close."""
         backoff_s = BACKOFF_FIRST_S
@@ -107,6 +130,7 @@ class DeviceKeeper:
                 if problem is None:
                     if await self._watch():
                         backoff_s = BACKOFF_FIRST_S
+                    self._state = DeviceState.STALLED
                     problem = DeviceDown(
                         at=self._loop.time(),
                         code="device.lost",
@@ -131,15 +155,14 @@ class DeviceKeeper:
                 lambda: self._device.open(self._on_capture, self._on_render)
             )
         except DeviceError as error:
-            self.present = False
+            self._state = DeviceState.ABSENT
             return DeviceDown(
                 at=self._loop.time(), code=error.code, message=error.message, fix=error.fix
             )
         finally:
             self._opening_since = None
         assert isinstance(info, SoundDeviceInfo)
-        self.present = True
-        self.resting = False
+        self._state = DeviceState.OPEN
         self._lost.clear()
         self._opened(info)
         self._post(
@@ -153,7 +176,10 @@ class DeviceKeeper:
         return None
 
     async def _watch(self) -> bool:
-        """Return when either direction has stood still; True if both had moved before."""
+        """Return when either direction has stood still; True if both had moved before.
+
+        While the loudspeaker rests, only the microphone's frames are proof.
+        """
         device = self._device
         last = (device.frames_captured, device.frames_rendered)
         moved_at = [self._loop.time()] * 2
@@ -166,11 +192,13 @@ class DeviceKeeper:
                 if seen[side] != last[side]:
                     moved_at[side] = now
                     moved[side] = True
-            if self.resting:
+            if self._state is DeviceState.RESTING:
                 moved_at[1], moved[1] = now, True
             last = seen
             if self._lost.is_set() or now - min(moved_at) >= STALL_S:
-                if now - self._resumed_at < 2 * STALL_S and not self.resting:
+                is_resting = self._state is DeviceState.RESTING
+                if now - self._resumed_at < 2 * STALL_S and not is_resting:
                     self._wakes_well = False
                 # Half a device is none: it is tried less and less often, as it costs time to open.
                 return all(moved)
+            self._consider_rest(now)

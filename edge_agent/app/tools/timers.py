@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from edge_agent.audio.speaker.earcons import render_earcon
-from edge_agent.contract.events import AlarmDue, AlarmStopRequested
+from edge_agent.contract.events import AlarmDue, AlarmStopRequested, Event
 from edge_agent.host.service.worker import Worker
+from edge_agent.host.settings.root import Settings
+from edge_agent.host.stores.json_file import NoteFunction
 from edge_agent.host.stores.timer_store import (
     SavedRang,
     SavedTimer,
@@ -25,19 +27,34 @@ from edge_agent.panel.patterns import ALARM_SOUND
 from edge_agent.tools.timer_tools import timer_tools
 from edge_agent.tools.timers import Entry, Moment, Rang, Timers
 
-if TYPE_CHECKING:
-    from edge_agent.app.daemon import Daemon
-
 
 class Bell:
-    """Keeps the timers; `run` for as long as the daemon lives."""
+    """Keeps the timers; `run` for as long as the daemon lives.
 
-    def __init__(self, daemon: Daemon, disk: Worker) -> None:
-        self._daemon = daemon
+    `ready`: set when the speaker is.  `sound`: rings with this sound until it is given None.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        disk: Worker,
+        note: NoteFunction,
+        time: Callable[[], float],
+        now: Callable[[], datetime],
+        post: Callable[[Event], None],
+        ready: asyncio.Event,
+        sound: Callable[[bytes | None], None],
+    ) -> None:
         self._disk = disk
-        self._store = TimerStore(timers_path(daemon.settings.state.path), daemon.journal.note)
+        self._time = time
+        self._now = now
+        self._post = post
+        self._ready = ready
+        self._sound = sound
+        self._store = TimerStore(timers_path(settings.state.path), note)
         self._changed = asyncio.Event()
-        self._sound = render_earcon(ALARM_SOUND)
+        self._alarm = render_earcon(ALARM_SOUND)
         self.timers = Timers()
         saved = self._store.load()
         self.timers.restore(
@@ -47,7 +64,7 @@ class Bell:
         )
         self._saved = self._as_saved()
         if saved.timers:
-            daemon.journal.note("timers.restored", count=len(self.timers.list()))
+            note("timers.restored", count=len(self.timers.list()))
         self.tools = timer_tools(
             self.timers, self._moment, changed=self._was_changed, stop_ringing=self._want_silence
         )
@@ -57,12 +74,12 @@ class Bell:
 
         Begins when the first sound has moved: what was missed should be heard.
         """
-        await self._daemon.ready.wait()
+        await self._ready.wait()
         while True:
             self._changed.clear()
             for due in self.timers.due(self._moment()):
-                at = self._daemon.time()
-                self._daemon.post(AlarmDue(at=at, name=due.entry.name, late_s=due.late_s))
+                at = self._time()
+                self._post(AlarmDue(at=at, name=due.entry.name, late_s=due.late_s))
             self._save()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.timers.next_look_s(self._moment())):
@@ -70,19 +87,19 @@ class Bell:
 
     def ring(self, _name: str) -> None:
         """Sound the bell until `stop`, or until the speaker is told to fall silent."""
-        self._daemon.playout.alarm(self._sound)
+        self._sound(self._alarm)
 
     def stop(self, names: tuple[str, ...]) -> None:
         """The bell was heard, or nobody came."""
-        self._daemon.playout.alarm(None)
+        self._sound(None)
         self.timers.stopped(names, self._moment())
         self._was_changed()
 
     def _moment(self) -> Moment:
-        return Moment(self._daemon.world.now(), self._daemon.time())
+        return Moment(self._now(), self._time())
 
     def _want_silence(self) -> None:
-        self._daemon.post(AlarmStopRequested(at=self._daemon.time()))
+        self._post(AlarmStopRequested(at=self._time()))
 
     def _was_changed(self) -> None:
         self._save()

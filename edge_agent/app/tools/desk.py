@@ -1,7 +1,7 @@
 """The desk at work: the stronger model asked, messages kept and sent, the last answer (purpose).
 
-Owner thread: event loop; files are written where `disk` puts them, the network is used by errands
-of its own, so that neither can hold up the other or the talk.  Must never put a question, an
+Owner thread: event loop; files are written where `disk` puts them, the network is used by
+`errands`, so that neither can hold up the other or the talk.  Must never put a question, an
 answer or a message into the journal.
 """
 
@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from datetime import datetime
+from random import Random
+from typing import Any
 
-from edge_agent.app.facts import redactor
+from edge_agent.app.tools.facts import redactor
 from edge_agent.contract.errors import AgentError
 from edge_agent.host.service.control import ControlError
 from edge_agent.host.service.worker import Worker
+from edge_agent.host.settings.root import Settings
+from edge_agent.host.stores.json_file import NoteFunction
 from edge_agent.host.stores.message_store import Message, MessageBox, MessageStore, messages_path
 from edge_agent.host.web import webhook
 from edge_agent.host.web.text_model import Answered, text_model
 from edge_agent.tools.desk_tools import answer_tool, leave_message_tool, repeat_tool
 from edge_agent.tools.last_answer import LastAnswer
 
-if TYPE_CHECKING:
-    from edge_agent.app.daemon import Daemon
-
-ERRANDS = 4
-"""Threads: two questions at once, one that was cancelled and still waits, and the webhook."""
 SENT_WAIT_S = 3.0
 """How long a message may keep the talk waiting for the news that it was sent."""
 FORGET_MAX = 200
@@ -45,19 +45,30 @@ what it depends on.
 class Desk:
     """What `tools.desk_tools` can do; `run` for as long as the daemon lives."""
 
-    def __init__(self, daemon: Daemon, disk: Worker) -> None:
-        self._daemon = daemon
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        disk: Worker,
+        errands: Worker,
+        note: NoteFunction,
+        time: Callable[[], float],
+        now: Callable[[], datetime],
+        rng: Random,
+    ) -> None:
+        self._settings = settings
+        self._messages = settings.messages
         self._disk = disk
-        settings, note = daemon.settings, daemon.journal.note
-        self._settings = settings.messages
-        self.errands = Worker(
-            "errands", threads=daemon.world.threads, on_fault=daemon.journal.fault, size=ERRANDS
-        )
+        self._errands = errands
+        self._note = note
+        self._time = time
+        self._now = now
+        self._rng = rng
         self._store = MessageStore(messages_path(settings.state.path), note)
         self.box = MessageBox(
-            self._store.load(), keep=self._settings.keep, per_hour=self._settings.per_hour
+            self._store.load(), keep=self._messages.keep, per_hour=self._messages.per_hour
         )
-        self._redact = redactor(settings).redact if self._settings.redact else str
+        self._redact = redactor(settings).redact if self._messages.redact else str
         self._changed = asyncio.Event()
         self._waiting: dict[str, asyncio.Future[bool]] = {}
         self._told = ""
@@ -71,14 +82,14 @@ class Desk:
 
     async def ask(self, question: str, context: str) -> Answered:
         """As `tools.desk_tools.Desk` says.  A cancelled question is not waited for any more."""
-        settings = self._daemon.settings
+        settings = self._settings
         desk = settings.supervisor
         told = "\n\n".join(filter(None, (SUPERVISOR, desk.instructions.strip())))
         asked = f"{question}\n\nContext: {context}" if context.strip() else question
-        began = self._daemon.time()
+        began = self._time()
         try:
             # Made anew each time: a key that was put right works at once.
-            answered = await self.errands.run(
+            answered = await self._errands.run(
                 lambda: text_model(settings).ask(
                     told, asked, max_output_tokens=desk.max_output_tokens
                 )
@@ -88,7 +99,7 @@ class Desk:
             raise
         self._note(
             "supervisor.answered",
-            seconds=self._daemon.time() - began,
+            seconds=self._time() - began,
             tokens_in=answered.tokens_in,
             tokens_out=answered.tokens_out,
         )
@@ -98,17 +109,15 @@ class Desk:
 
     async def leave(self, text: str, sender: str, urgency: str) -> str:
         """As `tools.desk_tools.Desk` says."""
-        message = self.box.add(
-            self._redact(text), self._redact(sender), urgency, self._daemon.world.now()
-        )
+        message = self.box.add(self._redact(text), self._redact(sender), urgency, self._now())
         self._note("messages.taken", count=len(self.box.messages))
         news: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        if self._settings.webhook_url:
+        if self._messages.webhook_url:
             self._waiting[message.id] = news
             self._changed.set()
         try:
             is_safe = await self._disk.run(self._saver())
-            if not self._settings.webhook_url:
+            if not self._messages.webhook_url:
                 return "kept" if is_safe else "memory"
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SENT_WAIT_S):
@@ -127,18 +136,14 @@ class Desk:
             failures = failures + 1 if problem is not None else 0
             pause_s = None
             if problem is not None:
-                pause_s = webhook.pause_s(problem, failures, self._daemon.world.rng.random())
+                pause_s = webhook.pause_s(problem, failures, self._rng.random())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._changed.wait()
 
-    def close(self) -> None:
-        """Take no more errands."""
-        self.errands.close()
-
     async def _send_all(self) -> AgentError | None:
         """One round; the error after which another one is due."""
-        url, problem = self._settings.webhook_url, None
+        url, problem = self._messages.webhook_url, None
         for message in self.box.unsent if url else ():
             error = await self._send(message)
             self._tell_trouble(error)
@@ -148,14 +153,14 @@ class Desk:
         return problem
 
     async def _send(self, message: Message) -> AgentError | None:
-        desk, error = self._settings, None
+        desk, error = self._messages, None
         try:
-            await self.errands.run(
+            await self._errands.run(
                 lambda: webhook.send(
                     desk.webhook_url, desk.webhook_token_file, desk.webhook_timeout_s, message
                 )
             )
-            self.box.sent(message.id, self._daemon.world.now())
+            self.box.sent(message.id, self._now())
             self._note("messages.sent", waiting=len(self.box.unsent))
         except AgentError as problem:
             error = problem
@@ -181,9 +186,6 @@ class Desk:
     def _saver(self) -> Any:
         messages = self.box.messages
         return lambda: self._store.save(messages)
-
-    def _note(self, code: str, /, **fields: object) -> None:
-        self._daemon.journal.note(code, **fields)
 
     # --- for the owner's commands -------------------------------------------------------
 

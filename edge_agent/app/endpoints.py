@@ -1,0 +1,77 @@
+"""The services of the settings: where they are, and the key for each dial.
+
+Owner thread: event loop; reads one small file for a key.  Must never put a key into an error.
+`endpoints` is also how `edge-agent config check` finds out that a service could not be dialled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from edge_agent.host.price_list import PriceList
+from edge_agent.host.settings.root import Settings
+from edge_agent.realtime.link.endpoints import Endpoint, endpoint_for
+from edge_agent.realtime.providers import Provider, provider_from
+
+KEY_MAX_BYTES = 4096
+"""No key is longer; whatever is, is another file."""
+
+
+def endpoints(settings: Settings, table: PriceList) -> list[Endpoint]:
+    """The services to talk to, the first one first.  Raises `ConfigError`."""
+    realtime = settings.realtime
+    is_chosen = "ping_timeout_active_s" in realtime.model_fields_set
+
+    def provider(name: str) -> Provider:
+        found = provider_from(name, table.record(name).model_dump())
+        return replace(found, pong_active_s=None) if is_chosen else found
+
+    first = endpoint_for(
+        provider(realtime.provider),
+        realtime.model,
+        KeySource(realtime.api_key.get_secret_value(), realtime.api_key_file),
+        url=realtime.url,
+        allow_insecure=realtime.allow_insecure_url,
+    )
+    others = [
+        endpoint_for(
+            provider(other.provider),
+            other.model,
+            KeySource("", other.api_key_file),
+            url=other.url,
+            allow_insecure=realtime.allow_insecure_url,
+            voice=other.voice or None,
+        )
+        for other in realtime.fallbacks
+    ]
+    return [first, *others]
+
+
+class KeySource:
+    """The key for the next dial.  One that came from `realtime.api_key_file` is read anew every
+    time, so that a key put in place later is found without a restart."""
+
+    def __init__(self, key: str, file: str) -> None:
+        self._key = key
+        self._file = Path(file) if file else None
+        # Environment and credential are stronger than the file: then it is not followed.
+        if self._file is not None and key and self._try_read() != key:
+            self._file = None
+
+    def __call__(self) -> str | None:
+        """The key, None without one.  Raises `OSError` if its file cannot be read now."""
+        return (self._read(self._file) if self._file is not None else self._key) or None
+
+    def _try_read(self) -> str:
+        try:
+            return self._read(self._file) if self._file is not None else ""
+        except OSError:
+            return ""
+
+    @staticmethod
+    def _read(path: Path) -> str:
+        with path.open("rb") as file:
+            raw = file.read(KEY_MAX_BYTES)
+        # A byte that is no text stays in and is refused as a key, with a sentence.
+        return raw.decode("utf-8-sig", "replace").strip()

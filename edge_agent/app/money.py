@@ -1,0 +1,47 @@
+"""Money: the prices, the day's budget, and the file that keeps both honest over a restart.
+
+Owner thread: event loop; the file is written where `disk` puts it.  Must never decide whether an
+answer may be bought: that is the dialogue's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edge_agent.contract.commands import RecordUsage
+from edge_agent.dialogue.money.budget import MICROUSD_PER_USD, Budget, Prices, Purse
+from edge_agent.dialogue.money.spending import Spending
+from edge_agent.host.journal.journal import Journal
+from edge_agent.host.price_list import load_providers, owners_path
+from edge_agent.host.service.worker import Worker
+from edge_agent.host.settings.root import Settings
+from edge_agent.host.stores.usage_store import Kept, UsageStore, spent_by, usage_path
+
+
+class Ledger:
+    """What answers cost today, and what they may."""
+
+    def __init__(self, settings: Settings, journal: Journal, disk: Worker) -> None:
+        self.store = UsageStore(usage_path(settings.state.path), journal.note)
+        self._disk = disk
+        kept = self.store.load()
+        purse = Purse(kept.day, kept.spent_microusd, kept.unpriced, kept.warned)
+        budget = settings.budget
+        cap = round(budget.daily_cap_usd * MICROUSD_PER_USD)
+        realtime = settings.realtime
+        self.table = load_providers(owners_path(realtime.providers_file))
+        self.provider: Callable[[], str] = lambda: realtime.provider
+        """Whose session it is; its prices hold."""
+
+        def prices(model: str) -> Prices | None:
+            found = self.table.prices(self.provider(), model or realtime.model)
+            return Prices(**found.model_dump()) if found is not None else None
+
+        self.spending = Spending(Budget(cap, warn_percent=budget.warn_percent, purse=purse), prices)
+
+    def record(self, command: RecordUsage) -> None:
+        """Write down one response."""
+        purse = self.spending.budget.purse
+        kept = Kept(purse.day, purse.spent, purse.unpriced, purse.warned)
+        self.store.add(spent_by(command.usage, command.cost_microusd), kept)
+        self._disk.put(self.store.save)

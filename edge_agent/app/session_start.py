@@ -1,0 +1,54 @@
+"""What the model is given at the start of a session: the persona in words, and the tools.
+
+Owner thread: main, before anything runs; reads the persona's file.  Must never know how it is
+sent: that is `wiring.session_config` and the link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edge_agent.app.tools.mcp import expected_names
+from edge_agent.contract.persona import ToolManner
+from edge_agent.dialogue.prompting.flow import Flow, FlowTerms, flow_problems
+from edge_agent.dialogue.prompting.prompt import compose, without_tools
+from edge_agent.host.personas import PersonaError, load_persona
+from edge_agent.host.settings.root import Settings
+from edge_agent.tools.catalogue import shipped_tools
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStart:
+    """What the model is given at the start of a session; `flow`: how a guided talk goes on."""
+
+    instructions: str
+    tools: tuple[Mapping[str, object], ...]
+    flow: FlowTerms | None = None
+
+
+def session_start(
+    settings: Settings,
+    tools: tuple[Mapping[str, object], ...],
+    manners: tuple[ToolManner, ...] = (),
+) -> SessionStart:
+    """The persona of the settings, in words, and what is said before which tool.
+
+    Raises `PersonaError`.
+    """
+    realtime = settings.realtime
+    persona = load_persona(realtime.persona)
+    names = {str(tool["name"]) for tool in tools}
+    if problems := flow_problems(persona, names | expected_names(settings)):
+        raise PersonaError(persona.source, problems)
+    text = compose(
+        without_tools(persona, shipped_tools().risks().keys() - names),
+        language=realtime.language,
+        additions=realtime.instructions,
+        manners=manners,
+    )
+    if persona.plan is None or not persona.plan.guided:
+        return SessionStart(text, tools)
+    terms = FlowTerms(persona.plan, text, tools)
+    begin = Flow(terms)
+    return SessionStart(begin.instructions(), begin.tools(), terms)

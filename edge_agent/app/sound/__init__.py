@@ -1,0 +1,1 @@
+"""The sound of one speaker: device, microphone side and loudspeaker put together."""

@@ -1,0 +1,141 @@
+"""What the tools and the owner's commands may do to the running speaker.
+
+Owner thread: event loop; the state file is written where `disk` puts it.  Must never decide:
+wishes go to the dialogue as events.  `SpeakerApi` is the tools' `Home`; `owner_commands` is what
+the control socket answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+from edge_agent.contract.events import Event, GuestRequested, MuteRequested
+from edge_agent.dialogue.talk.states import Link, Microphone, Talk
+from edge_agent.host.service.control import ControlError
+from edge_agent.host.service.status import Status, in_words
+from edge_agent.host.service.worker import Worker
+from edge_agent.host.settings.root import Settings
+from edge_agent.host.stores.json_file import NoteFunction
+from edge_agent.host.stores.state import Saved, StateFile, state_path
+
+Handler = Callable[[dict[str, Any]], dict[str, Any]]
+"""A request of the control socket to its answer."""
+
+
+class TalkView(Protocol):
+    """The dialogue, as far as it can be looked at."""
+
+    @property
+    def talk(self) -> Talk:
+        """Where the conversation stands."""
+
+    @property
+    def microphone(self) -> Microphone:
+        """What the household has allowed."""
+
+    @property
+    def link(self) -> Link:
+        """The session with the model."""
+
+    @property
+    def guest(self) -> bool:
+        """Guest mode is on."""
+
+
+class SavedState:
+    """The little that survives a reboot, in memory and on its way to the disk."""
+
+    def __init__(self, settings: Settings, disk: Worker, note: NoteFunction) -> None:
+        self._file = StateFile(state_path(settings.state.path), note)
+        self._disk = disk
+        self._volume_percent = settings.device.volume_percent
+        self.saved: Saved = self._file.load()
+
+    @property
+    def volume_percent(self) -> int:
+        """Voice volume, 0 to 100."""
+        saved = self.saved.volume_percent
+        return self._volume_percent if saved is None else saved
+
+    def save(self, **changes: Any) -> None:
+        """Change fields of `Saved` and write them down."""
+        self.saved = saved = replace(self.saved, **changes)
+        self._disk.put(lambda: self._file.save(saved))
+
+
+class SpeakerApi:
+    """The speaker as its tools (`tools.builtin.Home`) see it."""
+
+    def __init__(
+        self,
+        state: SavedState,
+        *,
+        set_loudness: Callable[[float], None],
+        status: Callable[[], Status],
+        post: Callable[[Event], None],
+        time: Callable[[], float],
+    ) -> None:
+        self._state = state
+        self._set_loudness = set_loudness
+        self._status = status
+        self._post = post
+        self._time = time
+
+    def volume(self) -> int:
+        """The volume in percent."""
+        return self._state.volume_percent
+
+    def set_volume(self, percent: int) -> None:
+        """Set the volume; it survives a reboot."""
+        self._state.save(volume_percent=percent)
+        self._set_loudness(percent)
+
+    def mute(self) -> None:
+        """Mute the microphone, as the button does."""
+        self.want_mute(True)
+
+    def want_mute(self, muted: bool) -> None:
+        """Mute the microphone, or open it (which no tool may ask for)."""
+        self._post(MuteRequested(at=self._time(), muted=muted))
+
+    def want_guest(self, on: bool) -> None:
+        """Begin or end guest mode (which no tool may ask for)."""
+        self._post(GuestRequested(at=self._time(), on=on))
+
+    def snapshot(self) -> Status:
+        """Everything, as data."""
+        return self._status()
+
+    def status(self) -> str:
+        """Everything in plain words."""
+        return ". ".join(f"{what}: {how}" for what, how in in_words(self.snapshot()))
+
+
+def owner_commands(speaker: SpeakerApi, talk: TalkView, forget: Handler) -> dict[str, Handler]:
+    """What the control socket answers; `forget` deletes messages."""
+
+    def mute(request: dict[str, Any]) -> dict[str, Any]:
+        muted = talk.microphone is Microphone.MUTED
+        speaker.want_mute(_wish(request, muted, "the microphone"))
+        return {"muted": talk.microphone is Microphone.MUTED}
+
+    def guest(request: dict[str, Any]) -> dict[str, Any]:
+        speaker.want_guest(_wish(request, talk.guest, "guest mode"))
+        return {"guest": talk.guest}
+
+    return {
+        "status": lambda _request: speaker.snapshot().plain(),
+        "mute": mute,
+        "guest": guest,
+        "forget_messages": forget,
+    }
+
+
+def _wish(request: dict[str, Any], is_on: bool, what: str) -> bool:
+    """What a request of on, off or toggle wants."""
+    wish = {"on": True, "off": False, "toggle": not is_on}.get(str(request.get("to")))
+    if wish is None:
+        raise ControlError(f"There is no such state of {what}.", fix="on, off, toggle.")
+    return wish

@@ -1,0 +1,137 @@
+"""What is told of the running speaker: to whoever asks, and to the service manager.
+
+Owner thread: event loop.  Must never hold a word that was said.  `SpeakerStatus.see` is an observer
+of the pump and remembers what only passes by; `snapshot` asks the parts for the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from edge_agent import __version__
+from edge_agent.app.health import Watch
+from edge_agent.app.money import Ledger
+from edge_agent.app.sound.chain import SoundChain
+from edge_agent.app.speaker_api import TalkView
+from edge_agent.contract.commands import Command, Note
+from edge_agent.contract.events import (
+    DeviceDown,
+    DeviceReady,
+    Event,
+    LinkDown,
+    LinkReady,
+    ResponseEnded,
+)
+from edge_agent.host.journal.journal import filled
+from edge_agent.host.journal.messages import MESSAGES
+from edge_agent.host.service.status import Failure, Status
+from edge_agent.host.service.systemd import Notifier
+
+UNANSWERED = ("talk.no_answer", "talk.dropped_old")
+"""What leaves somebody without an answer and is no failure of a response, the line or a device."""
+
+
+class StatusLine:
+    """What the service manager shows beside the unit's name."""
+
+    def __init__(self, notifier: Notifier, is_device_present: Callable[[], bool]) -> None:
+        self._notifier = notifier
+        self._is_device_present = is_device_present
+        self._text = ""
+
+    def show(self, text: str | None = None) -> None:
+        """The dialogue's line (None: the last one), and what it cannot know."""
+        if text is not None:
+            self._text = text
+        trouble = "" if self._is_device_present() else "; no sound device"
+        self._notifier.status(f"{self._text}{trouble}" if self._text else "")
+
+
+class SpeakerStatus:
+    """How the speaker does; `provider` and `model` hold until a session says otherwise."""
+
+    def __init__(
+        self,
+        provider: str,
+        model: str,
+        *,
+        talk: TalkView,
+        sound: SoundChain,
+        ledger: Ledger,
+        watch: Watch,
+        volume: Callable[[], int],
+        time: Callable[[], float],
+        started_at: float,
+    ) -> None:
+        self._talk = talk
+        self._sound = sound
+        self._ledger = ledger
+        self._watch = watch
+        self._volume = volume
+        self._time = time
+        self._started_at = started_at
+        self._status = Status(version=__version__, provider=provider, model=model)
+        self._failure_at = 0.0
+
+    def see(self, event: Event, commands: list[Command], at: float) -> None:
+        """An observer of the pump: keeps what `status` will be asked for."""
+        for command in commands:
+            if isinstance(command, Note) and command.code in UNANSWERED:
+                text = filled(MESSAGES[command.code].text, {})
+                self._failed(Failure(code=command.code, message=text), at)
+        match event:
+            case LinkReady():
+                self._note(link_code="", link_refused=False, model=event.model)
+            case LinkDown():
+                self._note(
+                    link_code=event.code,
+                    link_refused=event.refused,
+                    link_retry_in_s=event.retry_in_s,
+                )
+                self._failed(Failure(code=event.code, message=event.message, fix=event.fix), at)
+            case DeviceReady():
+                self._note(capture_name=event.capture_name, render_name=event.render_name)
+            case DeviceDown():
+                self._failed(Failure(code=event.code, message=event.message, fix=event.fix), at)
+            case ResponseEnded(status="failed"):
+                self._failed(Failure(code=f"response.{event.code}", message=event.message), at)
+
+    def snapshot(self) -> Status:
+        """How things stand."""
+        talk, today = self._talk, self._ledger.store.today
+        failure, now = self._status.failure, self._time()
+        sound = self._sound.counters()
+        return replace(
+            self._status,
+            talk=talk.talk.value,
+            microphone=talk.microphone.value,
+            guest=talk.guest,
+            link=talk.link.value,
+            device_present=self._sound.supervisor.present,
+            volume_percent=self._volume(),
+            failure=replace(failure, ago_s=now - self._failure_at) if failure else None,
+            uptime_s=now - self._started_at,
+            answers=today.answers,
+            tokens_in=today.tokens_in,
+            tokens_cached=today.cached,
+            tokens_out=today.tokens_out,
+            cost_microusd=today.cost_microusd,
+            unpriced=today.unpriced,
+            cap_microusd=self._ledger.spending.budget.cap,
+            underruns=self._sound.playout.gaps,
+            echo=sound.echo,
+            echo_quieter_db=round(sound.erle_db),
+            mic_clipped=self._watch.sound_judge.loud_looks,
+            mic_lost=sound.overflows,
+            underflows=sound.underflows,
+            drops=self._sound.drops,
+        )
+
+    def _note(self, **changes: Any) -> None:
+        self._status = replace(self._status, **changes)
+
+    def _failed(self, failure: Failure, at: float) -> None:
+        self._note(failure=failure)
+        self._failure_at = at

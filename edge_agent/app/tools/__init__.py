@@ -1,0 +1,1 @@
+"""Every source of tools, and what runs behind them."""

@@ -1,0 +1,105 @@
+"""The toolbox: every source of tools, put together; what they start and stop.
+
+Owner thread: event loop.  Must never decide which tool may run: that is the dialogue's.  The
+daemon runs `bell`, `desk` and `servers` as tasks and hands calls to `hands`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from edge_agent.app.tools.desk import Desk
+from edge_agent.app.tools.facts import tools_for_facts
+from edge_agent.app.tools.mcp import ToolServers
+from edge_agent.app.tools.summaries import Notes
+from edge_agent.app.tools.timers import Bell
+from edge_agent.app.world import World
+from edge_agent.contract.events import Event
+from edge_agent.dialogue.calls.consent import Risk
+from edge_agent.host.journal.journal import Journal
+from edge_agent.host.service.worker import Worker
+from edge_agent.host.settings.root import Settings
+from edge_agent.tools.builtin import Home, builtin_tools
+from edge_agent.tools.registry import Registry
+from edge_agent.tools.runner import ToolRunner
+
+ERRANDS = 4
+"""Threads: two questions at once, one that was cancelled and still waits, and the webhook."""
+
+
+class Toolbox:
+    """The tools of one speaker and what runs behind them.
+
+    `home`: what the tools may do to the speaker.  `sound`: rings with a sound until given None.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        world: World,
+        journal: Journal,
+        *,
+        home: Home,
+        disk: Worker,
+        post: Callable[[Event], None],
+        time: Callable[[], float],
+        ready: asyncio.Event,
+        sound: Callable[[bytes | None], None],
+    ) -> None:
+        note, fault, now = journal.note, journal.fault, world.now
+        self.errands = Worker("errands", threads=world.threads, on_fault=fault, size=ERRANDS)
+        self.bell = Bell(
+            settings,
+            disk=disk,
+            note=note,
+            time=time,
+            now=now,
+            post=post,
+            ready=ready,
+            sound=sound,
+        )
+        self.desk = Desk(
+            settings,
+            disk=disk,
+            errands=self.errands,
+            note=note,
+            time=time,
+            now=now,
+            rng=world.rng,
+        )
+        self.registry = Registry(
+            (
+                *builtin_tools(home, now),
+                *self.bell.tools,
+                *self.desk.tools,
+                *tools_for_facts(settings, disk, note, now),
+            )
+        )
+        self.servers = ToolServers(
+            settings,
+            self.registry,
+            errands=self.errands,
+            note=note,
+            fault=fault,
+            post=post,
+            time=time,
+            ready=ready,
+            rng=world.rng,
+            wire_to=world.tool_servers,
+        )
+        self.notes = Notes(
+            settings, errands=self.errands, post=post, note=note, fault=fault, time=time
+        )
+        self.hands = ToolRunner(self.registry, post)
+
+    @property
+    def risks(self) -> dict[str, Risk]:
+        """What each tool can do to a household, in the dialogue's words."""
+        return {name: Risk(risk) for name, risk in self.registry.risks().items()}
+
+    async def close(self) -> None:
+        """End all calls, and what runs behind the tools."""
+        await self.hands.close()
+        await self.notes.close()
+        self.errands.close()

@@ -1,0 +1,70 @@
+"""World: what stands between the program and the world, and this machine's own.
+
+Owner thread: main, before anything runs.  Must never decide anything.  `real_world` makes the one
+of this machine; tests and the demo hand the daemon a `World` of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from edge_agent.app.wiring import panel_config
+from edge_agent.contract.events import Event
+from edge_agent.contract.ports import Dialer, Panel, SoundDevice
+from edge_agent.host.service.control import server_path
+from edge_agent.host.service.systemd import Notifier
+from edge_agent.host.settings.root import Settings
+from edge_agent.panel.gpio import open_panel
+from edge_agent.tools.servers.mcp_tools import ServerPlan
+from edge_agent.tools.servers.mcp_wire import OpenWire
+
+
+@dataclass
+class World:
+    """What stands between the program and the world; tests and the demo put in their own."""
+
+    device: SoundDevice
+    dial: Dialer
+    panel: Callable[[Callable[[Event], None]], Panel]
+    """Makes the panel; it is given the thread-safe `post`."""
+    notifier: Notifier = field(default_factory=Notifier)
+    threads: bool = True
+    """False: everything runs on the loop, as virtual time needs it."""
+    rng: random.Random = field(default_factory=random.Random)
+    now: Callable[[], datetime] = lambda: datetime.now().astimezone()
+    """Local time with its zone: for the clock tool and the day's budget, never for durations."""
+    tool_servers: Callable[[ServerPlan], OpenWire] | None = None
+    """How tool servers are reached; None: as this machine does."""
+    watch_network: bool = False
+    """Listen to the kernel for changes of addresses and routes."""
+    control: Path | None = None
+    """Where the control socket is put; None: nowhere."""
+
+
+def real_world(settings: Settings) -> World:
+    """This machine's sound card, network, pins and service manager."""
+    from edge_agent.audio.device.portaudio import PortAudioDevice
+    from edge_agent.realtime.link.dialer import DialTimings, WebSocketDialer
+
+    device, realtime = settings.device, settings.realtime
+    return World(
+        device=PortAudioDevice(
+            device.capture_device,
+            device.render_device,
+            capture_rate_hz=device.rate_hz,
+            render_rate_hz=device.rate_hz,
+            block_ms=device.block_ms,
+            capture_channel=device.capture_channel,
+        ),
+        dial=WebSocketDialer(
+            timings=DialTimings(realtime.dial_timeout_s, realtime.close_timeout_s)
+        ),
+        panel=lambda post: open_panel(panel_config(settings), asyncio.get_running_loop(), post),
+        watch_network=True,
+        control=server_path(settings.control.path),
+    )
