@@ -49,7 +49,7 @@ from edge_agent.contract.events import DeviceDown, Event, HeardFrame, StopReques
 from edge_agent.contract.pcm import WIRE_RATE_HZ
 from edge_agent.contract.ports import SoundDeviceInfo
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.talk.states import Talk
+from edge_agent.dialogue.state import Talk
 from edge_agent.host.journal.journal import Journal, LibraryWarnings, open_journal
 from edge_agent.host.service.control import ControlServer
 from edge_agent.host.service.network import NetworkNews, NetworkWatch

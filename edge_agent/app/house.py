@@ -26,7 +26,7 @@ from edge_agent.contract.events import (
 )
 from edge_agent.dialogue.money.budget import MICROUSD_PER_USD, Budget, Prices, Purse
 from edge_agent.dialogue.money.spending import Spending
-from edge_agent.dialogue.talk.states import Microphone
+from edge_agent.dialogue.state import Microphone
 from edge_agent.host.journal.journal import Journal, filled
 from edge_agent.host.journal.messages import MESSAGES
 from edge_agent.host.price_list import load_providers, owners_path

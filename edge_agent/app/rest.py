@@ -16,7 +16,7 @@ from edge_agent.contract.commands import (
     RingAlarm,
 )
 from edge_agent.contract.events import Event
-from edge_agent.dialogue.talk.states import Talk
+from edge_agent.dialogue.state import Talk
 
 if TYPE_CHECKING:
     from edge_agent.app.daemon import Daemon
