@@ -58,7 +58,6 @@ def asks_again(talk: DialogueManager, _event: e.Event) -> list[c.Command]:
     return talk.answers.request(c.RequestResponse(), insist=True)
 
 
-@property
 def replays_half(turn: UserTurn) -> bytes:
     return bytes(turn._pcm[len(turn._pcm) // 4 * 2 :])
 
@@ -85,7 +84,7 @@ def test_a_doubled_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_half_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(UserTurn, "pcm24k", replays_half)
+    monkeypatch.setattr(UserTurn, "pcm24k", property(replays_half))
     outcome = play_one("reset", "after commit")
     assert outcome.verdict.torn == [1]
 
