@@ -16,39 +16,10 @@ from typing import Any
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
-from edge_agent.dialogue.answers import Answers
-from edge_agent.dialogue.barge_in import BargeIn
-from edge_agent.dialogue.calls.tool_calls import ToolCalls
 from edge_agent.dialogue.config import DialogueConfig
-from edge_agent.dialogue.gate import Gate
-from edge_agent.dialogue.journeys.alarms import Alarms
-from edge_agent.dialogue.journeys.appearance import Appearance
-from edge_agent.dialogue.journeys.consent_question import ConsentQuestion
-from edge_agent.dialogue.journeys.consent_reply import ConsentReply
-from edge_agent.dialogue.journeys.costs import Costs
-from edge_agent.dialogue.journeys.device import Device
-from edge_agent.dialogue.journeys.ears import Ears
-from edge_agent.dialogue.journeys.hands import Hands
-from edge_agent.dialogue.journeys.link_watch import LinkWatch
-from edge_agent.dialogue.journeys.notes import Notes
-from edge_agent.dialogue.journeys.server_ears import ServerEars
-from edge_agent.dialogue.journeys.tool_results import ToolResults
-from edge_agent.dialogue.journeys.transcripts import Transcripts
-from edge_agent.dialogue.journeys.turn_taking import TurnTaking
-from edge_agent.dialogue.journeys.voice import Voice
 from edge_agent.dialogue.money.spending import Spending
-from edge_agent.dialogue.moves import Moves
-from edge_agent.dialogue.recall.memory import Memory
-from edge_agent.dialogue.side_questions import SideQuestions
-from edge_agent.dialogue.state import (
-    Commands,
-    CutFor,
-    Deadline,
-    Link,
-    Microphone,
-    Talk,
-    TalkState,
-)
+from edge_agent.dialogue.parts import Parts
+from edge_agent.dialogue.state import Commands, CutFor, Deadline, Link, Microphone, Talk
 
 FROM_SERVER = frozenset(
     {
@@ -74,7 +45,7 @@ Journey = Callable[[Any], Commands]
 
 
 class DialogueManager:
-    """The seam: builds the journeys, and tells them of each event."""
+    """The seam: tells the journeys of each event, and of each deadline that is due."""
 
     def __init__(
         self,
@@ -85,171 +56,89 @@ class DialogueManager:
         spending: Spending | None = None,
         strict: bool = False,
     ) -> None:
-        self.config = config
-        self.state = state = TalkState(config, muted=muted, strict=strict)
-        self.gate = gate = Gate(config.kept_ms)
-        self.answers = answers = Answers()
-        self.memory = memory = Memory(config.memory_turns, config.memory_audio_s)
-        self.tools = tools = ToolCalls(
-            config.tool_risks, config.flow, config.tool_terms, window_s=config.confirm_s
-        )
-        tools.guest = guest
-        barge_in = BargeIn(
-            config.barge_in_window_frames,
-            config.barge_in_speech_frames,
-            config.barge_in_hold_off_ms,
-        )
-        side_questions = SideQuestions(state)
-        self.moves = moves = Moves(state, gate, answers, tools)
-
-        costs = Costs(state, moves, spending=spending or Spending())
-        self.alarms = alarms = Alarms(state, moves, answers=answers)
-        question = ConsentQuestion(state, moves, gate=gate, answers=answers, tools=tools)
-        reply = ConsentReply(
-            state,
-            moves,
-            gate=gate,
-            answers=answers,
-            tools=tools,
-            side_questions=side_questions,
-            asking=question,
-        )
-        transcripts = Transcripts(
-            state, memory=memory, side_questions=side_questions, read=reply.read
-        )
-        self.notes = notes = Notes(
-            state,
-            moves,
-            answers=answers,
-            memory=memory,
-            side_questions=side_questions,
-            costs=costs,
-        )
-        results = ToolResults(state, answers=answers, tools=tools, memory=memory)
-        link = LinkWatch(
-            state,
-            moves,
-            gate=gate,
-            answers=answers,
-            tools=tools,
-            memory=memory,
-            side_questions=side_questions,
-            notes=notes,
-            lost_calls=results,
-        )
-        ears = Ears(
-            state,
-            moves,
-            gate=gate,
-            barge_in=barge_in,
-            answers=answers,
-            memory=memory,
-            costs=costs,
-            bell=alarms,
-            reply=reply,
-            explain_link=link.explain,
-        )
-        server_ears = ServerEars(
-            state, moves, gate=gate, answers=answers, memory=memory, listener=ears
-        )
-        turns = TurnTaking(
-            state,
-            moves,
-            answers=answers,
-            tools=tools,
-            memory=memory,
-            costs=costs,
-            listener=ears,
-            question=question,
-        )
-        voice = Voice(
-            state,
-            moves,
-            gate=gate,
-            barge_in=barge_in,
-            answers=answers,
-            tools=tools,
-            memory=memory,
-            costs=costs,
-            question=question,
-            settle=turns.settle,
-        )
-        hands = Hands(state, moves, gate=gate, tools=tools, listener=ears, bell=alarms, reply=reply)
-        device = Device(state, moves, gate=gate)
-        self._appearance = Appearance(state, bell=alarms)
-
+        spending = spending or Spending()
+        self.parts = p = Parts(config, muted=muted, guest=guest, spending=spending, strict=strict)
+        self.state = p.state
         self.journeys: dict[type[e.Event], tuple[Journey, ...]] = {
             e.Tick: (),  # what is due is done before every event
-            e.HeardFrame: (ears.frame_heard, reply.frame_heard),
-            e.ButtonPressed: (hands.pressed,),
-            e.ButtonReleased: (hands.released,),
-            e.MuteRequested: (hands.mute_requested,),
-            e.GuestRequested: (hands.guest_requested,),
-            e.DayBegan: (costs.day_began,),
-            e.AlarmDue: (alarms.alarm_due,),
-            e.AlarmStopRequested: (alarms.stop_requested,),
+            e.HeardFrame: (p.ears.frame_heard, p.reply.frame_heard),
+            e.ButtonPressed: (p.hands.pressed,),
+            e.ButtonReleased: (p.hands.released,),
+            e.MuteRequested: (p.hands.mute_requested,),
+            e.GuestRequested: (p.hands.guest_requested,),
+            e.DayBegan: (p.costs.day_began,),
+            e.AlarmDue: (p.alarms.alarm_due,),
+            e.AlarmStopRequested: (p.alarms.stop_requested,),
             e.StopRequested: (self._stop,),
-            e.PlaybackStarted: (voice.playback_started,),
-            e.PlaybackDrained: (question.playback_drained, voice.playback_drained),
-            e.PlaybackCut: (alarms.playback_cut, voice.playback_cut, turns.playback_cut),
-            e.SentenceDrained: (voice.sentence_drained, question.sentence_drained),
-            e.DeviceReady: (device.ready, alarms.device_ready),
-            e.DeviceDown: (device.down,),
-            e.LinkConnecting: (link.connecting,),
-            e.LinkReady: (costs.link_ready, link.ready),
-            e.LinkDown: (link.down,),
-            e.RollOverDue: (link.roll_over_due,),
-            e.UserSpeechStarted: (server_ears.speech_started,),
-            e.UserSpeechStopped: (server_ears.speech_stopped,),
-            e.UserTurnCommitted: (server_ears.committed, transcripts.committed, reply.committed),
-            e.UserTranscript: (transcripts.came,),
+            e.PlaybackStarted: (p.voice.playback_started,),
+            e.PlaybackDrained: (p.question.playback_drained, p.voice.playback_drained),
+            e.PlaybackCut: (
+                p.alarms.playback_cut,
+                p.voice.playback_cut,
+                p.turns.playback_cut,
+            ),
+            e.SentenceDrained: (p.voice.sentence_drained, p.question.sentence_drained),
+            e.DeviceReady: (p.device.ready, p.alarms.device_ready),
+            e.DeviceDown: (p.device.down,),
+            e.LinkConnecting: (p.link.connecting,),
+            e.LinkReady: (p.costs.link_ready, p.link.ready),
+            e.LinkDown: (p.link.down,),
+            e.RollOverDue: (p.link.roll_over_due,),
+            e.UserSpeechStarted: (p.server_ears.speech_started,),
+            e.UserSpeechStopped: (p.server_ears.speech_stopped,),
+            e.UserTurnCommitted: (
+                p.server_ears.committed,
+                p.transcripts.committed,
+                p.reply.committed,
+            ),
+            e.UserTranscript: (p.transcripts.came,),
             e.ResponseStarted: (
-                question.response_started,
-                server_ears.response_started,
-                voice.response_started,
+                p.question.response_started,
+                p.server_ears.response_started,
+                p.voice.response_started,
             ),
-            e.VoiceChunk: (voice.chunk,),
-            e.VoiceText: (voice.text,),
-            e.VoiceEnded: (voice.ended,),
+            e.VoiceChunk: (p.voice.chunk,),
+            e.VoiceText: (p.voice.text,),
+            e.VoiceEnded: (p.voice.ended,),
             e.ResponseEnded: (
-                question.response_ended,
-                notes.response_ended,
-                voice.response_ended,
+                p.question.response_ended,
+                p.notes.response_ended,
+                p.voice.response_ended,
             ),
-            e.SideAnswer: (costs.side_answered, side_questions.answered),
-            e.SummaryMade: (notes.summary_made,),
-            e.ItemAdded: (notes.item_added,),
-            e.ItemDeleted: (notes.item_deleted,),
+            e.SideAnswer: (p.costs.side_answered, p.side_questions.answered),
+            e.SummaryMade: (p.notes.summary_made,),
+            e.ItemAdded: (p.notes.item_added,),
+            e.ItemDeleted: (p.notes.item_deleted,),
             e.ServerComplained: (
-                server_ears.complained,
-                voice.complained,
-                link.complained,
-                notes.complained,
-                question.complained,
+                p.server_ears.complained,
+                p.voice.complained,
+                p.link.complained,
+                p.notes.complained,
+                p.question.complained,
             ),
-            e.ToolFinished: (results.finished,),
-            e.ToolsChanged: (results.tools_changed,),
+            e.ToolFinished: (p.results.finished,),
+            e.ToolsChanged: (p.results.tools_changed,),
         }
         """Who is told of an event, in this order: each sees what those before it have changed."""
 
         self.when_due: dict[Deadline, Callable[[], Commands]] = {
-            Deadline.ALARM_OVER: alarms.nobody_came,
-            Deadline.ANNOUNCE: link.announce,
-            Deadline.CONFIRM: reply.expired,
-            Deadline.FOLLOW_UP: turns.follow_up_over,
-            Deadline.FORGET: notes.close_talk,
-            Deadline.KEEP: link.kept_too_long,
-            Deadline.LONG_PRESS: hands.held,
-            Deadline.ONE_BREATH: ears.paused_after_wake,
-            Deadline.QUIET: ears.quiet,
-            Deadline.RING: alarms.ring,
+            Deadline.ALARM_OVER: p.alarms.nobody_came,
+            Deadline.ANNOUNCE: p.link.announce,
+            Deadline.CONFIRM: p.reply.expired,
+            Deadline.FOLLOW_UP: p.turns.follow_up_over,
+            Deadline.FORGET: p.notes.close_talk,
+            Deadline.KEEP: p.link.kept_too_long,
+            Deadline.LONG_PRESS: p.hands.held,
+            Deadline.ONE_BREATH: p.ears.paused_after_wake,
+            Deadline.QUIET: p.ears.quiet,
+            Deadline.RING: p.alarms.ring,
             Deadline.SETTLED: list,  # notes may be due: that is looked at after every event
-            Deadline.SIDE_QUESTION: side_questions.overdue,
-            Deadline.STALLED: voice.stalled,
-            Deadline.SUMMARY: notes.overdue,
-            Deadline.THINKING: voice.no_answer,
-            Deadline.TRANSCRIPT: reply.transcript_overdue,
-            Deadline.UTTERANCE: ears.utterance_capped,
+            Deadline.SIDE_QUESTION: p.side_questions.overdue,
+            Deadline.STALLED: p.voice.stalled,
+            Deadline.SUMMARY: p.notes.overdue,
+            Deadline.THINKING: p.voice.no_answer,
+            Deadline.TRANSCRIPT: p.reply.transcript_overdue,
+            Deadline.UTTERANCE: p.ears.utterance_capped,
         }
 
     # --- the seam -----------------------------------------------------------------------
@@ -266,12 +155,12 @@ class DialogueManager:
         if state.link is Link.READY or type(event) not in FROM_SERVER:
             out += self._tell(event)
         if not isinstance(event, e.HeardFrame):  # those come a hundred times a second
-            out += self.notes.advance()
-            self.notes.track_idle()
-        out += self._appearance.changes()
+            out += self.parts.notes.advance()
+            self.parts.notes.track_idle()
+        out += self.parts.appearance.changes()
         out += state.take_slip_notes()
         sendable = self._sendable(out)
-        self.notes.sent(sendable)
+        self.parts.notes.sent(sendable)
         return sendable
 
     def next_deadline(self) -> float | None:
@@ -296,7 +185,7 @@ class DialogueManager:
     @property
     def guest(self) -> bool:
         """Is guest mode on?"""
-        return self.tools.guest
+        return self.parts.tools.guest
 
     # --- inside ---------------------------------------------------------------------------
 
@@ -319,9 +208,9 @@ class DialogueManager:
     def _stop(self, event: e.StopRequested) -> Commands:
         self.state.stopping = True
         self.state.deadlines.clear_all()
-        self.gate.forget()
-        stopping = c.Note("agent.stopping", {"why": "asked to"})
-        return [stopping, *self.moves.fall_silent(CutFor.STOP, "stop", event.at, overrule=True)]
+        self.parts.gate.forget()
+        cut = self.parts.moves.fall_silent(CutFor.STOP, "stop", event.at, overrule=True)
+        return [c.Note("agent.stopping", {"why": "asked to"}), *cut]
 
     def _stopped(self, event: e.Event) -> Commands:
         """Only the answer to the last `CutPlayback` still counts."""

@@ -105,8 +105,8 @@ def left_over(world: World) -> list[str]:
         "sound for the network": world.link.queued_ms,
         "events in the inbox": len(world.agent._inbox),
         "tools that run": world.hands.running,
-        "calls without output": int(dialogue.tools.waiting),
-        "answers in the speaker": len(dialogue.answers.speaking),
+        "calls without output": int(dialogue.parts.tools.waiting),
+        "answers in the speaker": len(dialogue.parts.answers.speaking),
         "deadlines": len(set(dialogue.state.deadlines) - LONG_SLEEP),
     }
     return [f"{what}: {much}" for what, much in rest.items() if much]

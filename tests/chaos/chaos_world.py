@@ -236,7 +236,7 @@ class World(Watch):
     def _step_frames(self) -> int:
         """How many frames the next one stands for: more than one where only silence is heard."""
         dialogue = self.dialogue
-        if self.playout.audible or dialogue.gate.state is GateState.OPEN:
+        if self.playout.audible or dialogue.parts.gate.state is GateState.OPEN:
             return 1
         asleep = dialogue.talk is Talk.ASLEEP and dialogue.next_deadline() is None
         step = SPARSE_FRAMES if asleep else QUIET_FRAMES

@@ -47,15 +47,15 @@ def deaf_to(kind: type[e.Event]) -> Method:
 
 def forgets_the_turn(talk: DialogueManager, _event: e.Event) -> list[c.Command]:
     talk.state.turn = None
-    talk.memory.forget_last_user()
+    talk.parts.memory.forget_last_user()
     talk.state.owed.broken_answer = False
     return []
 
 
 def asks_again(talk: DialogueManager, _event: e.Event) -> list[c.Command]:
-    if not talk.memory:
+    if not talk.parts.memory:
         return []
-    return talk.answers.request(c.RequestResponse(), insist=True)
+    return talk.parts.answers.request(c.RequestResponse(), insist=True)
 
 
 def replays_half(turn: UserTurn) -> bytes:
