@@ -22,7 +22,7 @@ from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.ports import Hands, ModelLink, Panel, Speaker
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.talk.states import Talk
+from edge_agent.dialogue.state import Talk
 
 Observer = Callable[[e.Event, list[c.Command], float], None]
 """Sees every event with the commands that it caused, and the loop time.  One that raises is counted

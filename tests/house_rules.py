@@ -84,6 +84,8 @@ FOLDERS = (
 )
 
 
+DEFINITION = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
 # --------------------------------------------------------------------------------- the files
 
 
@@ -173,17 +175,101 @@ def rooms_do_not_import_one_another(house: House) -> Iterator[str]:
                 yield f"{module.at(node)} imports {name}; may only: {sorted(allowed)}"
 
 
-def pure_modules(house: House) -> list[Module]:
-    """The files named pure, and whatever of ours they import: they are no purer than that."""
+def imported(house: House) -> dict[str, list[Module]]:
+    """For each module's path those of ours that it imports, also only for its annotations."""
     by_name = {
         f"edge_agent/{m.path}".removesuffix(".py").replace("/", "."): m for m in house.modules
     }
-    found = [m for m in house.modules if m.path.startswith(PURE)]
-    for module in found:
+    found: dict[str, list[Module]] = {module.path: [] for module in house.modules}
+    for module in house.modules:
         for _, name, _ in imports(module):
             for target in (name, name.rpartition(".")[0]):
-                if target in by_name and by_name[target] not in found:
-                    found.append(by_name[target])
+                if target in by_name:
+                    found[module.path].append(by_name[target])
+    return found
+
+
+def circles(house: House) -> list[list[str]]:
+    """Sets of files each of which imports all others, by however many steps."""
+    steps = {path: {m.path for m in targets} for path, targets in imported(house).items()}
+    reached: dict[str, set[str]] = {}
+    for start, first in steps.items():
+        seen: set[str] = set()
+        todo = list(first)
+        while todo:
+            if (path := todo.pop()) not in seen:
+                seen.add(path)
+                todo.extend(steps[path])
+        reached[start] = seen
+    rings = {
+        tuple(sorted(other for other in seen if path in reached[other]))
+        for path, seen in reached.items()
+        if path in seen
+    }
+    return [list(ring) for ring in sorted(rings)]
+
+
+def files_do_not_import_in_circles(house: House) -> Iterator[str]:
+    for ring in circles(house):
+        yield f"{', '.join(f'edge_agent/{path}' for path in ring)}: a circle of imports"
+
+
+def nobody_reads_anothers_underscore(house: House) -> Iterator[str]:
+    for module in house.modules:
+        nodes = list(ast.walk(module.tree))
+        own = {n.name for n in nodes if isinstance(n, DEFINITION)}
+        own |= {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        attributes = [n for n in nodes if isinstance(n, ast.Attribute)]
+        own |= {n.attr for n in attributes if isinstance(n.ctx, ast.Store) and is_own(n)}
+        library = {a.asname or a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}
+        for node in attributes:
+            private = re.match(r"_[^_]", node.attr) and ast.unparse(node.value) not in library
+            if private and not is_own(node) and node.attr not in own:
+                yield f"{module.at(node)} reads {ast.unparse(node)}, which is not its own"
+        for node, name, _ in imports(module):
+            if name.startswith("edge_agent.") and re.match(r"_[^_]", name.rpartition(".")[2]):
+                yield f"{module.at(node)} imports {name}, which is not its own"
+
+
+def is_own(node: ast.Attribute) -> bool:
+    return isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+
+
+def dialogue_parts_do_not_inherit_from_one_another(house: House) -> Iterator[str]:
+    for module in house.modules:
+        if module.room != "dialogue":
+            continue
+        ours = {n.name for n in ast.walk(module.tree) if isinstance(n, ast.ClassDef)}
+        for node, name, _ in imports(module):
+            if name.startswith("edge_agent.dialogue.") and isinstance(node, ast.ImportFrom):
+                last = name.rpartition(".")[2]
+                ours |= {a.asname or a.name for a in node.names if a.name == last}
+        for node in ast.walk(module.tree):
+            for base in node.bases if isinstance(node, ast.ClassDef) else []:
+                if ast.unparse(base).split("[")[0].split(".")[0] in ours:
+                    yield f"{module.at(node)} inherits from {ast.unparse(base)}: hand it in instead"
+
+
+def one_place_cuts_our_voice(house: House) -> Iterator[str]:
+    places = [
+        module.at(call)
+        for module in house.modules
+        if module.room == "dialogue"
+        for call, name in calls(module.tree)
+        if name.split(".")[-1] == "CutPlayback"
+    ]
+    home = [place for place in places if place.startswith("edge_agent/dialogue/moves.py")]
+    for place in places:
+        if place not in home[:1]:
+            yield f"{place} issues CutPlayback; call `Moves.fall_silent`"
+
+
+def pure_modules(house: House) -> list[Module]:
+    """The files named pure, and whatever of ours they import: they are no purer than that."""
+    targets = imported(house)
+    found = [m for m in house.modules if m.path.startswith(PURE)]
+    for module in found:
+        found += [m for m in dict.fromkeys(targets[module.path]) if m not in found]
     return found
 
 
@@ -223,14 +309,13 @@ def modules_say_what_they_are(house: House) -> Iterator[str]:
 
 
 def contract_is_documented(house: House) -> Iterator[str]:
-    definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     for module in house.modules:
         if module.room != "contract":
             continue
         scopes: list[ast.Module | ast.ClassDef] = [module.tree]
         for scope in scopes:
             for node in scope.body:
-                if isinstance(node, definition) and not node.name.startswith("_"):
+                if isinstance(node, DEFINITION) and not node.name.startswith("_"):
                     if not ast.get_docstring(node):
                         yield f"{module.at(node)} {node.name} has no docstring"
                     if isinstance(node, ast.ClassDef):
@@ -374,6 +459,10 @@ def docstrings_name_what_there_is(house: House) -> Iterator[str]:
 Rule = Callable[[House], Iterator[str]]
 RULES: list[Rule] = [
     rooms_do_not_import_one_another,
+    files_do_not_import_in_circles,
+    nobody_reads_anothers_underscore,
+    dialogue_parts_do_not_inherit_from_one_another,
+    one_place_cuts_our_voice,
     pure_files_do_no_io,
     heavy_libraries_have_one_owner,
     modules_say_what_they_are,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.dialogue.talk.states import diagram
+from edge_agent.dialogue.state import diagram
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
@@ -28,7 +28,7 @@ def test_the_picture_of_the_talk_is_drawn_from_its_table() -> None:
 
 
 def test_the_table_of_rooms_is_read() -> None:
-    assert {"contract/", "dialogue/talk/", "app/"} <= {folder for folder, _ in rooms()}
+    assert {"contract/", "dialogue/journeys/", "app/"} <= {folder for folder, _ in rooms()}
 
 
 @pytest.mark.parametrize(("folder", "name"), list(rooms()))
@@ -47,3 +47,11 @@ def test_each_folder_of_the_package_is_a_room() -> None:
     named = {folder for folder, _ in rooms()} | {f + n for f, n in rooms() if n.endswith("/")}
     named |= set(re.findall(r"^\| `([\w/]+/)` \|", PAGE, re.M))
     assert folders - {"./"} == named
+
+
+def test_each_python_file_that_the_page_names_is_there() -> None:
+    package = ROOT / "edge_agent"
+    named = set(re.findall(r"`([\w/]+\.py)`", PAGE))
+    assert "dialogue/journeys/ears.py" in named
+    missing = [n for n in named if not (package / n).is_file() and not [*package.rglob(n)]]
+    assert not missing

@@ -37,7 +37,7 @@ from edge_agent.audio.speaker.earcons import render_earcon
 from edge_agent.contract.errors import AgentError
 from edge_agent.contract.events import Event, StopRequested
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.talk.states import Talk
+from edge_agent.dialogue.state import Talk
 from edge_agent.host.journal.journal import Journal, LibraryWarnings, open_journal
 from edge_agent.host.service.control import ControlServer
 from edge_agent.host.service.network import NetworkNews, NetworkWatch

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from edge_agent.contract.events import Event, GuestRequested, MuteRequested
-from edge_agent.dialogue.talk.states import Link, Microphone, Talk
+from edge_agent.dialogue.state import Link, Microphone, Talk
 from edge_agent.host.service.control import ControlError
 from edge_agent.host.service.status import Status, in_words
 from edge_agent.host.service.worker import Worker

@@ -24,7 +24,7 @@ from edge_agent.contract import events as e
 from edge_agent.contract.pcm import FRAME_MS, WIRE_FRAME_SAMPLES, bytes_to_ms
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.talk.states import Link, Talk
+from edge_agent.dialogue.state import Link, Talk
 from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.providers import PROVIDERS

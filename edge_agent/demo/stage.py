@@ -145,7 +145,7 @@ class Stage:
         journal = Journal(ScoreSink(self.score), level=7)
         self.started_at = self.loop.time()
         self._daemon = Daemon(self.settings, world, journal)
-        self.daemon.dialogue.strict = True
+        self.daemon.dialogue.state.strict = True
         self.daemon.agent.observers.append(self._watch)
         self._watch_states()
         self._life = asyncio.create_task(self.daemon.run(), name="daemon")

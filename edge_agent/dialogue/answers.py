@@ -1,7 +1,10 @@
-"""Answers: what the model is saying, and how much of it the household has heard (purpose).
+"""Answers: what the model is saying, and how much of it the household has heard.
 
-Owner thread: event loop.  Must never have two responses in flight, and never let a chunk of a
-cut item through.  Rules: PROTOCOL section 7.
+`request` asks for a response, `abandon` gives up what is asked for or running, `cut` works out what
+the server has to be told once the speaker has fallen silent.  Rules: PROTOCOL section 7.
+
+Owner: event loop; pure.  It never has two responses in flight, and never lets a chunk of a cut item
+through.
 """
 
 from __future__ import annotations
@@ -15,11 +18,23 @@ from edge_agent.contract.commands import (
     RequestResponse,
     TruncateItem,
 )
-from edge_agent.contract.events import PlaybackCut, ResponseEnded, VoiceChunk
+from edge_agent.contract.events import (
+    ABOUT_ASIDE,
+    PlaybackCut,
+    ResponseEnded,
+    ServerComplained,
+    VoiceChunk,
+)
 from edge_agent.contract.pcm import bytes_to_ms
 
 REMEMBERED_MAX = 256
 """Identifiers of cut responses and items that are remembered; late deltas come in seconds."""
+
+
+def crossed(complaint: ServerComplained) -> bool:
+    """Was the server already answering the talk when we asked for a response?"""
+    active = complaint.code == "conversation_already_has_active_response"
+    return active and complaint.about != ABOUT_ASIDE
 
 
 @dataclass(slots=True)

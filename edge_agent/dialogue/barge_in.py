@@ -1,6 +1,8 @@
-"""Barge-in: when speech over our own voice is an interruption (purpose).
+"""Barge-in: when speech over our own voice is an interruption.
 
-Owner thread: event loop.  Must never cut anything itself: the manager's `_interrupt` does.
+`hear` each frame while an answer sounds.
+
+Owner: event loop; pure.  It never cuts anything itself: `Moves.fall_silent` does.
 """
 
 from __future__ import annotations

@@ -70,3 +70,8 @@ class DialogueConfig:
     `out_of_band` (the model, asked for each turn)."""
     flow: FlowTerms | None = None
     """The steps of a guided talk; None: the talk goes where people take it."""
+
+    @property
+    def kept_ms(self) -> int:
+        """Sound that is kept while nothing is streamed: the longest pre-roll."""
+        return max(self.pre_roll_ms, self.interrupt_pre_roll_ms) + self.one_breath_ms

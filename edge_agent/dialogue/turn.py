@@ -1,12 +1,15 @@
-"""The user's turn: the words of one utterance, kept until they are answered (purpose).
+"""The household's turn: the words of one utterance, kept until they are answered.
 
-Owner thread: event loop.  Must never grow without bound: past `keep_max_s` the oldest go, and
+Owner: event loop; pure.  It never grows without bound: past `keep_max_s` the oldest sound goes, and
 that is counted.
 """
 
 from __future__ import annotations
 
 from edge_agent.contract.pcm import WIRE_BYTES_PER_MS, bytes_to_ms
+
+MIN_TURN_SPEECH_FRAMES = 10
+"""Less speech than this is not a turn when our own detector has to decide."""
 
 
 class UserTurn:
@@ -29,6 +32,11 @@ class UserTurn:
     def ended(self) -> bool:
         """Has the household finished saying it?"""
         return self.ended_at is not None
+
+    @property
+    def is_spoken(self) -> bool:
+        """Has our own detector heard enough speech for a turn?"""
+        return self.speech_frames >= MIN_TURN_SPEECH_FRAMES
 
     @property
     def pcm24k(self) -> bytes:

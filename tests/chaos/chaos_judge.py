@@ -11,12 +11,16 @@ from dataclasses import dataclass, field
 from chaos_house import Asked, Said
 from chaos_world import World
 
+from edge_agent.dialogue.state import Deadline
+
 HEARD_MS = 500.0
 """Less of an answer than this is not an answer that one has heard."""
 WHOLE = 0.97
 """Share of an utterance's pieces that the model must have been given."""
 MAX_QUEUED_MS = 30_500.0
 """The outbox holds 30 s of sound."""
+LONG_SLEEP = {Deadline.SETTLED, Deadline.FORGET}
+"""Deadlines that a speaker at rest may have."""
 
 
 @dataclass
@@ -101,8 +105,8 @@ def left_over(world: World) -> list[str]:
         "sound for the network": world.link.queued_ms,
         "events in the inbox": len(world.agent._inbox),
         "tools that run": world.hands.running,
-        "calls without output": int(dialogue._tools.waiting),
-        "answers in the speaker": len(dialogue._answers.speaking),
-        "deadlines": len(dialogue._deadlines.keys() - {"settled", "forget"}),  # of long sleeps
+        "calls without output": int(dialogue.parts.tools.waiting),
+        "answers in the speaker": len(dialogue.parts.answers.speaking),
+        "deadlines": len(set(dialogue.state.deadlines) - LONG_SLEEP),
     }
     return [f"{what}: {much}" for what, much in rest.items() if much]

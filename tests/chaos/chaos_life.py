@@ -290,7 +290,7 @@ async def _schedule(seed: int, outcome: Outcome, plan: list[tuple[Fault, str]] |
             outcome.recovered = await control_question(world)
             await asyncio.sleep(1.0)
             # A question for notes may still be open with a server that thinks too long.
-            await world.until(lambda: world.dialogue._making is None, 45)
+            await world.until(lambda: world.dialogue.parts.notes.making is None, 45)
             world.problems += [f"left over: {what}" for what in left_over(world)]
         except Exception:
             world.problems.append(traceback.format_exc())

@@ -117,8 +117,8 @@ def sample(world: World, soak: Soak, begun_at: float) -> Sample:
         inbox=len(world.agent._inbox),
         uplink_ms=round(most_uplink_ms, 1),
         playout_s=round(most_playout_s, 2),
-        memory_turns=len(world.dialogue._memory),
-        deadlines=len(world.dialogue._deadlines),
+        memory_turns=len(world.dialogue.parts.memory),
+        deadlines=len(world.dialogue.state.deadlines),
         sessions=world.link.sessions,
         turns=soak.sums["utterances"],
     )

@@ -20,7 +20,7 @@ from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import bytes_to_ms
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.talk.states import Link, Microphone, Talk
+from edge_agent.dialogue.state import Link, Microphone, Talk
 from edge_agent.host.voice.sentences import Sentences
 from edge_agent.realtime.link.connection import RealtimeLink
 

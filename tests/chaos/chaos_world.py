@@ -33,7 +33,7 @@ from edge_agent.dialogue.calls.consent import Risk
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.gate import GateState
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.talk.states import Microphone, Talk
+from edge_agent.dialogue.state import Deadline, Microphone, Talk
 from edge_agent.panel.patterns import EARCONS
 from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.realtime.link.dialer import WebSocketDialer
@@ -236,7 +236,7 @@ class World(Watch):
     def _step_frames(self) -> int:
         """How many frames the next one stands for: more than one where only silence is heard."""
         dialogue = self.dialogue
-        if self.playout.audible or dialogue._gate.state is GateState.OPEN:
+        if self.playout.audible or dialogue.parts.gate.state is GateState.OPEN:
             return 1
         asleep = dialogue.talk is Talk.ASLEEP and dialogue.next_deadline() is None
         step = SPARSE_FRAMES if asleep else QUIET_FRAMES
@@ -282,8 +282,9 @@ class World(Watch):
         elif said.how == "barge-in":
             said.is_expected = is_open and dialogue.talk is Talk.SPEAKING
         else:
-            closes = dialogue._deadlines.get("follow-up", self.now())
-            is_listening = dialogue.talk is Talk.LISTENING and closes - self.now() > 0.3
+            closes = dialogue.state.deadlines.due_at(Deadline.FOLLOW_UP)
+            is_open_still = closes is not None and closes - self.now() > 0.3
+            is_listening = dialogue.talk is Talk.LISTENING and is_open_still
             said.is_expected = is_open and is_listening
         earlier = self.said.get(said.number - 1)
         if said.how == "barge-in" and earlier is not None:

@@ -19,72 +19,82 @@ from edge_agent.dialogue.turn import UserTurn
 Method = Callable[..., Any]
 
 
-def forgets_the_turn(real: Method) -> Method:
-    def link_down(self: DialogueManager, event: e.LinkDown) -> list[c.Command]:
-        out: list[c.Command] = real(self, event)
-        self._turn = None
-        self._memory.forget_last_user()
-        self._broken_answer = False
-        return out
+def told_last(kind: type[e.Event], do: Method) -> Method:
+    """A manager that has one more journey for an event."""
 
-    return link_down
+    def build(real: Method) -> Method:
+        def init(self: DialogueManager, *args: Any, **kwargs: Any) -> None:
+            real(self, *args, **kwargs)
+            self.journeys[kind] = (*self.journeys[kind], lambda event: do(self, event))
 
+        return init
 
-def asks_again(real: Method) -> Method:
-    def link_ready(self: DialogueManager, event: e.LinkReady) -> list[c.Command]:
-        out: list[c.Command] = real(self, event)
-        again = self._answers.request(c.RequestResponse(), insist=True) if len(self._memory) else []
-        return [*out, *again]
-
-    return link_ready
+    return build
 
 
-def replays_half(real: property) -> property:
-    def pcm24k(self: UserTurn) -> bytes:
-        return bytes(self._pcm[len(self._pcm) // 4 * 2 :])
+def deaf_to(kind: type[e.Event]) -> Method:
+    """A manager that has no journey for an event."""
 
-    return property(pcm24k)
+    def build(real: Method) -> Method:
+        def init(self: DialogueManager, *args: Any, **kwargs: Any) -> None:
+            real(self, *args, **kwargs)
+            self.journeys[kind] = ()
+
+        return init
+
+    return build
 
 
-def sends_in_its_sleep(real: Method) -> Method:
-    def heard(self: DialogueManager, frame: e.HeardFrame) -> list[c.Command]:
-        return [*real(self, frame), c.SendAudio(frame.pcm24k)]
+def forgets_the_turn(talk: DialogueManager, _event: e.Event) -> list[c.Command]:
+    talk.state.turn = None
+    talk.parts.memory.forget_last_user()
+    talk.state.owed.broken_answer = False
+    return []
 
-    return heard
+
+def asks_again(talk: DialogueManager, _event: e.Event) -> list[c.Command]:
+    if not talk.parts.memory:
+        return []
+    return talk.parts.answers.request(c.RequestResponse(), insist=True)
 
 
-def sabotaged(monkeypatch: pytest.MonkeyPatch, name: str, how: Method, phase: str) -> Outcome:
-    owner: type = UserTurn if name == "pcm24k" else DialogueManager
-    real = owner.__dict__.get(name) or getattr(owner, name)
-    monkeypatch.setattr(owner, name, how(real))
+def replays_half(turn: UserTurn) -> bytes:
+    return bytes(turn._pcm[len(turn._pcm) // 4 * 2 :])
+
+
+def sends_in_its_sleep(_talk: DialogueManager, frame: e.HeardFrame) -> list[c.Command]:
+    return [c.SendAudio(frame.pcm24k)]
+
+
+def sabotaged(monkeypatch: pytest.MonkeyPatch, how: Method, phase: str) -> Outcome:
+    monkeypatch.setattr(DialogueManager, "__init__", how(DialogueManager.__init__))
     return play_one("reset", phase)
 
 
 def test_a_lost_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    outcome = sabotaged(monkeypatch, "_link_down", forgets_the_turn, "thinking")
+    outcome = sabotaged(monkeypatch, told_last(e.LinkDown, forgets_the_turn), "thinking")
     assert outcome.verdict.lost == [1]
 
 
 def test_a_doubled_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DialogueManager, "_voice_text", lambda _self, _event: [])
-    outcome = sabotaged(monkeypatch, "_link_ready", asks_again, "follow-up")
+    init = deaf_to(e.VoiceText)(DialogueManager.__init__)
+    monkeypatch.setattr(DialogueManager, "__init__", init)
+    outcome = sabotaged(monkeypatch, told_last(e.LinkReady, asks_again), "follow-up")
     assert outcome.verdict.doubled == [1]
 
 
 def test_half_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    outcome = sabotaged(monkeypatch, "pcm24k", replays_half, "after commit")
+    monkeypatch.setattr(UserTurn, "pcm24k", property(replays_half))
+    outcome = play_one("reset", "after commit")
     assert outcome.verdict.torn == [1]
 
 
 def test_sound_that_leaves_while_it_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    outcome = sabotaged(monkeypatch, "_heard", sends_in_its_sleep, "asleep")
+    outcome = sabotaged(monkeypatch, told_last(e.HeardFrame, sends_in_its_sleep), "asleep")
     assert any("audio sent while asleep" in problem for problem in outcome.verdict.problems)
 
 
 def test_an_answer_that_never_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    def deaf_to_answers(real: Method) -> Method:
-        return lambda self, event: []
-
-    outcome = sabotaged(monkeypatch, "_voice_chunk", deaf_to_answers, "asleep")
+    outcome = sabotaged(monkeypatch, deaf_to(e.VoiceChunk), "asleep")
     assert not outcome.recovered
     assert not outcome.verdict.is_good

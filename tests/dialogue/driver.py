@@ -25,7 +25,7 @@ from edge_agent.contract import events as e
 from edge_agent.contract.pcm import WIRE_FRAME_BYTES, bytes_to_ms, silence
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.talk.states import Link, Microphone, Talk
+from edge_agent.dialogue.state import Link, Microphone, Talk
 
 STEP_S = 0.01
 C = TypeVar("C", bound=c.Command)

@@ -11,7 +11,7 @@ from server_model import ModelServer, Plan
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.dialogue.calls.consent import Risk
-from edge_agent.dialogue.talk.states import Talk
+from edge_agent.dialogue.state import Talk
 
 RISKS = {"clock": Risk.LOW, "shop": Risk.MEDIUM, "unlock": Risk.HIGH, "leave_message": Risk.LOW}
 MILK = '{"item":"milk"}'

@@ -14,7 +14,7 @@ from edge_agent.dialogue.answers import Answers
 from edge_agent.dialogue.barge_in import BargeIn
 from edge_agent.dialogue.gate import Gate, GateState
 from edge_agent.dialogue.recall.memory import Memory
-from edge_agent.dialogue.talk.states import TRANSITIONS, Cause, Talk, diagram
+from edge_agent.dialogue.state import TRANSITIONS, Cause, Talk, diagram
 from edge_agent.dialogue.turn import UserTurn
 
 

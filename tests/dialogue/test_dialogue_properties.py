@@ -25,7 +25,7 @@ from edge_agent.dialogue.calls.consent import Risk
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.recall.summaries import SummaryTerms
-from edge_agent.dialogue.talk.states import Talk
+from edge_agent.dialogue.state import Talk
 
 RISKS = {"clock": Risk.LOW, "shop": Risk.MEDIUM}
 IDS = st.sampled_from(["1", "2", "3"])
@@ -143,7 +143,7 @@ CONFIGS = st.builds(
 
 def test_every_event_has_a_handler() -> None:
     manager = DialogueManager(DialogueConfig())
-    assert set(tape.kinds().values()) == set(manager._handlers)
+    assert set(tape.kinds().values()) == set(manager.journeys)
 
 
 def test_an_event_of_a_future_version_is_noted_once_and_counted() -> None:
@@ -154,7 +154,7 @@ def test_an_event_of_a_future_version_is_noted_once_and_counted() -> None:
     manager.handle(e.LinkReady(at=0.0))
     note = c.Note("dialogue.unknown_event", {"kind": "Rumour"})
     assert [manager.handle(Rumour(at=at)) for at in (1.0, 2.0)] == [[note], []]
-    assert manager.slips == {("dialogue.unknown_event", "Rumour"): 2}
+    assert manager.state.slips == {("dialogue.unknown_event", "Rumour"): 2}
 
 
 class Nonsense:

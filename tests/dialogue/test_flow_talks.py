@@ -15,7 +15,7 @@ from edge_agent.contract.persona import MOVE_TOOL, FlowPlan, FlowState
 from edge_agent.dialogue.calls.consent import Risk
 from edge_agent.dialogue.calls.tool_calls import ToolCalls
 from edge_agent.dialogue.prompting.flow import FlowTerms
-from edge_agent.dialogue.talk.states import Talk
+from edge_agent.dialogue.state import Talk
 
 STATES = {
     "ask": FlowState("ask", "Know the dish.", exit="Known.", next=("cook",)),

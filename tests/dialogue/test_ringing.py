@@ -13,13 +13,13 @@ from server_model import Plan
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.dialogue.calls.consent import Risk
-from edge_agent.dialogue.talk.ringing import (
+from edge_agent.dialogue.journeys.alarms import (
     LATE_RING_MAX_S,
     LATE_TELL_S,
     RING_AT_LATEST_S,
     RING_MAX_S,
 )
-from edge_agent.dialogue.talk.states import Microphone, Talk
+from edge_agent.dialogue.state import Microphone, Talk
 
 
 def due(house: House, at_s: float, name: str = "pasta", late_s: float = 0.0) -> None:
@@ -126,7 +126,7 @@ def test_it_does_not_ring_into_a_question_or_an_answer() -> None:
     [(began, _)] = bell(house)
     assert len(house.speaker.played) == 1
     assert began > max(at for at, cmd in house.log if isinstance(cmd, c.EndVoice))
-    assert house.manager._rings
+    assert house.manager.parts.alarms.rings
 
 
 def test_an_interruption_does_not_lose_what_was_not_heard_yet() -> None:
@@ -135,7 +135,7 @@ def test_an_interruption_does_not_lose_what_was_not_heard_yet() -> None:
     house.wake_word(5.0)
     house.run(30.0)
     assert [state for _, state in bell(house)] == ["on"]
-    assert house.manager._rings
+    assert house.manager.parts.alarms.rings
 
 
 def test_a_cut_by_speech_lets_it_ring_again() -> None:
@@ -177,7 +177,7 @@ def test_consent_is_not_given_by_a_hand_that_stops_the_bell() -> None:
     until(house, Talk.CONFIRMING)
     house.send(e.AlarmDue(at=house.now, name="pasta"))
     house.run(house.now + RING_AT_LATEST_S + 0.5)
-    assert house.manager._rings
+    assert house.manager.parts.alarms.rings
     house.press()
     house.run(house.now + 1.0)
     assert house.did(c.StopAlarm)
@@ -243,4 +243,4 @@ def test_every_alarm_is_heard_or_stopped_and_ends(
     house.send(e.Tick(at=house.now + 2 * RING_MAX_S + 120.0))
     stopped = [name for command in house.did(c.StopAlarm) for name in command.names]
     assert sorted(stopped) == sorted(names)
-    assert not house.manager._rings
+    assert not house.manager.parts.alarms.rings

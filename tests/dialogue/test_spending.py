@@ -11,7 +11,7 @@ from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.money.budget import Budget, Prices
 from edge_agent.dialogue.money.spending import Spending
-from edge_agent.dialogue.talk.states import Talk
+from edge_agent.dialogue.state import Talk
 
 PRICES = Prices(text_in=Decimal(0), text_out=Decimal(0), audio_in=Decimal(0), audio_out=Decimal(64))
 DAY = date(2026, 11, 20)

@@ -10,7 +10,7 @@ from server_model import ModelServer, Plan
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
-from edge_agent.dialogue.talk.states import Link, Microphone, Talk
+from edge_agent.dialogue.state import Link, Microphone, Talk
 
 
 def awake_house(**config: Any) -> House:

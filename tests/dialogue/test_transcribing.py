@@ -12,8 +12,8 @@ from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.commands import AskAside
 from edge_agent.dialogue.calls.consent import Risk
-from edge_agent.dialogue.talk.states import Talk
-from edge_agent.dialogue.talk.transcribing import LATE_S, VERBATIM
+from edge_agent.dialogue.journeys.transcripts import LATE_S, VERBATIM
+from edge_agent.dialogue.state import Talk
 
 
 def one_turn(**config: Any) -> House:

@@ -11,7 +11,7 @@ from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.talk.states import TRANSITIONS, Cause, IllegalMove, Talk
+from edge_agent.dialogue.state import TRANSITIONS, Cause, IllegalMove, Talk
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_in_service_an_illegal_move_is_noted_once_and_counted_and_the_state_stay
     out = [command for at in (0.0, 10.0, 20.0) for command in pressed(manager, at)]
     notes = [n for n in out if isinstance(n, c.Note) and n.code == "dialogue.illegal_move"]
     assert [n.fields for n in notes] == [{"state": "asleep", "cause": "woken"}]
-    assert manager.slips == {("dialogue.illegal_move", "asleep", "woken"): 3}
+    assert manager.state.slips == {("dialogue.illegal_move", "asleep", "woken"): 3}
     assert manager.talk is Talk.ASLEEP
 
 

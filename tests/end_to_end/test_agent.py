@@ -18,7 +18,7 @@ from edge_agent.contract import events as e
 from edge_agent.demo.stage import Stage, StageError
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.talk.states import TRANSITIONS, Cause, Talk
+from edge_agent.dialogue.state import TRANSITIONS, Cause, Talk
 from edge_agent.simulation import clock
 
 

@@ -21,7 +21,7 @@ from edge_agent.demo.long_talk import LongTalk
 from edge_agent.demo.stage import Stage
 from edge_agent.dialogue.calls.consent import Risk
 from edge_agent.dialogue.recall.summaries import HEADING, WISH, SummaryTerms
-from edge_agent.dialogue.talk.states import Talk
+from edge_agent.dialogue.state import Talk
 from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.simulation import clock
 from edge_agent.simulation.note_taker import NoteTaker
@@ -86,7 +86,7 @@ def brain_of(talk: LongTalk) -> NoteTaker:
 def agree(talk: LongTalk) -> None:
     """Both sides know the same items in the same order, and no call lacks its output."""
     items = talk.items
-    assert [item.id for item in items] == talk.dialogue._items.ids()
+    assert [item.id for item in items] == talk.dialogue.parts.notes.items.ids()
     calls = [item.body["call_id"] for item in items if item.kind == "function_call"]
     outputs = [item.body["call_id"] for item in items if item.kind == "function_call_output"]
     assert calls == outputs
@@ -467,7 +467,7 @@ def test_the_whole_daemon_takes_notes_as_its_settings_say() -> None:
             items = list(session.conversation)
             assert [item.role for item in items] == ["system", "user", "assistant"]
             assert items[0].text.startswith(HEADING)
-            assert [item.id for item in items] == stage.daemon.dialogue._items.ids()
+            assert [item.id for item in items] == stage.daemon.dialogue.parts.notes.items.ids()
             await still_works(stage)
             assert not faults(stage)
 

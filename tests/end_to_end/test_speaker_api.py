@@ -12,7 +12,7 @@ from edge_agent.app.calendar import Calendar
 from edge_agent.app.speaker_api import SavedState, SpeakerApi, owner_commands
 from edge_agent.app.status import StatusLine
 from edge_agent.contract.events import DayBegan, Event, GuestRequested, MuteRequested
-from edge_agent.dialogue.talk.states import Link, Microphone, Talk
+from edge_agent.dialogue.state import Link, Microphone, Talk
 from edge_agent.host.service.control import ControlError
 from edge_agent.host.service.status import Status
 from edge_agent.host.service.systemd import Notifier

@@ -54,7 +54,7 @@ def test_every_word_of_a_provider_that_we_know_has_a_sentence() -> None:
 
 
 def test_every_sentence_light_and_earcon_that_is_named_exists() -> None:
-    names = found(r'(?:_say|PlaySentence)\(\s*"([a-z_]+)"')
+    names = found(r'(?:\.say|PlaySentence)\(\s*"([a-z_]+)"')
     assert {n for n in names if not Sentences().pcm24k(n)} == set()
     assert found(r'PlayEarcon\(\s*"([a-z_]+)"') - set(EARCONS) == set()
     assert found(r'panel\.show\(\s*"([a-z_]+)"') - set(LIGHTS) == set()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.dialogue.talk.states import Link, Microphone, Talk
+from edge_agent.dialogue.state import Link, Microphone, Talk
 from edge_agent.host.service.status import Failure, Status, duration, from_plain, in_words, usd
 
 GOOD = Status(

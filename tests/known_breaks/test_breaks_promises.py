@@ -21,7 +21,7 @@ from edge_agent.contract import events as e
 from edge_agent.demo.stage import Stage
 from edge_agent.dialogue.calls.consent import Risk
 from edge_agent.dialogue.calls.yes_no import Answer, read_answer
-from edge_agent.dialogue.talk.states import Talk
+from edge_agent.dialogue.state import Talk
 from edge_agent.host.stores.state import StateFile
 from edge_agent.simulation import clock
 

@@ -36,7 +36,7 @@ from edge_agent.contract.errors import LinkLost, WireClosed
 from edge_agent.contract.pcm import silence
 from edge_agent.contract.ports import Wire
 from edge_agent.dialogue.recall.memory import Memory
-from edge_agent.dialogue.talk.states import Talk
+from edge_agent.dialogue.state import Talk
 from edge_agent.host.price_list import load_providers
 from edge_agent.host.settings.root import Settings
 from edge_agent.realtime.link.connection import RealtimeLink

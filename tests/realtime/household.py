@@ -21,7 +21,7 @@ from edge_agent.contract import events as ev
 from edge_agent.contract.pcm import WIRE_FRAME_BYTES, bytes_to_ms
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.talk.states import Talk
+from edge_agent.dialogue.state import Talk
 from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.providers import PROVIDERS

@@ -1,7 +1,7 @@
-"""Items: what the server holds of the talk, in its order (purpose).
+"""Items: what the server holds of the talk, in its order, and what we remember of it.
 
-Owner thread: event loop; pure.  Must never guess: an item is here from the server's word for it
-until we or the server removed it, so that what is deleted or asked about exists.
+Owner: event loop; pure.  It never guesses: an item is here from the server's word for it until we
+or the server removed it, so that what is deleted or asked about exists.
 """
 
 from __future__ import annotations
@@ -26,6 +26,34 @@ class Item:
     id: str
     kind: str
     call_id: str = ""
+
+
+@dataclass(slots=True)
+class Remembered:
+    """One side's part of one turn, or a tool's call with its output."""
+
+    role: str  # user · assistant · system · tool
+    item: str = ""
+    """Its item in the session in which it was said."""
+    seed: str = ""
+    """Its item in the present session, if that was told of it."""
+    text: str = ""
+    pcm24k: bytes = b""
+    number: int = 0
+    """Grows from entry to entry."""
+    is_old: bool = False
+    """The session in which it was said is over."""
+    cut: bool = False
+    """The household heard only this much of it."""
+    call_id: str = ""
+    name: str = ""
+    arguments: str = ""
+    output: str | None = None
+
+    @property
+    def here(self) -> str:
+        """Its item in the present session; "" if unknown or none."""
+        return self.seed or ("" if self.is_old else self.item)
 
 
 class ServerItems:

@@ -9,7 +9,6 @@ assistant's as text only, a tool's call only with its output, and the notes of w
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from edge_agent.contract.commands import (
     AddMessage,
@@ -20,38 +19,11 @@ from edge_agent.contract.commands import (
 )
 from edge_agent.contract.events import ToolCall
 from edge_agent.contract.pcm import WIRE_BYTES_PER_MS
+from edge_agent.dialogue.recall.items import Remembered
 from edge_agent.dialogue.recall.summaries import as_item
 
 OUTPUT_MAX_CHARS = 2000
 """Of a tool's output that a fresh session is told again."""
-
-
-@dataclass(slots=True)
-class Remembered:
-    """One side's part of one turn, or a tool's call with its output."""
-
-    role: str  # user · assistant · system · tool
-    item: str = ""
-    """Its item in the session in which it was said."""
-    seed: str = ""
-    """Its item in the present session, if that was told of it."""
-    text: str = ""
-    pcm24k: bytes = b""
-    number: int = 0
-    """Grows from entry to entry."""
-    is_old: bool = False
-    """The session in which it was said is over."""
-    cut: bool = False
-    """The household heard only this much of it."""
-    call_id: str = ""
-    name: str = ""
-    arguments: str = ""
-    output: str | None = None
-
-    @property
-    def here(self) -> str:
-        """Its item in the present session; "" if unknown or none."""
-        return self.seed or ("" if self.is_old else self.item)
 
 
 class Memory:

@@ -1,6 +1,6 @@
-"""Summaries: when the old part of a talk is summed up, and how one asks for that (purpose).
+"""Summaries: when the old part of a talk is summed up, and how one asks for that.
 
-Owner thread: none, pure.  Must never see the wire: `remembering` asks, inserts and deletes.
+Owner: none; pure.  It never sees the wire: `journeys.notes` asks, inserts and deletes.
 
 Why (PROTOCOL sections 9 and 10): the whole conversation is input of every answer, sound costs many
 times what its words do, and what the provider's cache has lost costs full price again.  But each
@@ -11,10 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from edge_agent.dialogue.recall.memory import Remembered
+from edge_agent.dialogue.recall.items import Remembered
 
 SUMMARY_MAX_CHARS = 4000
 """About 1000 tokens: what is read in every later answer has to be short."""

@@ -29,7 +29,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """A look at the speaker.  Names of states are those of `dialogue.talk.states`."""
+    """A look at the speaker.  Names of states are those of `dialogue.state`."""
 
     version: str = ""
     talk: str = "asleep"

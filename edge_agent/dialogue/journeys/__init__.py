@@ -1,0 +1,1 @@
+"""The journeys of a talk, a plain class each; `dialogue.manager` says which event goes where."""

@@ -1,0 +1,44 @@
+"""Device: the sound device came or went.
+
+Owner: event loop; pure.  It never lets what waited for the speaker come out once the device is
+back.
+"""
+
+from __future__ import annotations
+
+from edge_agent.contract import commands as c
+from edge_agent.contract import events as e
+from edge_agent.dialogue.gate import Gate
+from edge_agent.dialogue.moves import Moves
+from edge_agent.dialogue.state import Commands, CutFor, Talk, TalkState
+
+
+class Device:
+    """Microphone and loudspeaker, as far as the talk depends on them."""
+
+    def __init__(
+        self,
+        state: TalkState,
+        moves: Moves,
+        *,
+        gate: Gate,
+    ) -> None:
+        self._state = state
+        self._moves = moves
+        self._gate = gate
+
+    def ready(self, event: e.DeviceReady) -> Commands:
+        """Both are open and frames move."""
+        self._state.device_ok = True
+        if self._state.talk is Talk.ASLEEP:
+            self._moves.close_gate()
+        fields = {"capture": event.capture_name, "render": event.render_name}
+        return [c.Note("device.ready", fields)]
+
+    def down(self, event: e.DeviceDown) -> Commands:
+        """They are missing or lost: the talk is over, whatever a cut under way was for."""
+        self._state.device_ok = False
+        self._gate.forget()
+        fields = {"code": event.code, "message": event.message, "fix": event.fix}
+        cut = self._moves.fall_silent(CutFor.SLEEP, "sound device lost", event.at, overrule=True)
+        return [c.Note("device.down", fields), *cut]

@@ -1,0 +1,160 @@
+"""Hands: the button, mute and guest mode.
+
+Owner: event loop; pure.  It never opens a muted microphone but on a person's wish, and guest mode
+never makes anything allowed.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from edge_agent.contract import commands as c
+from edge_agent.contract import events as e
+from edge_agent.dialogue.calls.tool_calls import ToolCalls
+from edge_agent.dialogue.gate import Gate
+from edge_agent.dialogue.moves import Moves
+from edge_agent.dialogue.state import Commands, CutFor, Deadline, Microphone, Talk, TalkState
+
+DOUBLE_PRESS_S = 0.5
+"""Two presses that are one gesture, as desktops count a double click."""
+
+
+class Listener(Protocol):
+    """What is needed of the ears."""
+
+    def called(self, cause: str, at: float, word: str = "") -> Commands:
+        """Somebody called."""
+
+    def end_turn(self, *, by_us: bool) -> Commands:
+        """The household has finished."""
+
+
+class Bell(Protocol):
+    """What is needed of the alarms."""
+
+    rings: bool
+
+    def silence(self, cause: str, *, unheard: bool = False) -> Commands:
+        """Stop the bell; nothing if it has not rung."""
+
+
+class Reply(Protocol):
+    """What is needed of the answer to a question for consent."""
+
+    def pressed(self) -> Commands:
+        """The button was pressed while a question is open."""
+
+    def withdraw(self, why: str) -> Commands:
+        """No question stands any longer."""
+
+
+class Hands:
+    """What people do with their hands, and with the switches in software."""
+
+    def __init__(
+        self,
+        state: TalkState,
+        moves: Moves,
+        *,
+        gate: Gate,
+        tools: ToolCalls,
+        listener: Listener,
+        bell: Bell,
+        reply: Reply,
+    ) -> None:
+        self._state = state
+        self._moves = moves
+        self._gate = gate
+        self._tools = tools
+        self._listener = listener
+        self._bell = bell
+        self._reply = reply
+        self._woken_by_hand_at = float("-inf")
+
+    # --- the button -----------------------------------------------------------------------
+
+    def pressed(self, event: e.ButtonPressed) -> Commands:
+        """A button went down."""
+        if event.button == "mute":
+            return self._set_mute(self._state.microphone is Microphone.OPEN)
+        rang = self._bell.silence("button") if self._bell.rings else []
+        if rang and not self._moves.sounding:
+            return rang  # a sleepy hand may stay on it: no long press either
+        return rang + self._pressed_talk(event)
+
+    def _pressed_talk(self, event: e.ButtonPressed) -> Commands:
+        state, moves = self._state, self._moves
+        state.deadlines.set(Deadline.LONG_PRESS, state.config.long_press_s)
+        if self._pressed_twice(event.at):
+            out = moves.end_talk("button") if state.talk is Talk.LISTENING else []
+            return out + self._set_guest(not self._tools.guest)
+        if state.talk is Talk.CONFIRMING:
+            return self._reply.pressed()
+        if state.microphone is Microphone.MUTED:
+            if state.talk is Talk.SPEAKING or moves.sounding:
+                return moves.interrupt("button", event.at)
+            return [c.PlayEarcon("muted")]
+        if state.talk is Talk.LISTENING:
+            if state.turn is not None and state.turn.is_spoken:
+                return self._listener.end_turn(by_us=True)
+            return [c.PlayEarcon("sleep"), *moves.end_talk("button")]
+        if state.talk is Talk.THINKING:
+            return moves.fall_silent(CutFor.SLEEP, "button", event.at)
+        return self._listener.called("button", event.at)
+
+    def _pressed_twice(self, at: float) -> bool:
+        """Twice in a moment out of sleep, without a word: woken and sent back, which means
+        nothing else."""
+        state = self._state
+        twice = at - self._woken_by_hand_at <= DOUBLE_PRESS_S
+        asleep = state.talk is Talk.ASLEEP
+        self._woken_by_hand_at = at if asleep and not twice else float("-inf")
+        return twice and state.talk in (Talk.ASLEEP, Talk.LISTENING) and state.turn is None
+
+    def released(self, event: e.ButtonReleased) -> Commands:
+        """A button came up again."""
+        if event.button != "mute":
+            self._state.deadlines.clear(Deadline.LONG_PRESS)
+        return []
+
+    def held(self) -> Commands:
+        """The talk button is still down: that means mute."""
+        return self._set_mute(self._state.microphone is Microphone.OPEN)
+
+    # --- mute -----------------------------------------------------------------------------
+
+    def mute_requested(self, event: e.MuteRequested) -> Commands:
+        """Somebody wants the microphone so."""
+        return self._set_mute(event.muted)
+
+    def _set_mute(self, muted: bool) -> Commands:
+        state = self._state
+        if muted is (state.microphone is Microphone.MUTED):
+            return []
+        state.microphone = Microphone.MUTED if muted else Microphone.OPEN
+        self._gate.forget()
+        out: Commands = [
+            c.SaveMute(muted),
+            c.PlayEarcon("muted" if muted else "unmuted"),
+            c.Note("mic.muted" if muted else "mic.open", {}),
+        ]
+        if muted and state.talk is Talk.LISTENING:
+            out += self._moves.end_talk("muted")
+        elif state.talk is Talk.ASLEEP:
+            self._moves.close_gate()
+        return out
+
+    # --- guests ---------------------------------------------------------------------------
+
+    def guest_requested(self, event: e.GuestRequested) -> Commands:
+        """Somebody wants guest mode so."""
+        return self._set_guest(event.on)
+
+    def _set_guest(self, on: bool) -> Commands:
+        if on is self._tools.guest:
+            return []
+        self._tools.guest = on
+        out: Commands = [c.SaveGuest(on), c.Note("guest.on" if on else "guest.off", {})]
+        if self._state.talk in (Talk.ASLEEP, Talk.LISTENING):
+            out.append(self._moves.say("guest_on" if on else "guest_off"))
+        return out + self._reply.withdraw("guest") if on else out

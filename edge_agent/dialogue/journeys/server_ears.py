@@ -1,0 +1,105 @@
+"""Server ears: what the server's own detector makes of the household's speech.
+
+It ends turns where the settings leave that to it, and it can interrupt us; `Ears` comes first.
+
+Owner: event loop; pure.  It never opens the gate on the server's word alone: the gate has to be
+armed.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from edge_agent.contract import events as e
+from edge_agent.dialogue.answers import Answers, crossed
+from edge_agent.dialogue.gate import Gate, GateState
+from edge_agent.dialogue.moves import Moves
+from edge_agent.dialogue.recall.memory import Memory
+from edge_agent.dialogue.state import Commands, Microphone, Talk, TalkState
+
+
+class Listener(Protocol):
+    """What is needed of the ears."""
+
+    def open(self, pre_roll_ms: int) -> Commands:
+        """Somebody speaks."""
+
+    def end_turn(self, *, by_us: bool) -> Commands:
+        """The household has finished."""
+
+
+class ServerEars:
+    """The server's detector, its turns and its commits."""
+
+    def __init__(
+        self,
+        state: TalkState,
+        moves: Moves,
+        *,
+        gate: Gate,
+        answers: Answers,
+        memory: Memory,
+        listener: Listener,
+    ) -> None:
+        self._state = state
+        self._moves = moves
+        self._gate = gate
+        self._answers = answers
+        self._memory = memory
+        self._listener = listener
+
+    def speech_started(self, event: e.UserSpeechStarted) -> Commands:
+        """The server's detector heard somebody begin."""
+        state = self._state
+        turn = state.turn
+        if state.microphone is Microphone.MUTED:
+            return []
+        if state.talk is Talk.LISTENING:
+            out: Commands = []
+            if turn is None and self._gate.state is GateState.ARMED and state.breath_from is None:
+                # The tail of what was streamed before: somebody has been speaking since.
+                out = self._listener.open(state.config.onset_pre_roll_ms)
+                turn = state.turn
+            if turn is not None:
+                turn.server_heard = True
+                self._answers.expect()
+            return out
+        if state.talk is Talk.THINKING and turn is not None:
+            late = turn.ended_by_us and not turn.server_heard
+            turn.server_heard = True
+            if late:  # it is the very turn that is being answered
+                return []
+        if state.talk in (Talk.THINKING, Talk.SPEAKING):
+            return self._moves.interrupt("server", event.at)
+        return []
+
+    def speech_stopped(self, _event: e.UserSpeechStopped) -> Commands:
+        """The server's detector heard the end of the turn."""
+        if self._state.talk is Talk.LISTENING and self._state.turn is not None:
+            self._answers.expect()
+        return []
+
+    def committed(self, event: e.UserTurnCommitted) -> Commands:
+        """What was streamed has become an item of the conversation."""
+        out: Commands = []
+        if self._state.commits_due:
+            self._state.commits_due -= 1
+        elif self._state.talk is Talk.LISTENING:
+            out = self._listener.end_turn(by_us=False)
+        self._memory.user_item(event.item)
+        return out
+
+    def complained(self, event: e.ServerComplained) -> Commands:
+        """A commit of ours was refused."""
+        refused = event.about.startswith("input_audio_buffer.commit")
+        if refused and not crossed(event):
+            self._state.commits_due = max(0, self._state.commits_due - 1)
+        return []
+
+    def response_started(self, _event: e.ResponseStarted) -> Commands:
+        """A server that announces no commit has taken the turn when it begins to answer."""
+        state, turn = self._state, self._state.turn
+        spoken = turn is not None and (turn.server_heard or turn.is_spoken)
+        if state.talk is Talk.LISTENING and spoken and self._answers.takes_unasked:
+            return self._listener.end_turn(by_us=False)
+        return []

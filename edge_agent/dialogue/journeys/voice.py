@@ -1,0 +1,221 @@
+"""Voice: an answer, from the first word that comes to the last one that is heard.
+
+What follows its end or its cut is `TurnTaking`'s; `Moves.fall_silent` asks for a cut.
+
+Owner: event loop; pure.  It never plays a chunk of a cut item, and never ends an answer before the
+speaker says that it has been heard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from edge_agent.contract import commands as c
+from edge_agent.contract import events as e
+from edge_agent.dialogue.answers import Answers, crossed
+from edge_agent.dialogue.barge_in import BargeIn
+from edge_agent.dialogue.calls.tool_calls import ToolCalls
+from edge_agent.dialogue.gate import Gate
+from edge_agent.dialogue.journeys.costs import Costs
+from edge_agent.dialogue.moves import Moves
+from edge_agent.dialogue.recall.memory import Memory
+from edge_agent.dialogue.state import Cause, Commands, Deadline, Microphone, Talk, TalkState
+
+
+class Question(Protocol):
+    """What the voice needs of a question for consent.  None: that is not about the question."""
+
+    def ask_due(self) -> Commands:
+        """Ask what the calls of a response need."""
+
+    def sounded(self, response: str) -> None:
+        """Sound of that response has come."""
+
+    def failed(self, event: e.ResponseEnded) -> Commands | None:
+        """A response has failed."""
+
+    def unanswered(self) -> Commands | None:
+        """No sign of the response that was asked for."""
+
+
+class Voice:
+    """The model's answer in the household's loudspeaker."""
+
+    def __init__(
+        self,
+        state: TalkState,
+        moves: Moves,
+        *,
+        gate: Gate,
+        barge_in: BargeIn,
+        answers: Answers,
+        tools: ToolCalls,
+        memory: Memory,
+        costs: Costs,
+        question: Question,
+        settle: Callable[[], Commands],
+    ) -> None:
+        self._state = state
+        self._moves = moves
+        self._gate = gate
+        self._barge_in = barge_in
+        self._answers = answers
+        self._tools = tools
+        self._memory = memory
+        self._costs = costs
+        self._question = question
+        self._settle = settle
+        self._is_audible = False
+        """The start of the present answer has been reported."""
+
+    # --- an answer comes ------------------------------------------------------------------
+
+    def response_started(self, event: e.ResponseStarted) -> Commands:
+        """The model begins to answer."""
+        deadlines = self._state.deadlines
+        if Deadline.THINKING in deadlines:
+            deadlines.set(Deadline.THINKING, self._state.config.thinking_max_s)
+        return self._answers.started(event.response)
+
+    def chunk(self, event: e.VoiceChunk) -> Commands:
+        """A piece of the answer's sound."""
+        state, deadlines = self._state, self._state.deadlines
+        if not state.device_ok or not self._answers.chunk(event):
+            return []
+        if state.talk is not Talk.SPEAKING:
+            state.transition(Cause.ANSWER_STARTED)
+            deadlines.clear(Deadline.THINKING, Deadline.FOLLOW_UP, Deadline.QUIET)
+            deadlines.clear(Deadline.UTTERANCE, Deadline.ANNOUNCE, Deadline.ONE_BREATH)
+            state.breath_from = None
+            self._gate.shut()
+            self._barge_in.reset()
+        state.turn = None  # it is being answered: nothing to replay
+        state.owed.broken_answer = False
+        state.owed.asked_again_since = None
+        deadlines.set(Deadline.STALLED, state.config.thinking_max_s)
+        self._question.sounded(event.response)
+        return [c.PlayVoice(event.item, event.pcm24k)]
+
+    def stalled(self) -> Commands:
+        """Nothing more came of an answer that is not over: not every server can be asked for a
+        sign of life, and one that only answers pings would leave us speaking for ever."""
+        if self._state.talk is not Talk.SPEAKING or self._answers.active is None:
+            return []
+        return [c.Note("talk.no_answer", {}), c.ReopenLink("no answer")]
+
+    def text(self, event: e.VoiceText) -> Commands:
+        """A piece of the answer's words."""
+        if self._answers.wants(event.response):
+            self._memory.assistant_text(event.item, event.text)
+        return []
+
+    def ended(self, event: e.VoiceEnded) -> Commands:
+        """All sound of an item is here."""
+        return [c.EndVoice(event.item)] if self._answers.voice_ended(event.item) else []
+
+    def response_ended(self, event: e.ResponseEnded) -> Commands:
+        """The model has said all it will say, or wants something done."""
+        state, answers, tools = self._state, self._answers, self._tools
+        ours = answers.active == event.response and answers.wants(event.response)
+        out: Commands = [
+            c.EndVoice(item)
+            for item, spoken in answers.speaking.items()
+            if spoken.response == event.response and answers.voice_ended(item)
+        ]
+        out += answers.ended(event)
+        out += self._costs.response(event.usage)
+        if not ours:
+            return out if tools.waiting else out + answers.ask_waiting()
+        state.deadlines.clear(Deadline.STALLED)
+        if event.status == "failed":
+            return out + self._failed(event)
+        by_voice = state.config.consent_by_voice and state.microphone is Microphone.OPEN
+        calls = tools.take(
+            event.calls, state.now, by_voice=by_voice and state.talk is not Talk.ASLEEP
+        )
+        out += calls
+        if calls or tools.waiting:
+            state.turn = None  # it has been understood; a replay would run the calls twice
+        elif state.turn is not None and state.turn.ended:
+            # Somebody goes on speaking, it seems.
+            state.owed.server_cancelled = event.status == "cancelled"
+            if not state.owed.server_cancelled:
+                out.append(self._moves.say(f"response.{event.code or 'empty'}"))
+        out += self._question.ask_due()
+        if not tools.waiting:
+            if calls:
+                out += answers.request(c.RequestResponse(), insist=True)
+            else:
+                out += answers.ask_waiting()
+        return out + self._settle()
+
+    def _failed(self, event: e.ResponseEnded) -> Commands:
+        asked = self._question.failed(event)
+        if asked is not None:
+            return asked
+        code = event.code or "server_error"
+        out: Commands = [c.Note("response.failed", {"code": code})]
+        self._memory.forget_last_user()
+        self._state.turn = None
+        out.append(self._moves.say(f"response.{code}"))
+        return out + self._moves.end_talk("answer failed")
+
+    def complained(self, event: e.ServerComplained) -> Commands:
+        """The server will not begin a response, or was giving another one."""
+        if crossed(event):
+            self._answers.collided()
+        elif event.about.startswith("response.create"):
+            self._answers.request_refused()
+        return []
+
+    def no_answer(self) -> Commands:
+        """No sign of the answer for so long that the session must be dead."""
+        state, turn = self._state, self._state.turn
+        asked = self._question.unanswered()
+        if asked is not None:
+            return asked
+        if self._tools.waiting:
+            state.deadlines.set(Deadline.THINKING, state.config.thinking_max_s)
+            return []
+        out: Commands = [c.Note("talk.no_answer", {}), c.ReopenLink("no answer")]
+        if turn is not None and turn.replays == 0:
+            # In case nothing comes of it.
+            state.deadlines.set(Deadline.THINKING, state.config.thinking_max_s)
+            turn.replays += 1
+            return out
+        return [*out, self._moves.say("server_trouble"), *self._moves.end_talk("no answer")]
+
+    # --- the loudspeaker ------------------------------------------------------------------
+
+    def playback_started(self, event: e.PlaybackStarted) -> Commands:
+        """The first sample of an item has sounded."""
+        if event.item not in self._answers.speaking or self._is_audible:
+            return []
+        self._is_audible = True
+        self._barge_in.playback_started(event.at)
+        turn_ended_at = self._state.turn_ended_at
+        ended_at = event.at if turn_ended_at is None else turn_ended_at
+        return [c.Note("talk.answer_started", {"latency_ms": round((event.at - ended_at) * 1000)})]
+
+    def playback_drained(self, event: e.PlaybackDrained) -> Commands:
+        """An item has been heard to its end."""
+        spoken = self._answers.drained(event.item)
+        if spoken is None or self._answers.speaking:
+            return []
+        self._is_audible = False
+        if not self._state.owed.broken_answer:
+            self._state.owed.explained.clear()
+        return [c.Note("talk.answer_done", {"ms": round(event.played_ms)}), *self._settle()]
+
+    def sentence_drained(self, _event: e.SentenceDrained) -> Commands:
+        """One of our own sentences has been heard."""
+        self._state.sentences = max(0, self._state.sentences - 1)
+        return []
+
+    def playback_cut(self, _event: e.PlaybackCut) -> Commands:
+        """The speaker has fallen silent, whatever for."""
+        self._is_audible = False
+        self._state.sentences = 0
+        self._state.deadlines.clear(Deadline.STALLED)
+        return []

@@ -1,1 +1,0 @@
-"""The journeys of a talk, one file each, standing on `talk_core`."""
