@@ -1,6 +1,8 @@
-"""What all tests share: no real sound card, no leaked thread (purpose).
+"""What all tests share: no real sound card, no leaked thread.
 
-Owner thread: the test's.  Must stay small: fixtures of one room belong into its folder.
+Works alike in one process and in the workers of pytest-xdist, each of which has its own sound
+folder and, if it runs a test that needs it, its own sound server.  Owner thread: the test's.  Must
+never grow: fixtures of one room belong into its folder.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from collections.abc import Iterator
 
 import pytest
 from pulse import PulseServer, prepare_environment
+
+pytest_plugins = ("workers",)
 
 LEAK_PATIENCE_S = 2.0
 """A thread that was told to stop may need a moment on a loaded machine."""
