@@ -12,7 +12,7 @@ from typing import Any
 
 from edge_agent.demo.judge import measure
 from edge_agent.demo.judge.measure import Likeness, Sound
-from edge_agent.demo.stage import Answered, Said, Stage
+from edge_agent.demo.stage import POLL_S, Answered, Said, Stage
 from edge_agent.host.voice.sentences import Sentences
 from edge_agent.simulation import clock
 from edge_agent.simulation.brains import Brain, Part, Reply, Speech, Text, Turn
@@ -101,9 +101,14 @@ async def first_sound(stage: Stage, after: float) -> float:
 async def silence(stage: Stage, after: float, hold_s: float = 1.0) -> float:
     """Wait until the loudspeaker has been silent for `hold_s`; returns when that began."""
     room = stage.room
-    await stage.until(
-        lambda: room.silent_from(after, hold_s=hold_s) is not None, PATIENCE_S, "silence"
-    )
+
+    def newly_silent() -> bool:
+        # What was loud a moment ago stays so: looking through all of it each time is dear.
+        recent = max(after, room.spoken.end_s - hold_s - 2 * POLL_S)
+        return room.silent_from(recent, hold_s=hold_s) is not None
+
+    if room.silent_from(after, hold_s=hold_s) is None:
+        await stage.until(newly_silent, PATIENCE_S, "silence")
     at = room.silent_from(after, hold_s=hold_s)
     assert at is not None
     return at
