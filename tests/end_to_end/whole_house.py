@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from functools import cache
 from typing import Any
 
 from edge_agent.demo.judge import measure
@@ -32,10 +33,15 @@ def play(talk: Coroutine[Any, Any, None]) -> None:
     clock.run(talk)
 
 
+@cache
+def compared(name: str) -> Sound:
+    rate_hz, pcm = voices.load(name)
+    return measure.sound(pcm, rate_hz)
+
+
 def clip(name: str, *, from_s: float = 0.0) -> Sound:
     """A shipped clip, as all sound is compared."""
-    rate_hz, pcm = voices.load(name)
-    return measure.sound(pcm, rate_hz)[round(from_s * measure.COMPARE_RATE_HZ) :]
+    return compared(name)[round(from_s * measure.COMPARE_RATE_HZ) :]
 
 
 def words_of(name: str) -> Sound:
