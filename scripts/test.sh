@@ -9,6 +9,7 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 setup dev
 cd -- "$ROOT"
 export PATH="$VENV/bin:$PATH" # the tests' sound server may live there
+unset PYTHONDONTWRITEBYTECODE  # sixty programs are started: each would compile the package anew
 
 failed=()
 check() { # check "name" command...
