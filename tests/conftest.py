@@ -1,21 +1,43 @@
-"""What all tests share: no real sound card, no leaked thread (purpose).
+"""What all tests share: no real sound card, no leaked thread, no time limits of Hypothesis.
 
-Owner thread: the test's.  Must stay small: fixtures of one room belong into its folder.
+Works alike in one process and in the workers of pytest-xdist, each of which has its own sound
+folder and, if it runs a test that needs it, its own sound server.  Owner thread: the test's.  Must
+never grow: fixtures of one room belong into its folder.
 """
 
 from __future__ import annotations
 
+import gc
 import shutil
 import threading
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pulse import PulseServer, prepare_environment
+
+pytest_plugins = ("workers",)
 
 LEAK_PATIENCE_S = 2.0
 """A thread that was told to stop may need a moment on a loaded machine."""
 
 _sound_folder = prepare_environment()  # before anything loads ALSA
+
+# A busy machine is slow at drawing examples, too; that says nothing about the code under test.
+settings.register_profile(
+    "house", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("house")
+
+
+def pytest_collection_finish() -> None:
+    """Take what is loaded out of the garbage collector's sight.
+
+    Each `clock.run` collects all garbage to find leaked tasks, and would walk through every
+    module, test and clip again and again: a third of the suite's time.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -69,11 +69,19 @@ def wait_for(fact: Callable[[], bool], what: str) -> None:
         time.sleep(POLL_S)
 
 
+CLIENT_PRIORITY = 10
+SERVER_PRIORITY = 11
+"""Above its clients: a client that polls for a server that gets no turn polls for ever."""
+
+
 @contextmanager
-def real_time_priority() -> Iterator[None]:
-    """Threads started inside run before ordinary work, where this machine allows it."""
+def real_time_priority(priority: int = CLIENT_PRIORITY) -> Iterator[None]:
+    """Threads started inside run before ordinary work, where this machine allows it.
+
+    In turns (SCHED_RR): of two that never wait, SCHED_FIFO would let one have the core for good.
+    """
     with suppress(PermissionError, OSError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(priority))
     try:
         yield
     finally:
@@ -113,7 +121,10 @@ class PulseServer:
         private = {"HOME", "PULSE_RUNTIME_PATH", "PULSE_STATE_PATH", "XDG_CONFIG_HOME"}
         environment = os.environ | dict.fromkeys(private, str(self._folder))
         environment.pop("PULSE_SERVER", None)  # or it takes itself for a client
-        with (self._folder / "pulseaudio.log").open("wb") as log, real_time_priority():
+        with (
+            (self._folder / "pulseaudio.log").open("wb") as log,
+            real_time_priority(SERVER_PRIORITY),
+        ):
             self._daemon = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         wait_for(self._answers, f"PulseAudio; see {log.name}")
 

@@ -6,23 +6,13 @@ The whole suite is `scripts/chaos.sh`; a seed that fails is replayed by `scripts
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-
 import pytest
 from chaos_faults import FAULTS, HUGE_FRAME, Fault
-from chaos_life import PHASES, Outcome, forget_the_past, play
+from chaos_life import PHASES, Outcome, play
 
 QUICK_SEEDS = range(1, 81)
 """As many as take some 12 s; the figures of ten thousand are in `benchmarks/chaos.md`."""
 BATCH = 20
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_garbage() -> Iterator[None]:
-    forget_the_past()
-    yield
-    gc.unfreeze()
 
 
 def check(outcome: Outcome) -> None:

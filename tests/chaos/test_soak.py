@@ -6,19 +6,7 @@ Owner thread: the test's, in virtual time.  Must never assert on real time.  The
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-
-import pytest
-from chaos_life import forget_the_past
 from chaos_soak import Sample, Soak, judge_samples, run
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_garbage() -> Iterator[None]:
-    forget_the_past()
-    yield
-    gc.unfreeze()
 
 
 def test_two_hours_of_household_life() -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from functools import cache
 from typing import Any
 
 from edge_agent.demo.judge import measure
 from edge_agent.demo.judge.measure import Likeness, Sound
-from edge_agent.demo.stage import Said, Stage
+from edge_agent.demo.stage import POLL_S, Said, Stage
 from edge_agent.demo.surroundings import Answered
 from edge_agent.host.voice.sentences import Sentences
 from edge_agent.simulation import clock
@@ -33,10 +34,15 @@ def play(talk: Coroutine[Any, Any, None]) -> None:
     clock.run(talk)
 
 
+@cache
+def compared(name: str) -> Sound:
+    rate_hz, pcm = voices.load(name)
+    return measure.sound(pcm, rate_hz)
+
+
 def clip(name: str, *, from_s: float = 0.0) -> Sound:
     """A shipped clip, as all sound is compared."""
-    rate_hz, pcm = voices.load(name)
-    return measure.sound(pcm, rate_hz)[round(from_s * measure.COMPARE_RATE_HZ) :]
+    return compared(name)[round(from_s * measure.COMPARE_RATE_HZ) :]
 
 
 def words_of(name: str) -> Sound:
@@ -102,9 +108,14 @@ async def first_sound(stage: Stage, after: float) -> float:
 async def silence(stage: Stage, after: float, hold_s: float = 1.0) -> float:
     """Wait until the loudspeaker has been silent for `hold_s`; returns when that began."""
     room = stage.room
-    await stage.until(
-        lambda: room.silent_from(after, hold_s=hold_s) is not None, PATIENCE_S, "silence"
-    )
+
+    def newly_silent() -> bool:
+        # What was loud a moment ago stays so: looking through all of it each time is dear.
+        recent = max(after, room.spoken.end_s - hold_s - 2 * POLL_S)
+        return room.silent_from(recent, hold_s=hold_s) is not None
+
+    if room.silent_from(after, hold_s=hold_s) is None:
+        await stage.until(newly_silent, PATIENCE_S, "silence")
     at = room.silent_from(after, hold_s=hold_s)
     assert at is not None
     return at

@@ -133,12 +133,11 @@ def occurrences(clip: Sound, recording: Sound, *, least: float = FOUND_CORRELATI
     if not len(clip) or not np.any(recording):
         return []
     scores = _correlate(clip, recording)
+    apart = len(clip) // 2
     found: list[int] = []
-    for place in np.argsort(scores)[::-1]:
-        if scores[place] < least:
-            break
-        if all(abs(int(place) - other) > len(clip) // 2 for other in found):
-            found.append(int(place))
+    while scores[place := int(np.argmax(scores))] >= least:
+        found.append(place)
+        scores[max(0, place - apart) : place + apart + 1] = -np.inf
     return sorted((place - len(clip)) / COMPARE_RATE_HZ for place in found)
 
 

@@ -68,6 +68,19 @@ def gain(db: float) -> np.float32:
     return np.float32(10 ** (db / 20))
 
 
+def _quick_length(least: int) -> int:
+    """The next length without large prime factors: a prime one takes ten times as long."""
+    length = least
+    while True:
+        rest = length
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return length
+        length += 1
+
+
 def resample(sound: Sound, from_hz: int, to_hz: int) -> Sound:
     """A whole clip at another rate, band-limited (through the spectrum; not for streams)."""
     if from_hz == to_hz or not len(sound):
@@ -75,9 +88,9 @@ def resample(sound: Sound, from_hz: int, to_hz: int) -> Sound:
     # Padding keeps the end of the clip from ringing into its start.
     pad = from_hz // 100
     padded = np.concatenate([np.zeros(pad, np.float32), sound, np.zeros(pad, np.float32)])
-    # Lengths whose ratio is exact, so that the pitch is exact too.
+    # Lengths whose ratio is exact, so that the pitch is exact too, and quickly transformed.
     step = from_hz // math.gcd(from_hz, to_hz)
-    size = -(-len(padded) // step) * step
+    size = _quick_length(-(-len(padded) // step)) * step
     out_size = size * to_hz // from_hz
     spectrum = np.fft.rfft(padded, size)
     result = np.fft.irfft(spectrum[: out_size // 2 + 1], out_size) * (to_hz / from_hz)
