@@ -1,21 +1,29 @@
-"""What all tests share: no real sound card, no leaked thread (purpose).
+"""What all tests share: no real sound card, no proxy, no leaked thread.
 
-Owner thread: the test's.  Must stay small: fixtures of one room belong into its folder.
+A test module names the fixture it wants (`pulse`, `text_service`, `hook`).  Fixtures that only one
+module needs stand in that module; this is the suite's only conftest.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Iterator
 
 import pytest
 from pulse import PulseServer, prepare_environment
+from text_service import TextService
+from webhook_service import Hook
 
 LEAK_PATIENCE_S = 2.0
 """A thread that was told to stop may need a moment on a loaded machine."""
 
 _sound_folder = prepare_environment()  # before anything loads ALSA
+
+for _name in list(os.environ):  # every service of the tests is on this machine
+    if _name.lower().endswith("_proxy"):
+        del os.environ[_name]
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +41,20 @@ def pulse(pulse_session: PulseServer) -> PulseServer:
     if not pulse_session.running:
         pulse_session.start()
     return pulse_session
+
+
+@pytest.fixture
+def text_service() -> Iterator[TextService]:
+    """A text model's HTTP service on this machine."""
+    with TextService() as running:
+        yield running
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    """A webhook's receiver on this machine."""
+    with Hook() as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)

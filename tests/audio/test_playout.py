@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from edge_agent.contract.events import (
 )
 
 LATENCY_S = 0.03
+E = TypeVar("E", bound=Event)
 BLOCK = 240
 
 
@@ -70,7 +72,7 @@ class Rig:
     def heard(self) -> np.ndarray:
         return np.concatenate([np.zeros(0, dtype=np.int16), *self.out])
 
-    def of(self, kind: type[Event]) -> list[Event]:
+    def of(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +91,7 @@ class Talk:
 
 
 @pytest.fixture
-def talk(pulse: PulseServer):
+def talk(pulse: PulseServer) -> Iterator[Talk]:
     talk = Talk(PortAudioDevice())
     yield talk
     talk.device.close()

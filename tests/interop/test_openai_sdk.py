@@ -145,7 +145,7 @@ async def whole_talk(url: str, log: list[Any]) -> None:
                 "conversation": "none",
                 "output_modalities": ["text"],
                 "metadata": {"topic": "summary"},
-                "input": [{"type": "item_reference", "id": committed.item_id}],  # type: ignore[list-item,typeddict-item]
+                "input": [{"type": "item_reference", "id": committed.item_id}],
             }
         )
         done = await until(connection, "response.done", log)

@@ -85,11 +85,15 @@ def test_a_port_that_closes_and_opens_again() -> None:
         port = free_port()
         server = RealtimeServer(ParrotBrain())
         async with linked(port) as world:
+
+            def opened(times: int) -> Callable[[], bool]:
+                return lambda: world.link.sessions == times
+
             await world.until(lambda: world.downs)
             assert world.downs[0].code == "link.unreachable"
             for times in (1, 2):
                 async with listen(server, "127.0.0.1", port):
-                    await world.until(lambda n=times: world.link.sessions == n)
+                    await world.until(opened(times))
                 await world.until(lambda: not world.link.is_ready)
 
     asyncio.run(main())

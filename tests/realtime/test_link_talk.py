@@ -130,11 +130,14 @@ def test_audio_arrives_whole_and_in_order() -> None:
 
 def test_every_dead_link_is_told_once() -> None:
     async def act(world: World) -> None:
+        def lost(times: int) -> Callable[[], bool]:
+            return lambda: len(world.downs) >= times
+
         for times in range(1, 6):
             await world.ready(times)
             await asyncio.sleep(5)
             world.network.cut()
-            await world.until(lambda n=times: len(world.downs) >= n)
+            await world.until(lost(times))
 
     world = play(act)
     kinds = [type(event) for event in world.of(ev.LinkConnecting, ev.LinkReady, ev.LinkDown)]

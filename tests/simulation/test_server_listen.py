@@ -117,7 +117,7 @@ def test_stall_answers_pings_and_ignored_pings_do_not() -> None:
                     await client.recv()
             server.faults.stall, server.faults.ignore_pings = False, True
             await until(client, "input_audio_buffer.cleared")
-            pong = await client.ping()
+            pong = asyncio.ensure_future(await client.ping())
             await client.send('{"type": "input_audio_buffer.clear"}')
             await until(client, "input_audio_buffer.cleared")
             assert not pong.done()
@@ -131,7 +131,7 @@ def test_black_hole_swallows_pings_and_gives_them_back() -> None:
         async with connect(port.url, ping_interval=None) as client:
             await until(client, "session.created")
             server.faults.black_hole = True
-            pong = await client.ping()
+            pong = asyncio.ensure_future(await client.ping())
             await client.send('{"type": "input_audio_buffer.clear"}')
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.05):
