@@ -1,12 +1,14 @@
-"""What all tests share: no real sound card, no proxy, no leaked thread.
+"""What all tests share: no real sound card, no settings of the machine, no leaked thread.
 
 A test module names the fixture it wants (`pulse`, `text_service`, `hook`).  Fixtures that only one
-module needs stand in that module; this is the suite's only conftest.
+module needs stand in that module.  There is no second conftest: to the type checker, which knows
+test files by their bare names, both would be the same module.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -21,9 +23,14 @@ LEAK_PATIENCE_S = 2.0
 
 _sound_folder = prepare_environment()  # before anything loads ALSA
 
-for _name in list(os.environ):  # every service of the tests is on this machine
-    if _name.lower().endswith("_proxy"):
-        del os.environ[_name]
+# Nor do the tests know this machine's proxies, keys, settings or service manager.
+_FOREIGN = re.compile(
+    r".*_proxy|EDGE_AGENT_(?!VENV$).*|OPENAI_.*|NOTIFY_SOCKET|XDG_RUNTIME_DIR"
+    r"|(CREDENTIALS|RUNTIME|STATE)_DIRECTORY",
+    re.IGNORECASE,
+)
+for _name in filter(_FOREIGN.fullmatch, list(os.environ)):
+    del os.environ[_name]
 
 
 @pytest.fixture(scope="session")

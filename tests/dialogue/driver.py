@@ -278,6 +278,15 @@ class House:
         return set(range(round(start_s * 100), round(end_s * 100)))
 
 
+def until(house: House, talk: Talk, within_s: float = 20.0) -> House:
+    """Let time pass until the talk is in that state."""
+    limit_s = house.now + within_s
+    while house.manager.talk is not talk:
+        house.run(house.now + STEP_S)
+        assert house.now < limit_s, f"never {talk}"
+    return house
+
+
 def voice(ms: float) -> bytes:
     """Audio of an answer."""
     return silence(ms)

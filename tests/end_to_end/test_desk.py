@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +13,7 @@ from typing import Any, cast
 import pytest
 from speech_service import KEY
 from text_service import ANSWER, TextService
+from waiting import until
 from webhook_service import Hook
 
 from edge_agent.app.desk import Desk
@@ -57,15 +57,6 @@ class House:
         await self.disk.drain()
         self.disk.close()
         assert not self.faults
-
-
-async def until(happened: Callable[[], object]) -> None:
-    """Wait for another thread, five seconds at most."""
-    for _ in range(500):
-        if happened():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not happen")
 
 
 def keyed(text_service: TextService, folder: Path) -> dict[str, object]:
