@@ -1,8 +1,7 @@
 """What all tests share: no real sound card, no settings of the machine, no leaked thread.
 
 A test module names the fixture it wants (`pulse`, `text_service`, `hook`).  Fixtures that only one
-module needs stand in that module.  There is no second conftest: to the type checker, which knows
-test files by their bare names, both would be the same module.
+module needs stand in that module.
 """
 
 from __future__ import annotations

@@ -329,6 +329,68 @@ def _strict_expectations(tree: ast.AST) -> set[int]:
     }
 
 
+FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
+CHECK = re.compile(r"pytest\.(raises|warns|fail|deprecated_call)")
+
+
+def tests_can_fail(house: House) -> Iterator[str]:
+    """A test asserts: itself, in `pytest.raises`, or by a function of the tests that asserts.
+
+    Such a function or method is looked for by its name, in the test's file and in the test helpers
+    that this file imports.  What the package raises does not count: a test that only wants no
+    exception says what came of it instead.
+    """
+    trees = {
+        path: ast.parse(text)
+        for path, text in house.texts.items()
+        if path.startswith("tests/") and path.endswith(".py")
+    }
+    by_module = {Path(path).stem: path for path in trees}
+    helpers = {path: list(functions(tree)) for path, tree in trees.items()}
+    known = {}  # the file itself and the test helpers that it imports
+    for path, tree in trees.items():
+        names = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names |= {alias.name for alias in node.names}
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.rpartition(".")[2])
+        known[path] = [path, *(by_module[name] for name in sorted(names) if name in by_module)]
+
+    def asserts(path: str, node: ast.AST, seen: frozenset[str]) -> bool:
+        wanted = set()
+        for part in ast.walk(node):
+            if isinstance(part, ast.Assert):
+                return True
+            if isinstance(part, ast.Raise) and "AssertionError" in ast.unparse(part):
+                return True
+            if isinstance(part, ast.Call):
+                name = ast.unparse(part.func)
+                if CHECK.fullmatch(name):
+                    return True
+                wanted.add(name.rpartition(".")[2])
+        return any(
+            asserts(place, function, seen | wanted)
+            for place in known[path]
+            for function in helpers[place]
+            if function.name in wanted - seen
+        )
+
+    for path, found in helpers.items():
+        for test in found:
+            if test.name.startswith("test_") and not asserts(path, test, frozenset({test.name})):
+                yield f"{path}:{test.lineno} {test.name} asserts nothing, so it can hardly fail"
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Functions and methods, but none inside another function: it belongs to that one."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, FUNCTION):
+            yield node
+        else:
+            yield from functions(node)
+
+
 Rule = Callable[[House], Iterator[str]]
 RULES: list[Rule] = [
     rooms_do_not_import_one_another,
@@ -343,4 +405,5 @@ RULES: list[Rule] = [
     nothing_of_one_machine,
     nothing_is_left_for_later,
     no_test_is_skipped,
+    tests_can_fail,
 ]

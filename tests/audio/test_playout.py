@@ -366,7 +366,7 @@ def test_reference_gets_every_block_and_its_fault_does_not_matter() -> None:
     assert np.frombuffer(b"".join(b for b, _ in seen), "<i2").tolist() == rig.heard.tolist()
     assert [at for _, at in seen] == pytest.approx([0.03, 0.04, 0.05, 0.06, 0.07])
 
-    def broken(block: bytes, at: float) -> None:
+    def broken(_block: bytes, _at: float) -> None:
         raise RuntimeError("full")
 
     bad = Rig(Playout(reference_write=broken))

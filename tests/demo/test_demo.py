@@ -75,7 +75,7 @@ def test_the_same_evening_twice_is_the_same(tmp_path: Path) -> None:
 def test_a_speaker_that_goes_on_talking_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def deaf_cut(self: Playout, now: float | None = None) -> PlaybackCut:
+    def deaf_cut(_self: Playout, now: float | None = None) -> PlaybackCut:
         return PlaybackCut(at=now or 0.0, item=None, played_ms=0.0)
 
     monkeypatch.setattr(Playout, "cut", deaf_cut)

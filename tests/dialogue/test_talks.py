@@ -131,8 +131,7 @@ def test_utterance_cap() -> None:
     assert house.manager.talk is Talk.SPEAKING
 
 
-@pytest.mark.parametrize("vad", [True, False])
-def test_local_end_of_turn(vad: bool) -> None:
+def test_local_end_of_turn() -> None:
     house = House(ModelServer(vad=False), server_turns=False)
     house.connect()
     question(house).run(9.0)

@@ -89,6 +89,7 @@ def test_whatever_it_answers_to_a_message_that_it_took_is_no_matter(
 ) -> None:
     hook.answers = [lambda h: h.send(status, b"<html>" + bytes(100_000), "text/html")]
     send(hook.url, "", 5, MESSAGE)
+    assert len(hook.requests) == 1
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1))

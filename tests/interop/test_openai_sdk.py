@@ -161,7 +161,7 @@ def test_the_official_sdk_holds_a_whole_talk() -> None:
     frames: list[dict[str, object]] = []
     log: list[Any] = []
 
-    def record(side: str, event: dict[str, object], at: float) -> None:
+    def record(side: str, event: dict[str, object], _at: float) -> None:
         if side == "server":
             frames.append(event)
 

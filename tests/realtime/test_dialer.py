@@ -95,7 +95,7 @@ def test_a_redirect_is_not_followed_with_the_key() -> None:
     async def main() -> list[bytes]:
         seen: list[bytes] = []
 
-        async def thief(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def thief(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
             seen.append(await reader.readuntil(b"\r\n\r\n"))
 
         async with raw_server(thief) as theirs:
