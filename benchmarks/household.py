@@ -225,7 +225,7 @@ async def household(
         )
         ears.stage = stage
         if between is not None:
-            between.target = lambda: stage.network.url  # type: ignore[union-attr]
+            between.target = lambda: stage.network.url
         await stack.enter_async_context(stage)
         await stage.until(lambda: stage.link == "ready", PATIENCE_S, "the link is ready")
         yield Household(stage, ears, between)

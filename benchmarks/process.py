@@ -24,7 +24,10 @@ import numpy as np
 from benchmarks.figures import Figure, Sheet, Target
 from benchmarks.household import answer
 from edge_agent.simulation.sound import acoustics
-from tests.pulse import PATIENCE_S, PulseServer, prepare_environment, wait_for
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from pulse import PATIENCE_S, PulseServer, prepare_environment, wait_for
 
 TITLE = "The daemon as a process"
 SETTING = (

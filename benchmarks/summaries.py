@@ -148,7 +148,7 @@ def prices_of(models: Sequence[str]) -> dict[str, Prices]:
     """What the shipped table says; raises `KeyError` for a model without a price."""
     table = load_providers(NO_PRICES)
     found = {model: table.prices("openai", model) for model in models}
-    return {model: price for model, price in found.items() if price is not None}
+    return {model: Prices(**price.model_dump()) for model, price in found.items() if price}
 
 
 def report(rows: list[str], models: Sequence[str], command: str) -> str:

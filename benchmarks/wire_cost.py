@@ -11,6 +11,7 @@ import json
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 
 from benchmarks.figures import Figure, Sheet
 from edge_agent.contract.commands import SendAudio
@@ -65,7 +66,7 @@ def measure(sheet: Sheet, n: int, brief: bool = False) -> None:
     }
     for ms in UPLINK_MS:
         command = SendAudio(chance.randbytes(ms * WIRE_BYTES_PER_MS))
-        calls[f"up_{ms}"] = (ms, lambda command=command: session.command(command))
+        calls[f"up_{ms}"] = (ms, partial(session.command, command))
     for trial in range(n + 1):
         for key, (ms, call) in calls.items():
             mean_us = _mean_us(call)

@@ -26,7 +26,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from edge_agent.simulation import acoustics  # noqa: E402
+from edge_agent.simulation.sound import acoustics  # noqa: E402
 from edge_agent.simulation.sound.wake_check import wake_score  # noqa: E402
 
 ASSETS = ROOT / "edge_agent" / "simulation" / "assets"

@@ -58,7 +58,7 @@ def trim(samples: np.ndarray) -> np.ndarray:
 def level(samples: np.ndarray) -> np.ndarray:
     """At the wanted loudness, or as near as the peaks allow."""
     gain = 10 ** (RMS_DBFS / 20) / np.sqrt(np.mean(samples**2))
-    return samples * min(gain, 10 ** (PEAK_DBFS / 20) / np.max(np.abs(samples)))
+    return samples * float(min(gain, 10 ** (PEAK_DBFS / 20) / np.max(np.abs(samples))))
 
 
 def main() -> int:

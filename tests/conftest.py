@@ -1,13 +1,15 @@
-"""What all tests share: no real sound card, no leaked thread, no time limits of Hypothesis.
+"""What all tests share: no real sound card, no settings of the machine, no leaked thread.
 
-Works alike in one process and in the workers of pytest-xdist, each of which has its own sound
-folder and, if it runs a test that needs it, its own sound server.  Owner thread: the test's.  Must
-never grow: fixtures of one room belong into its folder.
+A test module names the fixture it wants (`pulse`, `text_service`, `hook`).  Fixtures that only one
+module needs stand in that module.  All works alike in one process and in the workers of
+pytest-xdist, each of which has its own sound folder and, if it needs one, its own sound server.
 """
 
 from __future__ import annotations
 
 import gc
+import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -15,6 +17,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 from pulse import PulseServer, prepare_environment
+from text_service import TextService
+from webhook_service import Hook
 
 pytest_plugins = ("workers",)
 
@@ -23,6 +27,14 @@ LEAK_PATIENCE_S = 2.0
 
 _sound_folder = prepare_environment()  # before anything loads ALSA
 
+# Nor do the tests know this machine's proxies, keys, settings or service manager.
+_FOREIGN = re.compile(
+    r".*_proxy|EDGE_AGENT_(?!VENV$).*|OPENAI_.*|NOTIFY_SOCKET|XDG_RUNTIME_DIR"
+    r"|(CREDENTIALS|RUNTIME|STATE)_DIRECTORY",
+    re.IGNORECASE,
+)
+for _name in filter(_FOREIGN.fullmatch, list(os.environ)):
+    del os.environ[_name]
 # A busy machine is slow at drawing examples, too; that says nothing about the code under test.
 settings.register_profile(
     "house", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -55,6 +67,20 @@ def pulse(pulse_session: PulseServer) -> PulseServer:
     if not pulse_session.running:
         pulse_session.start()
     return pulse_session
+
+
+@pytest.fixture
+def text_service() -> Iterator[TextService]:
+    """A text model's HTTP service on this machine."""
+    with TextService() as running:
+        yield running
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    """A webhook's receiver on this machine."""
+    with Hook() as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)

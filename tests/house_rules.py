@@ -222,10 +222,10 @@ def nobody_reads_anothers_underscore(house: House) -> Iterator[str]:
         attributes = [n for n in nodes if isinstance(n, ast.Attribute)]
         own |= {n.attr for n in attributes if isinstance(n.ctx, ast.Store) and is_own(n)}
         library = {a.asname or a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}
-        for node in attributes:
-            private = re.match(r"_[^_]", node.attr) and ast.unparse(node.value) not in library
-            if private and not is_own(node) and node.attr not in own:
-                yield f"{module.at(node)} reads {ast.unparse(node)}, which is not its own"
+        for read in attributes:
+            private = re.match(r"_[^_]", read.attr) and ast.unparse(read.value) not in library
+            if private and not is_own(read) and read.attr not in own:
+                yield f"{module.at(read)} reads {ast.unparse(read)}, which is not its own"
         for node, name, _ in imports(module):
             if name.startswith("edge_agent.") and re.match(r"_[^_]", name.rpartition(".")[2]):
                 yield f"{module.at(node)} imports {name}, which is not its own"
@@ -244,10 +244,10 @@ def dialogue_parts_do_not_inherit_from_one_another(house: House) -> Iterator[str
             if name.startswith("edge_agent.dialogue.") and isinstance(node, ast.ImportFrom):
                 last = name.rpartition(".")[2]
                 ours |= {a.asname or a.name for a in node.names if a.name == last}
-        for node in ast.walk(module.tree):
-            for base in node.bases if isinstance(node, ast.ClassDef) else []:
+        for part in ast.walk(module.tree):
+            for base in part.bases if isinstance(part, ast.ClassDef) else []:
                 if ast.unparse(base).split("[")[0].split(".")[0] in ours:
-                    yield f"{module.at(node)} inherits from {ast.unparse(base)}: hand it in instead"
+                    yield f"{module.at(part)} inherits from {ast.unparse(base)}: hand it in instead"
 
 
 def one_place_cuts_our_voice(house: House) -> Iterator[str]:
@@ -456,6 +456,68 @@ def docstrings_name_what_there_is(house: House) -> Iterator[str]:
                     yield f"{module.at(docstring)} tells of `{name}`, which is nowhere"
 
 
+FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
+CHECK = re.compile(r"pytest\.(raises|warns|fail|deprecated_call)")
+
+
+def tests_can_fail(house: House) -> Iterator[str]:
+    """A test asserts: itself, in `pytest.raises`, or by a function of the tests that asserts.
+
+    Such a function or method is looked for by its name, in the test's file and in the test helpers
+    that this file imports.  What the package raises does not count: a test that only wants no
+    exception says what came of it instead.
+    """
+    trees = {
+        path: ast.parse(text)
+        for path, text in house.texts.items()
+        if path.startswith("tests/") and path.endswith(".py")
+    }
+    by_module = {Path(path).stem: path for path in trees}
+    helpers = {path: list(functions(tree)) for path, tree in trees.items()}
+    known = {}  # the file itself and the test helpers that it imports
+    for path, tree in trees.items():
+        names = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names |= {alias.name for alias in node.names}
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.rpartition(".")[2])
+        known[path] = [path, *(by_module[name] for name in sorted(names) if name in by_module)]
+
+    def asserts(path: str, node: ast.AST, seen: frozenset[str]) -> bool:
+        wanted = set()
+        for part in ast.walk(node):
+            if isinstance(part, ast.Assert):
+                return True
+            if isinstance(part, ast.Raise) and "AssertionError" in ast.unparse(part):
+                return True
+            if isinstance(part, ast.Call):
+                name = ast.unparse(part.func)
+                if CHECK.fullmatch(name):
+                    return True
+                wanted.add(name.rpartition(".")[2])
+        return any(
+            asserts(place, function, seen | wanted)
+            for place in known[path]
+            for function in helpers[place]
+            if function.name in wanted - seen
+        )
+
+    for path, found in helpers.items():
+        for test in found:
+            if test.name.startswith("test_") and not asserts(path, test, frozenset({test.name})):
+                yield f"{path}:{test.lineno} {test.name} asserts nothing, so it can hardly fail"
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Functions and methods, but none inside another function: it belongs to that one."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, FUNCTION):
+            yield node
+        else:
+            yield from functions(node)
+
+
 Rule = Callable[[House], Iterator[str]]
 RULES: list[Rule] = [
     rooms_do_not_import_one_another,
@@ -475,4 +537,5 @@ RULES: list[Rule] = [
     nothing_of_one_machine,
     nothing_is_left_for_later,
     no_test_is_skipped,
+    tests_can_fail,
 ]

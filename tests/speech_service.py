@@ -15,7 +15,7 @@ import struct
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 KEY = "sk-test-1234567890"
 VOICES = ["alloy", "ash", "ballad", "cedar", "coral", "echo", "marin", "sage", "shimmer", "verse"]
@@ -25,7 +25,7 @@ WORDS = "Good morning, said the kettle."
 SRT = "1\n00:00:00,000 --> 00:00:02,000\nGood morning, said the kettle.\n"
 VTT = "WEBVTT\n\n00:00:00.000 --> 00:00:02.000\nGood morning, said the kettle.\n"
 
-Answer = Callable[["Handler"], None]
+Answer = Callable[["Handler"], object]
 
 
 def tone(seconds: float, hertz: float = 440.0) -> bytes:
@@ -95,8 +95,9 @@ class Handler(BaseHTTPRequestHandler):
         form = parser.parsebytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + self.body)
         fields: dict[str, Any] = {}
         for part in form.iter_parts():
-            name = part.get_param("name", header="content-disposition")
+            name = str(part.get_param("name", header="content-disposition"))
             content = part.get_payload(decode=True)
+            assert isinstance(content, bytes)
             fields[name] = content if name == "file" else content.decode()
             if name == "file":
                 fields["filename"] = part.get_filename()
@@ -166,7 +167,7 @@ class SpeechService:
         self.base = f"{scheme}://127.0.0.1:{self.port}/v1"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
 
-    def __enter__(self) -> SpeechService:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -246,6 +246,13 @@ BAD: list[tuple[Rule, str, str, str]] = [
         "import pytest\n@pytest.mark.skip\ndef test_a(): ...",
         "skip",
     ),
+    (r.tests_can_fail, "tests/test_a.py", "def test_a():\n    int('1')", "test_a asserts nothing"),
+    (
+        r.tests_can_fail,
+        "tests/test_a.py",
+        "import asserting\ndef look(): ...\ndef test_a():\n    look()",
+        "test_a asserts nothing",
+    ),
 ]
 
 
@@ -255,7 +262,8 @@ def test_a_bad_house_is_told(rule: Rule, path: str, text: str, words: str, tmp_p
         "edge_agent/contract/pcm.py": GOOD,
         "edge_agent/realtime/protocol/session.py": GOOD + "from .tracking import Track\n",
         "edge_agent/realtime/protocol/tracking.py": GOOD + "import msgspec\n",
-        "tests/test_ok.py": GOOD,
+        "tests/asserting.py": GOOD + "def check(x):\n    assert x\n",
+        "tests/test_ok.py": GOOD + "from asserting import check\ndef test_a():\n    check(1)\n",
     }
     for name, source in good_house.items():
         good = tmp_path / name

@@ -1,17 +1,18 @@
-"""Who looks on while a tool server comes and goes, and which program plays one (purpose).
+"""A tool server kept running for a test (`running`), and who looks on while it comes and goes.
 
-Owner thread: the test's event loop.  Must never decide: it keeps what it was told.
+`PLAIN` is the program that plays one.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from edge_agent.tools.servers.mcp_server import ToolServer
 
 PLAIN = str(Path(__file__).with_name("tool_servers.py"))
-PATIENCE_S = 20.0
-"""Real processes on a loaded machine; nothing waits so long when all is well."""
 
 
 class Watcher:
@@ -28,3 +29,15 @@ class Watcher:
 
     def lost(self, server: ToolServer, why: str, retry_in_s: float) -> None:
         self.reasons.append(why)
+
+
+@asynccontextmanager
+async def running(server: ToolServer) -> AsyncIterator[None]:
+    """Keep the server connected until the end, and see that it ends."""
+    task = asyncio.create_task(server.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        assert not server.is_up

@@ -43,7 +43,7 @@ def babble(
             out[piece] += rng.normal(0, 0.02, local.size)
         fluent = rng.random() < 0.85 or not pauses
         start += length + (rng.uniform(0.02, 0.1) if fluent else rng.uniform(0.2, 0.5))
-    return out / np.sqrt(np.mean(out**2)) * 3000.0
+    return out / float(np.sqrt(np.mean(out**2))) * 3000.0
 
 
 def echo_path(rate_hz: int, delay_ms: float, seed: int, rt60_s: float = 0.35) -> FloatArray:

@@ -103,11 +103,11 @@ class Scores:
         self.scores = []
 
 
-def test_one_phrase_is_one_hit_and_the_surer_word_wins() -> None:
+def test_one_phrase_is_one_hit_and_the_surer_word_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     detector = WakeDetector({"okay_nabu": 0.8, "alexa": 0.5}, refractory_s=0.5)
     nabu = Scores([0.0] * 5 + [0.9] * 30 + [0.0] * 60 + [0.9] * 3)
     alexa = Scores([0.0] * 5 + [0.9] * 30)
-    detector._models = {"okay_nabu": nabu, "alexa": alexa}
+    monkeypatch.setattr(detector, "_models", {"okay_nabu": nabu, "alexa": alexa})
     quiet = frames(bytes(FRAME_BYTES * 150))
     hits = [(number, hit) for number, frame in enumerate(quiet) if (hit := detector.process(frame))]
     assert [hit for _, hit in hits] == ["alexa", "okay_nabu"]
@@ -115,10 +115,10 @@ def test_one_phrase_is_one_hit_and_the_surer_word_wins() -> None:
     assert nabu.asked == alexa.asked > 140  # they hear everything, also while nobody counts it
 
 
-def test_a_hit_is_possible_again_at_once_after_a_reset() -> None:
+def test_a_hit_is_possible_again_at_once_after_a_reset(monkeypatch: pytest.MonkeyPatch) -> None:
     detector = WakeDetector({"alexa": 0.5}, refractory_s=10.0)
     for _ in range(2):
-        detector._models = {"alexa": Scores([0.9] * 20)}
+        monkeypatch.setattr(detector, "_models", {"alexa": Scores([0.9] * 20)})
         quiet = frames(bytes(FRAME_BYTES * 10))
         assert [detector.process(frame) for frame in quiet].count("alexa") == 1
         detector.reset()

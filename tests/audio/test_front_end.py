@@ -180,7 +180,7 @@ def test_a_fault_costs_one_frame_and_is_reported() -> None:
 def test_faults_in_every_frame_are_not_reported_in_every_frame() -> None:
     reports: list[Exception] = []
 
-    def emit(frame: HeardFrame) -> None:
+    def emit(_frame: HeardFrame) -> None:
         raise RuntimeError("closed")
 
     front = FrontEnd(

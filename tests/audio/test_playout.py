@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from edge_agent.contract.events import (
 )
 
 LATENCY_S = 0.03
+E = TypeVar("E", bound=Event)
 BLOCK = 240
 
 
@@ -70,7 +72,7 @@ class Rig:
     def heard(self) -> np.ndarray:
         return np.concatenate([np.zeros(0, dtype=np.int16), *self.out])
 
-    def of(self, kind: type[Event]) -> list[Event]:
+    def of(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]
 
 
@@ -364,7 +366,7 @@ def test_reference_gets_every_block_and_its_fault_does_not_matter() -> None:
     assert np.frombuffer(b"".join(b for b, _ in seen), "<i2").tolist() == rig.heard.tolist()
     assert [at for _, at in seen] == pytest.approx([0.03, 0.04, 0.05, 0.06, 0.07])
 
-    def broken(block: bytes, at: float) -> None:
+    def broken(_block: bytes, _at: float) -> None:
         raise RuntimeError("full")
 
     bad = Rig(Playout(reference_write=broken))

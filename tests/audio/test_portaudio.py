@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +92,8 @@ class Talk:
 
 
 @pytest.fixture
-def talk(pulse: PulseServer):
+def talk(pulse: PulseServer) -> Iterator[Talk]:
+    assert pulse.running
     talk = Talk(PortAudioDevice())
     yield talk
     talk.device.close()
@@ -240,7 +241,7 @@ def test_a_suspended_source_stalls_silently_and_only_the_frames_tell(
     talk.wait_for_frames()
 
 
-def test_rest_and_work_in_any_order_and_haste(pulse: PulseServer, talk: Talk) -> None:
+def test_rest_and_work_in_any_order_and_haste(talk: Talk) -> None:
     talk.open()
     talk.wait_for_frames()
     device = talk.device
@@ -324,7 +325,8 @@ def test_opening_again_and_again_leaks_nothing(talk: Talk) -> None:
     wait_for(lambda: held() <= before, f"descriptors and threads to be {before} again")
 
 
-def test_an_unknown_name_is_answered_with_the_names_there_are(pulse: PulseServer) -> None:
+@pytest.mark.usefixtures("pulse")
+def test_an_unknown_name_is_answered_with_the_names_there_are() -> None:
     with pytest.raises(DeviceMissing) as caught:
         PortAudioDevice("Kitchen").open(lambda b, a: None, lambda n, a: bytes(2 * n))
     assert "Kitchen" in caught.value.message
@@ -333,7 +335,8 @@ def test_an_unknown_name_is_answered_with_the_names_there_are(pulse: PulseServer
         PortAudioDevice("pul", "Kitchen").open(lambda b, a: None, lambda n, a: bytes(2 * n))
 
 
-def test_a_rate_nobody_can_use_is_refused_with_those_that_work(pulse: PulseServer) -> None:
+@pytest.mark.usefixtures("pulse")
+def test_a_rate_nobody_can_use_is_refused_with_those_that_work() -> None:
     device = PortAudioDevice(capture_rate_hz=12_345)
     with pytest.raises(DeviceFormatRefused) as caught:
         device.open(lambda b, a: None, lambda n, a: bytes(2 * n))
@@ -342,7 +345,7 @@ def test_a_rate_nobody_can_use_is_refused_with_those_that_work(pulse: PulseServe
 
 
 def test_a_card_that_refuses_rates_and_mono_is_used_as_it_is(
-    pulse: PulseServer, talk: Talk, monkeypatch: pytest.MonkeyPatch
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real_open = pyaudio.PyAudio.open
 
@@ -375,10 +378,11 @@ def test_stereo_is_mixed_down_or_one_channel_is_taken() -> None:
 @pytest.mark.parametrize(
     ("number", "kind"), [(-9996, DeviceMissing), (-9985, DeviceLost), (-9999, DeviceLost)]
 )
+@pytest.mark.usefixtures("pulse")
 def test_what_portaudio_says_is_translated(
-    pulse: PulseServer, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[DeviceError]
+    monkeypatch: pytest.MonkeyPatch, number: int, kind: type[DeviceError]
 ) -> None:
-    def broken(self: pyaudio.PyAudio, **arguments: object) -> None:
+    def broken(_self: pyaudio.PyAudio, **_arguments: object) -> None:
         raise OSError(number, "whatever")
 
     monkeypatch.setattr(pyaudio.PyAudio, "open", broken)
@@ -389,7 +393,7 @@ def test_what_portaudio_says_is_translated(
 
 
 def test_callbacks_that_fail_or_are_short_do_not_end_the_stream(talk: Talk) -> None:
-    def angry(block: bytes, at: float) -> None:
+    def angry(_block: bytes, _at: float) -> None:
         raise ValueError("never seen by PortAudio")
 
     talk.device.open(angry, lambda frames, at: b"\1")

@@ -76,6 +76,24 @@ def _http(status: int, most: int, retry_after_s: float | None = None) -> Start:
     return start
 
 
+def _fails(code: str) -> Start:
+    def start(world: World, rng: random.Random) -> None:
+        after = rng.choice((0, 0, 1, 4))
+        _switch(fail_code=code, fail_count=1, fail_after_deltas=after)(world, rng)
+
+    return start
+
+
+def _stays_incomplete(reason: str) -> Start:
+    def start(world: World, rng: random.Random) -> None:
+        after = rng.choice((1, 3, 6))
+        _switch(incomplete_reason=reason, incomplete_count=1, incomplete_after_deltas=after)(
+            world, rng
+        )
+
+    return start
+
+
 def _turned_away(code: int, most: int) -> Start:
     def start(world: World, rng: random.Random) -> None:
         faults = world.server.faults
@@ -163,9 +181,7 @@ FAULTS: tuple[Fault, ...] = (
         Fault(
             f"failed: {code}",
             "response",
-            lambda w, r, code=code: _switch(
-                fail_code=code, fail_count=1, fail_after_deltas=r.choice((0, 0, 1, 4))
-            )(w, r),
+            _fails(code),
             (20, 40),
             _codes(code),
         )
@@ -181,11 +197,7 @@ FAULTS: tuple[Fault, ...] = (
         Fault(
             f"incomplete: {reason}",
             "response",
-            lambda w, r, reason=reason: _switch(
-                incomplete_reason=reason,
-                incomplete_count=1,
-                incomplete_after_deltas=r.choice((1, 3, 6)),
-            )(w, r),
+            _stays_incomplete(reason),
             (20, 40),
         )
         for reason in ("max_output_tokens", "content_filter")

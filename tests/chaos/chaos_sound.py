@@ -28,7 +28,8 @@ ROOM_FRAMES = 50
 def _carrier() -> np.ndarray:
     time = np.arange(WIRE_FRAME_SAMPLES) * (2 * np.pi / _PERIOD_SAMPLES)
     voice = sum(np.sin(time * harmonic) / harmonic for harmonic in range(1, 8))
-    return np.rint(_LEVEL * voice / 1.9).astype("<i2")
+    carrier: np.ndarray = np.rint(_LEVEL * voice / 1.9).astype("<i2")
+    return carrier
 
 
 def spoken_frame(number: int, index: int) -> bytes:

@@ -164,7 +164,7 @@ class Watch:
         if kind is e.HeardFrame or kind is e.VoiceChunk or kind is e.VoiceText:
             self._see_states()
             return
-        if kind is e.LinkDown:
+        if isinstance(event, e.LinkDown):
             self.downs.append((at, event.code))
         elif kind is e.LinkReady:
             self.readies.append(at)
@@ -173,9 +173,9 @@ class Watch:
         elif kind is e.ResponseEnded:
             self.responding = False
             self.responses_ended += 1
-        elif kind is e.PlaybackStarted:
+        elif isinstance(event, e.PlaybackStarted):
             self._account(event.item, at, 0.0)
-        elif kind is e.PlaybackDrained or (kind is e.PlaybackCut and event.item is not None):
+        elif isinstance(event, e.PlaybackDrained | e.PlaybackCut) and event.item is not None:
             self._account(event.item, None, event.played_ms)
         if kind in _SHOWN_EVENTS:
             self.tell("event", _shown(event))

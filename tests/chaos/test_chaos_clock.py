@@ -24,8 +24,12 @@ def test_deadlines_a_hair_behind_another_timer_are_reached() -> None:
             else:
                 reached[who].set_result(None)
 
+        def both() -> None:
+            look(0)
+            loop.call_soon(look, 1)
+
         # Two of them: while one begins to wait the other is being woken.
-        loop.call_at(first, lambda: (look(0), loop.call_soon(look, 1)))
+        loop.call_at(first, both)
         await asyncio.gather(*reached)
         return loop.time() - deadline
 

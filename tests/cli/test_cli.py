@@ -29,10 +29,7 @@ SECRET = "sk-never-to-be-seen-1"
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in list(os.environ):
-        if name.startswith("EDGE_AGENT_") or name in ("OPENAI_API_KEY", "CREDENTIALS_DIRECTORY"):
-            monkeypatch.delenv(name)
+def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # Whatever this machine has in /etc is none of the tests' business.
     empty = tmp_path / "empty.toml"
     empty.write_text("")
@@ -117,7 +114,7 @@ def test_check_tells_all_mistakes_and_ends_with_78(tmp_path: Path) -> None:
         assert "Traceback" not in result.output
 
 
-def test_check_of_good_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_of_good_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     result = invoke("config", "check")
     assert result.exit_code == 0
@@ -205,7 +202,7 @@ def test_run_hands_over_the_settings_and_its_result_is_the_exit_code(
 def test_errors_of_ours_are_two_lines(
     monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, text: str
 ) -> None:
-    def run(settings: Settings) -> int:
+    def run(_settings: Settings) -> int:
         raise error
 
     stand_in(monkeypatch, "edge_agent.app.daemon", run=run)
@@ -218,7 +215,7 @@ def test_errors_of_ours_are_two_lines(
 def test_a_fault_shows_kind_and_place_and_more_only_on_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def run(settings: Settings) -> int:
+    def run(_settings: Settings) -> int:
         raise RuntimeError(SECRET)
 
     stand_in(monkeypatch, "edge_agent.app.daemon", run=run)
@@ -231,7 +228,7 @@ def test_a_fault_shows_kind_and_place_and_more_only_on_request(
 
 
 def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(settings: Settings) -> int:
+    def run(_settings: Settings) -> int:
         raise KeyboardInterrupt
 
     stand_in(monkeypatch, "edge_agent.app.daemon", run=run)

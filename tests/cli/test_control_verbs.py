@@ -22,8 +22,6 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "edge-agent.toml"
     file.write_text(f'[control]\npath = "{tmp_path / "control.sock"}"\n')
     monkeypatch.setenv("EDGE_AGENT_CONFIG", str(file))
-    for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
-        monkeypatch.delenv(name, raising=False)
     return file
 
 

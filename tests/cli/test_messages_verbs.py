@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,9 +28,6 @@ MESSAGES = (
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MessageStore:
-    for name in list(os.environ):
-        if name.startswith("EDGE_AGENT_"):
-            monkeypatch.delenv(name)
     file = tmp_path / "edge-agent.toml"
     file.write_text(
         f'[state]\npath = "{tmp_path}/state.json"\n[control]\npath = "{tmp_path}/c.sock"\n'

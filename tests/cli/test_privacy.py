@@ -35,8 +35,6 @@ def quiet(_code: str, **_fields: object) -> None:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state folder with something of everything."""
     state = tmp_path / "state"
-    for name in ("STATE_DIRECTORY", "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("STATE_DIRECTORY", str(state))
     (tmp_path / "edge-agent.toml").write_text(
         f'[control]\npath = "{tmp_path / "control.sock"}"\n[facts]\nenabled = true\n'

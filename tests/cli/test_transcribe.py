@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,10 +18,6 @@ from edge_agent.host.web.speech_http import UPLOAD_MAX_BYTES
 
 @pytest.fixture
 def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SpeechService]:
-    for name in list(os.environ):
-        if name.startswith("EDGE_AGENT_") or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setattr(speech, "CREDENTIAL_FOLDER", tmp_path / "etc")
     monkeypatch.setenv("EDGE_AGENT_CONFIG", str(tmp_path / "edge-agent.toml"))
@@ -54,7 +49,8 @@ def test_words(service: SpeechService, recording: str) -> None:
     assert "language" not in service.requests[0]["form"]
 
 
-def test_every_format(service: SpeechService, recording: str) -> None:
+@pytest.mark.usefixtures("service")
+def test_every_format(recording: str) -> None:
     assert json.loads(run(recording, "--format", "json").stdout)["text"] == WORDS
     whisper = ("--model", "whisper-1")
     assert run(recording, "-f", "srt", *whisper).stdout == SRT

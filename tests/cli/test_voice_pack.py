@@ -26,11 +26,6 @@ COUNT = len(GERMAN)
 @pytest.fixture(autouse=True)
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine of its own: settings, state, no key in the environment, no waiting."""
-    for name in list(os.environ):
-        if name.startswith("EDGE_AGENT_") or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    for name in ("OPENAI_API_KEY", "CREDENTIALS_DIRECTORY"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     monkeypatch.setattr(speech, "CREDENTIAL_FOLDER", tmp_path / "etc")
     monkeypatch.setattr(voice_pack, "_wait", waited.append)
@@ -114,7 +109,8 @@ def test_another_language_and_folder(
     assert rows["es"]["heard"] == {"english": COUNT}
 
 
-def test_a_text_that_has_changed_is_out_of_date(service: SpeechService, house: Path) -> None:
+@pytest.mark.usefixtures("service")
+def test_a_text_that_has_changed_is_out_of_date(house: Path) -> None:
     run("build")
     manifest = house / "state" / "voice-pack" / "de" / "pack.json"
     entry = json.loads(manifest.read_text())
@@ -190,7 +186,7 @@ def test_it_does_not_wait_for_ever(service: SpeechService) -> None:
     ],
 )
 def test_where_a_pause_helps(problem: LinkError, pauses: list[float]) -> None:
-    def speak(text: str) -> bytes:
+    def speak(_text: str) -> bytes:
         raise problem
 
     heard: list[float] = []
@@ -209,7 +205,8 @@ def test_without_a_key(service: SpeechService, house: Path) -> None:
     assert run("build", "--engine", "espeak").exit_code == 0  # needs none
 
 
-def test_an_unreadable_key_names_sudo(service: SpeechService, house: Path) -> None:
+@pytest.mark.usefixtures("service")
+def test_an_unreadable_key_names_sudo(house: Path) -> None:
     file = house / "etc" / "openai_api_key"
     file.unlink()
     file.mkdir()  # what even root cannot read as a file
@@ -218,15 +215,15 @@ def test_an_unreadable_key_names_sudo(service: SpeechService, house: Path) -> No
     assert "sudo" in result.output
 
 
-def test_the_key_of_the_environment_is_taken(
-    service: SpeechService, house: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("service")
+def test_the_key_of_the_environment_is_taken(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (house / "etc" / "openai_api_key").write_text("sk-wrong")
     monkeypatch.setenv("EDGE_AGENT_REALTIME__API_KEY", KEY)
     assert run("build").exit_code == 0
 
 
-def test_a_language_without_catalogue(service: SpeechService) -> None:
+@pytest.mark.usefixtures("service")
+def test_a_language_without_catalogue() -> None:
     result = run("build", "--language", "tlh")
     assert result.exit_code == 1
     assert 'no sentences in "tlh"' in result.output

@@ -75,7 +75,7 @@ def test_the_same_evening_twice_is_the_same(tmp_path: Path) -> None:
 def test_a_speaker_that_goes_on_talking_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def deaf_cut(self: Playout, now: float | None = None) -> PlaybackCut:
+    def deaf_cut(_self: Playout, now: float | None = None) -> PlaybackCut:
         return PlaybackCut(at=now or 0.0, item=None, played_ms=0.0)
 
     monkeypatch.setattr(Playout, "cut", deaf_cut)
@@ -134,7 +134,7 @@ def test_a_speaker_that_forgets_a_turn_at_a_drop_fails(
 
     def forgetful(self: DialogueManager, event: object) -> object:
         if type(event).__name__ == "LinkReady":
-            self._turn = None
+            self.state.turn = None
         return honest(self, event)  # type: ignore[arg-type]
 
     monkeypatch.setattr(DialogueManager, "handle", forgetful)

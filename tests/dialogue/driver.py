@@ -250,6 +250,17 @@ class House:
 
     # --- what happened ---
 
+    # Methods, because a type checker takes an attribute to stay what an assert has just found.
+
+    def talk(self) -> Talk:
+        return self.manager.talk
+
+    def microphone(self) -> Microphone:
+        return self.manager.microphone
+
+    def link(self) -> Link:
+        return self.manager.link
+
     def did(self, kind: type[C], since_s: float = -1.0) -> list[C]:
         return [cmd for at, cmd in self.log if isinstance(cmd, kind) and at >= since_s]
 
@@ -267,6 +278,15 @@ class House:
 
     def spoken_frames(self, start_s: float, end_s: float) -> set[int]:
         return set(range(round(start_s * 100), round(end_s * 100)))
+
+
+def until(house: House, talk: Talk, within_s: float = 20.0) -> House:
+    """Let time pass until the talk is in that state."""
+    limit_s = house.now + within_s
+    while house.manager.talk is not talk:
+        house.run(house.now + STEP_S)
+        assert house.now < limit_s, f"never {talk}"
+    return house
 
 
 def voice(ms: float) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from driver import House
+from driver import House, until
 from server_model import ModelServer, Plan
 
 from edge_agent.contract import commands as c
@@ -28,14 +28,6 @@ def asked(*calls: e.ToolCall, plans: tuple[Plan, ...] = (), **config: Any) -> Ho
     house.server.plans = [Plan(items_ms=(), calls=calls or (shop(),)), *plans]
     house.says(0.5, 2.4)
     house.wake_word(1.1)
-    return house
-
-
-def until(house: House, talk: Talk, within_s: float = 20) -> House:
-    limit = house.now + within_s
-    while house.manager.talk is not talk:
-        house.run(house.now + 0.01)
-        assert house.now < limit, f"never {talk}"
     return house
 
 

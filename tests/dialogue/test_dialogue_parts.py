@@ -103,6 +103,14 @@ def test_own_voice_is_sent_as_silence_of_the_same_length() -> None:
 # --- memory ------------------------------------------------------------------------------------
 
 
+def seeds_of(memory: Memory) -> list[c.AddMessage]:
+    """What a fresh session is told, where no tool was called."""
+    seeds = memory.reseed()
+    messages = [seed for seed in seeds if isinstance(seed, c.AddMessage)]
+    assert messages == seeds
+    return messages
+
+
 @given(words=st.integers(1, 60), share=st.floats(-0.5, 1.5), seeded=st.booleans())
 def test_cut_answer_is_remembered_in_proportion(words: int, share: float, seeded: bool) -> None:
     memory = Memory(12, 60)
@@ -112,7 +120,7 @@ def test_cut_answer_is_remembered_in_proportion(words: int, share: float, seeded
     if seeded:
         memory.reseed()
     fixes = memory.assistant_cut("a", share)
-    kept = [m.text for m in memory.reseed() if m.role == "assistant"]
+    kept = [m.text for m in seeds_of(memory) if m.role == "assistant"]
     text = kept[0] if kept else ""
     assert full.startswith(text)
     assert len(text) <= max(0.0, min(1.0, share)) * len(full) + 1
@@ -141,7 +149,7 @@ def test_memory_is_bounded_and_keeps_the_newest_words(steps: list[tuple[str, obj
         if kind == "user":
             assert isinstance(value, int)
             memory.user_said(silence(value))
-            newest = memory.reseed()
+            newest = seeds_of(memory)
             if value:
                 assert len(newest[-1].pcm24k) == len(silence(value))
         elif kind == "answer":
@@ -154,7 +162,7 @@ def test_memory_is_bounded_and_keeps_the_newest_words(steps: list[tuple[str, obj
         else:
             memory.forget_last_user()
         assert len(memory) <= 6
-        seeds = memory.reseed()
+        seeds = seeds_of(memory)
         assert sum(len(m.pcm24k) for m in seeds) <= 4000 * WIRE_BYTES_PER_MS
         assert all(m.role == "user" or not m.pcm24k for m in seeds)
         assert len({m.item for m in seeds}) == len(seeds)
@@ -164,7 +172,7 @@ def test_newest_words_stay_even_if_they_alone_are_too_long() -> None:
     memory = Memory(3, 1.0)
     memory.user_said(silence(500))
     memory.user_said(silence(2000))
-    assert [len(m.pcm24k) for m in memory.reseed()] == [2000 * WIRE_BYTES_PER_MS]
+    assert [len(m.pcm24k) for m in seeds_of(memory)] == [2000 * WIRE_BYTES_PER_MS]
 
 
 def test_late_transcript_replaces_the_sound() -> None:
@@ -176,7 +184,7 @@ def test_late_transcript_replaces_the_sound() -> None:
     memory.user_text("u1", " what time is it ")
     memory.user_text("unknown", "x")
     memory.user_text("u2", "  ")
-    first, second = memory.reseed()
+    first, second = seeds_of(memory)
     assert (first.text, first.pcm24k) == ("what time is it", b"")
     assert (second.text, len(second.pcm24k)) == ("", 1000 * WIRE_BYTES_PER_MS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -192,10 +193,10 @@ class Nonsense:
 
     def _silence(self) -> e.PlaybackCut:
         """The loudspeaker falls silent: the first item had begun, the others had not."""
-        item, *others = [*self.sounding, None]
-        fresh = tuple(other for other in others if other is not None)
+        items = list(self.sounding)
+        begun, fresh = (items[0] if items else None), tuple(items[1:])
         self.sounding.clear()
-        return e.PlaybackCut(at=self.now, item=item, played_ms=37.0, never_started=fresh)
+        return e.PlaybackCut(at=self.now, item=begun, played_ms=37.0, never_started=fresh)
 
     def wait(self, seconds: float) -> None:
         """Let time pass, with every deadline on its way."""
@@ -467,7 +468,7 @@ def test_a_lively_household_never_makes_us_break_the_protocol(
         elif what == "wake":
             house.wake_word(at)
         elif what == "press":
-            house.at(at, lambda value=value: house.press(hold_s=value))
+            house.at(at, partial(house.press, hold_s=value))
         elif what == "mute":
             house.at(at, lambda: house.press("mute"))
         elif what == "drop" and at > up_at:
@@ -475,11 +476,11 @@ def test_a_lively_household_never_makes_us_break_the_protocol(
             up_at = at + value + 0.5
         elif what == "device":
             down = e.DeviceDown(at=at, code="device.lost", message="")
-            house.at(at, lambda down=down: house.send(down))
+            house.at(at, partial(house.send, down))
             house.at(at + value, lambda: house.send(e.DeviceReady(at=house.now)))
         elif what == "late server word":
             word = e.UserSpeechStarted(at=at, item="late")
-            house.at(at, lambda word=word: house.send(word))
+            house.at(at, partial(house.send, word))
     house.run(21.0)
     while house.now < 60 and not at_rest(house):
         house.run(house.now + 1)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import silence
-from edge_agent.dialogue.recall.items import ServerItems
-from edge_agent.dialogue.recall.memory import OUTPUT_MAX_CHARS, Memory, Remembered
+from edge_agent.dialogue.recall.items import Remembered, ServerItems
+from edge_agent.dialogue.recall.memory import OUTPUT_MAX_CHARS, Memory
 from edge_agent.dialogue.recall.summaries import (
     RETRY_DOUBLINGS_MAX,
     SETTLED_OLD_TURNS,
@@ -260,7 +260,8 @@ def test_a_fresh_session_gets_the_notes_first_and_whole_pairs_only() -> None:
     assert isinstance(tools[1], c.AddToolOutput)
     assert len(tools[1].output) == OUTPUT_MAX_CHARS
     again = memory.reseed()
-    ids = [m.item for m in (first, *rest, *again) if not isinstance(m, c.AddToolOutput)]
+    seeds = c.AddMessage | c.AddToolCall
+    ids = [m.item for m in (first, *rest, *again) if isinstance(m, seeds)]
     assert len(ids) == len(set(ids)), "ids are never used twice"
 
 

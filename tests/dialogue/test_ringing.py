@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from driver import House
+from driver import House, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from server_model import Plan
@@ -28,13 +28,6 @@ def due(house: House, at_s: float, name: str = "pasta", late_s: float = 0.0) -> 
 
 def lights(house: House) -> list[str]:
     return [command.light for command in house.did(c.ShowLight)]
-
-
-def until(house: House, talk: Talk) -> None:
-    limit_s = house.now + 60.0
-    while house.manager.talk is not talk:
-        house.run(house.now + 0.1)
-        assert house.now < limit_s, f"never {talk}"
 
 
 def bell(house: House) -> list[tuple[float, str]]:

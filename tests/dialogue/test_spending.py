@@ -58,19 +58,20 @@ def test_past_the_limit_only_the_button_buys_a_turn_until_the_next_day() -> None
         e.HeardFrame(at=5.0, pcm24k=bytes(480), speech=True, over_playback=False, wake="okay_nabu")
     )
     assert "budget_spent" in sentences(out)
-    assert dialogue.talk is Talk.ASLEEP
+    states = [dialogue.talk]
     dialogue.handle(e.SentenceDrained(at=7.0, name="budget_spent"))
     dialogue.handle(e.ButtonPressed(at=8.0))
     dialogue.handle(e.ButtonReleased(at=8.1))
-    assert dialogue.talk is Talk.LISTENING
+    states.append(dialogue.talk)
     dialogue.handle(e.Tick(at=9.0))
     dialogue.handle(e.Tick(at=30.0))  # nobody spoke: it went back to sleep
-    assert dialogue.talk is Talk.ASLEEP
+    states.append(dialogue.talk)
     dialogue.handle(e.DayBegan(at=60.0, day=date(2026, 11, 21)))
     dialogue.handle(
         e.HeardFrame(at=61.0, pcm24k=bytes(480), speech=True, over_playback=False, wake="okay_nabu")
     )
-    assert dialogue.talk is Talk.LISTENING
+    states.append(dialogue.talk)
+    assert states == [Talk.ASLEEP, Talk.LISTENING, Talk.ASLEEP, Talk.LISTENING]
 
 
 def test_an_unknown_price_is_told_once_and_not_counted_as_nothing() -> None:

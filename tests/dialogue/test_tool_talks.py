@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from driver import House
+from driver import House, until
 from server_model import Plan
 
 from edge_agent.contract import commands as c
@@ -27,14 +27,6 @@ def asked(*plans: Plan, **config: Any) -> House:
     house.server.plans = list(plans)
     house.says(0.5, 2.4)
     house.wake_word(1.1)
-    return house
-
-
-def until(house: House, talk: Talk) -> House:
-    limit = house.now + 20
-    while house.manager.talk is not talk:
-        house.run(house.now + 0.01)
-        assert house.now < limit, f"never {talk}"
     return house
 
 

@@ -59,12 +59,12 @@ def test_a_talk_that_ends_between_the_cut_and_its_report_stays_asleep() -> None:
     manager.handle(e.UserSpeechStarted(at=2.0, item="1"))
     manager.handle(e.UserTurnCommitted(at=2.0, item="1"))
     manager.handle(e.Tick(at=manager.next_deadline() or 0.0))  # asked in vain, once more
-    assert manager.talk is Talk.THINKING
+    assert manager.talk.value == "thinking"
     over_at = manager.next_deadline()
     assert over_at is not None
     out = manager.handle(e.UserSpeechStarted(at=over_at - 0.001, item="2"))
     assert out == [c.CutPlayback()]
     manager.handle(e.PlaybackCut(at=over_at + 0.001, item=None, played_ms=0.0))
-    assert manager.talk is Talk.ASLEEP
+    assert manager.talk.value == "asleep"
     out = manager.handle(frame(over_at + 0.01))
     assert not any(isinstance(command, c.SendAudio) for command in out)

@@ -24,16 +24,10 @@ LINE = re.compile(r"\d\d:\d\d:\d\d\.\d{3}  .+  \[[a-z_.]+\]")
 
 
 def environment(folder: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's, without its own settings and key, and with a private state."""
-    clean = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("EDGE_AGENT_")
-        and name not in ("OPENAI_API_KEY", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET")
-    }
+    """This process's, with settings and a state of its own."""
     empty = folder / "empty.toml"
     empty.touch()
-    return clean | {
+    return os.environ | {
         "EDGE_AGENT_CONFIG": str(empty),
         "EDGE_AGENT_STATE__PATH": str(folder / "state.json"),
         "EDGE_AGENT_PANEL__ENABLED": "off",

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 from program import COMMAND, environment, program, simulated_server
-from pulse import PulseServer
 from whole_house import (
     PATIENCE_S,
     Answers,
@@ -158,9 +157,8 @@ def test_no_sound_card(tmp_path: Path) -> None:
         ("EDGE_AGENT_DEVICE__RATE_HZ", "12345", "device.format_refused"),
     ],
 )
-def test_no_such_device_or_rate(
-    name: str, value: str, says: str, pulse: PulseServer, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("pulse")
+def test_no_such_device_or_rate(name: str, value: str, says: str, tmp_path: Path) -> None:
     with program("run", env=environment(tmp_path, {name: value})) as daemon:
         assert says in daemon.wait_for("[device.down]")
         daemon.wait_for("[agent.ready]")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from speech_service import KEY
 from text_service import ANSWER, TextService
+from waiting import until
 from webhook_service import Hook
 
 from edge_agent.app.tools.desk import Desk
@@ -57,30 +57,21 @@ class House:
         assert not self.faults
 
 
-async def until(happened: Callable[[], object]) -> None:
-    """Wait for another thread, five seconds at most."""
-    for _ in range(500):
-        if happened():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not happen")
-
-
-def keyed(service: TextService, folder: Path) -> dict[str, object]:
+def keyed(text_service: TextService, folder: Path) -> dict[str, object]:
     key = folder / "key"
     key.write_text(KEY)
-    return {"model": "gpt-5", "url": service.base, "api_key_file": str(key)}
+    return {"model": "gpt-5", "url": text_service.base, "api_key_file": str(key)}
 
 
 def test_a_cancelled_question_is_not_waited_for_and_the_next_one_is_answered(
-    service: TextService, tmp_path: Path
+    text_service: TextService, tmp_path: Path
 ) -> None:
-    service.answers = [lambda _h: service.gate.wait(5) and None]
+    text_service.answers = [lambda _h: text_service.gate.wait(5)]
 
     async def main() -> None:
-        house = House(tmp_path, supervisor=keyed(service, tmp_path))
+        house = House(tmp_path, supervisor=keyed(text_service, tmp_path))
         house.hands.run("hangs", "answer", '{"question": "long"}')
-        await until(lambda: service.requests)
+        await until(lambda: text_service.requests)
         house.hands.cancel("hangs")
         result = await asyncio.wait_for(house.results.get(), 2)
         assert (result.call_id, result.output) == ("hangs", CANCELLED)
@@ -88,17 +79,17 @@ def test_a_cancelled_question_is_not_waited_for_and_the_next_one_is_answered(
         result = await asyncio.wait_for(house.results.get(), 2)
         assert result.call_id == "next"
         assert ANSWER.splitlines()[0] in result.output
-        service.gate.set()
+        text_service.gate.set()
         await house.close()
 
     asyncio.run(main())
 
 
 def test_a_model_that_hangs_is_told_in_words(
-    service: TextService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    text_service: TextService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The limit is the settings'; here it is made short behind their back."""
-    service.answers = [lambda _h: service.gate.wait(5) and None]
+    text_service.answers = [lambda _h: text_service.gate.wait(5)]
 
     def hasty(settings: Settings) -> Any:
         return text_model(settings, max_seconds=0.05)
@@ -106,19 +97,19 @@ def test_a_model_that_hangs_is_told_in_words(
     monkeypatch.setattr("edge_agent.app.tools.desk.text_model", hasty)
 
     async def main() -> None:
-        house = House(tmp_path, supervisor={"model": "gpt-5", "url": service.base})
+        house = House(tmp_path, supervisor={"model": "gpt-5", "url": text_service.base})
         house.hands.run("c", "answer", '{"question": "long"}')
         result = await asyncio.wait_for(house.results.get(), 4)
         assert "took too long" in result.output
         assert [fields["code"] for _, fields in house.notes] == ["link.timeout"]
-        service.gate.set()
+        text_service.gate.set()
         await house.close()
 
     asyncio.run(main())
 
 
 def test_two_questions_run_at_once_and_beside_the_loop(
-    service: TextService, tmp_path: Path
+    text_service: TextService, tmp_path: Path
 ) -> None:
     both = threading.Barrier(2, timeout=5)
 
@@ -126,10 +117,10 @@ def test_two_questions_run_at_once_and_beside_the_loop(
         both.wait()  # breaks, and the answer with it, if they came one after the other
         handler.answer()
 
-    service.answers = [together, together]
+    text_service.answers = [together, together]
 
     async def main() -> None:
-        house = House(tmp_path, supervisor=keyed(service, tmp_path))
+        house = House(tmp_path, supervisor=keyed(text_service, tmp_path))
         for name in "ab":
             house.hands.run(name, "answer", '{"question": "x"}')
         results = [await asyncio.wait_for(house.results.get(), 5) for _ in "ab"]
@@ -142,7 +133,7 @@ def test_two_questions_run_at_once_and_beside_the_loop(
 def test_a_hook_that_hangs_does_not_hold_up_the_person(
     hook: Hook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hook.answers = [lambda _h: hook.gate.wait(5) and None]
+    hook.answers = [lambda _h: hook.gate.wait(5)]
     monkeypatch.setattr("edge_agent.app.tools.desk.SENT_WAIT_S", 0.05)
 
     async def main() -> None:

@@ -184,7 +184,7 @@ def test_a_spoken_yes_buys(transcription: str) -> None:
 
 
 def test_a_spoken_no_does_not() -> None:
-    async def act(stage: Stage, shop: Shop, buyer: Buyer) -> None:
+    async def act(stage: Stage, shop: Shop, _buyer: Buyer) -> None:
         await asked(stage)
         await says(stage, "no_thanks")
         await stage.until_talk("asleep", PATIENCE_S)
@@ -213,7 +213,7 @@ def test_a_yes_with_a_condition_is_asked_about_again_and_then_left() -> None:
 
 
 def test_silence_is_no() -> None:
-    async def act(stage: Stage, shop: Shop, buyer: Buyer) -> None:
+    async def act(stage: Stage, shop: Shop, _buyer: Buyer) -> None:
         opened = await asked(stage)
         await stage.until(lambda: why_not(stage), PATIENCE_S, "it is left")
         assert 4.9 < stage.now() - opened < 5.2
@@ -226,7 +226,7 @@ def test_silence_is_no() -> None:
 
 @pytest.mark.parametrize("risk", [Risk.MEDIUM, Risk.HIGH])
 def test_the_button_agrees_to_either_risk(risk: Risk) -> None:
-    async def act(stage: Stage, shop: Shop, buyer: Buyer) -> None:
+    async def act(stage: Stage, shop: Shop, _buyer: Buyer) -> None:
         await asked(stage)
         if risk is Risk.HIGH:
             await says(stage, "yes_please", in_s=3.0)  # the sentence takes its time
@@ -270,7 +270,7 @@ def test_our_own_voice_saying_yes_is_nobodys_answer() -> None:
 
 
 def test_a_yes_over_the_question_is_no_answer_to_it() -> None:
-    async def act(stage: Stage, shop: Shop, buyer: Buyer) -> None:
+    async def act(stage: Stage, shop: Shop, _buyer: Buyer) -> None:
         await stage.until_talk("speaking", PATIENCE_S)
         first = await first_sound(stage, stage.now() - 0.1)
         await stage.sleep_until(first + 0.5)
@@ -285,7 +285,7 @@ def test_a_yes_over_the_question_is_no_answer_to_it() -> None:
 
 @pytest.mark.parametrize("moment", ["spoken", "open"])
 def test_a_lost_connection_voids_the_question(moment: str) -> None:
-    async def act(stage: Stage, shop: Shop, buyer: Buyer) -> None:
+    async def act(stage: Stage, shop: Shop, _buyer: Buyer) -> None:
         if moment == "spoken":
             await stage.until_talk("speaking", PATIENCE_S)
         else:
@@ -347,7 +347,7 @@ def test_guests_buy_nothing_also_after_a_restart(tmp_path: Path, by: str) -> Non
 
 
 def test_a_question_that_the_model_does_not_speak_is_ours() -> None:
-    async def act(stage: Stage, shop: Shop, buyer: Buyer) -> None:
+    async def act(stage: Stage, shop: Shop, _buyer: Buyer) -> None:
         began = stage.now()
         await asked(stage)
         assert times_spoken(stage, measure.sound(question_sound(), 24_000), began) == 1
@@ -366,7 +366,7 @@ def test_a_barge_in_during_a_call(cancellable: bool) -> None:
     first_words = (speech("answer_lisbon"), Call("buy", MILK))
     shop = Shop(takes_s=6.0)
 
-    async def act(stage: Stage, shop: Shop, buyer: Buyer) -> None:
+    async def act(stage: Stage, shop: Shop, _buyer: Buyer) -> None:
         await stage.until(lambda: stage.score.codes("tool.started"), PATIENCE_S, "it runs")
         await stage.until_talk("speaking", PATIENCE_S)
         await asyncio.sleep(0.5)
@@ -376,7 +376,7 @@ def test_a_barge_in_during_a_call(cancellable: bool) -> None:
         assert shop.bought == ([] if cancellable else ["milk"])
         assert shop.stopped == cancellable
         items = stage.server.sessions[0].conversation.items
-        told = [i.body["output"] for i in items if i.kind == "function_call_output"]
+        told = [str(i.body["output"]) for i in items if i.kind == "function_call_output"]
         assert len(told) == 1
         assert told[0].startswith("Cancelled" if cancellable else "Bought")
 
@@ -386,7 +386,7 @@ def test_a_barge_in_during_a_call(cancellable: bool) -> None:
 def test_a_call_outlives_its_session_and_the_next_one_is_told() -> None:
     shop = Shop(takes_s=3.0)
 
-    async def act(stage: Stage, shop: Shop, buyer: Buyer) -> None:
+    async def act(stage: Stage, shop: Shop, _buyer: Buyer) -> None:
         await stage.until(lambda: stage.score.codes("tool.started"), PATIENCE_S, "it runs")
         await stage.network.down()
         await asyncio.sleep(0.3)

@@ -59,11 +59,11 @@ def supervisor(url: str, folder: Path, key: str = KEY) -> dict[str, dict[str, ob
 
 
 def test_a_hard_question_a_word_before_it_and_the_answer(
-    service: TextService, tmp_path: Path
+    text_service: TextService, tmp_path: Path
 ) -> None:
     async def talk() -> None:
         brain = Answers([speech("answer_bye"), ASKS], "answer_tea")
-        async with Stage(brain=brain, settings=supervisor(service.base, tmp_path)) as stage:
+        async with Stage(brain=brain, settings=supervisor(text_service.base, tmp_path)) as stage:
             await ready(stage)
             said = await stage.say("wake_what_time")
             first = await first_sound(stage, said.offset_at)
@@ -73,7 +73,7 @@ def test_a_hard_question_a_word_before_it_and_the_answer(
             assert spoken(stage, clip("answer_tea"), first - 0.5).is_whole
             [output] = outputs(stage)
             assert json.loads(output) == {"how_to_say": SAY_IT, "answer": ANSWER}
-            [sent] = [request["json"] for request in service.requests]
+            [sent] = [request["json"] for request in text_service.requests]
             assert sent["input"] == f"{QUESTION}\n\nContext: Today is Friday."
             assert sent["store"] is False
             # The voice is told to say a word before it, and what the tool is for.
@@ -99,13 +99,13 @@ def test_a_hard_question_a_word_before_it_and_the_answer(
     ],
 )
 def test_a_stronger_model_that_is_down_is_told_in_words(
-    service: TextService, tmp_path: Path, answer: Any, code: str, words: str
+    text_service: TextService, tmp_path: Path, answer: Any, code: str, words: str
 ) -> None:
-    service.answers = [answer]
+    text_service.answers = [answer]
 
     async def talk() -> None:
         brain = Answers([speech("answer_bye"), ASKS], "answer_tea")
-        async with Stage(brain=brain, settings=supervisor(service.base, tmp_path)) as stage:
+        async with Stage(brain=brain, settings=supervisor(text_service.base, tmp_path)) as stage:
             await ready(stage)
             await stage.say("wake_what_time")
             output = await told(stage)
@@ -121,11 +121,11 @@ def test_a_stronger_model_that_is_down_is_told_in_words(
     play(talk())
 
 
-def test_an_answer_that_breaks_off_is_said_to(service: TextService, tmp_path: Path) -> None:
-    service.answers = [lambda h: h.send(200, json.dumps(cut("Half of it")).encode())]
+def test_an_answer_that_breaks_off_is_said_to(text_service: TextService, tmp_path: Path) -> None:
+    text_service.answers = [lambda h: h.send(200, json.dumps(cut("Half of it")).encode())]
 
     async def talk() -> None:
-        settings = supervisor(service.base, tmp_path)
+        settings = supervisor(text_service.base, tmp_path)
         async with Stage(brain=Answers([ASKS], "answer_tea"), settings=settings) as stage:
             await ready(stage)
             await stage.say("wake_what_time")
@@ -308,11 +308,13 @@ def test_an_answer_that_was_heard_whole() -> None:
     play(talk())
 
 
-def test_the_settings_of_the_stage_reach_the_model(service: TextService, tmp_path: Path) -> None:
+def test_the_settings_of_the_stage_reach_the_model(
+    text_service: TextService, tmp_path: Path
+) -> None:
     """The same settings as the daemon's make a model that works outside of it as well."""
 
     async def talk() -> None:
-        settings = supervisor(service.base, tmp_path)
+        settings = supervisor(text_service.base, tmp_path)
         async with Stage(brain=Answers("answer_tea"), settings=settings) as stage:
             assert text_model(stage.settings).answer("x", "y", max_output_tokens=99) == ANSWER
 

@@ -63,8 +63,10 @@ def test_bedtime_with_an_illegal_move_and_a_lost_line() -> None:
 
 def test_the_command_line_judges_prompts_by_the_tools_that_the_speaker_has() -> None:
     async def talk() -> None:
-        everything = {"facts": {"enabled": True}, "supervisor": {"model": "gpt-5"}}
-        async with Stage(brain=Answers("answer_tea"), settings=everything) as stage:
+        async with Stage(
+            brain=Answers("answer_tea"),
+            settings={"facts": {"enabled": True}, "supervisor": {"model": "gpt-5"}},
+        ) as stage:
             await ready(stage)
             await stage.say("wake_what_time")
             await stage.until(lambda: answered(stage), PATIENCE_S, "the model is asked")

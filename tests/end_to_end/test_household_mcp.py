@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tool_servers import CHANGED, Json, MemoryServer, described, text
@@ -24,6 +24,7 @@ from whole_house import (
     still_works,
 )
 
+from edge_agent.app.daemon import World
 from edge_agent.demo import stage as stage_module
 from edge_agent.demo.stage import Stage
 from edge_agent.simulation.brains import Call, Reply, Turn
@@ -36,11 +37,11 @@ class Home:
     """A stage with tool servers in memory, all of one name or several."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **servers: MemoryServer) -> None:
-        world = partial(stage_module.World, tool_servers=lambda plan: servers[plan.name].wire)
+        world = partial(World, tool_servers=lambda plan: servers[plan.name].wire)
         monkeypatch.setattr(stage_module, "World", world)
 
     def stage(self, *replies: Any, persona: str = "household", **servers: Json) -> Stage:
-        settings = {"mcp": {"servers": servers}, "realtime": {"persona": persona}}
+        settings: dict[str, Json] = {"mcp": {"servers": servers}, "realtime": {"persona": persona}}
         return Stage(brain=Asking(*replies), settings=settings)
 
 
@@ -58,7 +59,8 @@ async def tools_known(stage: Stage, *names: str) -> None:
 
     def known() -> bool:
         session = stage.server.sessions[-1]
-        there = {tool["name"] for tool in session.config.get("tools", ())}
+        tools = cast(list[Json], session.config.get("tools", []))
+        there = {str(tool["name"]) for tool in tools}
         return {name for name in there if "__" in name} == set(names)
 
     await stage.until(known, PATIENCE_S, f"the model knows {names}")
@@ -190,8 +192,9 @@ def test_two_servers_with_one_tool_name_and_one_that_is_not_there(
         up, down = MemoryServer(tools=described("lamp")), MemoryServer(tools=described("lamp"))
         late, gone = MemoryServer(tools=described("lamp"), start_s=5.0), MemoryServer(refuses="x")
         home = Home(monkeypatch, up=up, down=down, late=late, gone=gone)
-        servers = dict.fromkeys(("up", "down", "late", "gone"), HOME)
-        async with home.stage([Call("down__lamp")], "answer_bye", **servers) as stage:
+        async with home.stage(
+            [Call("down__lamp")], "answer_bye", up=HOME, down=HOME, late=HOME, gone=HOME
+        ) as stage:
             assert stage.score.codes("agent.ready"), "READY waits for no tool server"
             assert not codes(stage)
             await ready(stage)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from speech_service import KEY
 from text_service import TextService
 
@@ -19,13 +16,6 @@ from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
 
 WISH = Summarise("notes_1", "Take notes.", "Household: call Anna on 0171 555 1234.")
-
-
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
 
 
 class House:
@@ -71,27 +61,21 @@ def ask(house: House, summarizer: Any = None) -> SummaryMade | None:
     return asyncio.run(go())
 
 
-@pytest.fixture
-def service() -> Iterator[TextService]:
-    with TextService() as running:
-        yield running
-
-
-def supervised(service: TextService, key: str = KEY) -> dict[str, Any]:
+def supervised(text_service: TextService, key: str = KEY) -> dict[str, Any]:
     return {
-        "supervisor": {"model": "gpt-5-mini", "url": service.base},
-        "realtime": {"api_key": key, "url": service.base.replace("http", "ws") + "/realtime"},
+        "supervisor": {"model": "gpt-5-mini", "url": text_service.base},
+        "realtime": {"api_key": key, "url": text_service.base.replace("http", "ws") + "/realtime"},
         "privacy": {"redact_names": ["Anna"]},
     }
 
 
-def test_words_are_redacted_before_they_leave(service: TextService) -> None:
-    service.text = "- They want to call [name]."
-    house = House(**supervised(service))
+def test_words_are_redacted_before_they_leave(text_service: TextService) -> None:
+    text_service.text = "- They want to call [name]."
+    house = House(**supervised(text_service))
     made = ask(house)
     assert made is not None
-    assert (made.tag, made.text, made.ok) == ("notes_1", service.text, True)
-    [request] = service.requests
+    assert (made.tag, made.text, made.ok) == ("notes_1", text_service.text, True)
+    [request] = text_service.requests
     assert request["json"]["instructions"] == "Take notes."
     sent = str(request["json"]["input"])
     assert "Anna" not in sent
@@ -101,8 +85,8 @@ def test_words_are_redacted_before_they_leave(service: TextService) -> None:
     assert house.faults == []
 
 
-def test_a_refusal_is_told_to_the_admin_and_to_the_dialogue(service: TextService) -> None:
-    house = House(**supervised(service, key="sk-wrong"))
+def test_a_refusal_is_told_to_the_admin_and_to_the_dialogue(text_service: TextService) -> None:
+    house = House(**supervised(text_service, key="sk-wrong"))
     made = ask(house)
     assert made is not None
     assert (made.text, made.ok) == ("", False)

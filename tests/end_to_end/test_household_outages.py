@@ -14,6 +14,7 @@ from whole_house import (
     faults,
     first_sound,
     heard,
+    memory_network,
     next_answer,
     play,
     ready,
@@ -59,7 +60,7 @@ def test_a_turn_survives_the_loss_of_the_line(phase: str, how: str) -> None:
         async with Stage(brain=brain, server={"first_delta_ms": 1500}) as stage:
             await reach(stage, phase)
             begin = stage.now()
-            network = stage.network.dial
+            network = memory_network(stage)
             if how == "reset":
                 network.cut()
             elif how == "unplugged":

@@ -16,6 +16,7 @@ from whole_house import (
     clip,
     faults,
     first_sound,
+    memory_network,
     play,
     ready,
     silence,
@@ -254,7 +255,9 @@ def test_a_card_that_reopens_but_stays_silent_lets_the_watchdog_bark() -> None:
     play(talk())
 
 
-def test_a_speaker_whose_sound_cannot_be_made_lets_the_watchdog_bark() -> None:
+def test_a_speaker_whose_sound_cannot_be_made_lets_the_watchdog_bark(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def broken(_frames: int, _at: float) -> bytes | None:
         raise RuntimeError("a fault in the program")
 
@@ -263,7 +266,7 @@ def test_a_speaker_whose_sound_cannot_be_made_lets_the_watchdog_bark() -> None:
             await ready(stage)
             await asyncio.sleep(2.0)
             begin = stage.now()
-            stage.daemon.sound.playout.renderer.mix = broken  # type: ignore[method-assign]
+            monkeypatch.setattr(stage.daemon.sound.playout.renderer, "mix", broken)
             await asyncio.sleep(30.0)
             fed = told(stage, "WATCHDOG=1", begin)
             assert max(fed) - begin < stage.settings.health.stall_s + 1.5
@@ -307,7 +310,7 @@ def test_a_language_without_sentences_is_told_to_the_admin() -> None:
     async def talk() -> None:
         async with Stage(settings={"speech": {"language": "nl"}}) as stage:
             (line,) = stage.score.codes("settings.advice")
-            assert '"nl"' in line.fields["advice"]
+            assert '"nl"' in str(line.fields["advice"])
 
     play(talk())
 
@@ -403,14 +406,14 @@ def test_stop_in_every_state(state: str) -> None:
 
 def test_the_server_is_told_goodbye() -> None:
     async def talk() -> None:
-        closes: list[int] = []
         async with Stage() as stage:
             await ready(stage)
-            wire = stage.network.dial.links[0]
+            wire = memory_network(stage).links[0]
             stage.daemon.stop()
             await stage.until_over()
-            closes.append(wire._closed[0])
-        assert closes == [1000]
+            closing = wire._closed
+        assert closing is not None
+        assert closing[0] == 1000
 
     play(talk())
 

@@ -23,7 +23,7 @@ from whole_house import (
 )
 
 from edge_agent.demo.stage import Stage
-from edge_agent.simulation.brains import Call
+from edge_agent.simulation.brains import Call, Part
 
 
 def test_a_tool_runs_once_and_the_answer_is_spoken() -> None:
@@ -48,7 +48,7 @@ def test_a_tool_runs_once_and_the_answer_is_spoken() -> None:
 
 def test_speech_and_two_calls_in_one_response() -> None:
     async def talk() -> None:
-        calls = [speech("answer_bye"), Call("get_volume"), Call("current_time")]
+        calls: list[Part] = [speech("answer_bye"), Call("get_volume"), Call("current_time")]
         async with Stage(brain=Answers(calls, "answer_tea")) as stage:
             await ready(stage)
             said = await stage.say("wake_what_time")
@@ -119,7 +119,7 @@ def test_a_muted_microphone_asked_for_aloud_stays_muted() -> None:
 
 def test_an_interruption_right_after_a_call_leaves_one_output() -> None:
     async def talk() -> None:
-        calls = [speech("answer_lisbon"), Call("current_time")]
+        calls: list[Part] = [speech("answer_lisbon"), Call("current_time")]
         async with Stage(brain=Answers(calls, "answer_weather")) as stage:
             await ready(stage)
             said = await stage.say("wake_what_time")

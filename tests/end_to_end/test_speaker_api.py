@@ -45,7 +45,7 @@ class Speaker:
         self.loudness: list[float] = []
         self.notes: list[str] = []
         self.dialogue = Dialogue()
-        settings = Settings(state={"path": str(folder / "state.json")})
+        settings = Settings.model_validate({"state": {"path": str(folder / "state.json")}})
         disk = Worker("disk", threads=False, on_fault=lambda problem: pytest.fail(str(problem)))
         self.state = SavedState(settings, disk, lambda code, /, **_fields: self.notes.append(code))
         self.api = SpeakerApi(

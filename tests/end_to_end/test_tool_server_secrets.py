@@ -6,13 +6,14 @@ import asyncio
 import json
 import random
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from tool_servers import plain_web
-from tool_watcher import PATIENCE_S, PLAIN, Watcher
+from tool_watcher import PLAIN, Watcher, running
+from waiting import until
 
 from edge_agent.app.tools.mcp import plan_of, wire_for
 from edge_agent.contract.errors import ToolError
@@ -27,18 +28,8 @@ async def served(settings: McpServer) -> AsyncIterator[tuple[ToolServer, Watcher
     worker = Worker("errands", threads=False, on_fault=lambda _problem: None)
     plan, watcher = plan_of("s", settings), Watcher()
     server = ToolServer(plan, wire_for(plan, settings, worker), watcher, random.Random(7))
-    running = asyncio.create_task(server.run())
-    try:
+    async with running(server):
         yield server, watcher
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110  (other processes)
-            await asyncio.sleep(0.01)
 
 
 def test_variables_are_read_anew_at_every_start(tmp_path: Path) -> None:

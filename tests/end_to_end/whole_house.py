@@ -19,6 +19,7 @@ from edge_agent.host.voice.sentences import Sentences
 from edge_agent.simulation import clock
 from edge_agent.simulation.brains import Brain, Part, Reply, Speech, Text, Turn
 from edge_agent.simulation.sound import voices
+from edge_agent.simulation.wire import MemoryNetwork
 
 PATIENCE_S = 40.0
 """Virtual seconds; longer than the longest patience of the daemon."""
@@ -32,6 +33,13 @@ SENTENCES = Sentences("en")
 def play(talk: Coroutine[Any, Any, None]) -> None:
     """Run a talk in virtual time."""
     clock.run(talk)
+
+
+def memory_network(stage: Stage) -> MemoryNetwork:
+    """The wires of a stage in virtual time, to be cut or blocked."""
+    network = getattr(stage.network, "dial", None)
+    assert isinstance(network, MemoryNetwork)
+    return network
 
 
 @cache

@@ -349,7 +349,7 @@ def test_without_a_journald_lines_are_plain(
     assert "out of reach" in lines[0]
 
 
-def test_a_variable_from_somewhere_else_does_not_count(tmp_path: Path) -> None:
+def test_a_variable_from_somewhere_else_does_not_count() -> None:
     stream = io.StringIO()
     journal = open_journal(environ={"JOURNAL_STREAM": "1:2"}, stream=stream)
     journal.note("agent.ready", seconds=1)

@@ -53,11 +53,11 @@ def test_what_was_left_waits_until_it_was_sent() -> None:
     one = kept.add("Come home", "Anna", "urgent", NOW)
     two = kept.add("Milk", "", "normal", NOW)
     assert one.id != two.id
-    assert kept.unsent == (one, two)
+    assert list(kept.unsent) == [one, two]
     kept.not_sent(one.id, "link.timeout")
     assert kept.unsent[0].problem == "link.timeout"
     kept.sent(one.id, NOW)
-    assert kept.unsent == (two,)
+    assert list(kept.unsent) == [two]
     assert kept.messages[0].sent_at == NOW.isoformat()
     assert kept.messages[0].problem == ""
     kept.sent("unknown", NOW)

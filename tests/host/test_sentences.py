@@ -219,7 +219,7 @@ def test_english_needs_nobody_to_speak(tmp_path: Path) -> None:
 
 
 def test_a_failure_leaves_the_english_voice(tmp_path: Path) -> None:
-    def speak(text: str) -> bytes:
+    def speak(_text: str) -> bytes:
         raise EspeakError("no voice")
 
     sentences = sentences_in("fr", tmp_path)

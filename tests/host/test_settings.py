@@ -402,7 +402,7 @@ def test_a_mark_of_a_windows_editor_is_no_mistake(tmp_path: Path) -> None:
     assert load(file, environ={}).settings.device.volume_percent == 5
 
 
-def test_a_named_file_must_exist(tmp_path: Path) -> None:
+def test_a_named_file_must_exist() -> None:
     calls: tuple[dict[str, Any], ...] = (
         {"path": NOWHERE, "environ": {}},
         {"environ": {"EDGE_AGENT_CONFIG": str(NOWHERE)}},

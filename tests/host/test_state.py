@@ -115,7 +115,7 @@ def test_a_failing_write_leaves_the_old_state(
     state = StateFile(tmp_path / "state.json", notes)
     state.save(Saved(True, 40))
 
-    def full(descriptor: int) -> None:
+    def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
@@ -133,7 +133,7 @@ def test_a_failing_write_leaves_the_old_state(
         max_leaves=8,
     )
 )
-def test_any_json_loads_and_never_opens_a_mute(tmp_path_factory: object, tree: object) -> None:
+def test_any_json_loads_and_never_opens_a_mute(tree: object) -> None:
     path = Path("/dev/shm" if Path("/dev/shm").is_dir() else "/tmp") / f"edge-{os.getpid()}.json"
     path.write_text(json.dumps(tree))
     try:

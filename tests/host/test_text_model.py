@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +18,8 @@ from edge_agent.host.web.text_model import TextModel, read_secret, text_model
 QUESTION = "How many days has a leap year?"
 
 
-@pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[TextService]:
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    with TextService() as running:
-        yield running
-
-
-def model(service: TextService, **options: Any) -> TextModel:
-    return TextModel(service.base, KEY, **{"model": "gpt-5", **options})
+def model(text_service: TextService, **options: Any) -> TextModel:
+    return TextModel(text_service.base, KEY, **{"model": "gpt-5", **options})
 
 
 def ask(asked: TextModel) -> str:
@@ -40,10 +29,10 @@ def ask(asked: TextModel) -> str:
 # --- what is right -----------------------------------------------------------------------
 
 
-def test_a_response_is_asked_for_as_documented_and_kept_nowhere(service: TextService) -> None:
-    assert ask(model(service)) == ANSWER
-    assert service.requests[0]["path"] == "/v1/responses"
-    assert service.requests[0]["json"] == {
+def test_a_response_is_asked_for_as_documented_and_kept_nowhere(text_service: TextService) -> None:
+    assert ask(model(text_service)) == ANSWER
+    assert text_service.requests[0]["path"] == "/v1/responses"
+    assert text_service.requests[0]["json"] == {
         "model": "gpt-5",
         "instructions": "Be brief.",
         "input": QUESTION,
@@ -52,10 +41,10 @@ def test_a_response_is_asked_for_as_documented_and_kept_nowhere(service: TextSer
     }
 
 
-def test_servers_at_home_are_asked_in_their_way(service: TextService) -> None:
-    assert ask(model(service, dialect="chat")) == ANSWER
-    assert service.requests[0]["path"] == "/v1/chat/completions"
-    assert service.requests[0]["json"] == {
+def test_servers_at_home_are_asked_in_their_way(text_service: TextService) -> None:
+    assert ask(model(text_service, dialect="chat")) == ANSWER
+    assert text_service.requests[0]["path"] == "/v1/chat/completions"
+    assert text_service.requests[0]["json"] == {
         "model": "gpt-5",
         "messages": [
             {"role": "system", "content": "Be brief."},
@@ -65,18 +54,20 @@ def test_servers_at_home_are_asked_in_their_way(service: TextService) -> None:
     }
 
 
-def test_tokens_are_counted_in_both_ways(service: TextService) -> None:
-    told = model(service).ask("x", "y", max_output_tokens=1)
+def test_tokens_are_counted_in_both_ways(text_service: TextService) -> None:
+    told = model(text_service).ask("x", "y", max_output_tokens=1)
     assert (told.tokens_in, told.tokens_out) == (36, 87)
-    assert service.requests[0]["json"]["max_output_tokens"] == 16  # the API takes no less
-    told = model(service, dialect="chat").ask("x", "y", max_output_tokens=100)
+    assert text_service.requests[0]["json"]["max_output_tokens"] == 16  # the API takes no less
+    told = model(text_service, dialect="chat").ask("x", "y", max_output_tokens=100)
     assert (told.tokens_in, told.tokens_out, told.is_whole) == (30, 12, True)
 
 
-def test_the_service_of_these_tests_is_one_to_the_official_client(service: TextService) -> None:
+def test_the_service_of_these_tests_is_one_to_the_official_client(
+    text_service: TextService,
+) -> None:
     import openai
 
-    with openai.OpenAI(base_url=service.base, api_key=KEY, max_retries=0) as client:
+    with openai.OpenAI(base_url=text_service.base, api_key=KEY, max_retries=0) as client:
         theirs = client.responses.create(
             model="gpt-5",
             instructions="Be brief.",
@@ -87,7 +78,7 @@ def test_the_service_of_these_tests_is_one_to_the_official_client(service: TextS
         assert theirs.output_text == ANSWER
         assert theirs.usage is not None
         assert theirs.usage.output_tokens == 87
-        service.answers = [lambda h: h.send(200, json.dumps(cut("Half")).encode())]
+        text_service.answers = [lambda h: h.send(200, json.dumps(cut("Half")).encode())]
         half = client.responses.create(model="gpt-5", input=QUESTION)
         assert half.incomplete_details is not None
         assert half.incomplete_details.reason == "max_output_tokens"
@@ -100,9 +91,9 @@ def test_the_service_of_these_tests_is_one_to_the_official_client(service: TextS
         assert caught.value.code == "model_not_found"
         with pytest.raises(openai.AuthenticationError):
             client.with_options(api_key="sk-other").responses.create(model="gpt-5", input="x")
-    theirs_sent = service.requests[0]["json"]
-    ask(model(service))
-    assert service.requests[-1]["json"] == theirs_sent
+    theirs_sent = text_service.requests[0]["json"]
+    ask(model(text_service))
+    assert text_service.requests[-1]["json"] == theirs_sent
 
 
 # --- what the service refuses ------------------------------------------------------------
@@ -160,18 +151,18 @@ FILTERED = response("half", status="incomplete", incomplete_details={"reason": "
     ],
 )
 def test_every_refusal_has_a_sentence(
-    service: TextService, answer: Answer, code: str, words: str
+    text_service: TextService, answer: Answer, code: str, words: str
 ) -> None:
-    service.answers = [answer]
+    text_service.answers = [answer]
     with pytest.raises(AgentError) as caught:
-        ask(model(service))
+        ask(model(text_service))
     error = caught.value
     assert error.code == code
     assert words in str(error)
     assert error.fix
     for secret in (KEY, "Secret", QUESTION):
         assert secret not in f"{error} {error!r} {error.__cause__}"
-    assert len(service.requests) == 1
+    assert len(text_service.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -185,37 +176,37 @@ def test_every_refusal_has_a_sentence(
         ({"choices": [{"message": {"content": 7}}]}, "link.garbage"),
     ],
 )
-def test_refusals_of_a_server_at_home(service: TextService, entry: object, code: str) -> None:
-    service.answers = [said(entry)]
+def test_refusals_of_a_server_at_home(text_service: TextService, entry: object, code: str) -> None:
+    text_service.answers = [said(entry)]
     with pytest.raises(AgentError) as caught:
-        ask(model(service, dialect="chat"))
+        ask(model(text_service, dialect="chat"))
     assert caught.value.code == code
 
 
-def test_a_cut_answer_can_be_had_as_far_as_it_goes(service: TextService) -> None:
-    service.answers = [said(cut("Half an answer"))]
-    told = model(service).ask("x", "y", max_output_tokens=20)
+def test_a_cut_answer_can_be_had_as_far_as_it_goes(text_service: TextService) -> None:
+    text_service.answers = [said(cut("Half an answer"))]
+    told = model(text_service).ask("x", "y", max_output_tokens=20)
     assert (told.text, told.is_whole) == ("Half an answer", False)
 
 
-def test_a_wrong_key_and_a_wrong_model_by_the_documented_answers(service: TextService) -> None:
+def test_a_wrong_key_and_a_wrong_model_by_the_documented_answers(text_service: TextService) -> None:
     with pytest.raises(LinkRefused, match="does not accept the key"):
-        ask(TextModel(service.base, "sk-other", model="gpt-5"))
+        ask(TextModel(text_service.base, "sk-other", model="gpt-5"))
     with pytest.raises(LinkRefused, match="none of that name"):
-        ask(model(service, model="gpt-9"))
+        ask(model(text_service, model="gpt-9"))
 
 
-def test_a_model_that_thinks_too_long_is_given_up(service: TextService) -> None:
-    service.answers = [lambda _h: service.gate.wait(5) and None]
+def test_a_model_that_thinks_too_long_is_given_up(text_service: TextService) -> None:
+    text_service.answers = [lambda _h: text_service.gate.wait(5)]
     with pytest.raises(AgentError) as caught:
-        ask(model(service, silence_timeout_s=0.05))
+        ask(model(text_service, silence_timeout_s=0.05))
     assert caught.value.code == "link.timeout"
 
 
-def test_when_to_come_back_is_known(service: TextService) -> None:
-    service.answers = [refusal(429, None, Retry_After="12")]
+def test_when_to_come_back_is_known(text_service: TextService) -> None:
+    text_service.answers = [refusal(429, None, Retry_After="12")]
     with pytest.raises(LinkBusy) as caught:
-        ask(model(service))
+        ask(model(text_service))
     assert caught.value.retry_after_s == 12
 
 
@@ -237,17 +228,17 @@ def test_the_address_follows_the_realtime_service() -> None:
     assert made({}, {**azure, "api_key": KEY}).base == "https://me.openai.azure.com/openai/v1"
 
 
-def test_another_host_is_not_shown_the_key(service: TextService) -> None:
-    elsewhere = made({"url": service.base}, {"api_key": KEY})
+def test_another_host_is_not_shown_the_key(text_service: TextService) -> None:
+    elsewhere = made({"url": text_service.base}, {"api_key": KEY})
     with pytest.raises(LinkRefused, match="does not accept the key"):
         ask(elsewhere)
-    assert KEY not in str(service.requests)
+    assert KEY not in str(text_service.requests)
 
 
-def test_a_key_of_its_own(service: TextService, tmp_path: Path) -> None:
+def test_a_key_of_its_own(text_service: TextService, tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(f"{KEY}\n")
-    assert ask(made({"url": service.base, "api_key_file": str(file)})) == ANSWER
+    assert ask(made({"url": text_service.base, "api_key_file": str(file)})) == ANSWER
     for content in (b"", b"two words", b"\xff", b"x" * 5000):
         file.write_bytes(content)
         with pytest.raises(ConfigError, match=r"supervisor\.api_key_file") as caught:
@@ -264,9 +255,9 @@ def test_what_cannot_be_asked_is_told_before() -> None:
         made({"url": "http://example.org/v1"})
 
 
-def test_the_wait_may_be_shorter_than_the_settings(service: TextService) -> None:
-    service.answers = [lambda _h: service.gate.wait(5) and None]
-    desk: dict[str, Any] = {"supervisor": {"model": "gpt-5", "url": service.base}}
+def test_the_wait_may_be_shorter_than_the_settings(text_service: TextService) -> None:
+    text_service.answers = [lambda _h: text_service.gate.wait(5)]
+    desk: dict[str, Any] = {"supervisor": {"model": "gpt-5", "url": text_service.base}}
     with pytest.raises(AgentError) as caught:
         ask(text_model(Settings(**desk), max_seconds=0.05))
     assert caught.value.code == "link.timeout"

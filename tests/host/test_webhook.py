@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,15 +22,6 @@ from edge_agent.host.web.webhook import (
 )
 
 MESSAGE = Message("f00d", "2026-11-20T18:00:00+01:00", "Grüße, secret", "Anna", "urgent")
-
-
-@pytest.fixture
-def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    with Hook() as running:
-        yield running
 
 
 def test_a_message_arrives_whole(hook: Hook) -> None:
@@ -88,7 +77,7 @@ def test_every_refusal_has_a_sentence(hook: Hook, answer: Answer, code: str, wor
 
 
 def test_a_hook_that_does_not_answer_is_given_up(hook: Hook) -> None:
-    hook.answers = [lambda _h: hook.gate.wait(5) and None]
+    hook.answers = [lambda _h: hook.gate.wait(5)]
     with pytest.raises(AgentError) as caught:
         send(hook.url, "", 0.05, MESSAGE)
     assert caught.value.code == "link.timeout"
@@ -100,6 +89,7 @@ def test_whatever_it_answers_to_a_message_that_it_took_is_no_matter(
 ) -> None:
     hook.answers = [lambda h: h.send(status, b"<html>" + bytes(100_000), "text/html")]
     send(hook.url, "", 5, MESSAGE)
+    assert len(hook.requests) == 1
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1))

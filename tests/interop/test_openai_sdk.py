@@ -145,7 +145,7 @@ async def whole_talk(url: str, log: list[Any]) -> None:
                 "conversation": "none",
                 "output_modalities": ["text"],
                 "metadata": {"topic": "summary"},
-                "input": [{"type": "item_reference", "id": committed.item_id}],  # type: ignore[list-item,typeddict-item]
+                "input": [{"type": "item_reference", "id": committed.item_id}],
             }
         )
         done = await until(connection, "response.done", log)
@@ -161,7 +161,7 @@ def test_the_official_sdk_holds_a_whole_talk() -> None:
     frames: list[dict[str, object]] = []
     log: list[Any] = []
 
-    def record(side: str, event: dict[str, object], at: float) -> None:
+    def record(side: str, event: dict[str, object], _at: float) -> None:
         if side == "server":
             frames.append(event)
 

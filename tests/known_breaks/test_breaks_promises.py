@@ -116,11 +116,15 @@ def test_a_question_for_the_button_says_what_it_is_about() -> None:
 
 
 @known_break("F2", "no audible question, no consent")
-def test_a_question_that_nobody_can_hear_is_agreed_to_by_nobody() -> None:
+def test_a_question_that_nobody_can_hear_is_agreed_to_by_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     house = asked(UNLOCK)
     over = e.SentenceDrained(at=0.0, name="confirm_by_button")
     # The pump of a speaker without sentences says at once that they are over.
-    house.speaker.sentence = lambda _name: house.at(0.0, lambda: house.send(over))  # type: ignore[method-assign]
+    monkeypatch.setattr(
+        house.speaker, "sentence", lambda _name: house.at(0.0, lambda: house.send(over))
+    )
     until(house, Talk.CONFIRMING)
     house.run(house.now + 5.0)
     house.press()

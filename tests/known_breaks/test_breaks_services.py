@@ -315,6 +315,7 @@ def test_a_local_server_that_never_acknowledges_is_used() -> None:
         served: list[asyncio.Task[None]] = []
 
         async def dial(url: str, headers: Mapping[str, str]) -> Wire:
+            del url, headers
             near, far = memory_wire_pair()
             served.append(asyncio.create_task(greets_and_takes(far)))
             return near

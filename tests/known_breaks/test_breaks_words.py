@@ -39,6 +39,7 @@ def told_by(server: Server, key: str) -> list[e.Event]:
     events: list[e.Event] = []
 
     async def dial(url: str, headers: Mapping[str, str]) -> Wire:
+        del url, headers
         near, far = memory_wire_pair()
         tasks.append(asyncio.ensure_future(server(far)))
         return near

@@ -47,7 +47,7 @@ def with_panel(
 
 
 def test_press_and_release_are_told_with_their_times(factory: Any) -> None:
-    async def body(panel: Panel, events: list[Event]) -> None:
+    async def body(_panel: Panel, _events: list[Event]) -> None:
         await asyncio.sleep(1)
         factory.pin(17).drive_low()
         await asyncio.sleep(2)
@@ -61,7 +61,7 @@ def test_press_and_release_are_told_with_their_times(factory: Any) -> None:
 
 
 def test_a_second_button_is_mute_and_wiring_to_plus_is_understood(factory: Any) -> None:
-    async def body(panel: Panel, events: list[Event]) -> None:
+    async def body(_panel: Panel, _events: list[Event]) -> None:
         factory.pin(22).drive_high()
         factory.pin(22).drive_low()
         await asyncio.sleep(0)
@@ -81,7 +81,7 @@ def test_a_press_from_another_thread_arrives_on_the_loop(factory: Any) -> None:
         loop = asyncio.get_running_loop()
         arrived = asyncio.Event()
 
-        def post(event: Event) -> None:
+        def post(_event: Event) -> None:
             threads.append(threading.current_thread())
             arrived.set()
 
@@ -99,7 +99,7 @@ def test_a_press_from_another_thread_arrives_on_the_loop(factory: Any) -> None:
 def test_no_thread_is_started(factory: Any) -> None:
     before = threading.active_count()
 
-    async def body(panel: Panel, events: list[Event]) -> None:
+    async def body(panel: Panel, _events: list[Event]) -> None:
         panel.show("thinking")
         await asyncio.sleep(5)
         assert threading.active_count() == before
@@ -108,7 +108,7 @@ def test_no_thread_is_started(factory: Any) -> None:
 
 
 def test_contact_chatter_is_left_to_the_pin(factory: Any) -> None:
-    async def body(panel: Panel, events: list[Event]) -> None:
+    async def body(_panel: Panel, _events: list[Event]) -> None:
         assert factory.pin(17).bounce == pytest.approx(0.02)
         assert factory.pin(17).pull == "up"
 
@@ -117,15 +117,17 @@ def test_contact_chatter_is_left_to_the_pin(factory: Any) -> None:
 
 def test_a_press_after_the_end_is_nobodys_business(factory: Any) -> None:
     loop = asyncio.new_event_loop()
-    panel = GpioPanel(PanelConfig(), loop, lambda event: None, factory)
+    posted: list[Event] = []
+    panel = GpioPanel(PanelConfig(), loop, posted.append, factory)
     loop.close()
     factory.pin(17).drive_low()
     panel.close()
+    assert posted == []
 
 
 @pytest.mark.parametrize("light", sorted(LIGHTS))
 def test_a_single_light_follows_the_pattern(factory: Any, light: str) -> None:
-    async def body(panel: Panel, events: list[Event]) -> None:
+    async def body(panel: Panel, _events: list[Event]) -> None:
         panel.show(light)
         elapsed = 0.0
         for colour, seconds in LIGHTS[light] * 2:
@@ -140,7 +142,7 @@ def test_a_single_light_follows_the_pattern(factory: Any, light: str) -> None:
 def test_a_coloured_light_shows_the_colour_and_goes_dark_at_the_end(factory: Any) -> None:
     pins = [factory.pin(number) for number in (5, 6, 13)]
 
-    async def body(panel: Panel, events: list[Event]) -> None:
+    async def body(panel: Panel, _events: list[Event]) -> None:
         panel.show("muted")
         assert [pin.state for pin in pins] == [True, False, False]
         panel.show("listening")
@@ -154,7 +156,7 @@ def test_a_coloured_light_shows_the_colour_and_goes_dark_at_the_end(factory: Any
 
 
 def test_a_light_wired_to_plus_is_inverted(factory: Any) -> None:
-    async def body(panel: Panel, events: list[Event]) -> None:
+    async def body(panel: Panel, _events: list[Event]) -> None:
         assert factory.pin(27).state
         panel.show("listening")
         assert not factory.pin(27).state
@@ -163,7 +165,7 @@ def test_a_light_wired_to_plus_is_inverted(factory: Any) -> None:
 
 
 def test_a_panel_without_light_works(factory: Any) -> None:
-    async def body(panel: Panel, events: list[Event]) -> None:
+    async def body(panel: Panel, _events: list[Event]) -> None:
         panel.show("thinking")
         await asyncio.sleep(3)
         factory.pin(17).drive_low()

@@ -55,6 +55,9 @@ class World:
     def readies(self) -> list[ev.LinkReady]:
         return [event for event in self.events if isinstance(event, ev.LinkReady)]
 
+    def of(self, *kinds: type[ev.Event]) -> list[ev.Event]:
+        return [event for event in self.events if isinstance(event, kinds)]
+
     def count(self, kind: type[ev.Event]) -> int:
         return sum(isinstance(event, kind) for event in self.events)
 
@@ -87,11 +90,11 @@ class World:
     async def ready(self, times: int = 1, within_s: float = 30.0) -> float:
         return await self.until(lambda: self.link.sessions >= times, within_s)
 
-    async def ask(self, within_s: float = 30.0) -> None:
+    async def ask(self, text: str = "hello", within_s: float = 30.0) -> None:
         """One typed turn; while it lasts, no moment is a quiet one."""
         ended, was_quiet = self.count(ev.ResponseEnded), self.is_quiet
         self.is_quiet = False
-        self.link.execute(cmd.AddMessage("", "user", "hello"))
+        self.link.execute(cmd.AddMessage("", "user", text))
         self.link.execute(cmd.RequestResponse())
         await self.until(lambda: self.count(ev.ResponseEnded) > ended, within_s)
         self.is_quiet = was_quiet
@@ -101,6 +104,7 @@ def play(
     act: Callable[[World], Awaitable[None]],
     *,
     provider: Provider = PROVIDERS["openai"],
+    config: SessionConfig = WITHOUT_VAD,
     timings: LinkTimings | None = None,
     seed: int = 1,
     with_next: bool = False,
@@ -126,7 +130,7 @@ def play(
         link = world.link = RealtimeLink(
             dial=world.dial,
             provider=provider,
-            config=WITHOUT_VAD,
+            config=config,
             key=lambda: world.key,
             post=world.post,
             note=world.note,

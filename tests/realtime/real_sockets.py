@@ -73,7 +73,7 @@ async def resets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     writer.transport.abort()
 
 
-async def hangs(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def hangs(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
     """A server that takes the connection and says nothing."""
     await reader.read()
 

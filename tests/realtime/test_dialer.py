@@ -95,7 +95,7 @@ def test_a_redirect_is_not_followed_with_the_key() -> None:
     async def main() -> list[bytes]:
         seen: list[bytes] = []
 
-        async def thief(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def thief(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
             seen.append(await reader.readuntil(b"\r\n\r\n"))
 
         async with raw_server(thief) as theirs:
@@ -133,8 +133,6 @@ def test_a_bad_proxy(proxy: str, code: str, monkeypatch: pytest.MonkeyPatch) -> 
     async def main() -> None:
         async with raw_server(answers("407 Proxy Authentication Required")) as port:
             monkeypatch.setenv("https_proxy", proxy.format(port=port))
-            monkeypatch.delenv("no_proxy", raising=False)
-            monkeypatch.delenv("NO_PROXY", raising=False)
             with pytest.raises(LinkError) as caught:
                 await WebSocketDialer()("wss://provider.invalid/", HEADERS)
             assert caught.value.code == code

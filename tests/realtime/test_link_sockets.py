@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from real_sockets import free_port
+from waiting import until
 
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
@@ -37,11 +38,6 @@ class World:
     @property
     def downs(self) -> list[ev.LinkDown]:
         return [event for event in self.events if isinstance(event, ev.LinkDown)]
-
-    async def until(self, reached: Callable[[], object]) -> None:
-        async with asyncio.timeout(20):
-            while not reached():  # noqa: ASYNC110 - what is awaited has no event of its own
-                await asyncio.sleep(0.005)
 
 
 @contextlib.asynccontextmanager
@@ -70,10 +66,10 @@ def test_a_talk_and_a_polite_end() -> None:
     async def main() -> None:
         server = RealtimeServer(ParrotBrain())
         async with listen(server, "127.0.0.1", 0) as port, linked(port.port) as world:
-            await world.until(lambda: world.link.is_ready)
+            await until(lambda: world.link.is_ready)
             world.link.execute(cmd.AddMessage("", "user", "hello"))
             world.link.execute(cmd.RequestResponse())
-            await world.until(lambda: any(isinstance(e, ev.ResponseEnded) for e in world.events))
+            await until(lambda: any(isinstance(e, ev.ResponseEnded) for e in world.events))
         assert any(isinstance(event, ev.VoiceChunk) for event in world.events)
         assert not world.downs
 
@@ -85,12 +81,16 @@ def test_a_port_that_closes_and_opens_again() -> None:
         port = free_port()
         server = RealtimeServer(ParrotBrain())
         async with linked(port) as world:
-            await world.until(lambda: world.downs)
+
+            def opened(times: int) -> Callable[[], bool]:
+                return lambda: world.link.sessions == times
+
+            await until(lambda: world.downs)
             assert world.downs[0].code == "link.unreachable"
             for times in (1, 2):
                 async with listen(server, "127.0.0.1", port):
-                    await world.until(lambda n=times: world.link.sessions == n)
-                await world.until(lambda: not world.link.is_ready)
+                    await until(opened(times))
+                await until(lambda: not world.link.is_ready)
 
     asyncio.run(main())
 
@@ -100,12 +100,12 @@ def test_a_session_cut_in_an_answer_is_followed_by_another(close_code: int) -> N
     async def main() -> None:
         server = RealtimeServer(ParrotBrain())
         async with listen(server, "127.0.0.1", 0) as port, linked(port.port) as world:
-            await world.until(lambda: world.link.is_ready)
+            await until(lambda: world.link.is_ready)
             server.faults.close_after_deltas = 2
             server.faults.close_code = close_code
             world.link.execute(cmd.AddMessage("", "user", "hello"))
             world.link.execute(cmd.RequestResponse())
-            await world.until(lambda: world.link.sessions == 2)
+            await until(lambda: world.link.sessions == 2)
             assert [down.code for down in world.downs] == ["link.closed"]
 
     asyncio.run(main())
@@ -115,12 +115,12 @@ def test_a_peer_that_takes_everything_and_says_nothing_is_noticed() -> None:
     async def main() -> None:
         server = RealtimeServer(ParrotBrain())
         async with listen(server, "127.0.0.1", 0) as port, linked(port.port) as world:
-            await world.until(lambda: world.link.is_ready)
+            await until(lambda: world.link.is_ready)
             server.faults.black_hole = True
-            await world.until(lambda: world.downs)
+            await until(lambda: world.downs)
             assert world.downs[0].code == "link.dead"
             server.faults.black_hole = False
-            await world.until(lambda: world.link.sessions == 2)
+            await until(lambda: world.link.sessions == 2)
 
     asyncio.run(main())
 
@@ -130,15 +130,15 @@ def test_a_server_that_stalls_behind_a_living_socket_is_noticed_in_a_turn() -> N
         server = RealtimeServer(ParrotBrain())
         timings = replace(QUICK, stall_s=0.4, stall_answer_s=0.3)
         async with listen(server, "127.0.0.1", 0) as port, linked(port.port, timings) as world:
-            await world.until(lambda: world.link.is_ready)
+            await until(lambda: world.link.is_ready)
             world.link.set_active(True)
             await asyncio.sleep(1.2)  # a quiet server that answers is left in peace
             assert not world.downs
             server.faults.stall = True
-            await world.until(lambda: world.downs)
+            await until(lambda: world.downs)
             assert world.downs[0].code == "link.no_answer"
             server.faults.stall = False
-            await world.until(lambda: world.link.sessions == 2)
+            await until(lambda: world.link.sessions == 2)
 
     asyncio.run(main())
 
@@ -148,12 +148,12 @@ def test_a_frame_of_20_mb_and_garbage_do_not_end_a_session() -> None:
         server = RealtimeServer(ParrotBrain())
         calm = LinkTimings()
         async with listen(server, "127.0.0.1", 0) as port, linked(port.port, calm) as world:
-            await world.until(lambda: world.link.is_ready)
+            await until(lambda: world.link.is_ready)
             server.faults.huge_frame_bytes = 20_000_000
             server.faults.garbage_frames = 3
             world.link.execute(cmd.AddMessage("", "user", "hello"))
             world.link.execute(cmd.RequestResponse())
-            await world.until(lambda: any(isinstance(e, ev.ResponseEnded) for e in world.events))
+            await until(lambda: any(isinstance(e, ev.ResponseEnded) for e in world.events))
             assert not world.downs
 
     asyncio.run(main())
@@ -182,11 +182,11 @@ def test_a_session_is_replaced_beside_the_old_one_on_real_sockets() -> None:
             )
             running = asyncio.create_task(link.run())
             world = World(link, events)
-            await world.until(lambda: link.sessions == 3)
+            await until(lambda: link.sessions == 3)
             link.execute(cmd.AddMessage("", "user", "hello"))
             link.execute(cmd.RequestResponse())
-            await world.until(lambda: any(isinstance(e, ev.ResponseEnded) for e in events))
-            await world.until(lambda: len(server.open_sessions) == 1)
+            await until(lambda: any(isinstance(e, ev.ResponseEnded) for e in events))
+            await until(lambda: len(server.open_sessions) == 1)
             await link.close()
             await running
         assert not world.downs

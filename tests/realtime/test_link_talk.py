@@ -8,97 +8,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import pytest
+from link_world import WITHOUT_VAD, World, play
 
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract.pcm import silence
 from edge_agent.realtime.link.connection import RealtimeLink
-from edge_agent.realtime.link.liveness import LinkTimings
 from edge_agent.realtime.protocol.config import SemanticVad, SessionConfig
-from edge_agent.realtime.providers import PROVIDERS, Provider
+from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.brains import ParrotBrain
 from edge_agent.simulation.clock import run
 from edge_agent.simulation.server import RealtimeServer
 from edge_agent.simulation.wire import MemoryNetwork
-
-WITHOUT_VAD = SessionConfig(turn_detection=None)
-
-
-@dataclass
-class World:
-    server: RealtimeServer
-    network: MemoryNetwork
-    link: RealtimeLink = field(init=False)
-    keys: list[str | None] = field(default_factory=lambda: ["sk-test"])
-    events: list[ev.Event] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def of(self, *kinds: type[ev.Event]) -> list[ev.Event]:
-        return [event for event in self.events if isinstance(event, kinds)]
-
-    @property
-    def downs(self) -> list[ev.LinkDown]:
-        return [event for event in self.events if isinstance(event, ev.LinkDown)]
-
-    async def until(self, reached: Callable[[], object], within_s: float = 30.0) -> float:
-        """Loop time that passed until `reached()`; fails after `within_s`."""
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        while not reached():
-            assert loop.time() - start < within_s, f"not within {within_s} s: {self.events[-5:]}"
-            await asyncio.sleep(0.005)
-        return loop.time() - start
-
-    async def ready(self, times: int = 1, within_s: float = 30.0) -> float:
-        return await self.until(lambda: self.link.sessions >= times, within_s)
-
-    async def ask(self, text: str = "hello", within_s: float = 30.0) -> None:
-        ended = len(self.of(ev.ResponseEnded))
-        self.link.execute(cmd.AddMessage("", "user", text))
-        self.link.execute(cmd.RequestResponse())
-        await self.until(lambda: len(self.of(ev.ResponseEnded)) > ended, within_s)
-
-
-def play(
-    act: Callable[[World], Awaitable[None]],
-    *,
-    provider: Provider = PROVIDERS["openai"],
-    config: SessionConfig = WITHOUT_VAD,
-    timings: LinkTimings | None = None,
-    seed: int = 1,
-) -> World:
-    """Run `act` while a link is kept up; the link is closed at the end."""
-
-    async def main() -> World:
-        server = RealtimeServer(ParrotBrain(), keys=frozenset({"sk-test", "sk-new"}))
-        network = MemoryNetwork(server)
-        world = World(server, network)
-        link = world.link = RealtimeLink(
-            dial=network,
-            provider=provider,
-            config=config,
-            key=lambda: world.keys[-1],
-            post=world.events.append,
-            note=lambda code, **_fields: world.notes.append(code),
-            rng=random.Random(seed),
-            timings=timings,
-        )
-        running = asyncio.create_task(link.run())
-        try:
-            await act(world)
-        finally:
-            network.up()
-            server.faults.black_hole = server.faults.stall = False
-            await link.close()
-            await running
-            await network.aclose()
-        return world
-
-    return run(main())
 
 
 def test_ready_then_a_talk() -> None:
@@ -130,11 +54,14 @@ def test_audio_arrives_whole_and_in_order() -> None:
 
 def test_every_dead_link_is_told_once() -> None:
     async def act(world: World) -> None:
+        def lost(times: int) -> Callable[[], bool]:
+            return lambda: len(world.downs) >= times
+
         for times in range(1, 6):
             await world.ready(times)
             await asyncio.sleep(5)
-            world.network.cut()
-            await world.until(lambda n=times: len(world.downs) >= n)
+            world.home.cut()
+            await world.until(lost(times))
 
     world = play(act)
     kinds = [type(event) for event in world.of(ev.LinkConnecting, ev.LinkReady, ev.LinkDown)]
@@ -147,7 +74,7 @@ def test_back_at_once_after_a_clean_close(code: int) -> None:
     async def act(world: World) -> None:
         await world.ready()
         await asyncio.sleep(5)
-        for wire in world.network.links:
+        for wire in world.home.links:
             assert wire.peer is not None
             await wire.peer.close(code, "bye")
         assert await world.ready(2) <= 0.3
@@ -163,9 +90,9 @@ def test_back_within_1200_ms_of_the_port(outage_s: float, seed: int) -> None:
     async def act(world: World) -> None:
         await world.ready()
         await asyncio.sleep(5)
-        world.network.down()
+        world.home.down()
         await asyncio.sleep(outage_s)
-        world.network.up()
+        world.home.up()
         assert await world.ready(2) <= 1.2
 
     play(act, seed=seed)
@@ -174,16 +101,16 @@ def test_back_within_1200_ms_of_the_port(outage_s: float, seed: int) -> None:
 def test_a_long_outage_is_not_hammered_and_ends() -> None:
     async def act(world: World) -> None:
         await world.ready()
-        world.network.down()
+        world.home.down()
         await asyncio.sleep(6 * 3600)
-        dials = world.network.dials
+        dials = world.home.dials
         await asyncio.sleep(3600)
-        assert world.network.dials - dials < 400  # every 15 s on average
-        world.network.up()
+        assert world.home.dials - dials < 400  # every 15 s on average
+        world.home.up()
         assert await world.ready(2) <= 31
-        world.network.down()
+        world.home.down()
         await asyncio.sleep(3600)
-        world.network.up()
+        world.home.up()
         world.link.reopen("network")
         assert await world.ready(3) <= 0.5
 
@@ -197,7 +124,7 @@ def test_a_black_hole_is_noticed(active: bool, limit_s: float, quiet_s: float) -
         await world.ready()
         world.link.set_active(active)
         await asyncio.sleep(quiet_s)
-        world.network.black_hole()
+        world.home.black_hole()
         assert await world.until(lambda: world.downs) <= limit_s + 0.3
 
     assert play(act).downs[0].code == "link.dead"
@@ -207,7 +134,7 @@ def test_a_turn_that_begins_in_a_black_hole_is_not_kept_waiting() -> None:
     async def act(world: World) -> None:
         await world.ready()
         await asyncio.sleep(20)
-        world.network.black_hole()
+        world.home.black_hole()
         world.link.set_active(True)
         assert await world.until(lambda: world.downs) <= 3.3
 
@@ -231,7 +158,7 @@ def test_refusals_are_not_hammered(status: int, code: str) -> None:
     async def act(world: World) -> None:
         world.server.faults.refuse_status = status
         await asyncio.sleep(3600)
-        assert 6 <= world.network.dials <= 15
+        assert 6 <= world.home.dials <= 15
         assert all(down.refused and down.code == code for down in world.downs)
         assert max(down.retry_in_s for down in world.downs) <= 600
         world.server.faults.refuse_status = 0
@@ -243,17 +170,17 @@ def test_refusals_are_not_hammered(status: int, code: str) -> None:
 
 def test_another_key_is_picked_up() -> None:
     async def act(world: World) -> None:
-        world.keys.append("sk-wrong")
-        world.network.cut()
+        world.key = "sk-wrong"
+        world.home.cut()
         await world.until(lambda: world.downs)
         await asyncio.sleep(300)
-        dials = world.network.dials
-        world.keys.append("sk-new")
+        dials = world.home.dials
+        world.key = "sk-new"
         assert await world.ready() <= 6
-        assert world.network.dials == dials + 1
+        assert world.home.dials == dials + 1
 
     async def from_the_start(world: World) -> None:
-        world.keys.append("sk-wrong")
+        world.key = "sk-wrong"
         world.link.reopen("key")
         await act(world)
 
@@ -263,13 +190,13 @@ def test_another_key_is_picked_up() -> None:
 
 def test_without_a_key_nothing_is_dialled() -> None:
     async def act(world: World) -> None:
-        world.keys.append(None)
+        world.key = None
         world.link.reopen("key")
         await world.until(lambda: any(down.code == "link.no_key" for down in world.downs))
-        dials = world.network.dials
+        dials = world.home.dials
         await asyncio.sleep(1000)
-        assert world.network.dials == dials
-        world.keys.append("sk-test")
+        assert world.home.dials == dials
+        world.key = "sk-test"
         sessions = world.link.sessions
         await world.ready(sessions + 1, 6)
 
@@ -295,7 +222,7 @@ def test_accepted_then_closed(close_code: int, code: str, refused: bool) -> None
         assert told
         assert {(down.code, down.refused) for down in told} == {(code, refused)}
         # A connect is no success: the pauses grow all the same.
-        assert world.network.dials < 60
+        assert world.home.dials < 60
         world.server.faults.accept_then_close = 0
         await world.ready(within_s=601)
 
@@ -308,11 +235,11 @@ def test_retry_after_is_honoured() -> None:
         world.server.faults.refuse_retry_after_s = 120.0
         world.link.reopen("config")
         await world.until(lambda: any(down.code == "link.busy" for down in world.downs))
-        dials = world.network.dials
+        dials = world.home.dials
         await asyncio.sleep(119)
-        assert world.network.dials == dials
+        assert world.home.dials == dials
         await asyncio.sleep(3)
-        assert world.network.dials == dials + 1
+        assert world.home.dials == dials + 1
 
     play(act)
 
@@ -331,7 +258,7 @@ def test_the_time_limit_of_a_session_is_followed_by_the_next() -> None:
 def test_commands_that_cross_a_link_down_are_counted() -> None:
     async def act(world: World) -> None:
         await world.ready()
-        world.network.down()
+        world.home.down()
         await world.until(lambda: world.downs)
         world.link.execute(cmd.SendAudio(silence(20)))
         world.link.execute(cmd.CommitAudio())
@@ -344,7 +271,7 @@ def test_a_changed_prompt_survives_a_reconnect() -> None:
         await world.ready()
         world.link.execute(cmd.UpdateSession(instructions="Be brief."))
         await asyncio.sleep(5)
-        world.network.cut()
+        world.home.cut()
         await world.ready(2)
 
     world = play(act)
@@ -359,7 +286,7 @@ def test_a_wish_to_reopen_that_never_helps_does_not_hammer() -> None:
             if world.link.is_ready:
                 world.link.reopen("the dialogue is unhappy")
             await asyncio.sleep(0.01)
-        assert world.network.dials < 40
+        assert world.home.dials < 40
 
     play(act)
 
@@ -477,9 +404,9 @@ def test_whatever_happens_the_story_is_told_in_order_and_ends_well(seed: int) ->
             faults.accept_then_close = chance.choice([1001, 1011, 3000]) if blow == "close" else 0
             faults.garbage_frames = chance.choice([0, 50]) if blow == "garbage" else 0
             if blow in ("cut", "down", "up"):
-                getattr(world.network, blow)()
+                getattr(world.home, blow)()
             elif blow == "hole":
-                world.network.black_hole(chance.random() < 0.7)
+                world.home.black_hole(chance.random() < 0.7)
             elif blow == "ask":
                 world.link.execute(cmd.AddMessage("", "user", "hello"))
                 world.link.execute(cmd.RequestResponse())
@@ -488,7 +415,7 @@ def test_whatever_happens_the_story_is_told_in_order_and_ends_well(seed: int) ->
                 world.link.reopen(chance.choice(["network", "config", "unhappy"]))
             await asyncio.sleep(chance.choice([0.0, 0.01, 0.3, 2.0, 15.0]))
         faults.refuse_status = faults.accept_then_close = faults.garbage_frames = 0
-        world.network.up()
+        world.home.up()
         sessions = world.link.sessions
         world.link.reopen("network")
         await world.until(lambda: world.link.sessions > sessions, 15)

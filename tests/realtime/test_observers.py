@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import household
 import pytest
 from household import ANSWER_MS, Evening, one_turn
 
 from edge_agent.contract import events as ev
+from edge_agent.dialogue.manager import DialogueManager
 
 
 class _Blind(Exception):
@@ -42,14 +42,14 @@ def test_an_observer_that_falls_over_each_event_ends_no_session() -> None:
 def test_a_dialogue_that_falls_over_one_event_ends_no_session(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    handle = household.DialogueManager.handle
+    handle = DialogueManager.handle
 
-    def forgetful(self: household.DialogueManager, event: ev.Event) -> object:
+    def forgetful(self: DialogueManager, event: ev.Event) -> object:
         if isinstance(event, ev.VoiceText):
             raise _Blind
         return handle(self, event)
 
-    monkeypatch.setattr(household.DialogueManager, "handle", forgetful)
+    monkeypatch.setattr(DialogueManager, "handle", forgetful)
     faults: list[BaseException] = []
     evening = one_turn(lambda _evening: None, at_s=0.0, faults=faults)
     is_whole(evening)

@@ -29,15 +29,6 @@ from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.brains import ParrotBrain
 from edge_agent.simulation.server import RealtimeServer, listen
 
-PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-
-
-@pytest.fixture(autouse=True)
-def no_proxy_around(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in PROXY_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
@@ -209,9 +200,7 @@ def test_a_talk_through_a_proxy(
     assert set(proxy.asked) == {"CONNECT provider.invalid:443 HTTP/1.1"}
 
 
-def test_a_proxy_that_is_down_or_cannot_reach_the_provider(
-    authority: Authority, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_proxy_that_is_down_or_cannot_reach_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> list[tuple[type, str]]:
         told = []
         async with raw_server(Proxy(free_port())) as port:
@@ -281,7 +270,7 @@ Resolver = Callable[..., Any]
 
 
 def resolves_to(*addresses: tuple[int, str, int]) -> Resolver:
-    async def getaddrinfo(host: object, port: object, **_options: object) -> list[Any]:
+    async def getaddrinfo(_host: object, _port: object, **_options: object) -> list[Any]:
         found = []
         for family, address, real_port in addresses:
             where: Any = (address, real_port)

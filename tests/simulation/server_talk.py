@@ -33,7 +33,7 @@ def silence(ms: int) -> bytes:
     return bytes(48 * ms)
 
 
-def validate(side: str, event: Event, at: float) -> None:
+def validate(side: str, event: Event, _at: float) -> None:
     """Raise unless a server event is what the official SDK expects."""
     if side == "server":
         SDK_EVENT.validate_python(event)

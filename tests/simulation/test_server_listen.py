@@ -40,7 +40,7 @@ async def until(client: ClientConnection, kind: str) -> dict:  # type: ignore[ty
 
 
 def test_handshake_subprotocol_compression_and_both_paths() -> None:
-    async def scene(server: RealtimeServer, port: Listening) -> None:
+    async def scene(_server: RealtimeServer, port: Listening) -> None:
         offered = [Subprotocol("realtime"), Subprotocol("openai-insecure-api-key.k")]
         async with connect(port.url + "?model=x", subprotocols=offered) as client:
             assert client.subprotocol == "realtime"
@@ -83,8 +83,12 @@ def test_large_appends_and_huge_frames() -> None:
             await client.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
             await client.send(json.dumps({"type": "input_audio_buffer.commit"}))
             await until(client, "input_audio_buffer.committed")
+            [item] = server.sessions[0].conversation.items
+            assert len(item.audio[0]) == len(audio) * 3 // 4
             server.faults.huge_frame_bytes = 20_000_000
             await client.send(json.dumps({"type": "input_audio_buffer.clear"}))
+            padded = await until(client, "simulation.padding")
+            assert len(padded["padding"]) == 20_000_000
             await until(client, "input_audio_buffer.cleared")
 
     serve(scene)
@@ -117,7 +121,7 @@ def test_stall_answers_pings_and_ignored_pings_do_not() -> None:
                     await client.recv()
             server.faults.stall, server.faults.ignore_pings = False, True
             await until(client, "input_audio_buffer.cleared")
-            pong = await client.ping()
+            pong = asyncio.ensure_future(await client.ping())
             await client.send('{"type": "input_audio_buffer.clear"}')
             await until(client, "input_audio_buffer.cleared")
             assert not pong.done()
@@ -131,7 +135,7 @@ def test_black_hole_swallows_pings_and_gives_them_back() -> None:
         async with connect(port.url, ping_interval=None) as client:
             await until(client, "session.created")
             server.faults.black_hole = True
-            pong = await client.ping()
+            pong = asyncio.ensure_future(await client.ping())
             await client.send('{"type": "input_audio_buffer.clear"}')
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.05):
@@ -164,6 +168,8 @@ def test_stopping_with_a_black_hole_open() -> None:
         await client.send('{"type": "input_audio_buffer.clear"}')
         await asyncio.sleep(0.05)
         await port.stop()
+        with pytest.raises(OSError, match="Connect call failed"):
+            await connect(port.url)
         await client.close()
 
     serve(scene)

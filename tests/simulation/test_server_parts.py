@@ -100,9 +100,14 @@ def test_usage_adds_up(context: list[Piece], before: list[Piece], text: int, aud
 
 
 def test_tokens_follow_the_price_page() -> None:
-    body = {"id": "i", "type": "message", "role": "user", "content": [{"type": "input_audio"}]}
+    body: dict[str, object] = {
+        "id": "i",
+        "type": "message",
+        "role": "user",
+        "content": [{"type": "input_audio"}],
+    }
     assert item_piece(Item(body, {0: bytearray(48 * 60_000)})).audio == 600
-    spoken = {
+    spoken: dict[str, object] = {
         **body,
         "role": "assistant",
         "content": [{"type": "output_audio", "transcript": "hi"}],

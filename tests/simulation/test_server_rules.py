@@ -481,7 +481,7 @@ def test_input_replaces_the_context() -> None:
         assert brain.turns[-1].texts == ("first", "only here")
         await client.send("response.create", response={"conversation": "none", "input": []})
         await client.until("response.done")
-        assert brain.turns[-1].texts == ()
+        assert not brain.turns[-1].texts
         assert len(client.session.items) == 2
 
     talk(scene, brain)

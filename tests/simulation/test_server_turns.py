@@ -133,7 +133,9 @@ def test_quiet_speech_triggers() -> None:
 
     async def scene(client: Client) -> None:
         await client.speak(silence(500) + quiet + silence(800))
-        await client.until("input_audio_buffer.committed", within_s=5)
+        started = await client.until("input_audio_buffer.speech_started", within_s=5)
+        committed = await client.until("input_audio_buffer.committed", within_s=5)
+        assert committed["item_id"] == started["item_id"]
 
     talk(scene)
 

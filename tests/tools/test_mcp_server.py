@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from tool_servers import CHANGED, MemoryServer, described, text
+from tool_watcher import running
+from waiting import until
 
 from edge_agent.contract.errors import ToolError
 from edge_agent.simulation import clock
@@ -58,19 +60,8 @@ async def served(memory: MemoryServer, **plan: Any) -> AsyncIterator[tuple[ToolS
     whole: dict[str, Any] = {"command": ("x",), "allow_all": True, "timeout_s": 5.0, **plan}
     server = ToolServer(ServerPlan("home", **whole), memory.wire, watcher, random.Random(7))
     watcher.server = server
-    running = asyncio.create_task(server.run())
-    try:
+    async with running(server):
         yield server, watcher
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
-        assert not server.is_up
-
-
-async def until(condition: Callable[[], bool], limit_s: float = 300.0) -> None:
-    async with asyncio.timeout(limit_s):
-        while not condition():  # noqa: ASYNC110  (any condition, in virtual time)
-            await asyncio.sleep(0.01)
 
 
 def play(talk: Callable[[], Awaitable[None]]) -> None:
@@ -113,7 +104,7 @@ def test_a_list_without_end_is_ended() -> None:
 def test_a_server_that_needs_long_to_start_is_waited_for(start_s: float) -> None:
     async def talk() -> None:
         async with served(MemoryServer(start_s=start_s)) as (server, watcher):
-            await until(lambda: server.is_up)
+            await until(lambda: server.is_up, CONNECT_MAX_S)
             assert start_s <= watcher.told[0][0] < start_s + 1
             assert watcher.words[-1] == "connected"
 

@@ -17,7 +17,8 @@ import psutil
 import pytest
 from authority import Authority
 from tool_servers import plain_web
-from tool_watcher import PATIENCE_S, PLAIN, Watcher
+from tool_watcher import PLAIN, Watcher, running
+from waiting import PATIENCE_S, until
 
 from edge_agent.contract.errors import ToolError
 from edge_agent.tools.servers.mcp_server import ToolServer, load_library
@@ -37,18 +38,8 @@ async def served(wire: OpenWire, **plan: Any) -> AsyncIterator[tuple[ToolServer,
     watcher = Watcher()
     whole: dict[str, Any] = {"command": ("x",), "allow_all": True, **plan}
     server = ToolServer(ServerPlan("s", **whole), wire, watcher, random.Random(7))
-    running = asyncio.create_task(server.run())
-    try:
+    async with running(server):
         yield server, watcher
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110  (other processes)
-            await asyncio.sleep(0.01)
 
 
 async def complaint(call: Awaitable[str]) -> str:
