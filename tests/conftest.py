@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from pulse import PulseServer, prepare_environment
 
-pytest_plugins = ("workers",)
+pytest_plugins = ("other_ways", "workers")
 
 LEAK_PATIENCE_S = 2.0
 """A thread that was told to stop may need a moment on a loaded machine."""

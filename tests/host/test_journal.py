@@ -19,6 +19,7 @@ from typing import TextIO
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from other_ways import TELL, namespaces
 
 from edge_agent.host.journal.journal import (
     FIELD_MAX_CHARS,
@@ -278,20 +279,24 @@ def test_a_journald_that_was_restarted_is_told_what_it_missed() -> None:
     ]
 
 
-IN_A_HOUSE_OF_ITS_OWN = """
-mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/journal /run/log/journal || exit 1
-/lib/systemd/systemd-journald >/run/said 2>&1 </dev/null &
-for _ in $(seq 100); do [ -S /run/systemd/journal/socket ] && break; sleep 0.05; done
-"$0" -c "$1" || cat /run/said
-for _ in $(seq 100); do
-    entry=$(journalctl -D /run/log/journal -o json EDGE_CODE=link.down)
+A_JOURNALD = """
+export RUNTIME_DIRECTORY="$2" LOGS_DIRECTORY="$3"
+mkdir -p "$RUNTIME_DIRECTORY" "$LOGS_DIRECTORY" || exit 1
+/lib/systemd/systemd-journald edge-agent-test >"$3/said" 2>&1 </dev/null &
+for _ in $(seq 200); do [ -S "$RUNTIME_DIRECTORY/socket" ] && break; sleep 0.05; done
+"$0" -c "$1" "$RUNTIME_DIRECTORY/socket" || cat "$3/said"
+for _ in $(seq 200); do
+    entry=$(journalctl -D "$LOGS_DIRECTORY" -o json EDGE_CODE=link.down)
     [ -n "$entry" ] && break
     sleep 0.05
 done
 printf '%s' "$entry"
 kill $!
 """
-"""A private /run with a real journald in it: the library knows only one place for its socket."""
+"""A real journald, with a folder for its sockets and one for its journal.  Any account may start
+it: as a journal namespace it needs nothing of the machine."""
+
+PRIVATE_RUN = "mount -t tmpfs tmpfs /run"
 
 A_LINE_UNDER_SYSTEMD = """
 import os, sys
@@ -302,13 +307,20 @@ assert isinstance(journal._sink, JournaldSink), journal._sink
 journal.note("link.down", code="link.lost", retry_in_s=2.5)
 """
 
+TO_THAT_SOCKET = """
+import socket, sys
+from pathlib import Path
+from systemd import journal as library
+from edge_agent.host.journal import journal as ours
+door = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+door.connect(sys.argv[1])
+ours.JOURNAL_SOCKET = Path(sys.argv[1])
+library.sendv = lambda *fields: door.send("".join(field + "\\n" for field in fields).encode())
+"""
+"""libsystemd sends to the machine's journald only: the same fields, in its protocol, elsewhere."""
 
-def test_a_real_journald_takes_the_line_and_its_fields() -> None:
-    namespace = ["unshare", "--mount", "--map-root-user"]
-    command = [*namespace, "bash", "-c", IN_A_HOUSE_OF_ITS_OWN, sys.executable]
-    answer = subprocess.run(
-        [*command, A_LINE_UNDER_SYSTEMD], capture_output=True, text=True, timeout=30, check=False
-    )
+
+def judge_entry(answer: subprocess.CompletedProcess[str]) -> None:
     assert answer.returncode == 0, answer.stderr
     entry = json.loads(answer.stdout)
     assert entry["_TRANSPORT"] == "journal"
@@ -316,6 +328,35 @@ def test_a_real_journald_takes_the_line_and_its_fields() -> None:
     assert entry["MESSAGE_ID"] == message_id("link.lost")
     assert entry["SYSLOG_IDENTIFIER"] == "edge-agent"
     assert (entry["PRIORITY"], entry["EDGE_REASON_CODE"]) == ("4", "link.lost")
+
+
+def journald(setup: str, line: str, *folders: object) -> list[str]:
+    return ["bash", "-c", setup + A_JOURNALD, sys.executable, line, *map(str, folders)]
+
+
+def sent(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+
+
+def sent_beside(folder: Path) -> subprocess.CompletedProcess[str]:
+    line = TO_THAT_SOCKET + A_LINE_UNDER_SYSTEMD
+    return sent(journald("", line, folder / "run", folder / "log"))
+
+
+def test_a_real_journald_takes_the_line_and_its_fields(tmp_path: Path, another_way: TELL) -> None:
+    # The library knows one place only for the socket, so /run must be ours.
+    enter, why = namespaces("--mount", PRIVATE_RUN)
+    if enter:
+        setup = f"{PRIVATE_RUN} || exit 1\n"
+        line, run = A_LINE_UNDER_SYSTEMD, "/run/systemd/journal"
+        judge_entry(sent([*enter, *journald(setup, line, run, tmp_path / "log")]))
+    else:
+        another_way(f"a journald elsewhere, not through libsystemd's own socket ({why})")
+        judge_entry(sent_beside(tmp_path))
+
+
+def test_a_journald_elsewhere_takes_the_line_and_its_fields(tmp_path: Path) -> None:
+    judge_entry(sent_beside(tmp_path))
 
 
 @pytest.fixture
