@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -296,6 +297,7 @@ kill $!
 """A real journald, with a folder for its sockets and one for its journal.  Any account may start
 it: as a journal namespace it needs nothing of the machine."""
 
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
 PRIVATE_RUN = "mount -t tmpfs tmpfs /run"
 
 A_LINE_UNDER_SYSTEMD = """
@@ -320,43 +322,61 @@ library.sendv = lambda *fields: door.send("".join(field + "\\n" for field in fie
 """libsystemd sends to the machine's journald only: the same fields, in its protocol, elsewhere."""
 
 
-def judge_entry(answer: subprocess.CompletedProcess[str]) -> None:
-    assert answer.returncode == 0, answer.stderr
-    entry = json.loads(answer.stdout)
+def received(folder: Path) -> dict[str, str]:
+    """What journald would get, read from a socket of the test's own."""
+    line = TO_THAT_SOCKET + A_LINE_UNDER_SYSTEMD
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as door:
+        door.bind(str(folder / "door"))
+        subprocess.run([sys.executable, "-c", line, folder / "door"], check=True, timeout=60)
+        fields = door.recv(65536).decode().splitlines()
+    return dict(field.split("=", 1) for field in fields)
+
+
+def kept(enter: list[str], setup: str, line: str, *folders: object) -> dict[str, str]:
+    """The entry as a real journald has it."""
+    command = [*enter, "bash", "-c", setup + A_JOURNALD, sys.executable, line, *map(str, folders)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 0, done.stderr
+    entry: dict[str, str] = json.loads(done.stdout)
     assert entry["_TRANSPORT"] == "journal"
+    return entry
+
+
+def kept_elsewhere(folder: Path, another_way: TELL) -> dict[str, str]:
+    if not CONTROL_GROUPS.is_mount():
+        another_way(f"the datagram alone, because journald does not start without {CONTROL_GROUPS}")
+        return received(folder)
+    return kept([], "", TO_THAT_SOCKET + A_LINE_UNDER_SYSTEMD, folder / "run", folder / "log")
+
+
+def judge(entry: dict[str, str]) -> None:
     assert entry["MESSAGE"] == "The connection is down (link.lost); next try in 2.5 s."
     assert entry["MESSAGE_ID"] == message_id("link.lost")
     assert entry["SYSLOG_IDENTIFIER"] == "edge-agent"
     assert (entry["PRIORITY"], entry["EDGE_REASON_CODE"]) == ("4", "link.lost")
 
 
-def journald(setup: str, line: str, *folders: object) -> list[str]:
-    return ["bash", "-c", setup + A_JOURNALD, sys.executable, line, *map(str, folders)]
-
-
-def sent(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
-
-
-def sent_beside(folder: Path) -> subprocess.CompletedProcess[str]:
-    line = TO_THAT_SOCKET + A_LINE_UNDER_SYSTEMD
-    return sent(journald("", line, folder / "run", folder / "log"))
-
-
-def test_a_real_journald_takes_the_line_and_its_fields(tmp_path: Path, another_way: TELL) -> None:
+def test_journald_in_its_place_takes_the_line_and_its_fields(
+    tmp_path: Path, another_way: TELL
+) -> None:
     # The library knows one place only for the socket, so /run must be ours.
     enter, why = namespaces("--mount", PRIVATE_RUN)
-    if enter:
-        setup = f"{PRIVATE_RUN} || exit 1\n"
-        line, run = A_LINE_UNDER_SYSTEMD, "/run/systemd/journal"
-        judge_entry(sent([*enter, *journald(setup, line, run, tmp_path / "log")]))
-    else:
-        another_way(f"a journald elsewhere, not through libsystemd's own socket ({why})")
-        judge_entry(sent_beside(tmp_path))
+    if not enter:
+        another_way(f"not through the library's own socket ({why})")
+        judge(kept_elsewhere(tmp_path, another_way))
+        return
+    run, log = "/run/systemd/journal", tmp_path / "log"
+    judge(kept(enter, f"{PRIVATE_RUN} || exit 1\n", A_LINE_UNDER_SYSTEMD, run, log))
 
 
-def test_a_journald_elsewhere_takes_the_line_and_its_fields(tmp_path: Path) -> None:
-    judge_entry(sent_beside(tmp_path))
+def test_journald_elsewhere_takes_the_line_and_its_fields(
+    tmp_path: Path, another_way: TELL
+) -> None:
+    judge(kept_elsewhere(tmp_path, another_way))
+
+
+def test_the_datagram_has_the_line_and_its_fields(tmp_path: Path) -> None:
+    judge(received(tmp_path))
 
 
 @pytest.fixture
