@@ -2,7 +2,7 @@
 
 A test asks `namespaces` for a command that enters fresh namespaces.  Where there is none (a
 chroot, an ordinary container) it establishes the same fact another way and tells the fixture
-`another_way`; the end of the run lists what was told.  Both are hooked in by `conftest.py`.
+`another_way`; the end of the run lists what was told.  A plugin that `conftest.py` loads.
 
 Owner thread: the test's.  Must never change the machine's own network or mounts.
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from other_ways import namespaces
 
-CONFTEST = "from other_ways import another_way, pytest_terminal_summary\n"
+CONFTEST = "pytest_plugins = ('other_ways',)\n"
 
 
 def end_of_a_run(folder: Path, test: str) -> str:
