@@ -100,15 +100,21 @@ missing_packages() {
     "$python" -c 'import os, sysconfig, sys
 sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' || echo "$dotted-dev"
     "$python" -c 'import ensurepip, venv' 2>/dev/null || echo "$dotted-venv"
+    # Without certificates no provider can be trusted, and the speaker stays alone.
+    if [[ $profile == run ]]; then compgen -G '/etc/ssl/certs/?*' >/dev/null || echo ca-certificates; fi
     if [[ $profile == dev ]]; then missing_test_packages; fi
 }
 
-# The sound server of the tests; looked at in every run, because nothing in the venv shows it.
+# The programs that tests call; looked at in every run, because nothing in the venv shows them.
 missing_test_packages() {
     command -v pulseaudio >/dev/null || [[ -x $VENV/bin/pulseaudio ]] || echo pulseaudio
     command -v pactl >/dev/null || echo pulseaudio-utils
     compgen -G '/usr/lib/*/alsa-lib/libasound_module_pcm_pulse.so' >/dev/null || echo libasound2-plugins
     command -v espeak-ng >/dev/null || echo espeak-ng
+    command -v openssl >/dev/null || echo openssl
+    command -v ip >/dev/null || echo iproute2
+    # The program alone: nothing here starts systemd.
+    command -v systemd-analyze >/dev/null && command -v journalctl >/dev/null || echo systemd
 }
 
 # Runs apt-get as root, however root is to be had here.
@@ -158,18 +164,18 @@ install_packages() {
     if quietly "installing system packages: $*" apt_install "$@"; then return 0; fi
     # A desktop with PipeWire excludes the sound server of the tests, and its owner's sound stays.
     if [[ " $* " == *" pulseaudio "* ]] && grep -q "$NO_REMOVE_ERROR" "$LOG"; then
-        private_pulseaudio "${@/#pulseaudio/}" || apt_failed "$line"
+        private_pulseaudio "$@" || apt_failed "$line"
         return 0
     fi
     apt_failed "$line"
 }
 
 # PulseAudio unpacked into the venv beside the machine's own sound server: the libraries come from
-# apt, the server itself is only started by the tests.
+# apt, the server itself is only started by the tests.  Takes the whole list that was refused.
 private_pulseaudio() {
     local others=() name multiarch home=$VENV/pulseaudio modules
     for name in "$@" $(apt-cache depends --important pulseaudio | sed -n 's/^  Depends: \(lib[^ ]*\)$/\1/p'); do
-        if [[ -n $name ]]; then others+=("$name"); fi
+        if [[ $name != pulseaudio ]]; then others+=("$name"); fi
     done
     quietly "installing the libraries of PulseAudio" apt_install "${others[@]}" || return 1
     mkdir -p -- "$home" "$VENV/bin"

@@ -20,7 +20,7 @@ from pulse import PulseServer, prepare_environment
 from text_service import TextService
 from webhook_service import Hook
 
-pytest_plugins = ("workers",)
+pytest_plugins = ("other_ways", "workers")
 
 LEAK_PATIENCE_S = 2.0
 """A thread that was told to stop may need a moment on a loaded machine."""

@@ -229,3 +229,24 @@ def test_progress_of_a_long_step_and_its_status(tmp_path: Path) -> None:
     done = lib(code, tmp_path / "venv")
     assert done.returncode == 7
     assert "still waiting" in done.stdout
+
+
+def test_every_program_that_tests_call_has_its_package(tmp_path: Path) -> None:
+    done = lib("PATH=/nowhere; missing_test_packages", tmp_path / "venv")
+    packages = {"pulseaudio", "pulseaudio-utils", "espeak-ng", "openssl", "iproute2", "systemd"}
+    # The library beside them is looked for as a file, and may be there.
+    assert set(done.stdout.split()) - {"libasound2-plugins"} == packages
+    here = lib("missing_test_packages", tmp_path / "venv")
+    assert (here.stdout, here.stderr) == ("", ""), "the machine that runs this has them all"
+
+
+def test_a_desktop_keeps_its_own_sound_server(tmp_path: Path) -> None:
+    """Refused for the sake of another sound server, the rest of the list is still installed."""
+    code = """
+    apt_install() { echo "apt: $*"; return 1; }
+    apt-cache() { echo '  Depends: libpulse0'; }
+    quietly() { shift; "$@"; }
+    private_pulseaudio pulseaudio pulseaudio-utils systemd || echo "told: $?"
+    """
+    done = lib(code, tmp_path / "venv")
+    assert done.stdout.splitlines() == ["apt: pulseaudio-utils systemd libpulse0", "told: 1"]

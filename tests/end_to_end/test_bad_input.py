@@ -176,9 +176,12 @@ def test_a_broken_state_file_means_muted_not_a_crash_loop(tmp_path: Path) -> Non
     assert (tmp_path / "state.json.unusable").exists()
 
 
-def test_a_state_that_cannot_be_written_costs_a_line() -> None:
+def test_a_state_that_cannot_be_written_costs_a_line(tmp_path: Path) -> None:
+    (tmp_path / "folder").symlink_to("nowhere")  # nothing to read there, and no place to write
+    settings = {"state": {"path": str(tmp_path / "folder" / "state.json")}}
+
     async def talk() -> None:
-        async with Stage(settings={"state": {"path": "/proc/edge-agent/state.json"}}) as stage:
+        async with Stage(settings=settings) as stage:
             await ready(stage)
             stage.press("mute")
             stage.release("mute")

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from typing import TextIO
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from other_ways import TELL, namespaces
 
 from edge_agent.host.journal.journal import (
     FIELD_MAX_CHARS,
@@ -278,20 +280,25 @@ def test_a_journald_that_was_restarted_is_told_what_it_missed() -> None:
     ]
 
 
-IN_A_HOUSE_OF_ITS_OWN = """
-mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/journal /run/log/journal || exit 1
-/lib/systemd/systemd-journald >/run/said 2>&1 </dev/null &
-for _ in $(seq 100); do [ -S /run/systemd/journal/socket ] && break; sleep 0.05; done
-"$0" -c "$1" || cat /run/said
-for _ in $(seq 100); do
-    entry=$(journalctl -D /run/log/journal -o json EDGE_CODE=link.down)
+A_JOURNALD = """
+export RUNTIME_DIRECTORY="$2" LOGS_DIRECTORY="$3"
+mkdir -p "$RUNTIME_DIRECTORY" "$LOGS_DIRECTORY" || exit 1
+/lib/systemd/systemd-journald edge-agent-test >"$3/said" 2>&1 </dev/null &
+for _ in $(seq 200); do [ -S "$RUNTIME_DIRECTORY/socket" ] && break; sleep 0.05; done
+"$0" -c "$1" "$RUNTIME_DIRECTORY/socket" || cat "$3/said"
+for _ in $(seq 200); do
+    entry=$(journalctl -D "$LOGS_DIRECTORY" -o json EDGE_CODE=link.down)
     [ -n "$entry" ] && break
     sleep 0.05
 done
 printf '%s' "$entry"
 kill $!
 """
-"""A private /run with a real journald in it: the library knows only one place for its socket."""
+"""A real journald, with a folder for its sockets and one for its journal.  Any account may start
+it: as a journal namespace it needs nothing of the machine."""
+
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+PRIVATE_RUN = "mount -t tmpfs tmpfs /run"
 
 A_LINE_UNDER_SYSTEMD = """
 import os, sys
@@ -302,20 +309,74 @@ assert isinstance(journal._sink, JournaldSink), journal._sink
 journal.note("link.down", code="link.lost", retry_in_s=2.5)
 """
 
+TO_THAT_SOCKET = """
+import socket, sys
+from pathlib import Path
+from systemd import journal as library
+from edge_agent.host.journal import journal as ours
+door = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+door.connect(sys.argv[1])
+ours.JOURNAL_SOCKET = Path(sys.argv[1])
+library.sendv = lambda *fields: door.send("".join(field + "\\n" for field in fields).encode())
+"""
+"""libsystemd sends to the machine's journald only: the same fields, in its protocol, elsewhere."""
 
-def test_a_real_journald_takes_the_line_and_its_fields() -> None:
-    namespace = ["unshare", "--mount", "--map-root-user"]
-    command = [*namespace, "bash", "-c", IN_A_HOUSE_OF_ITS_OWN, sys.executable]
-    answer = subprocess.run(
-        [*command, A_LINE_UNDER_SYSTEMD], capture_output=True, text=True, timeout=30, check=False
-    )
-    assert answer.returncode == 0, answer.stderr
-    entry = json.loads(answer.stdout)
+
+def received(folder: Path) -> dict[str, str]:
+    """What journald would get, read from a socket of the test's own."""
+    line = TO_THAT_SOCKET + A_LINE_UNDER_SYSTEMD
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as door:
+        door.bind(str(folder / "door"))
+        subprocess.run([sys.executable, "-c", line, folder / "door"], check=True, timeout=60)
+        fields = door.recv(65536).decode().splitlines()
+    return dict(field.split("=", 1) for field in fields)
+
+
+def kept(enter: list[str], setup: str, line: str, *folders: object) -> dict[str, str]:
+    """The entry as a real journald has it."""
+    command = [*enter, "bash", "-c", setup + A_JOURNALD, sys.executable, line, *map(str, folders)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 0, done.stderr
+    entry: dict[str, str] = json.loads(done.stdout)
     assert entry["_TRANSPORT"] == "journal"
+    return entry
+
+
+def kept_elsewhere(folder: Path, another_way: TELL) -> dict[str, str]:
+    if not CONTROL_GROUPS.is_mount():
+        another_way(f"the datagram alone, because journald does not start without {CONTROL_GROUPS}")
+        return received(folder)
+    return kept([], "", TO_THAT_SOCKET + A_LINE_UNDER_SYSTEMD, folder / "run", folder / "log")
+
+
+def judge(entry: dict[str, str]) -> None:
     assert entry["MESSAGE"] == "The connection is down (link.lost); next try in 2.5 s."
     assert entry["MESSAGE_ID"] == message_id("link.lost")
     assert entry["SYSLOG_IDENTIFIER"] == "edge-agent"
     assert (entry["PRIORITY"], entry["EDGE_REASON_CODE"]) == ("4", "link.lost")
+
+
+def test_journald_in_its_place_takes_the_line_and_its_fields(
+    tmp_path: Path, another_way: TELL
+) -> None:
+    # The library knows one place only for the socket, so /run must be ours.
+    enter, why = namespaces("--mount", PRIVATE_RUN)
+    if not enter:
+        another_way(f"not through the library's own socket ({why})")
+        judge(kept_elsewhere(tmp_path, another_way))
+        return
+    run, log = "/run/systemd/journal", tmp_path / "log"
+    judge(kept(enter, f"{PRIVATE_RUN} || exit 1\n", A_LINE_UNDER_SYSTEMD, run, log))
+
+
+def test_journald_elsewhere_takes_the_line_and_its_fields(
+    tmp_path: Path, another_way: TELL
+) -> None:
+    judge(kept_elsewhere(tmp_path, another_way))
+
+
+def test_the_datagram_has_the_line_and_its_fields(tmp_path: Path) -> None:
+    judge(received(tmp_path))
 
 
 @pytest.fixture
