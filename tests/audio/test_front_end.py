@@ -61,7 +61,7 @@ def test_ten_millisecond_frames_from_any_rate(rate_hz: int) -> None:
     assert not ear.faults
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(block=st.integers(1, 3000), rate_hz=st.sampled_from([16_000, 44_100, 48_000]))
 def test_the_stream_does_not_depend_on_the_block_length(block: int, rate_hz: int) -> None:
     sound = pcm(room_noise(rate_hz // 5, seed=1, rms=2000.0))

@@ -464,7 +464,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(STEPS, st.sampled_from([0, 10, 40]))
 def test_any_order_of_events_keeps_the_ledger(
     steps: list[tuple[str, int, int]], prebuffer_ms: float

@@ -34,7 +34,7 @@ def residual_db(samples: np.ndarray, rate_hz: int, frequency_hz: float) -> float
     return float(10 * np.log10(np.mean((samples - fit) ** 2) / np.mean(fit**2)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     pair=st.sampled_from(PAIRS),
     cuts=st.lists(st.integers(0, 700), max_size=12),

@@ -84,7 +84,7 @@ class Witness:
         assert {words for _start, _end, words in begun} <= set(AGREE)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     actions=st.lists(st.tuples(st.floats(0.1, 6.0), ACTIONS), max_size=9),
     calls=st.lists(CALLS, min_size=1, max_size=3),

@@ -294,7 +294,7 @@ def test_every_field_of_every_event_can_be_drawn() -> None:
     assert fields == set(FIELDS)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     config=st.one_of(st.just(household_config()), CONFIGS),
     muted=st.booleans(),
@@ -316,7 +316,7 @@ def test_any_order_of_events_keeps_the_promises(
     talk.check()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(config=CONFIGS, muted=st.booleans(), steps=st.lists(STEPS, min_size=5, max_size=40))
 def test_a_run_that_was_recorded_plays_again(
     config: DialogueConfig,
@@ -383,7 +383,7 @@ def test_a_drop_at_every_point_of_a_turn_loses_and_doubles_nothing(
     verdict(house)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     drops=st.lists(st.tuples(st.floats(0.3, 12.0), st.floats(0.05, 5.0)), min_size=1, max_size=3),
     lag_s=st.sampled_from([0.0, 0.03, 0.25]),
@@ -423,7 +423,7 @@ ACTIONS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     actions=st.lists(st.tuples(st.floats(0.1, 15.0), ACTIONS), max_size=10),
     lag_s=st.sampled_from([0.0, 0.03, 0.3]),

@@ -204,7 +204,7 @@ def test_after_a_wish_to_stop_no_deadline_is_left() -> None:
     assert house.manager.next_deadline() is None
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.floats(0.1, 6.0), st.sampled_from(["word", "press", "mute", "drop", "due"])),

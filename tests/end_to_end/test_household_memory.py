@@ -507,7 +507,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=12, derandomize=True)
 @given(st.lists(STEPS, max_size=12), st.integers(2, 5), st.integers(1, 3))
 def test_both_sides_agree_whatever_happens(steps: list[Any], more: int, keep: int) -> None:
     async def live() -> None:

@@ -65,7 +65,7 @@ class LateWire:
             await self.inner.close(code, reason)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.floats(0.01, PATIENCE_S - 0.3), min_size=1, max_size=40))
 def test_a_peer_that_speaks_lives_although_it_answers_no_ping(gaps_s: list[float]) -> None:
     async def act() -> float:
@@ -88,7 +88,7 @@ def test_a_peer_that_speaks_lives_although_it_answers_no_ping(gaps_s: list[float
     assert run(act()) <= PATIENCE_S + 0.01  # and who falls silent is dead as soon as ever
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.floats(0.01, TIMINGS.pong_active_s - 0.1), min_size=1, max_size=10))
 def test_a_line_that_loses_much_lives_while_it_takes_something(gaps_s: list[float]) -> None:
     """Found with netem at 20 % loss: the second long pause between acknowledgements ended a

@@ -24,7 +24,7 @@ def noticed(pieces: list[bytes]) -> list[SpeechStarted | SpeechStopped]:
     return [event for piece in pieces for event in vad.feed(piece)]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=40))
 def test_the_ear_does_not_care_how_audio_is_cut(sizes: list[int]) -> None:
     pieces, start = [], 0

@@ -217,7 +217,7 @@ KINDS = st.sampled_from(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(KINDS, st.dictionaries(st.text(max_size=8), JSON, max_size=3), JSON)))
 def test_any_json_is_answered_and_survived(
     events: list[tuple[str, dict[str, Any], object]],

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.contract.errors import ToolError
@@ -310,7 +310,6 @@ DOINGS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(DOINGS)
 def test_every_timer_rings_once_at_its_end_or_as_soon_as_there_is_power(
     doings: list[tuple[str, float]],

@@ -217,7 +217,7 @@ def test_nothing_is_a_result_too() -> None:
     assert call_once(order, '{"title":"x"}').output == "Done."
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(letter=st.sampled_from(["x", "ä", "€", "😀"]), extra=st.integers(-3, 60))
 def test_long_output_is_cut_at_a_letter_with_a_note(letter: str, extra: int) -> None:
     size = OUTPUT_LIMIT_BYTES // len(letter.encode()) + extra
