@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from driver import House
+from playbook import on, playbook
 from server_model import ModelServer, Plan
 
 from edge_agent.contract import commands as c
@@ -96,12 +97,15 @@ def test_refused_link_says_so_and_sleeps() -> None:
 
 
 def test_drop_while_asleep_says_nothing() -> None:
-    house = House()
-    house.connect()
-    house.blip(1.0, 30.0)
-    house.run(35.0)
-    assert house.sentences() == []
-    assert [cmd.light for cmd in house.did(c.ShowLight)] == ["asleep", "offline", "asleep"]
+    assert (
+        playbook(ignoring=(c.Note, c.SetStatus))
+        << [on(e.DeviceReady), on(e.LinkReady)]
+        >> [..., c.ShowLight("asleep")]
+        << [1.0, on(e.LinkDown, code="link.lost", message="gone"), 30.0]
+        >> [c.ShowLight("offline")]
+        << [on(e.LinkReady), 4.0]
+        >> [c.ShowLight("asleep")]
+    )
 
 
 @pytest.mark.parametrize("for_s", [0.5, 3.0])

@@ -8,6 +8,7 @@ import pytest
 from driver import House, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from playbook import ANY, Given, Playbook, frames, on, playbook, wake
 from server_model import Plan
 
 from edge_agent.contract import commands as c
@@ -26,6 +27,18 @@ def due(house: House, at_s: float, name: str = "pasta", late_s: float = 0.0) -> 
     house.at(at_s, lambda: house.send(e.AlarmDue(at=house.now, name=name, late_s=late_s)))
 
 
+NOTHING_CUT = on(e.PlaybackCut, item=None, played_ms=0.0)
+
+
+def pasta(name: str = "pasta", late_s: float = 0.0) -> Given:
+    return on(e.AlarmDue, name=name, late_s=late_s)
+
+
+def ringing() -> Playbook:
+    """A table that begins with a bell, without a link."""
+    return playbook() << [on(e.DeviceReady), 1.0, pasta()] >> [c.RingAlarm("pasta")]
+
+
 def lights(house: House) -> list[str]:
     return [command.light for command in house.did(c.ShowLight)]
 
@@ -41,16 +54,24 @@ def bell(house: House) -> list[tuple[float, str]]:
 
 @pytest.mark.parametrize("muted", [False, True])
 def test_the_button_stops_it_without_link_and_while_muted(muted: bool) -> None:
-    house = House(muted=muted)
-    due(house, 1.0)
-    house.at(4.0, lambda: house.press(hold_s=2.0))  # a sleepy hand: no long press either
-    house.run(10.0)
-    assert bell(house) == [(1.0, "on"), (4.0, "off")]
-    assert house.did(c.StopAlarm) == [c.StopAlarm(("pasta",))]
-    assert house.manager.talk is Talk.ASLEEP
-    assert house.manager.microphone is (Microphone.MUTED if muted else Microphone.OPEN)
-    assert ("alarm" in lights(house)) is not muted  # mute is always shown
-    assert house.sent_frames() == []
+    def shown(light: str) -> list[c.Command]:
+        return [] if muted else [c.ShowLight(light)]  # mute is always shown
+
+    assert (
+        playbook(muted=muted, ignoring=(c.Note, c.SetStatus))
+        << on(e.DeviceReady)
+        >> [c.ShowLight("muted" if muted else "asleep")]
+        << pasta()
+        >> [c.RingAlarm("pasta"), *shown("alarm")]
+        << frames(3.0, speech=False)
+        << on(e.ButtonPressed)
+        >> [c.StopAlarm(("pasta",)), *shown("asleep")]
+        << frames(2.0, speech=False)  # a sleepy hand: no long press either
+        << [on(e.ButtonReleased), frames(4.0, speech=False)]
+        >> []
+        >> Talk.ASLEEP
+        >> (Microphone.MUTED if muted else Microphone.OPEN)
+    )
 
 
 def test_the_wake_word_stops_it_and_listens() -> None:
@@ -65,40 +86,45 @@ def test_the_wake_word_stops_it_and_listens() -> None:
     assert house.spoken_frames(5.0, 6.5) <= set(house.sent_frames())
 
 
-def test_the_wake_word_without_link_explains_nothing_unless_somebody_goes_on() -> None:
-    house = House()
-    due(house, 1.0)
-    house.wake_word(4.0)
-    house.run(20.0)
-    assert bell(house)[-1] == (4.0, "off")
-    assert house.sentences() == []
-    assert house.manager.talk is Talk.ASLEEP
+def test_the_wake_word_without_link_explains_nothing() -> None:
+    assert (
+        ringing()
+        << [frames(3.0, speech=False), wake()]
+        >> [c.StopAlarm(("pasta",))]
+        << frames(16.0, speech=False)
+        >> [c.PlayEarcon("woken")]
+        >> Talk.ASLEEP
+    )
 
-    house = House()
-    due(house, 1.0)
-    house.wake_word(4.0)
-    house.says(5.0, 7.0)
-    house.run(10.0)
-    assert house.sentences() == ["link.connecting"]
+
+def test_the_wake_word_without_link_is_explained_where_somebody_goes_on() -> None:
+    assert (
+        ringing()
+        << [frames(3.0, speech=False), wake()]
+        >> [c.StopAlarm(("pasta",))]
+        << [frames(1.0, speech=False), frames(2.0, speech=True), frames(3.0, speech=False)]
+        >> [c.PlayEarcon("woken"), c.PlaySentence("link.connecting")]
+    )
 
 
 def test_nobody_stops_it_and_it_is_given_up() -> None:
-    house = House()
-    due(house, 1.0)
-    due(house, 100.0, "tea")
-    house.run(100.0 + RING_MAX_S + 1.0)
-    assert bell(house) == [(1.0, "on"), (100.0 + RING_MAX_S, "off")]
-    assert house.did(c.StopAlarm)[0].names == ("pasta", "tea")
-    assert lights(house)[-1] == "asleep"
+    assert (
+        ringing()
+        << [99.0, on(e.AlarmDue, name="tea"), RING_MAX_S - 0.01]
+        >> []
+        << 0.02
+        >> [c.StopAlarm(("pasta", "tea"))]
+    )
 
 
 def test_the_models_tool_stops_it() -> None:
-    house = House()
-    due(house, 1.0)
-    house.at(3.0, lambda: house.send(e.AlarmStopRequested(at=house.now)))
-    house.at(4.0, lambda: house.send(e.AlarmStopRequested(at=house.now)))
-    house.run(5.0)
-    assert bell(house) == [(1.0, "on"), (3.0, "off")]
+    assert (
+        ringing()
+        << [2.0, on(e.AlarmStopRequested)]
+        >> [c.StopAlarm(("pasta",))]
+        << [1.0, on(e.AlarmStopRequested), 1.0]
+        >> []
+    )
 
 
 def answering(**config: Any) -> House:
@@ -152,13 +178,15 @@ def test_a_cut_by_speech_lets_it_ring_again() -> None:
 
 
 def test_a_device_that_was_lost_rings_when_it_is_back() -> None:
-    house = House()
-    due(house, 1.0)
-    lost = e.DeviceDown(at=2.0, code="device.lost", message="gone")
-    house.at(2.0, lambda: house.send(lost))
-    house.at(9.0, lambda: house.send(e.DeviceReady(at=house.now)))
-    house.run(12.0)
-    assert bell(house) == [(1.0, "on"), (9.0, "on")]
+    assert (
+        ringing()
+        << [1.0, on(e.DeviceDown, code="device.lost", message="gone")]
+        >> [c.CutPlayback()]
+        << [NOTHING_CUT, 7.0]
+        >> []
+        << on(e.DeviceReady)
+        >> [c.RingAlarm("pasta")]
+    )
 
 
 def test_consent_is_not_given_by_a_hand_that_stops_the_bell() -> None:
@@ -179,29 +207,32 @@ def test_consent_is_not_given_by_a_hand_that_stops_the_bell() -> None:
 
 
 def test_late_is_told_once_and_very_late_is_not_rung() -> None:
-    house = House()
-    due(house, 1.0, "a", LATE_TELL_S + 1)
-    due(house, 1.0, "b", LATE_RING_MAX_S + 1)
-    house.run(5.0)
-    assert house.sentences() == ["alarm_missed"]
-    assert [state for _, state in bell(house)] == ["on"]
+    assert (
+        playbook()
+        << [on(e.DeviceReady), pasta("a", LATE_TELL_S + 1), pasta("b", LATE_RING_MAX_S + 1)]
+        >> [c.PlayEarcon("timer"), c.PlaySentence("alarm_missed"), c.RingAlarm("a")]
+        << [1.2, on(e.SentenceDrained, name="alarm_missed"), 2.8]
+        >> []
+    )
 
-    house = House()
-    due(house, 1.0, "a", LATE_RING_MAX_S + 1)
-    due(house, 1.0, "b", LATE_RING_MAX_S + 1)
-    house.run(5.0)
-    assert house.sentences() == ["alarm_missed"]
-    assert house.did(c.RingAlarm) == []
-    assert house.did(c.StopAlarm) == [c.StopAlarm(("a",)), c.StopAlarm(("b",))]
-    assert house.notes().count("alarm.missed") == 2
+
+def test_very_late_alone_is_told_once() -> None:
+    missed = c.Note("alarm.missed", ANY)
+    assert (
+        playbook(ignoring=(c.SetStatus, c.ShowLight, c.PlayEarcon))
+        << [on(e.DeviceReady), pasta("a", LATE_RING_MAX_S + 1)]
+        >> [..., missed, c.PlaySentence("alarm_missed"), c.StopAlarm(("a",))]
+        << pasta("b", LATE_RING_MAX_S + 1)
+        >> [missed, c.StopAlarm(("b",))]
+        << [1.2, on(e.SentenceDrained, name="alarm_missed"), 3.0]
+        >> []
+    )
 
 
 def test_after_a_wish_to_stop_no_deadline_is_left() -> None:
-    house = House()
-    due(house, 1.0)
-    house.run(2.0)
-    house.send(e.StopRequested(at=house.now))
-    assert house.manager.next_deadline() is None
+    table = ringing() << [1.0, on(e.StopRequested), NOTHING_CUT] >> [c.CutPlayback(), c.Exit()]
+    assert table
+    assert table.manager.next_deadline() is None
 
 
 @settings(max_examples=60)

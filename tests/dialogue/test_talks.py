@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from driver import House
+from playbook import ANY, QUIET, Given, Playbook, frames, on, playbook, wake
 from server_model import ModelServer, Plan
 
 from edge_agent.contract import commands as c
@@ -19,6 +20,11 @@ def awake_house(**config: Any) -> House:
     return house
 
 
+def awake(ignoring: tuple[type[c.Command], ...] = QUIET) -> Playbook:
+    """A table that begins where everything stands ready and sleeps."""
+    return playbook(ignoring=ignoring) << [on(e.DeviceReady), on(e.LinkReady)] >> [...]
+
+
 def question(house: House) -> House:
     """One breath: wake word 0.5-1.0 s (detected at 1.1), question until 2.4 s."""
     house.says(0.5, 2.4)
@@ -27,11 +33,9 @@ def question(house: House) -> House:
 
 
 def test_nothing_leaves_before_the_wake_word() -> None:
-    house = awake_house()
-    house.says(0.5, 4.0)
-    house.run(5.0)
-    assert house.did(c.SendAudio) == []
-    assert house.manager.talk is Talk.ASLEEP
+    assert (
+        awake() << [frames(0.5, speech=False), frames(3.5, speech=True), 1.0] >> [] >> Talk.ASLEEP
+    )
 
 
 def test_one_breath_arrives_whole_with_its_pre_roll_and_without_chime() -> None:
@@ -92,13 +96,14 @@ def test_first_sound_of_a_follow_up_that_began_before_the_answer_ended_is_sent()
 
 
 def test_false_wake_ends_quietly() -> None:
-    house = awake_house()
-    house.wake_word(1.0)
-    house.run(8.0)
-    assert "talk.false_wake" in house.notes()
-    assert house.manager.talk is Talk.ASLEEP
-    assert house.sentences() == []
-    assert house.did(c.SendAudio) == []
+    assert (
+        awake(ignoring=(c.SetStatus, c.ShowLight))
+        << wake()
+        >> [c.Note("talk.woken", ANY)]
+        << frames(7.0, speech=False)
+        >> [c.PlayEarcon("woken"), c.Note("talk.false_wake"), c.Note("talk.asleep", ANY)]
+        >> Talk.ASLEEP
+    )
 
 
 def test_false_wake_with_a_click_clears_what_was_streamed() -> None:
@@ -195,12 +200,14 @@ def test_button_sends_little_of_what_was_said_before_it() -> None:
 
 
 def test_button_while_listening_without_words_goes_back_to_sleep() -> None:
-    house = awake_house()
-    house.wake_word(1.0)
-    house.run(2.0)
-    house.press()
-    assert house.manager.talk is Talk.ASLEEP
-    assert house.did(c.PlayEarcon)[-1].name == "sleep"
+    assert (
+        awake()
+        << [wake(), frames(1.0, speech=False)]
+        >> [c.PlayEarcon("woken")]
+        << on(e.ButtonPressed)
+        >> [c.PlayEarcon("sleep")]
+        >> Talk.ASLEEP
+    )
 
 
 def test_button_while_listening_to_words_ends_the_turn() -> None:
@@ -245,15 +252,16 @@ def test_button_while_speaking_cuts_and_listens() -> None:
 
 
 def test_long_press_mutes_and_unmutes() -> None:
-    house = awake_house()
-    house.run(0.5)
-    house.press(hold_s=2.0)
-    house.run(3.0)
-    assert house.manager.microphone is Microphone.MUTED
-    assert [cmd.muted for cmd in house.did(c.SaveMute)] == [True]
-    house.press(hold_s=2.0)
-    house.run(6.0)
-    assert house.microphone() is Microphone.OPEN
+    held: list[Given] = [on(e.ButtonPressed), 2.0, on(e.ButtonReleased)]
+    assert (
+        awake()
+        << held
+        >> [c.PlayEarcon("woken"), c.SaveMute(True), c.PlayEarcon("muted")]
+        >> Microphone.MUTED
+        << [1.0, held]
+        >> [c.PlayEarcon("muted"), c.SaveMute(False), c.PlayEarcon("unmuted")]
+        >> Microphone.OPEN
+    )
 
 
 # --- mute ---------------------------------------------------------------------------------
@@ -281,12 +289,14 @@ def test_mute_at_any_moment_stops_the_stream_and_nothing_wakes(at_s: float) -> N
 
 
 def test_muted_at_start() -> None:
-    house = House(muted=True)
-    house.connect()
-    question(house).run(5.0)
-    assert house.did(c.SendAudio) == []
-    assert house.manager.microphone is Microphone.MUTED
-    assert house.did(c.ShowLight)[-1].light == "muted"
+    assert (
+        playbook(muted=True, ignoring=(c.Note, c.SetStatus))
+        << [on(e.DeviceReady), on(e.LinkReady)]
+        >> [c.ShowLight("muted")]
+        << [frames(0.5, speech=True), wake(), frames(1.5, speech=True), 3.0]
+        >> []
+        >> Microphone.MUTED
+    )
 
 
 # --- barge-in ------------------------------------------------------------------------------
@@ -549,26 +559,30 @@ def test_stop_in_each_state(at_s: float, connected: bool) -> None:
 
 
 def test_link_machine() -> None:
-    house = House()
-    assert house.link() is Link.DOWN
-    house.send(e.LinkConnecting(at=0.0))
-    assert house.link() is Link.CONNECTING
-    house.connect()
-    assert house.link() is Link.READY
-    house.drop()
-    assert house.link() is Link.DOWN
+    assert (
+        playbook()
+        >> Link.DOWN
+        << on(e.LinkConnecting)
+        >> Link.CONNECTING
+        << on(e.LinkReady)
+        >> Link.READY
+        << on(e.LinkDown, code="link.lost", message="gone")
+        >> Link.DOWN
+    )
 
 
 # --- found by the property tests ----------------------------------------------------------------
 
 
 def test_an_answer_before_any_question_is_told_without_a_latency() -> None:
-    house = awake_house()
-    house.send(e.ResponseStarted(at=0.0, response="r"))
-    house.send(e.VoiceChunk(at=0.0, response="r", item="i", pcm24k=bytes(480)))
-    house.send(e.PlaybackStarted(at=0.02, item="i"))
-    (note,) = [cmd for cmd in house.did(c.Note) if cmd.code == "talk.answer_started"]
-    assert note.fields == {"latency_ms": 0}
+    assert (
+        awake(ignoring=(c.SetStatus, c.ShowLight))
+        << on(e.ResponseStarted, response="r")
+        << on(e.VoiceChunk, response="r", item="i", pcm24k=bytes(480))
+        >> [c.PlayVoice("i", bytes(480))]
+        << [0.02, on(e.PlaybackStarted, item="i")]
+        >> [c.Note("talk.answer_started", {"latency_ms": 0})]
+    )
 
 
 def test_words_woken_in_an_outage_after_an_unanswered_turn_arrive_from_their_first() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playbook import MakesEvent, on, playbook
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
@@ -17,6 +18,9 @@ LOCK = {"type": "function", "name": "home__lock", "parameters": {"type": "object
 TIME = {"type": "function", "name": "current_time", "parameters": {"type": "object"}}
 
 
+OWN_TOOLS = DialogueConfig(tool_risks={"current_time": Risk.LOW})
+
+
 def manager(flow: FlowTerms | None = None) -> DialogueManager:
     config = DialogueConfig(tool_risks={"current_time": Risk.LOW}, flow=flow)
     return DialogueManager(config, strict=True)
@@ -26,9 +30,9 @@ def ready(at: float) -> e.LinkReady:
     return e.LinkReady(at=at, model="m")
 
 
-def changed(at: float, **risks: str) -> e.ToolsChanged:
+def changed(**risks: str) -> MakesEvent:
     known = {"home__lamp": LAMP, "home__lock": LOCK, "current_time": TIME}
-    return e.ToolsChanged(at=at, schemas=tuple(known[name] for name in risks), risks=risks)
+    return on(e.ToolsChanged, schemas=tuple(known[name] for name in risks), risks=risks)
 
 
 def updates(commands: list[c.Command]) -> list[c.UpdateSession]:
@@ -42,40 +46,51 @@ def called(house: DialogueManager, name: str, at: float) -> list[c.Command]:
 
 
 def test_the_model_is_told_at_once() -> None:
-    house = manager()
-    house.handle(ready(1.0))
-    [update] = updates(house.handle(changed(2.0, current_time="low", home__lamp="low")))
-    assert update == c.UpdateSession(tools=(TIME, LAMP))
+    assert (
+        playbook(OWN_TOOLS)
+        << on(e.LinkReady)
+        << changed(current_time="low", home__lamp="low")
+        >> [c.UpdateSession(tools=(TIME, LAMP))]
+    )
 
 
 def test_what_changed_while_the_link_was_down_is_told_when_it_is_up() -> None:
-    house = manager()
-    assert not updates(house.handle(changed(1.0, home__lamp="low")))
-    assert not updates(house.handle(changed(2.0, home__lock="high")))
-    [update] = updates(house.handle(ready(3.0)))
-    assert update.tools == (LOCK,)
+    assert (
+        playbook(OWN_TOOLS)
+        << changed(home__lamp="low")
+        << changed(home__lock="high")
+        >> []
+        << on(e.LinkReady)
+        >> [c.UpdateSession(tools=(LOCK,))]
+    )
 
 
 def test_a_session_that_replaces_another_is_told_too() -> None:
-    house = manager()
-    house.handle(ready(1.0))
-    house.handle(changed(2.0, home__lamp="low"))
-    again = house.handle(e.LinkReady(at=3.0, model="m", replaces=True))
-    assert [update.tools for update in updates(again)] == [(LAMP,)]
+    assert (
+        playbook(OWN_TOOLS)
+        << on(e.LinkReady)
+        << changed(home__lamp="low")
+        >> [c.UpdateSession(tools=(LAMP,))]
+        << on(e.LinkReady, replaces=True)
+        >> [c.UpdateSession(tools=(LAMP,))]
+    )
 
 
 def test_without_a_change_nothing_is_told() -> None:
-    assert not updates(manager().handle(ready(1.0)))
+    assert playbook(OWN_TOOLS) << on(e.LinkReady) >> []
 
 
 @pytest.mark.parametrize(("risk", "runs"), [("low", True), ("high", False), ("nonsense", False)])
 def test_the_new_risks_hold(risk: str, runs: bool) -> None:
-    house = manager()
-    house.handle(ready(1.0))
-    house.handle(changed(2.0, home__lamp=risk))
-    house.handle(e.ButtonPressed(at=3.0, button="talk"))
-    ran = [x for x in called(house, "home__lamp", 4.0) if isinstance(x, c.RunTool)]
-    assert bool(ran) is runs
+    call = e.ToolCall(call_id="1", name="home__lamp", arguments="{}")
+    assert (
+        playbook(OWN_TOOLS)
+        << [on(e.LinkReady), changed(home__lamp=risk), on(e.ButtonPressed)]
+        >> [c.UpdateSession(tools=(LAMP,))]
+        << on(e.ResponseStarted, response="r")
+        << on(e.ResponseEnded, response="r", status="completed", calls=(call,))
+        >> ([c.RunTool("1", "home__lamp", "{}")] if runs else [c.PlaySentence("confirm_by_button")])
+    )
 
 
 def test_a_guided_talk_narrows_the_new_tools_step_by_step() -> None:
@@ -86,11 +101,11 @@ def test_a_guided_talk_narrows_the_new_tools_step_by_step() -> None:
     terms = FlowTerms(FlowPlan(start="begin", states=states, guided=True), "Be kind.", (TIME,))
     house = manager(terms)
     house.handle(ready(1.0))
-    [update] = updates(house.handle(changed(2.0, home__lamp="low", home__lock="high")))
+    [update] = updates(house.handle(changed(home__lamp="low", home__lock="high")(at=2.0)))
     names = [tool["name"] for tool in update.tools or ()]
     assert names == ["home__lamp", "set_conversation_state"]
     assert update.instructions is not None
     house.handle(e.LinkDown(at=3.0, code="link.lost", message="m", fix="", refused=False))
-    house.handle(changed(4.0, home__lock="high"))
+    house.handle(changed(home__lock="high")(at=4.0))
     [update] = updates(house.handle(ready(5.0)))
     assert [tool["name"] for tool in update.tools or ()] == ["set_conversation_state"]

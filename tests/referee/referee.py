@@ -37,6 +37,8 @@ RULES: tuple[type[Rule], ...] = (
     Truth,
 )
 """One rule for each promise of the design, in its order."""
+ASKING = (e.PlaybackCut, e.MuteRequested)
+"""Events of which to do nothing at all may break a promise."""
 KEPT_MAX = 50
 """Of one run; whoever breaks more has been found out."""
 
@@ -93,7 +95,7 @@ class Referee:
         self.scene.saw(event)
         for rule in self._at_event:
             self._keep(rule, rule.event(event))
-        if not commands and not isinstance(event, e.PlaybackCut):
+        if not commands and not isinstance(event, ASKING):
             return
         step = Step(self.scene.now, event, tuple(commands))
         for command in commands:
@@ -106,7 +108,7 @@ class Referee:
     def see(self, record: Record) -> None:
         """Anything else that crossed a border."""
         for rule in self._rules:
-            self._keep(rule, rule.record(record))
+            self._keep(rule, rule.record(record), record.at)
 
     def end(self, at: float) -> None:
         """All is over and quiet: what was owed must have come."""
@@ -118,12 +120,13 @@ class Referee:
         """Drop the events so far: a day of them is more than the speaker holds."""
         self.events.clear()
 
-    def _keep(self, rule: Rule, found: Iterable[tuple[str, str]]) -> None:
+    def _keep(self, rule: Rule, found: Iterable[tuple[str, str]], at: float | None = None) -> None:
         for code, text in found:
             if code in self._excused:
                 self.excused_seen[code] = self.excused_seen.get(code, 0) + 1
             elif len(self.broken) < KEPT_MAX:
-                self.broken.append(Broken(rule.number, code, self.scene.now, text))
+                at = self.scene.now if at is None else at
+                self.broken.append(Broken(rule.number, code, at, text))
 
     # --- the verdict --------------------------------------------------------------------
 
