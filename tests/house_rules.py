@@ -264,6 +264,24 @@ def one_place_cuts_our_voice(house: House) -> Iterator[str]:
             yield f"{place} issues CutPlayback; call `Moves.fall_silent`"
 
 
+# A regular expression with the prefix of a key, or what comes after "Bearer".
+KEY_PATTERN = re.compile(r"\b(?:sk|ek|xai|pk|rk)(?![a-z0-9])\S*[|\[\\]|[Bb]earer\S*\\[sS]", re.I)
+SECRETS, HOSTS_HOME = "contract/secrets.py", "contract/hosts.py"
+
+
+def one_place_knows_keys_and_this_machine(house: House) -> Iterator[str]:
+    for module in house.modules:
+        prose = {id(docstring) for docstring in docstrings(module)}
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                is_pattern = KEY_PATTERN.search(node.value) and id(node) not in prose
+                if is_pattern and module.path != SECRETS:
+                    yield f"{module.at(node)} says what a key looks like; ask {SECRETS}"
+            asks = isinstance(node, ast.Attribute) and node.attr == "is_loopback"
+            if asks and module.path != HOSTS_HOME:
+                yield f"{module.at(node)} asks for the loopback; ask {HOSTS_HOME}"
+
+
 def pure_modules(house: House) -> list[Module]:
     """The files named pure, and whatever of ours they import: they are no purer than that."""
     targets = imported(house)
@@ -525,6 +543,7 @@ RULES: list[Rule] = [
     nobody_reads_anothers_underscore,
     dialogue_parts_do_not_inherit_from_one_another,
     one_place_cuts_our_voice,
+    one_place_knows_keys_and_this_machine,
     pure_files_do_no_io,
     heavy_libraries_have_one_owner,
     modules_say_what_they_are,

@@ -134,6 +134,15 @@ BAD: list[tuple[Rule, str, str, str]] = [
         "from edge_agent.contract import commands as c\nx = c.CutPlayback()\ny = c.CutPlayback()",
         "fall_silent",
     ),
+    *(
+        (r.one_place_knows_keys_and_this_machine, "edge_agent/host/a.py", text, words)
+        for text, words in (
+            (r'x = r"\b(?:sk|ek|xai)[-_][\w-]{6,}"', "a key"),
+            (r'x = r"\b(sk-|ek_|xai-)"', "a key"),
+            (r'x = r"(?i:\bbearer\s+\S+)"', "a key"),
+            ("def f(address):\n    return address.is_loopback", "the loopback"),
+        )
+    ),
     (r.pure_files_do_no_io, "edge_agent/dialogue/a.py", "import asyncio", "asyncio"),
     (
         r.pure_files_do_no_io,

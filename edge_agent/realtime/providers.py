@@ -7,13 +7,13 @@ sections 1, 3 and 12.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from edge_agent.contract.errors import ConfigError, LinkRefused
+from edge_agent.contract.hosts import is_loopback
 from edge_agent.contract.pcm import WIRE_BYTES_PER_MS, WIRE_RATE_HZ
 from edge_agent.realtime.protocol.config import Capabilities, Dialect
 from edge_agent.realtime.protocol.faults import BAD_KEY, DIALECT, NAMED, NO_KEY
@@ -273,16 +273,6 @@ def build_url(
         query.append((provider.model_param, model))
     path = parts.path if parts.path.strip("/") else "/v1/realtime"
     return urlunsplit((scheme, parts.netloc, path, urlencode(query), ""))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` (a name or an address, without port) is this machine."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _shown(url: str) -> str:

@@ -130,8 +130,8 @@ def test_content_is_left_out() -> None:
     assert fields == {
         "data": "<bytes>",
         "items": "<list>",
-        "name": "********",
-        "other": "********",
+        "name": "[key]",
+        "other": "[key]",
         "long": "x" * (FIELD_MAX_CHARS - 1) + "…",
         "lines": "one two [31m",
     }

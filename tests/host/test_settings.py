@@ -14,7 +14,6 @@ from pydantic import ValidationError
 
 from edge_agent.contract.errors import ConfigError
 from edge_agent.host.settings import text as settings_text
-from edge_agent.host.settings.base import is_loopback
 from edge_agent.host.settings.load import Loaded, SettingsError, all_keys, load
 from edge_agent.host.settings.root import Listen, Settings
 
@@ -110,23 +109,6 @@ def test_settings_made_in_code_do_not_read_the_environment(
 def test_wrong_values_are_refused(section: str, key: str, value: object) -> None:
     with pytest.raises(ValidationError):
         Settings.model_validate({section: {key: value}})
-
-
-@pytest.mark.parametrize(
-    ("host", "own"),
-    [
-        ("localhost", True),
-        ("127.0.0.1", True),
-        ("127.9.9.9", True),
-        ("::1", True),
-        ("192.168.1.5", False),
-        ("localhost.example.org", False),
-        ("127.0.0.1.example.org", False),
-        ("", False),
-    ],
-)
-def test_loopback_is_judged_by_the_address_itself(host: str, own: bool) -> None:
-    assert is_loopback(host) is own
 
 
 def test_an_unencrypted_address_in_the_house_can_be_allowed() -> None:

@@ -25,6 +25,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TextIO
 
+from edge_agent.contract.secrets import hide_keys
 from edge_agent.host.journal.messages import (
     DEBUG,
     ERROR,
@@ -56,7 +57,6 @@ CONTENT_FIELDS = frozenset(
 )
 """Names that can only mean content or a secret: never written."""
 
-_KEY_LIKE = re.compile(r"\b(?:sk|ek|xai)[-_][\w-]{6,}|(?i:\bbearer\s+\S+)")
 _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
 _PLACE = re.compile(r"\{(\w+)\}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -134,7 +134,7 @@ def _clean(name: str, value: object) -> str | None:
         return f"{value:.3f}".rstrip("0").rstrip(".")
     if not isinstance(value, (int, str)):  # bool is an int
         return f"<{type(value).__name__}>"
-    text = _KEY_LIKE.sub("********", _CONTROL.sub(" ", str(value)))
+    text = hide_keys(_CONTROL.sub(" ", str(value)))
     return text if len(text) <= FIELD_MAX_CHARS else text[: FIELD_MAX_CHARS - 1] + "…"
 
 

@@ -5,7 +5,6 @@ Owner thread: none, pure.  Must never know a section: `root`, `house` and their 
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import PurePosixPath
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -59,13 +58,3 @@ def checked_address(value: str, scheme: str) -> str:
     if parts.username or parts.password:
         raise ValueError("must not carry a name or password; the key has its own place")
     return value
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this very machine, judged without asking the name service."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from edge_agent.host.settings.base import Name, PathText, Section, checked_address, is_loopback
+from edge_agent.contract.hosts import is_loopback
+from edge_agent.host.settings.base import Name, PathText, Section, checked_address
 
 
 class Supervisor(Section):

@@ -21,6 +21,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from edge_agent.contract.errors import ConfigError
+from edge_agent.contract.secrets import holds_a_key
 from edge_agent.host.settings.advice import advice
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.settings.services import look_up
@@ -404,7 +405,7 @@ def _shown(dotted: str, value: object) -> str:
     text = repr(value)
     # People paste keys into the wrong line; addresses may carry one in their query.
     told = dotted in ("realtime.api_key", "realtime.url") or dotted.startswith("mcp.")
-    if told or re.search(r"\b(sk-|ek_|xai-)", text):
+    if told or holds_a_key(text):
         return "value not shown"
     return "it is " + (text if len(text) <= SHOWN_MAX_CHARS else text[:SHOWN_MAX_CHARS] + "…")
 

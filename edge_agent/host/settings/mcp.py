@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from edge_agent.host.settings.base import Name, PathText, Section, checked_address, is_loopback
+from edge_agent.contract.hosts import is_loopback
+from edge_agent.host.settings.base import Name, PathText, Section, checked_address
 
 ServerName = Annotated[str, Field(pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*$", max_length=24)]
 """Part of every tool's name, of which the Realtime API takes 64 characters."""

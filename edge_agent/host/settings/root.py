@@ -21,8 +21,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from edge_agent.contract.hosts import is_loopback
 from edge_agent.host.price_list import NAME_FORM
-from edge_agent.host.settings.base import Name, PathText, Section, checked_address, is_loopback
+from edge_agent.host.settings.base import Name, PathText, Section, checked_address
 from edge_agent.host.settings.consent import Consent
 from edge_agent.host.settings.desk import Messages, Supervisor
 from edge_agent.host.settings.house import Budget, Control, Health, Journal, Speech, State

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from edge_agent.contract.hosts import is_loopback
 from edge_agent.host.price_list import load_providers, owners_path
-from edge_agent.host.settings.base import is_loopback
 from edge_agent.host.settings.root import Settings
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit, urlunsplit
 
 from edge_agent.contract.errors import AgentError, ConfigError, LinkLost
-from edge_agent.host.settings.base import is_loopback
+from edge_agent.contract.hosts import is_loopback
 from edge_agent.host.web.http_faults import Peer, error_in, garbage, refused, unreachable
 
 SILENCE_TIMEOUT_S = 60.0

@@ -30,9 +30,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from edge_agent.contract.errors import LinkError, LinkLost, LinkRefused, WireClosed
+from edge_agent.contract.hosts import is_loopback
 from edge_agent.contract.ports import Wire
 from edge_agent.realtime.protocol import faults
-from edge_agent.realtime.providers import is_loopback
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection

@@ -6,21 +6,20 @@ a provider's text that could hold a key.  The rules are PROTOCOL section 8.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from edge_agent.contract.errors import LinkBusy, LinkError, LinkLost, LinkRefused
+from edge_agent.contract.secrets import hide_keys
 
-_SECRET = re.compile(r"\b(?:sk|ek|xai|pk|rk)[-_][A-Za-z0-9_*.\-]{4,}|[Bb]earer\s+\S+")
 _TEXT_LIMIT_CHARS = 200
 """A provider's sentence, not a page: these texts end up in one journal line."""
 
 
-def scrub(text: object) -> str:
+def in_short(text: object) -> str:
     """A provider's text, short, on one line and without anything that looks like a key."""
     if not isinstance(text, str):
         return ""
-    return " ".join(_SECRET.sub("[key]", text).split())[:_TEXT_LIMIT_CHARS]
+    return " ".join(hide_keys(text).split())[:_TEXT_LIMIT_CHARS]
 
 
 BAD_KEY = "link.bad_key"
@@ -134,7 +133,7 @@ def from_close(code: int, reason: str, hints: Mapping[int, str] = _NO_HINTS) -> 
     found = _find(reason) or hints.get(code)
     if found in NAMED:
         return named(found)
-    text = scrub(reason)
+    text = in_short(reason)
     said = f", reason {text!r}" if text else ""
     if code == 1013:
         return LinkBusy(f"The provider asks to come back later (close code {code}{said}).")

@@ -184,7 +184,7 @@ class Responses:
                 response=response.id,
                 status=status,
                 code=code[:64],
-                message=faults.scrub(text),
+                message=faults.in_short(text),
                 calls=track.complete_calls(),
                 items=tuple(track.items),
                 usage=usage,

@@ -228,7 +228,7 @@ class Session:
     def _(self, message: shapes.ErrorEvent) -> None:
         error = message.error
         code = text_of(error.code) or text_of(error.type) or "unknown"
-        text = faults.scrub(error.message)
+        text = faults.in_short(error.message)
         about = text_of(error.event_id)
         fatal = faults.from_error_event(code, text)
         if fatal is not None:
