@@ -29,8 +29,8 @@ TEST_CPU_MAX_S = 25.0
 AGAIN_CPU_S = 1.0
 """A loop that swallows the first alarm meets another one."""
 
-BROKEN = re.compile(r"^(?:E\s+)?rule (\d+) \([^)]*\)", re.MULTILINE)
-"""How each violation that the referee reports begins."""
+BROKEN = re.compile(r"^(?:E\s+)?rule (\d+) \(([^)]*)\)", re.MULTILINE)
+"""How each violation that the referee reports begins: number and code."""
 
 
 class OutOfTimeError(BaseException):
@@ -39,10 +39,10 @@ class OutOfTimeError(BaseException):
 
 @dataclass(frozen=True)
 class Failure:
-    """One test that did not pass, and the rules of the referee that it named."""
+    """One test that did not pass, and what the referee named there, as `6 cut.late`."""
 
     test: str
-    rules: tuple[int, ...] = ()
+    codes: tuple[str, ...] = ()
     is_time: bool = False
 
 
@@ -73,17 +73,18 @@ def read(path: Path) -> Record:
             case {"passed": str()}:
                 record.passed += 1
                 record.unfinished = ""
-            case {"failed": str(test), "rules": list(rules), "time": bool(is_time)}:
-                record.failures.append(Failure(test, tuple(rules), is_time))
+            case {"failed": str(test), "codes": list(codes), "time": bool(is_time)}:
+                record.failures.append(Failure(test, tuple(codes), is_time))
                 record.unfinished = ""
             case {"end": int()}:
                 record.is_whole = True
     return record
 
 
-def broken_rules(problem: BaseException) -> set[int]:
+def broken_rules(problem: BaseException) -> set[str]:
     """The rules that an exception, or one it holds or follows from, names."""
-    return {int(number) for text in _texts(problem) for number in BROKEN.findall(text)}
+    found = (pair for text in _texts(problem) for pair in BROKEN.findall(text))
+    return {f"{number} {code}" for number, code in found}
 
 
 def _texts(problem: BaseException) -> Iterator[str]:
@@ -107,7 +108,7 @@ def _texts(problem: BaseException) -> Iterator[str]:
 class _Recorder:
     def __init__(self, file: TextIO) -> None:
         self._file = file
-        self._rules: set[int] = set()
+        self._codes: set[str] = set()
         self._is_time = False
 
     def _write(self, **entry: object) -> None:
@@ -116,7 +117,7 @@ class _Recorder:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        self._rules, self._is_time = set(), False
+        self._codes, self._is_time = set(), False
         self._write(begun=item.nodeid)
         signal.setitimer(signal.ITIMER_VIRTUAL, TEST_CPU_MAX_S, AGAIN_CPU_S)
         try:
@@ -127,20 +128,19 @@ class _Recorder:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, call: pytest.CallInfo[object]) -> None:
         if call.excinfo is not None:
-            self._rules |= broken_rules(call.excinfo.value)
+            self._codes |= broken_rules(call.excinfo.value)
             self._is_time |= isinstance(call.excinfo.value, OutOfTimeError)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
-            rules = sorted(self._rules)
-            self._write(failed=report.nodeid, rules=rules, time=self._is_time)
+            self._write(failed=report.nodeid, codes=sorted(self._codes), time=self._is_time)
         elif report.when == "call":
             self._write(passed=report.nodeid)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self._write(failed=report.nodeid or "collection", rules=[], time=False)
+            self._write(failed=report.nodeid or "collection", codes=[], time=False)
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         self._write(end=int(exitstatus))

@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import importlib.util
-import json
 import os
 import queue
 import resource
@@ -29,7 +27,6 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import collector
@@ -37,6 +34,7 @@ import draw
 import mutants_page
 import net
 from patches import HERE, ROOT, Mutant, load_chosen
+from results import Result, Results, fingerprint
 
 LEFT_OUT = (".*", "__pycache__", "*.egg-info", "out", "build", "dist", "edge-agent-demo")
 """Of the checkout, in a copy of it."""
@@ -52,103 +50,6 @@ MEMORY_MAX_BYTES = 4 << 30
 """A defect may ask for all memory there is; the net needs a tenth of this."""
 
 LOOK_S = 0.5
-NAMES_KEPT = 3
-"""Failed checks that are named in a result; the rest is counted."""
-
-
-@dataclass
-class Result:
-    """What the net said about one mutant."""
-
-    name: str
-    file: str
-    what: str
-    promise: int | None
-    tree: str
-    """Fingerprint of the source that it was made from."""
-    checks: list[str] = field(default_factory=list)
-    """The first checks that failed, the referee's runs left out."""
-    checks_failed: int = 0
-    judged: dict[str, list[int]] = field(default_factory=dict)
-    """Runs of the referee that failed, with the rules that each named."""
-    is_time: bool = False
-    """Something did not come to an end."""
-    cpu_s: float = 0.0
-
-    @property
-    def rules(self) -> set[int]:
-        """All rules that were named."""
-        return {rule for rules in self.judged.values() for rule in rules}
-
-    @property
-    def is_caught(self) -> bool:
-        """Did anything notice?"""
-        return bool(self.checks_failed or self.judged)
-
-    def take(self, record: collector.Record) -> None:
-        """Take what a run recorded."""
-        failures = list(record.failures)
-        if not record.is_whole:
-            lost = record.unfinished or "the run itself"
-            failures.append(collector.Failure(lost, (), is_time=True))
-        for failure in failures:
-            self.is_time |= failure.is_time
-            if net.is_referees(failure.test):
-                rules = {*self.judged.get(failure.test, ()), *failure.rules}
-                self.judged[failure.test] = sorted(rules)
-            else:
-                self.checks_failed += 1
-                if len(self.checks) < NAMES_KEPT:
-                    self.checks.append(failure.test)
-
-
-def fingerprint(root: Path = ROOT) -> str:
-    """Changes with the package and with the tests, not with what is said about the results."""
-    digest = hashlib.sha256()
-    files = [file for folder in ("edge_agent", "tests") for file in (root / folder).rglob("*")]
-    for file in sorted(files):
-        if file.suffix in (".py", ".toml") and file.name != "explained.toml":
-            digest.update(file.relative_to(root).as_posix().encode())
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-class Results:
-    """The file of results; a row is written as soon as it is known."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self.sound = ""
-        """Fingerprint of the source on which the net, without a mutant, found nothing."""
-        self.rows: dict[str, Result] = {}
-        with contextlib.suppress(FileNotFoundError):
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            self.sound = kept["sound"]
-            self.rows = {row["name"]: Result(**row) for row in kept["rows"]}
-
-    def put(self, *rows: Result) -> None:
-        """Add rows and save."""
-        with self._lock:
-            self.rows |= {row.name: row for row in rows}
-            self._save()
-
-    def is_sound(self, tree: str) -> None:
-        """The net is green on this source."""
-        self.sound = tree
-        self._save()
-
-    def keep(self, names: set[str]) -> None:
-        """Forget what is no mutant any more."""
-        self.rows = {name: row for name, row in self.rows.items() if name in names}
-        self._save()
-
-    def _save(self) -> None:
-        rows = [asdict(self.rows[name]) for name in sorted(self.rows)]
-        beside = self._path.with_suffix(".new")
-        text = json.dumps({"sound": self.sound, "rows": rows}, indent=1)
-        beside.write_text(text + "\n", encoding="utf-8")
-        beside.replace(self._path)
 
 
 class StoppedError(Exception):

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import net
 from draw import COUNT, SEED
 from patches import HERE, PROMISES, Mutant
-
-if TYPE_CHECKING:
-    from hunt import Result
+from results import Result, rule_of
 
 HEAD = """# Mutants
 
@@ -41,13 +38,12 @@ def caught_by(result: Result | None) -> str:
         return "**survived**"
     parts = []
     if result.rules:
-        parts.append("rule " + ", ".join(str(rule) for rule in sorted(result.rules)))
-    elif result.judged:
-        parts.append("a run of the referee, no rule named")
-    if result.checks_failed:
-        first = result.checks[0].removeprefix("tests/")
-        more = f" and {result.checks_failed - 1} more" if result.checks_failed > 1 else ""
-        parts.append(f"`{first.split('[')[0]}`{more}")
+        codes = ", ".join(code.split()[1] for code in result.codes)
+        parts.append(f"rule {', '.join(map(str, result.rules))} ({codes})")
+    if tests := [*result.checks, *result.judged]:
+        count = result.checks_failed + len(result.judged)
+        more = f" and {count - 1} more" if count > 1 else ""
+        parts.append(f"`{tests[0].removeprefix('tests/').split('[')[0]}`{more}")
     if result.is_time:
         parts.append("time")
     return "; ".join(parts)
@@ -55,9 +51,8 @@ def caught_by(result: Result | None) -> str:
 
 def only_rule(result: Result) -> int | None:
     """The one rule without which no run of the referee would notice this mutant."""
-    if len(result.rules) != 1 or not all(result.judged.values()):
-        return None
-    return next(iter(result.rules))
+    named = {rule_of(code) for codes in result.judged.values() for code in codes}
+    return named.pop() if len(named) == 1 and named != {0} else None
 
 
 def page(mutants: Sequence[Mutant], rows: Mapping[str, Result], tree: str) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -13,8 +16,8 @@ import mutants_page
 import net
 import patches
 import pytest
-from hunt import Result
 from patches import PROMISES, ROOT, Chosen, Mutant, PatchError
+from results import CHECK, Result
 
 CHOSEN = patches.read_chosen()
 DRAWN = draw.draw()
@@ -125,12 +128,18 @@ def test_the_net_holds_what_is_there(test: str) -> None:
 
 
 def test_rules_are_read_out_of_groups_and_causes() -> None:
-    inner = AssertionError("rule 3 (consent): nobody said yes\nrule 10 (truth): no light")
+    inner = AssertionError(
+        "rule 3 (consent.early) at 1.00 s: a\nrule 10 (truth.light) at 2.00 s: b"
+    )
     try:
-        raise ValueError("no rule 4 (calls): not at the front of a line") from inner
+        raise ValueError("no rule 4 (calls.two): not at the front of a line") from inner
     except ValueError as problem:
-        group = ExceptionGroup("two", [problem, AssertionError("rule 6 (the cut): 20 ms late")])
-    assert collector.broken_rules(group) == {3, 6, 10}
+        group = ExceptionGroup("two", [problem, AssertionError("rule 6 (cut.exact) at 3.00 s: c")])
+    assert collector.broken_rules(group) == {
+        "3 consent.early",
+        "6 cut.exact",
+        "10 truth.light",
+    }
 
 
 def test_a_run_that_was_killed_has_told_what_it_saw(tmp_path: Path) -> None:
@@ -138,13 +147,13 @@ def test_a_run_that_was_killed_has_told_what_it_saw(tmp_path: Path) -> None:
         {"begun": "a"},
         {"passed": "a"},
         {"begun": "b"},
-        {"failed": "b", "rules": [2], "time": False},
+        {"failed": "b", "codes": ["2 mute.wire"], "time": False},
         {"begun": "c"},
     ]
     file = tmp_path / "net.jsonl"
     file.write_text("".join(json.dumps(entry) + "\n" for entry in entries) + '{"fail')
     record = collector.read(file)
-    assert record.failures == [collector.Failure("b", (2,))]
+    assert record.failures == [collector.Failure("b", ("2 mute.wire",))]
     assert (record.passed, record.unfinished, record.is_whole) == (1, "c", False)
     result = Result("m", "f.py", "w", 2, "tree")
     result.take(record)
@@ -161,19 +170,15 @@ def test_endless():
             while True: pass
         except Exception: pass
 def test_rule():
-    raise AssertionError("rule 7 (nobody interrupts): no cause")
+    raise AssertionError("promises were broken:\\nrule 7 (nobody.cut) at 1.00 s: no cause")
 def test_good():
     pass
 """
 
 
 def test_the_plugin_records_passes_rules_and_tests_without_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    import os
-    import subprocess
-    import sys
-
     (tmp_path / "test_it.py").write_text(ENDLESS)
     record = tmp_path / "net.jsonl"
     environ = {**os.environ, collector.RECORD: str(record), "PYTHONPATH": str(patches.HERE)}
@@ -187,7 +192,7 @@ def test_the_plugin_records_passes_rules_and_tests_without_end(
     told = collector.read(record)
     assert told.failures == [
         collector.Failure("test_it.py::test_endless", (), is_time=True),
-        collector.Failure("test_it.py::test_rule", (7,)),
+        collector.Failure("test_it.py::test_rule", ("7 nobody.cut",)),
     ]
     assert told.passed == 1
     assert told.is_whole
@@ -207,15 +212,16 @@ def test_the_page_names_survivors_and_what_only_one_rule_catches(
         Mutant("a-123456", "edge_agent/a.py", "compare: a < b → (a <= b)", str),
     ]
     rows = {m.name: Result(m.name, m.file, m.what, m.promise, "t") for m in mutants}
-    rows["alone"].judged = {"tests/referee/test_a.py::t": [6]}
-    rows["shared"].judged = {"tests/referee/test_a.py::t": [6], "tests/referee/test_a.py::u": []}
+    rows["alone"].judged = {"tests/referee/test_a.py::t": ["6 cut.late"]}
+    rows["alone"].codes = ["6 cut.late"]
+    rows["shared"].judged = {"tests/referee/test_a.py::t": ["6 cut.late", CHECK]}
     page = mutants_page.page(mutants, rows, "t")
     assert "| 6 the cut | alone | alone |" in page
     assert "* **hole** (`a.py`): w3" in page
     assert "a-123456** (`a.py`, `compare: a < b → (a <= b)`): **not explained**" in page
     assert [mutants_page.caught_by(rows[m.name]) for m in mutants] == [
-        "rule 6",
-        "rule 6",
+        "rule 6 (cut.late); `referee/test_a.py::t`",
+        "`referee/test_a.py::t`",
         "**survived**",
         "**survived**",
     ]
