@@ -1,6 +1,6 @@
 """Collector: a pytest plugin that writes down, line by line, what a run of the net has noticed.
 
-`pytest -p collector` with `EDGE_AGENT_NET_RECORD` naming a file: one JSON object per line, written
+`pytest -p collector` with `MUTANTS_NET_RECORD` naming a file: one JSON object per line, written
 when it happens, so that a run which is killed has still told what it saw.  `read` gives a record
 back.  Owner thread: main.  Must never make a test pass that fails without it.
 
@@ -22,7 +22,7 @@ from typing import TextIO
 
 import pytest
 
-RECORD = "EDGE_AGENT_NET_RECORD"
+RECORD = "MUTANTS_NET_RECORD"
 
 TEST_CPU_MAX_S = 25.0
 """Five times what the longest test of the net takes on a small machine."""

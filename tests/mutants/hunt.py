@@ -50,6 +50,8 @@ MEMORY_MAX_BYTES = 4 << 30
 """A defect may ask for all memory there is; the net needs a tenth of this."""
 
 LOOK_S = 0.5
+LOG = "net.log"
+SAID_CHARS = 2000
 
 
 class StoppedError(Exception):
@@ -88,6 +90,10 @@ class Tree:
         """Python believes a time stamp in seconds and a size: both may be those of before."""
         Path(importlib.util.cache_from_source(str(file))).unlink(missing_ok=True)
 
+    def last_words(self) -> str:
+        """The end of what pytest has printed."""
+        return (self._root / LOG).read_text(encoding="utf-8", errors="replace")[-SAID_CHARS:]
+
     def _run_net(self) -> tuple[collector.Record, float]:
         record = self._root / "net.jsonl"
         record.unlink(missing_ok=True)
@@ -97,7 +103,7 @@ class Tree:
             (str(self._root), str(self._root / HERE.relative_to(ROOT)))
         )
         options = ("-o", "addopts=", "-q", "--tb=no", "-p", "no:cacheprovider", "-p", "collector")
-        with (self._root / "net.log").open("wb") as log:
+        with (self._root / LOG).open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "pytest", *options, *net.NET],
                 cwd=self._root,
@@ -173,7 +179,7 @@ def _see_that_it_is_sound(trees: queue.SimpleQueue[Tree], results: Results, tree
     place = trees.get()
     record, cpu_s = place.run(None)
     if not record.is_whole or record.failures or not record.passed:
-        names = [failure.test for failure in record.failures] or ["the run itself"]
+        names = [failure.test for failure in record.failures] or [place.last_words()]
         sys.exit("mutants: the net fails without a mutant: " + ", ".join(names))
     print(f"the net: {record.passed} tests, {cpu_s:.0f} s of one core", flush=True)
     results.is_sound(tree)
