@@ -155,6 +155,12 @@ class House:
         later = self.now + hold_s
         self.at(later, lambda: self.send(e.ButtonReleased(at=self.now, button=button)))
 
+    def agree(self) -> None:
+        """Press the button as somebody does who has heard the question to its end."""
+        self.run(self.now + 2.0)
+        self.press()
+        self.run(self.now + 0.2)
+
     def connect(self) -> None:
         self.server.open_session(self.now)
         self.send(e.LinkReady(at=self.now, session="s", model="m"))

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from edge_agent.contract.events import ToolCall
 from edge_agent.dialogue.calls.consent import (
     ANSWER_MAX_S,
+    PRESS_AFTER_S,
     REFUSALS_MAX,
     Consent,
     Risk,
@@ -107,17 +108,29 @@ def test_nothing_answers_a_question_that_is_still_being_asked() -> None:
     consent = Consent(WINDOW_S)
     consent.ask(call(), Way.VOICE)
     consent.next(1.0)
-    assert consent.pressed(2.0) is None
+    assert not consent.press_began(2.0)
+    assert consent.press_ended() is None
     assert not consent.answer_began(2.0)
     assert consent.read("yes", 3.0) == (Verdict.EXPIRED, None)
 
 
-@pytest.mark.parametrize(("at", "counts"), [(10.0, True), (24.9, True), (25.0, False)])
+@pytest.mark.parametrize(
+    ("at", "counts"), [(10.0, False), (10.39, False), (10.4, True), (24.9, True), (25.0, False)]
+)
 def test_the_button_counts_once_and_within_the_window(at: float, counts: bool) -> None:
     consent = opened(Way.BUTTON)
     assert not consent.answer_began(at), "words do not"
-    assert consent.pressed(at) == (call() if counts else None)
-    assert consent.pressed(at) is None
+    assert consent.press_began(at) is counts
+    assert consent.press_ended() == (call() if counts else None)
+    assert consent.press_ended() is None
+
+
+def test_a_press_that_becomes_a_mute_agrees_to_nothing() -> None:
+    consent = opened(Way.BUTTON)
+    assert consent.press_began(12.0)
+    consent.press_means_mute()
+    assert consent.press_ended() is None
+    assert consent.pending is not None, "and may still be agreed to"
 
 
 def test_the_same_again_is_asked_only_so_often() -> None:
@@ -210,12 +223,14 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def press(self) -> None:
         question = self.consent.pending
-        granted = self.consent.pressed(self.now)
+        began = self.consent.press_began(self.now)
+        granted = self.consent.press_ended()
+        assert (granted is not None) is began
         if granted is not None:
             assert question is not None
             assert granted is question.call
             assert self.open_since is not None
-            assert self.now < self.open_since + WINDOW_S
+            assert self.open_since + PRESS_AFTER_S <= self.now < self.open_since + WINDOW_S
             self.granted.append(granted)
             self._closed()
 

@@ -138,7 +138,7 @@ def test_silence_is_no() -> None:
 
 def test_the_button_is_a_yes_too() -> None:
     house = at_question(asked())
-    house.press()
+    house.agree()
     assert ran(house) == [("call_1", MILK)]
     [given] = [do.fields for do in house.did(c.Note) if do.code == "consent.given"]
     assert given["by"] == "button"
@@ -150,7 +150,7 @@ def test_a_high_risk_is_not_to_be_talked_into() -> None:
     reply(house, "Yes.")
     assert ran(house) == []
     assert house.manager.talk is Talk.CONFIRMING
-    house.press()
+    house.agree()
     assert ran(house) == [("call_1", MILK)]
 
 
@@ -392,7 +392,7 @@ def test_a_sentence_without_a_recording_is_no_question() -> None:
     assert house.sentences() == ["confirm_by_voice", "confirm_by_button"]
     reply(house, "Yes.")
     assert ran(house) == []
-    house.press()
+    house.agree()
     assert ran(house) == [("call_1", MILK)]
 
 
@@ -401,7 +401,7 @@ def test_words_that_cannot_be_read_leave_the_button() -> None:
     assert house.sentences() == ["confirm_by_button"]
     assert house.manager.talk is Talk.CONFIRMING
     assert ran(house) == []
-    house.press()
+    house.agree()
     assert ran(house) == [("call_1", MILK)]
     assert house.server.offences == []
 
@@ -414,7 +414,7 @@ def test_a_server_that_does_not_name_the_answer_leaves_the_button(transcription:
     until(house, Talk.CONFIRMING, within_s=10)
     assert house.sentences() == ["confirm_by_button"]
     assert ran(house) == []
-    house.press()
+    house.agree()
     assert ran(house) == [("call_1", MILK)]
 
 

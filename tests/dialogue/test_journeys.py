@@ -76,6 +76,9 @@ class Silent:
     def begins(self) -> bool:
         return False
 
+    def held(self) -> None:
+        """No press was to agree to anything."""
+
     def turn_ended(self, *, by_us: bool) -> Commands:
         return []
 

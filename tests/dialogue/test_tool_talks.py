@@ -61,7 +61,7 @@ def test_risky_tool_waits_for_the_button() -> None:
     house.run(house.now + 1)
     assert house.did(c.RunTool) == []
     assert house.sentences() == ["confirm_by_button"]
-    house.press()
+    house.agree()
     assert house.did(c.RunTool) == [c.RunTool("call_1", "unlock", '{"x":1}')]
     house.run(house.now + 6)
     assert len(house.did(c.AddToolOutput)) == 1
@@ -85,7 +85,7 @@ def test_consent_expires_and_the_model_is_told() -> None:
     house = until(asked(Plan(items_ms=(), calls=(call("unlock"),))), Talk.CONFIRMING)
     asked_at = house.now
     until(house, Talk.THINKING)
-    assert house.now == pytest.approx(asked_at + 15, abs=0.02)
+    assert house.now == pytest.approx(asked_at + 1.2 + 15, abs=0.02), "from the question's end"
     assert house.did(c.RunTool) == []
     (output,) = house.did(c.AddToolOutput)
     assert output.output.startswith("Refused")

@@ -12,13 +12,11 @@ from __future__ import annotations
 import pytest
 
 OPEN = {
-    "F1": "A press that means something else agrees to nothing",
     "F2": "A question says what it is about, aloud",
     "F3": "No word of the server opens the gate",
     "F4": "Mute and guest survive a damaged file",
     "F5": "A mute that could not be saved is told",
     "F6": "Nothing of the room leaves after the mute",
-    "F7": "Talk over it and it is silent, also while a call waits",
     "F8": "A hedge or a sign is no yes",
     "F9": "Nothing is approved that the question does not name",
     "F10": "Memory and the event loop are bounded against the server",

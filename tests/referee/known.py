@@ -14,8 +14,5 @@ EXCUSED: dict[str, str] = {
     "calls.unasked": "F3",
     "mute.memory": "F6",
     "answers.late": "N1",
-    "consent.early": "F1",
-    "consent.unheard": "F2",
-    "consent.reused": "F1",
 }
 """Code of a rule → the finding that explains it."""

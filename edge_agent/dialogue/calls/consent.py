@@ -23,6 +23,8 @@ TRIES_MAX = 2
 """An answer that is no plain yes or no is asked for once more, then it counts as no."""
 REFUSALS_MAX = 3
 """So often in one talk the household may be asked for the very same thing and not agree."""
+PRESS_AFTER_S = 0.4
+"""A press so soon after the question's end began as something else: nobody decides that fast."""
 ANSWER_MAX_S = 45.0
 """From the first sound of an answer to its reading: the longest utterance and a late transcript."""
 
@@ -102,6 +104,8 @@ class Question:
     """So much of it has been audible."""
     sentence_at: float | None = None
     """When a sentence of our own was put in its place."""
+    pressed_at: float | None = None
+    """The button went down to agree, and is not up again yet."""
     quiet_frames: int = 0
     """So many frames without speech in a row, since it was heard to its end."""
     item: str = ""
@@ -161,6 +165,11 @@ class Consent:
         self._question.asked_at = at
         return self._question
 
+    @property
+    def next_way(self) -> Way | None:
+        """How the question that is next in line will be asked; None: none is, or one is open."""
+        return self._waiting[0].way if self._waiting and self._question is None else None
+
     def heard_out(self, at: float) -> None:
         """The question has been audible to its end: from now on it can be answered."""
         question = self._question
@@ -168,19 +177,35 @@ class Consent:
             question.stage = Stage.OPEN
             question.opened_at, question.closes_at = at, at + self._window_s
 
-    def by_button(self) -> None:
-        """Words could not be read: the button has to do."""
+    def by_button(self) -> Question | None:
+        """Words could not be read: the button has to do.  The open question, if there is one."""
         if self._question is not None:
             self._question.way, self._question.stage = Way.BUTTON, Stage.ASKING
+        return self._question
 
     # --- answers ------------------------------------------------------------------------
 
-    def pressed(self, at: float) -> ToolCall | None:
-        """The button was pressed: the call that may run now, exactly as it was asked."""
+    def press_began(self, at: float) -> bool:
+        """The button went down at `at`; False when that is too early to agree to anything."""
         question = self._question
-        if question is None or question.stage is not Stage.OPEN or at >= question.closes_at:
+        if question is None or question.stage is not Stage.OPEN:
+            return False
+        if not question.opened_at + PRESS_AFTER_S <= at < question.closes_at:
+            return False
+        question.pressed_at = at
+        return True
+
+    def press_ended(self) -> ToolCall | None:
+        """The button came up again: the call that may run now, exactly as it was asked."""
+        question = self._question
+        if question is None or question.pressed_at is None:
             return None
         return self._settle().call
+
+    def press_means_mute(self) -> None:
+        """The button stays down, and that is no agreement."""
+        if self._question is not None:
+            self._question.pressed_at = None
 
     def answer_began(self, at: float) -> bool:
         """Somebody begins to speak at `at`; False when that is no answer to the question."""

@@ -34,6 +34,7 @@ WINDOW_S = 15.0
 REFUSED_SECOND_MOVE = "Refused: one move at a time; first follow the step you are in now."
 REFUSED = {
     "expired": "Refused: nobody answered in time. Do not try again unasked.",
+    "unheard": "Refused: the household could not hear the question. Do not try again unasked.",
     "no": "Refused: the household said no. Do not try again unasked.",
     "unclear": "Refused: the household gave no plain yes. Leave it, unless they ask for it again.",
     "guest": "Refused: guest mode is on, so this may not be done now.",

@@ -16,13 +16,16 @@ from edge_agent.dialogue.calls.consent import Question, Stage, Way
 from edge_agent.dialogue.calls.tool_calls import ToolCalls
 from edge_agent.dialogue.gate import Gate
 from edge_agent.dialogue.moves import Moves
-from edge_agent.dialogue.state import Cause, Commands, Deadline, TalkState
+from edge_agent.dialogue.state import Cause, Commands, Deadline, Talk, TalkState
 
 QUESTION_MIN_S = 0.3
 """What was audible for less than this was not a question: nobody heard it."""
 DETAILS_MAX_CHARS = 600
 """Of a call's arguments that its question may name: nobody listens to more."""
 SENTENCE = "confirm_by_voice"
+UNHEARD_S = 0.01
+"""Until a question that nobody could hear is given up: with the next frame."""
+BUTTON_SENTENCE = "confirm_by_button"
 
 ASK = (
     "You want to do this: {what}. It has not been done, because the household has to agree first. "
@@ -68,11 +71,13 @@ class ConsentQuestion:
         if question is not None:
             failed = question.stage is Stage.ASKING and question.is_over and not question.is_said
             return self._ask_by_sentence(question) if failed else []
+        if self._answers.speaking and self._tools.consent.next_way is Way.BUTTON:
+            return []  # what sounds is heard out first, and can be talked over until then
         question = self._tools.consent.next(self._state.now)
         if question is None:
             return []
         if question.way is Way.BUTTON:
-            return self._ask_for_button()
+            return self._ask_for_button(question)
         return self._ask_aloud(question, ASK)
 
     def ask_again(self, question: Question) -> Commands:
@@ -81,8 +86,8 @@ class ConsentQuestion:
 
     def ask_for_button_instead(self) -> Commands:
         """Words could not be heard or read: the button has to do."""
-        self._tools.consent.by_button()
-        return self._ask_for_button()
+        question = self._tools.consent.by_button()
+        return self._ask_for_button(question) if question is not None else []
 
     def _ask_aloud(self, question: Question, words: str) -> Commands:
         call = question.call
@@ -103,20 +108,21 @@ class ConsentQuestion:
     def _expect_answer(self) -> None:
         self._state.deadlines.set(Deadline.THINKING, self._state.config.thinking_max_s)
 
-    def _ask_for_button(self) -> Commands:
+    def _ask_for_button(self, question: Question) -> Commands:
         state = self._state
         state.transition(Cause.CONSENT_ASKED)
         state.deadlines.clear(Deadline.THINKING, Deadline.FOLLOW_UP)
         self._gate.shut()
-        self._tools.consent.heard_out(state.now)
+        question.sentence_at = state.now
         state.deadlines.set(Deadline.CONFIRM, state.config.confirm_s)
-        return [self._moves.say("confirm_by_button")]
+        return [self._moves.say(BUTTON_SENTENCE)]
 
     def _heard_out(self) -> Commands:
         """It has been audible to its end: an answer may begin, once the room is quiet."""
         state = self._state
         self._tools.consent.heard_out(state.now)
-        state.transition(Cause.CONSENT_ASKED)
+        if state.talk is not Talk.CONFIRMING:  # the button's question stands there already
+            state.transition(Cause.CONSENT_ASKED)
         state.deadlines.clear(Deadline.THINKING, Deadline.FOLLOW_UP, Deadline.STALLED)
         self._gate.shut()
         state.deadlines.set(Deadline.CONFIRM, state.config.confirm_s)
@@ -189,6 +195,8 @@ class ConsentQuestion:
     def settle(self) -> Commands | None:
         """An answer may be over; None if it was not the question."""
         question = self._open
+        if question is None and not self._answers.speaking:
+            return self.ask_due() or None  # the button's questions wait for the answer's end
         if question is None or question.stage is not Stage.ASKING or not question.is_said:
             return None
         if self._answers.speaking:
@@ -200,11 +208,15 @@ class ConsentQuestion:
     def sentence_drained(self, event: e.SentenceDrained) -> Commands:
         """Our own sentence in the model's place has been heard."""
         question = self._open
-        if question is None or event.name != SENTENCE or question.stage is not Stage.ASKING:
+        if question is None or question.stage is not Stage.ASKING or question.sentence_at is None:
             return []
-        if question.sentence_at is None:
+        by_button = question.way is Way.BUTTON
+        if event.name != (BUTTON_SENTENCE if by_button else SENTENCE):
             return []
         # A speaker without recordings is done at once, and nobody has heard a question.
-        if self._state.now - question.sentence_at < QUESTION_MIN_S:
+        if self._state.now - question.sentence_at >= QUESTION_MIN_S:
+            return self._heard_out()
+        if not by_button:
             return self.ask_for_button_instead()
-        return self._heard_out()
+        self._state.deadlines.set(Deadline.CONFIRM, UNHEARD_S)  # nobody can agree to it
+        return []

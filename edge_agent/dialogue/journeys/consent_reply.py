@@ -182,18 +182,33 @@ class ConsentReply:
 
     # --- the button, and no answer at all -------------------------------------------------
 
-    def pressed(self) -> Commands:
-        """The button was pressed while a question is open."""
-        question = self._open
-        if question is None:
+    def pressed(self, at: float) -> Commands:
+        """The button went down while a question waits and nothing sounds.
+
+        It agrees when it comes up again (`released`), unless it is held to mute (`held`).
+        """
+        if self._tools.consent.press_began(at):
             return []
-        now = self._state.now
-        call = self._tools.consent.pressed(now)
-        return self.settle(self._tools.granted(call, now, "button", now - question.asked_at))
+        return [c.PlayEarcon("sleep"), c.Note("consent.press_ignored", {})]
+
+    def released(self) -> Commands:
+        """The button came up: that agrees, if it went down to agree."""
+        question = self._open
+        call = self._tools.consent.press_ended()
+        if question is None or call is None:
+            return []
+        waited_s = self._state.now - question.asked_at
+        return self.settle(self._tools.granted(call, self._state.now, "button", waited_s))
+
+    def held(self) -> None:
+        """The button is held: that means something else."""
+        self._tools.consent.press_means_mute()
 
     def expired(self) -> Commands:
-        """Nobody has answered."""
-        return self.settle(self._tools.refuse("expired"))
+        """Nobody has answered, or nobody could hear the question."""
+        question = self._open
+        unheard = question is not None and question.stage is Stage.ASKING
+        return self.settle(self._tools.refuse("unheard" if unheard else "expired"))
 
     def withdraw(self, why: str) -> Commands:
         """No question stands any longer; nothing if there is none."""

@@ -41,8 +41,14 @@ class Bell(Protocol):
 class Reply(Protocol):
     """What is needed of the answer to a question for consent."""
 
-    def pressed(self) -> Commands:
-        """The button was pressed while a question is open."""
+    def pressed(self, at: float) -> Commands:
+        """The button went down while a question waits and nothing sounds."""
+
+    def released(self) -> Commands:
+        """The button came up again."""
+
+    def held(self) -> None:
+        """The button is held."""
 
     def withdraw(self, why: str) -> Commands:
         """No question stands any longer."""
@@ -78,7 +84,8 @@ class Hands:
         if event.button == "mute":
             return self._set_mute(self._state.microphone is Microphone.OPEN)
         rang = self._bell.silence("button") if self._bell.rings else []
-        if rang and not self._moves.sounding:
+        confirming = self._state.talk is Talk.CONFIRMING
+        if rang and (confirming or not self._moves.sounding):
             return rang  # a sleepy hand may stay on it: no long press either
         return rang + self._pressed_talk(event)
 
@@ -88,8 +95,8 @@ class Hands:
         if self._pressed_twice(event.at):
             out = moves.end_talk("button") if state.talk is Talk.LISTENING else []
             return out + self._set_guest(not self._tools.guest)
-        if state.talk is Talk.CONFIRMING:
-            return self._reply.pressed()
+        if state.talk is Talk.CONFIRMING and not moves.sounding:
+            return self._reply.pressed(event.at)
         if state.microphone is Microphone.MUTED:
             if state.talk is Talk.SPEAKING or moves.sounding:
                 return moves.interrupt("button", event.at)
@@ -113,12 +120,14 @@ class Hands:
 
     def released(self, event: e.ButtonReleased) -> Commands:
         """A button came up again."""
-        if event.button != "mute":
-            self._state.deadlines.clear(Deadline.LONG_PRESS)
-        return []
+        if event.button == "mute":
+            return []
+        self._state.deadlines.clear(Deadline.LONG_PRESS)
+        return self._reply.released()
 
     def held(self) -> Commands:
         """The talk button is still down: that means mute."""
+        self._reply.held()
         return self._set_mute(self._state.microphone is Microphone.OPEN)
 
     # --- mute -----------------------------------------------------------------------------

@@ -21,7 +21,8 @@ CONSENT: dict[str, Message] = {
         NOTICE,
         "Tool {name} was not run[ ({why})].",
         "The model was told so in words. RISK is low, medium or high. WHY: no, unclear: that was "
-        "the household's answer; expired: nobody answered; guest: guest mode is on; interrupted, "
+        "the household's answer; expired: nobody answered; unheard: the question could not be "
+        "heard; guest: guest mode is on; interrupted, "
         "gone, connection lost: the question was withdrawn; asked already, refused before, runs "
         "already: it was the same call again; changed: the tool became more dangerous while it was "
         "asked about; no such tool: the model made it up, or its server has gone.",
@@ -36,6 +37,12 @@ CONSENT: dict[str, Message] = {
         NOTICE,
         "The household agreed to {name} by {by}[ after {seconds} s] (risk: {risk}).",
         "Exactly the call that was asked about runs now.",
+    ),
+    "consent.press_ignored": Message(
+        NOTICE,
+        "A press of the button came too early to agree to anything.",
+        "Only a press that begins 0.4 s after the end of the question agrees to it, and only once "
+        "the button is up again: what was pressed before meant something else.",
     ),
     "guest.on": Message(
         NOTICE,
