@@ -173,6 +173,8 @@ async def _confirming(world: World, said: Said, rng: random.Random) -> bool:
 
 def _consent(world: World) -> None:
     if world.talk == "confirming":
+        if world.playout.audible:  # who presses into the question takes back what it is about
+            world.said[max(world.said)].interrupted = True
         world.press()
 
 

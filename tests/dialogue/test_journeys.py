@@ -85,7 +85,10 @@ class Silent:
     def nobody_spoke(self) -> Commands:
         return []
 
-    def pressed(self) -> Commands:
+    def pressed(self, at: float) -> Commands:
+        return []
+
+    def released(self) -> Commands:
         return []
 
     def withdraw(self, why: str) -> Commands:

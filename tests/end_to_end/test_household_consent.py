@@ -232,6 +232,8 @@ def test_the_button_agrees_to_either_risk(risk: Risk) -> None:
             await says(stage, "yes_please", in_s=3.0)  # the sentence takes its time
             await asyncio.sleep(2.0)
             assert shop.bought == []
+        await silence(stage, stage.now() - 1.0)
+        await asyncio.sleep(0.5)
         await stage.push()
         await stage.until(lambda: shop.bought, PATIENCE_S, "it is bought")
         assert given_by(stage) == ["button"]

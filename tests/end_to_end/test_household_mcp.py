@@ -145,8 +145,8 @@ def test_a_tool_that_nobody_named_wants_the_button(monkeypatch: pytest.MonkeyPat
             await stage.until(lambda: stage.talk == "confirming", PATIENCE_S, "it is asked")
             await asyncio.sleep(2.0)
             assert not memory.called
-            stage.press()
-            stage.release()
+            await silence(stage, stage.now() - 1.0)
+            await stage.push()
             await stage.until(lambda: bool(memory.called), PATIENCE_S, "it runs after the press")
             await stage.until(lambda: bool(named_outputs(stage)), PATIENCE_S, "the model is told")
             await stage.until_talk("asleep", PATIENCE_S)
