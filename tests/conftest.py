@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
-from pulse import PulseServer, prepare_environment
+from pulse import PulseServer, alone, prepare_environment, real_time_priority
 from text_service import TextService
 from webhook_service import Hook
 
@@ -62,11 +62,16 @@ def pulse_session() -> Iterator[PulseServer]:
 
 
 @pytest.fixture
-def pulse(pulse_session: PulseServer) -> PulseServer:
-    """The suite's own sound server, running; see `pulse.py` for its devices."""
+def pulse(pulse_session: PulseServer) -> Iterator[PulseServer]:
+    """The suite's own sound server, running; see `pulse.py` for its devices.
+
+    The test goes before ordinary work: its callbacks would wait for the interpreter's lock as long
+    as a main thread that has it gets no turn.
+    """
     if not pulse_session.running:
         pulse_session.start()
-    return pulse_session
+    with alone(), real_time_priority():
+        yield pulse_session
 
 
 @pytest.fixture

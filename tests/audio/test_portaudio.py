@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyaudio
 import pytest
-from pulse import RATE_HZ, PulseServer, real_time_priority, wait_for
+from pulse import RATE_HZ, PulseServer, wait_for
 
 from edge_agent.audio.device import portaudio_library
 from edge_agent.audio.device.devices import DeviceEntry, choose, distinct, stable_name
@@ -67,8 +67,7 @@ class Talk:
         return np.frombuffer(b"".join(self.blocks), "<i2")
 
     def open(self) -> SoundDeviceInfo:
-        with real_time_priority():
-            return self.device.open(self.capture, self.render)
+        return self.device.open(self.capture, self.render)
 
     def wait_for_frames(self) -> None:
         """Until both directions have moved on by a tenth of a second."""
@@ -152,8 +151,7 @@ def test_what_is_played_arrives_whole_at_the_loudspeaker(
     playout = Playout(reference_write=lambda block, at: rendered.append(block))
     ramp = (np.arange(12_000) + 1).astype("<i2")
     with pulse.recording() as tape:
-        with real_time_priority():
-            info = talk.device.open(talk.capture, playout.render)
+        info = talk.device.open(talk.capture, playout.render)
         playout.open(info.render_rate_hz, info.output_latency_s)
         talk.wait_for_frames()
 
@@ -194,8 +192,7 @@ def test_a_cut_answer_was_heard_for_exactly_as_long_as_the_ledger_says(
 ) -> None:
     playout = Playout()
     with pulse.recording() as tape:
-        with real_time_priority():
-            info = talk.device.open(talk.capture, playout.render)
+        info = talk.device.open(talk.capture, playout.render)
         playout.open(info.render_rate_hz, info.output_latency_s)
         talk.wait_for_frames()
 

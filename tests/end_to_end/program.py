@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from pulse import real_time_priority, wait_for
+from pulse import wait_for
 
 COMMAND = (sys.executable, "-m", "edge_agent.cli.main")
 END_S = 20.0
@@ -40,14 +40,13 @@ class Program:
     """`edge-agent …`, running; `lines` grows with what it says on either stream."""
 
     def __init__(self, *arguments: str, env: Mapping[str, str]) -> None:
-        with real_time_priority():
-            self.process = subprocess.Popen(
-                [*COMMAND, *arguments],
-                env=dict(env),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
+        self.process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            env=dict(env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, name="program's output")
         self._reader.start()
