@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -14,10 +15,11 @@ from edge_agent.contract.errors import AgentError, ConfigError, LinkBusy, LinkLo
 from edge_agent.host.settings.desk import Messages
 from edge_agent.host.stores.message_store import Message
 from edge_agent.host.web.webhook import (
+    FIRST_PAUSE_S,
     PAUSE_MAX_S,
     REFUSED_PAUSE_S,
+    Pauses,
     is_about_this_message,
-    pause_s,
     send,
 )
 
@@ -92,16 +94,20 @@ def test_whatever_it_answers_to_a_message_that_it_took_is_no_matter(
     assert len(hook.requests) == 1
 
 
-@given(st.integers(1, 10_000), st.floats(0, 1))
-def test_pauses_grow_to_a_limit(failures: int, chance: float) -> None:
-    pause = pause_s(LinkLost("x"), failures, chance)
-    assert 2.5 <= pause <= PAUSE_MAX_S
-    assert pause_s(LinkLost("x"), failures + 1, chance) >= pause
-    assert REFUSED_PAUSE_S / 2 <= pause_s(LinkRefused("x"), failures, chance) <= REFUSED_PAUSE_S
-    assert pause_s(LinkBusy("x"), failures, chance) == pause
-    assert pause_s(LinkBusy("x", retry_after_s=90), failures, chance) == 90
-    assert pause_s(LinkBusy("x", retry_after_s=0), failures, chance) == 1
-    assert pause_s(LinkBusy("x", retry_after_s=1e9), failures, chance) == REFUSED_PAUSE_S
+@given(st.integers(1, 400), st.integers())
+def test_pauses_grow_to_a_limit(failures: int, seed: int) -> None:
+    pauses = Pauses(Random(seed))
+    waits = [pauses.next_s(LinkLost("x")) for _ in range(failures)]
+    for number, wait_s in enumerate(waits):
+        ceiling_s = min(PAUSE_MAX_S, FIRST_PAUSE_S * 2.0 ** min(number, 30))
+        assert ceiling_s / 2 <= wait_s <= ceiling_s
+    assert REFUSED_PAUSE_S / 2 <= pauses.next_s(LinkRefused("x")) <= REFUSED_PAUSE_S
+    assert pauses.next_s(LinkBusy("x")) <= PAUSE_MAX_S
+    assert pauses.next_s(LinkBusy("x", retry_after_s=90)) == 90
+    assert pauses.next_s(LinkBusy("x", retry_after_s=0)) == 1
+    assert pauses.next_s(LinkBusy("x", retry_after_s=1e9)) == REFUSED_PAUSE_S
+    pauses.reset()
+    assert pauses.next_s(LinkLost("x")) <= FIRST_PAUSE_S
 
 
 def test_one_message_may_be_refused_for_itself() -> None:

@@ -129,14 +129,13 @@ class Desk:
 
     async def run(self) -> None:
         """Send what has not been sent, again and again, until cancelled."""
-        failures = 0
+        pauses = webhook.Pauses(self._rng)
         while True:
             self._changed.clear()
             problem = await self._send_all()
-            failures = failures + 1 if problem is not None else 0
-            pause_s = None
-            if problem is not None:
-                pause_s = webhook.pause_s(problem, failures, self._rng.random())
+            if problem is None:
+                pauses.reset()
+            pause_s = pauses.next_s(problem) if problem is not None else None
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._changed.wait()

@@ -15,6 +15,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from edge_agent.audio.device.standby import Standby
+from edge_agent.contract.backoff import Backoff
 from edge_agent.contract.commands import Command
 from edge_agent.contract.errors import DeviceError
 from edge_agent.contract.events import DeviceDown, DeviceReady, Event
@@ -123,13 +124,13 @@ class DeviceSupervisor:
 
     async def run(self) -> None:
         """Open, watch, reopen, until cancelled; then close."""
-        backoff_s = BACKOFF_FIRST_S
+        backoff = Backoff(BACKOFF_FIRST_S, BACKOFF_MAX_S)
         try:
             while True:
                 problem = await self._try_open()
                 if problem is None:
                     if await self._watch():
-                        backoff_s = BACKOFF_FIRST_S
+                        backoff.reset()
                     self._state = DeviceState.STALLED
                     problem = DeviceDown(
                         at=self._loop.time(),
@@ -140,8 +141,7 @@ class DeviceSupervisor:
                     await self._in_thread(self._device.close)
                 self._post(problem)
                 self.settled.set()
-                await asyncio.sleep(backoff_s)
-                backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
+                await asyncio.sleep(backoff.next_s())
                 self.reopened += 1
         finally:
             if self._resuming is not None:

@@ -179,14 +179,16 @@ def _engine(
 
 def patient(speak: SpeakFunction, wait: Callable[[float], None] | None = None) -> SpeakFunction:
     """`speak`, but again after a pause where a pause helps."""
+    from edge_agent.contract.backoff import Backoff
     from edge_agent.contract.errors import LinkError
 
     def speak_patiently(text: str) -> bytes:
-        for tries in range(1, TRIES_MAX):
+        pauses = Backoff(FIRST_PAUSE_S, PAUSE_MAX_S)
+        for _ in range(1, TRIES_MAX):
             try:
                 return speak(text)
             except LinkError as problem:
-                pause_s = _pause_s(problem, tries)
+                pause_s = _pause_s(problem, pauses.next_s())
                 if pause_s is None:
                     raise
                 note(f"{problem.message} Trying again in {pause_s:.0f} s.")
@@ -196,11 +198,10 @@ def patient(speak: SpeakFunction, wait: Callable[[float], None] | None = None) -
     return speak_patiently
 
 
-def _pause_s(problem: AgentError, tries: int) -> float | None:
-    """None: it will not be better then."""
+def _pause_s(problem: AgentError, pause_s: float) -> float | None:
+    """`pause_s`, or what the service asks for; None: it will not be better then."""
     from edge_agent.contract.errors import LinkBusy, LinkLost
 
-    pause_s = FIRST_PAUSE_S * 2 ** (tries - 1)
     if isinstance(problem, LinkBusy):
         pause_s = max(pause_s, problem.retry_after_s or 0.0)
         return pause_s if pause_s <= PAUSE_MAX_S else None

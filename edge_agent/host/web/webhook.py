@@ -11,7 +11,9 @@ it answers is not read.
 from __future__ import annotations
 
 import json
+from random import Random
 
+from edge_agent.contract.backoff import Backoff
 from edge_agent.contract.errors import AgentError, LinkBusy, LinkRefused
 from edge_agent.host.stores.message_store import Message
 from edge_agent.host.web.http_api import HttpApi
@@ -32,7 +34,6 @@ PAUSE_MAX_S = 900.0
 """A message to an owner may be a quarter of an hour late, but not a day."""
 REFUSED_PAUSE_S = 3600.0
 """Where only the owner can help."""
-_DOUBLINGS_MAX = 10
 
 
 def send(url: str, token_file: str, timeout_s: float, message: Message) -> None:
@@ -65,13 +66,23 @@ def is_about_this_message(error: AgentError) -> bool:
     return error.code == f"{PEER.code}.refused"
 
 
-def pause_s(error: AgentError, failures: int, chance: float) -> float:
-    """Seconds until the next try after `failures` (from 1 on) in a row; `chance` from 0 to 1
-    spreads the speakers of a house that lost the same server."""
-    if isinstance(error, LinkRefused) or is_about_this_message(error):
-        ceiling_s = REFUSED_PAUSE_S
-    elif isinstance(error, LinkBusy) and error.retry_after_s is not None:
-        return min(max(error.retry_after_s, 1.0), REFUSED_PAUSE_S)
-    else:
-        ceiling_s = min(PAUSE_MAX_S, FIRST_PAUSE_S * 2.0 ** min(failures - 1, _DOUBLINGS_MAX))
-    return ceiling_s * (0.5 + 0.5 * chance)
+class Pauses:
+    """How long to wait after each round that did not deliver everything."""
+
+    def __init__(self, rng: Random) -> None:
+        """`rng` spreads the speakers of a house that lost the same server."""
+        self._trouble = Backoff(FIRST_PAUSE_S, PAUSE_MAX_S, uniform=rng.uniform, least=0.5)
+        self._refused = Backoff(REFUSED_PAUSE_S, REFUSED_PAUSE_S, uniform=rng.uniform, least=0.5)
+
+    def reset(self) -> None:
+        """Everything was delivered."""
+        self._trouble.reset()
+
+    def next_s(self, error: AgentError) -> float:
+        """Seconds until the next try."""
+        pause_s = self._trouble.next_s()
+        if isinstance(error, LinkRefused) or is_about_this_message(error):
+            return self._refused.next_s()
+        if isinstance(error, LinkBusy) and error.retry_after_s is not None:
+            return min(max(error.retry_after_s, 1.0), REFUSED_PAUSE_S)
+        return pause_s

@@ -22,10 +22,10 @@ from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract.errors import LinkError, LinkLost, LinkRefused, LocalProtocolError
 from edge_agent.contract.ports import Dialer
-from edge_agent.realtime.link.backoff import NO_ANSWER_CODES
 from edge_agent.realtime.link.channel import ABOUT_NOW_S, Channel, Goodbyes, NoteSink, dial, failure
 from edge_agent.realtime.link.endpoints import Endpoint, Route, Routes, endpoint_for
 from edge_agent.realtime.link.liveness import HALF_OPEN, LinkTimings
+from edge_agent.realtime.link.redial import NO_ANSWER_CODES
 from edge_agent.realtime.link.spare import Spare
 from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.providers import Provider, build_headers

@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from edge_agent.contract.errors import LinkError, LinkRefused
-from edge_agent.realtime.link.backoff import NO_ANSWER_CODES, Backoff
 from edge_agent.realtime.link.liveness import LinkTimings
 from edge_agent.realtime.link.patience import Patience
+from edge_agent.realtime.link.redial import NO_ANSWER_CODES, RedialPauses
 from edge_agent.realtime.protocol import faults
 from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.protocol.terms import Terms
@@ -66,7 +66,7 @@ def endpoint_for(
 class Route:
     """One endpoint and what has been learnt about it."""
 
-    def __init__(self, endpoint: Endpoint, backoff: Backoff, config: SessionConfig) -> None:
+    def __init__(self, endpoint: Endpoint, backoff: RedialPauses, config: SessionConfig) -> None:
         self.endpoint = endpoint
         self.backoff = backoff
         self.failures = 0
@@ -134,7 +134,7 @@ class Routes:
         self.all = tuple(
             Route(
                 endpoint,
-                Backoff(
+                RedialPauses(
                     rng,
                     base_s=timings.retry_base_s,
                     cap_s=timings.retry_cap_s,

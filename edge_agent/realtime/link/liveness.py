@@ -61,7 +61,7 @@ class LinkTimings:
     retry_base_s: float = 0.25
     retry_cap_s: float = 30.0
     refused_s: float = 60.0
-    """See `backoff.Backoff`."""
+    """See `redial.RedialPauses`."""
     roll_early_s: float = 300.0
     """So long before the provider's limit a session is replaced: a household that talks for
     five minutes without a pause is rare.  Never more than a quarter of the limit."""

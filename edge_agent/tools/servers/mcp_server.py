@@ -18,6 +18,7 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
+from edge_agent.contract.backoff import Backoff
 from edge_agent.contract.errors import AgentError, ToolError
 from edge_agent.tools.servers.mcp_results import in_words
 from edge_agent.tools.servers.mcp_tools import LeftOut, Listed, McpTool, ServerPlan, offered, plain
@@ -102,7 +103,7 @@ class ToolServer:
     async def run(self) -> None:
         """Connect, serve, wait, again."""
         loop = asyncio.get_running_loop()
-        pause_s = PAUSE_FIRST_S
+        pauses = Backoff(PAUSE_FIRST_S, PAUSE_MAX_S, uniform=self._rng.uniform, least=0.5)
         while True:
             self._since, self._trouble = 0.0, ""
             serving = loop.create_task(self._serve(), name=f"tool server {self.plan.name}")
@@ -111,9 +112,8 @@ class ToolServer:
             finally:
                 await _ended(serving)
             if self._since and loop.time() - self._since >= HEALTHY_S:
-                pause_s = PAUSE_FIRST_S
-            wait_s = pause_s * self._rng.uniform(0.5, 1.0)
-            pause_s = min(PAUSE_MAX_S, 2 * pause_s)
+                pauses.reset()
+            wait_s = pauses.next_s()
             self._watcher.lost(self, self._why(serving), wait_s)
             self._wanted.clear()
             await _within(wait_s, self._wanted)

@@ -1,4 +1,4 @@
-"""Backoff and outbox: the bounds that must hold whatever happens (purpose).
+"""Redial pauses and outbox: the bounds that must hold whatever happens.
 
 Owner thread: none.  Must never need a clock: time is an argument.
 """
@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.contract.errors import LinkBusy, LinkError, LinkLost, LinkRefused
-from edge_agent.realtime.link.backoff import (
+from edge_agent.realtime.link.outbox import Outbox
+from edge_agent.realtime.link.redial import (
     FIRST_RETRY_S,
     FLOOR_S,
     NETWORK_CAP_S,
     REFUSED_CAP_S,
     RETRY_AFTER_CAP_S,
-    Backoff,
+    RedialPauses,
 )
-from edge_agent.realtime.link.outbox import Outbox
 
 NETWORK = LinkLost("x", code="link.unreachable")
 CLOSED = LinkLost("x", code="link.closed")
@@ -30,7 +30,7 @@ FAULTS = st.sampled_from(
 
 @given(st.lists(st.tuples(FAULTS, st.booleans()), max_size=60), st.integers())
 def test_delays_stay_in_bounds(steps: list[tuple[LinkError, bool]], seed: int) -> None:
-    backoff, now = Backoff(random.Random(seed)), 0.0
+    backoff, now = RedialPauses(random.Random(seed)), 0.0
     for fault, was_healthy in steps:
         if was_healthy:
             backoff.healthy()
@@ -45,7 +45,7 @@ def test_delays_stay_in_bounds(steps: list[tuple[LinkError, bool]], seed: int) -
 
 @given(st.integers(), st.sampled_from([NETWORK, CLOSED]))
 def test_the_first_retry_after_a_healthy_session_is_quick(seed: int, fault: LinkError) -> None:
-    backoff = Backoff(random.Random(seed))
+    backoff = RedialPauses(random.Random(seed))
     for at in range(20):
         backoff.next_delay_s(CLOSED, float(at))
     backoff.healthy()
@@ -54,7 +54,7 @@ def test_the_first_retry_after_a_healthy_session_is_quick(seed: int, fault: Link
 
 @given(st.integers())
 def test_an_unreachable_network_is_tried_every_second_for_a_minute(seed: int) -> None:
-    backoff, now = Backoff(random.Random(seed)), 0.0
+    backoff, now = RedialPauses(random.Random(seed)), 0.0
     while now < 59:
         delay_s = backoff.next_delay_s(NETWORK, now)
         assert delay_s <= NETWORK_CAP_S
@@ -63,7 +63,7 @@ def test_an_unreachable_network_is_tried_every_second_for_a_minute(seed: int) ->
 
 
 def test_a_server_that_answers_badly_is_left_alone_longer_and_longer() -> None:
-    backoff, waits = Backoff(random.Random(7)), []
+    backoff, waits = RedialPauses(random.Random(7)), []
     for at in range(300):
         waits.append(backoff.next_delay_s(CLOSED, float(at)))
     assert max(waits) <= 30
@@ -72,7 +72,7 @@ def test_a_server_that_answers_badly_is_left_alone_longer_and_longer() -> None:
 
 
 def test_refusals_double_up_to_ten_minutes_and_a_change_forgives() -> None:
-    backoff = Backoff(random.Random(3))
+    backoff = RedialPauses(random.Random(3))
     waits = [backoff.next_delay_s(LinkRefused("x"), 0.0) for _ in range(9)]
     assert waits[0] <= 60
     assert 540 <= waits[-1] <= 600
@@ -81,7 +81,7 @@ def test_refusals_double_up_to_ten_minutes_and_a_change_forgives() -> None:
 
 
 def test_an_absurd_retry_after_is_not_obeyed() -> None:
-    wait_s = Backoff(random.Random(1)).next_delay_s(LinkBusy("x", retry_after_s=1e9), 0.0)
+    wait_s = RedialPauses(random.Random(1)).next_delay_s(LinkBusy("x", retry_after_s=1e9), 0.0)
     assert wait_s <= RETRY_AFTER_CAP_S + 1
 
 

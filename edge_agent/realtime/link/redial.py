@@ -1,14 +1,16 @@
-"""Backoff: how long to wait before dialling again (purpose).
+"""Redial: how long to wait before dialling again, by what went wrong.
 
-Owner thread: the event loop's, but pure: time is an argument, chance comes in.  Must never be
-reset by a mere connect, only by a *healthy* session: a server that accepts and then closes
-would otherwise be dialled for ever without a pause (PROTOCOL section 9).
+Call `next_delay_s` after each fault and `healthy` after a session that worked.  Owner thread: the
+event loop's, but pure: time is an argument, chance comes in.  Must never be reset by a mere
+connect: a server that accepts and then closes would be dialled for ever without a pause (PROTOCOL
+section 9).
 """
 
 from __future__ import annotations
 
 import random
 
+from edge_agent.contract.backoff import Backoff
 from edge_agent.contract.errors import LinkBusy, LinkError, LinkRefused
 
 FIRST_RETRY_S = 0.1
@@ -23,7 +25,7 @@ PATIENCE_S = 60.0
 """After so long the network cap grows with the length of the outage: one part in sixty."""
 
 BUSY_BASE_S = 1.0
-"""The same when the server said that it is overloaded."""
+"""First pause when the server said that it is overloaded; doubles."""
 
 FLOOR_S = 0.05
 """Shortest pause after a failure, so that chance never makes a busy loop."""
@@ -40,12 +42,9 @@ NO_ANSWER_CODES = frozenset(
 )
 """Faults at which no server did any work for us."""
 
-_DOUBLINGS = 16
-"""Enough for any cap above; keeps 2**n small after days of failures."""
 
-
-class Backoff:
-    """Full jitter with memory of the outage.
+class RedialPauses:
+    """One pause after each fault, by what the fault says; it remembers the outage.
 
     `base_s`: first pause when a server did answer but no healthy session came of it; doubles.
     `cap_s`: longest pause while waiting can help by itself.  `refused_s`: first pause when only
@@ -61,17 +60,18 @@ class Backoff:
         refused_s: float = 60.0,
     ) -> None:
         self._rng = rng
-        self._base_s = base_s
-        self._cap_s = cap_s
-        self._refused_s = refused_s
-        self._failures = 0
-        self._refusals = 0
+        self._answered = Backoff(base_s, cap_s, uniform=rng.uniform, floor_s=FLOOR_S)
+        self._busy = Backoff(BUSY_BASE_S, cap_s, uniform=rng.uniform, floor_s=FLOOR_S)
+        # Little jitter: a person may be waiting for it, and refusals do not come in swarms.
+        self._refused = Backoff(
+            refused_s, max(REFUSED_CAP_S, refused_s), uniform=rng.uniform, least=0.9
+        )
         self._down_since: float | None = None
 
     def healthy(self) -> None:
         """The session that just ended had worked."""
-        self._failures = 0
-        self._refusals = 0
+        for pauses in (self._answered, self._busy, self._refused):
+            pauses.reset()
         self._down_since = None
 
     def forgive(self) -> None:
@@ -84,29 +84,17 @@ class Backoff:
         if self._down_since is None:
             self._down_since = now
         if isinstance(fault, LinkRefused):
-            ceiling = self._refused_s * 2.0 ** min(self._refusals, _DOUBLINGS)
-            self._refusals += 1
-            # Little jitter: a person may be waiting for it, and refusals do not come in swarms.
-            return min(max(REFUSED_CAP_S, self._refused_s), ceiling) * self._rng.uniform(0.9, 1.0)
-        self._refusals = 0
+            return self._refused.next_s()
+        self._refused.reset()
         if isinstance(fault, LinkBusy):
-            jittered = self._jitter(BUSY_BASE_S * 2.0 ** self._step())
+            pause_s = self._busy.next_s()
             if fault.retry_after_s is None:
-                return jittered
+                return pause_s
             asked_s = min(max(fault.retry_after_s, 0.0), RETRY_AFTER_CAP_S)
             return asked_s + self._rng.uniform(FLOOR_S, BUSY_BASE_S)
         if is_first:
-            self._failures = 1
             return self._rng.uniform(0.0, FIRST_RETRY_S)
         if fault.code in NO_ANSWER_CODES:
             outage_s = now - self._down_since
-            return self._jitter(NETWORK_CAP_S * max(1.0, outage_s / PATIENCE_S))
-        return self._jitter(self._base_s * 2.0 ** self._step())
-
-    def _step(self) -> int:
-        step = min(self._failures, _DOUBLINGS)
-        self._failures += 1
-        return step
-
-    def _jitter(self, ceiling_s: float) -> float:
-        return self._rng.uniform(FLOOR_S, max(FLOOR_S, min(self._cap_s, ceiling_s)))
+            return self._answered.below(NETWORK_CAP_S * max(1.0, outage_s / PATIENCE_S))
+        return self._answered.next_s()
