@@ -33,6 +33,10 @@ KAISER_BETA = 5.65
 FEW_PHASES = 3
 """Up to that many it is quicker to make one matrix product per phase than to gather rows."""
 
+PIECE_SAMPLES = 2400
+"""A long sound is converted in pieces of 100 ms of the wire's rate: all windows of five seconds at
+once are 30 MB, and from the cache it is three to five times as quick.  The result is the same."""
+
 SILENCE_DBFS = -100.0
 """What digital silence is called: 16 bits have no quieter sound than -96 dBFS."""
 
@@ -125,6 +129,12 @@ class Resampler:
         chunk = samples.astype(np.float64)
         if self._identity or not chunk.size:
             return chunk
+        if chunk.size <= PIECE_SAMPLES:
+            return self._convert(chunk)
+        starts = range(0, chunk.size, PIECE_SAMPLES)
+        return np.concatenate([self._convert(chunk[at : at + PIECE_SAMPLES]) for at in starts])
+
+    def _convert(self, chunk: FloatArray) -> FloatArray:
         joined = np.concatenate((self._history, chunk))
         self._history = joined[len(joined) - self._taps + 1 :]
         end = chunk.size * self._up

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -102,6 +103,20 @@ def test_loud_sound_is_clipped_not_wrapped() -> None:
     out = pcm_to_array(Resampler(48_000, 24_000).process(square))
     assert out.max() == 32767
     assert out.min() == -32768
+
+
+def test_a_long_sound_takes_little_more_memory_than_itself() -> None:
+    """One of our own sentences is converted within a step of the event loop."""
+    samples = np.ones(5 * 24_000, np.int16)
+    resampler = Resampler(24_000, 48_000)
+    tracemalloc.start()
+    try:
+        result = resampler.process_array(samples)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(result) == 2 * len(samples)
+    assert peak < 4 * result.nbytes
 
 
 def test_unknown_rates_are_refused() -> None:
