@@ -26,7 +26,7 @@ CHECKS = (
     "tests/realtime/test_uplink.py",
     "tests/realtime/test_session.py",
     "tests/realtime/test_messages.py",
-    "tests/realtime/test_backoff.py",
+    "tests/realtime/test_redial.py",
     "tests/dialogue/test_talks.py",
     "tests/dialogue/test_link_talks.py",
     "tests/dialogue/test_tool_talks.py",
