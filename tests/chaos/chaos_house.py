@@ -35,10 +35,6 @@ class Said:
     frames: int
     answer_s: float
     tool: str = ""
-    is_expected: bool | None = None
-    """Whether the speaker owes an answer: known when the first word sounds."""
-    interrupted: bool = False
-    """The household itself talked over the answer to it."""
 
     @property
     def begin_at(self) -> float:
@@ -62,9 +58,7 @@ class Asked:
     primary: int
     """The utterance that is answered."""
     kind: str  # fresh · after tool · continuation · tool
-    heard_ms: float = 0.0
     began_at: float | None = None
-    is_whole: bool = False
 
 
 class HouseBrain(Brain):
@@ -103,6 +97,7 @@ class HouseBrain(Brain):
         world.asked.append(asked)
         world.tell("model", f"asked ({kind}) about {pieces or '-'}: answer {asked.serial}")
         said = world.said.get(primary)
+        world.border.asked(asked, said)
         if kind == "tool" and said is not None:
             return (Call(said.tool, json.dumps({"about": primary})),)
         length_s = 1.0 if said is None or kind == "continuation" else said.answer_s

@@ -300,7 +300,7 @@ async def _schedule(seed: int, outcome: Outcome, plan: list[tuple[Fault, str]] |
 
 def _look_back(world: World, outcome: Outcome) -> None:
     for woken_at in world.wakes_without_link:
-        after = [at for at, _name, _last in world.sentences if at >= woken_at]
+        after = [at for at, _name in world.sentences if at >= woken_at]
         after += [at for at in world.readies if at >= woken_at]
         reason_s = min(after, default=float("inf")) - woken_at
         outcome.reasons_s.append(reason_s)
@@ -313,7 +313,7 @@ def _look_back(world: World, outcome: Outcome) -> None:
     if outcome.verdict.told and families <= {"network", "noise"}:
         text = f"{outcome.verdict.told} turns only explained, though the line came back in time"
         outcome.verdict.problems.append(text)
-    outcome.said = len(world.said)
+    outcome.said = outcome.verdict.owed
     outcome.codes = {code for _at, code in world.downs}
     outcome.codes |= {str(f.get("code", "")) for _at, code, f in world.notes if "failed" in code}
     if outcome.keep_timeline or not outcome.verdict.is_good:

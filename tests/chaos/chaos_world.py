@@ -19,8 +19,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import chaos_sound as sound
+from chaos_border import Border
 from chaos_house import FRAME_S, NETWORK_DELAY_S, HouseBrain, Options, PingableWire, Said
 from chaos_watch import SENTENCES, Watch
+from house_config import household_config, household_of
 
 from edge_agent.agent import Agent, Rooms
 from edge_agent.audio.speaker.earcons import render_earcon
@@ -30,10 +32,9 @@ from edge_agent.contract.errors import LinkError
 from edge_agent.contract.pcm import WIRE_FRAME_SAMPLES, WIRE_RATE_HZ
 from edge_agent.contract.ports import Wire
 from edge_agent.dialogue.calls.consent import Risk
-from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.gate import GateState
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.talk.states import Microphone, Talk
+from edge_agent.dialogue.talk.states import Talk
 from edge_agent.panel.patterns import EARCONS
 from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.realtime.link.dialer import WebSocketDialer
@@ -56,6 +57,8 @@ WAKE_FRAMES = 60
 WAKE_LAG_FRAMES = 10
 """The wake model fires about 0.1 s after the word's end."""
 KEY = "sk-chaos"
+CANARIES = ("pieces", "and so on", '"about"', "found it", "unlocked for")
+"""Of what the household and the model say, of arguments and of what tools tell."""
 EARCON_PCM = {name: render_earcon(notes) for name, notes in EARCONS.items()}
 
 
@@ -94,26 +97,29 @@ class World(Watch):
         @tool(risk=_tool_risk("low"), timeout_s=10)
         async def look_up(about: int) -> str:
             """Looks something up."""
+            self.border.tool("look_up", about)
             await asyncio.sleep(self.rng.uniform(0.2, 2.5))
-            return f"found {about}"
+            return f"found it: {about}"
 
         @tool(risk=_tool_risk("high"), timeout_s=10)
         async def unlock(about: int) -> str:
             """Unlocks the door."""
-            return f"unlocked {about}"
+            self.border.tool("unlock", about)
+            return f"unlocked for {about}"
 
         registry = Registry((look_up, unlock))
         self.playout = Playout()
         self.playout.open(WIRE_RATE_HZ, 0.0)
         self.hands = ToolRunner(registry, self._post)
-        self.dialogue = DialogueManager(
-            DialogueConfig(
-                server_turns=options.server_turns,
-                tool_risks={"look_up": Risk.LOW, "unlock": Risk.HIGH},
-                **options.dialogue,
-            ),
-            strict=True,
+        self.config = household_config(
+            {"look_up": Risk.LOW, "unlock": Risk.HIGH},
+            server_turns=options.server_turns,
+            transcription="builtin" if options.transcribes else "off",
+            **options.dialogue,
         )
+        self.dialogue = DialogueManager(self.config, strict=True)
+        household = dataclasses.replace(household_of(self.config), words=CANARIES, keys=(KEY,))
+        self.border = Border(household, self.now)
         self.link = RealtimeLink(
             dial=self._dial,
             provider=PROVIDERS["openai"],
@@ -145,7 +151,7 @@ class World(Watch):
         for port in dataclasses.fields(Rooms):
             rooms.setdefault(port.name, _nothing)
         self.agent = Agent(self.dialogue, Rooms(**rooms))
-        self.agent.observers.append(self._see)
+        self.agent.observers += [self._see, self.border.observe]
 
     # --- life ---------------------------------------------------------------------------
 
@@ -168,13 +174,13 @@ class World(Watch):
 
     async def _dial(self, url: str, headers: Mapping[str, str]) -> Wire:
         if self._real_dial is not None:
-            return await self._real_dial(url, headers)
+            return self.border.wire(await self._real_dial(url, headers))
         if self.dial_errors:
             error = self.dial_errors.popleft()  # before the wait, in which the world may heal
             await asyncio.sleep(NETWORK_DELAY_S)
             raise error()
         wire = await self.network(url, headers)
-        return PingableWire(self, wire) if self.options.pings else wire
+        return self.border.wire(PingableWire(self, wire) if self.options.pings else wire)
 
     def heal(self) -> None:
         """The world is whole again."""
@@ -217,7 +223,7 @@ class World(Watch):
     def _frame(self) -> None:
         """One frame: what the loudspeaker gives, then what the microphone hears."""
         now, index = self.now(), self._index
-        self.playout.render(WIRE_FRAME_SAMPLES, now)
+        self.border.sounded(self.playout.render(WIRE_FRAME_SAMPLES, now))
         pcm24k, speech, wake = self._heard_now(index)
         self._post(
             e.HeardFrame(
@@ -274,21 +280,8 @@ class World(Watch):
         return sound.spoken_frame(said.number, piece), True, wake
 
     def _begins(self, said: Said) -> None:
-        """Does the speaker owe an answer to what begins now?"""
-        dialogue = self.dialogue
-        is_open = dialogue.microphone is Microphone.OPEN
-        if said.how in ("wake", "paused"):
-            said.is_expected = is_open
-        elif said.how == "barge-in":
-            said.is_expected = is_open and dialogue.talk is Talk.SPEAKING
-        else:
-            closes = dialogue._deadlines.get("follow-up", self.now())
-            is_listening = dialogue.talk is Talk.LISTENING and closes - self.now() > 0.3
-            said.is_expected = is_open and is_listening
-        earlier = self.said.get(said.number - 1)
-        if said.how == "barge-in" and earlier is not None:
-            earlier.interrupted = True
-        self.tell("house", f"says {said.number}" + ("" if said.is_expected else " (to nobody)"))
+        self.border.says(said)
+        self.tell("house", f"says {said.number}")
 
     def _post(self, event: e.Event) -> None:
         self.agent.post(event)
