@@ -15,7 +15,7 @@ from typing import Any
 
 import chaos_sound as sound
 import numpy as np
-from chaos_house import Asked, Said
+from chaos_house import Asked, Said, arguments
 from referee import Household, Referee
 from referee import records as r
 
@@ -82,7 +82,7 @@ class Border:
 
     def says(self, said: Said) -> None:
         """Its first word sounds."""
-        called = said.how in ("wake", "paused", "pressed")
+        called = said.how in ("wake", "paused")
         self.referee.see(r.Utterance(self._now(), said.number, said.end_at, called))
 
     def asked(self, asked: Asked, said: Said | None) -> None:
@@ -108,11 +108,6 @@ class Border:
         """What has been judged is over."""
         self.referee.forget()
         self._left.clear()
-
-
-def arguments(about: int) -> str:
-    """Of every tool in this house, as the model writes them."""
-    return json.dumps({"about": about})
 
 
 class Watched:

@@ -109,6 +109,8 @@ class Watch:
         self.readies: list[float] = []
         self.wakes_without_link: list[float] = []
         self.most_queued_ms = self.most_playout_s = 0.0
+        self.earcon_due = False
+        """One is to be mixed into the next frame."""
         self.struck = False
         """A fault has struck."""
         self.responding = False
@@ -205,6 +207,8 @@ class Watch:
             else:
                 self.problems.append(f"there is no recording of {command.name}")
             self.tell("speaker", f"says the sentence {command.name}")
+        elif isinstance(command, c.PlayEarcon):
+            self.earcon_due = True
         elif isinstance(command, _SHOWN_COMMANDS):
             self.tell("command", _shown(command))
 

@@ -124,6 +124,8 @@ class Referee:
     def forget(self) -> None:
         """Drop what has been judged: a day of it is more than the speaker holds."""
         self.events.clear()
+        self.broken.clear()
+        self.excused_seen.clear()
         for rule in self._rules:
             rule.forget()
 

@@ -151,8 +151,8 @@ class Answers(Rule):
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
         self._said: dict[int, Said] = {}
-        self._number_of: dict[int, int] = {}
-        """Answer → the utterance that it is about."""
+        self._given: dict[int, Given] = {}
+        """Answer → what the model was asked."""
         self._heard: dict[int, float] = {}
         """Answer → milliseconds of it, in the order in which the answers were heard."""
         self._judged: deque[int] = deque(maxlen=REMEMBERED)
@@ -251,7 +251,7 @@ class Answers(Rule):
             case Utterance():
                 self._says(record)
             case Given():
-                self._number_of[record.answer] = record.number
+                self._given[record.answer] = record
                 if record.number in self._said:
                     self._said[record.number].answers.append(record)
             case Heard():
@@ -262,11 +262,13 @@ class Answers(Rule):
     def _says(self, record: Utterance) -> None:
         scene = self.scene
         self._goes_on()
-        called = record.called and record.at - scene.called_at < CALL_BEFORE_S
+        just_called = record.at - scene.called_at < CALL_BEFORE_S
+        # Between the call and the first word a press sends it back to sleep.
+        called = record.called and record.at - scene.pressed_at >= CALL_BEFORE_S
         owed = not scene.muted and (
-            record.called or record.at <= self._window_until or scene.light == "speaking"
+            called or record.at <= self._window_until or scene.light == "speaking"
         )
-        since = scene.called_at if called else record.at
+        since = scene.called_at if just_called else record.at
         self._said[record.number] = said = Said(
             record.number, since, record.ends_at, record.ends_at, owed, scene.down_s
         )
@@ -274,15 +276,16 @@ class Answers(Rule):
             said.fate = "told"
 
     def _hears(self, record: Heard) -> Found:
-        if record.answer not in self._heard:
-            number = self._number_of.get(record.answer, 0)
-            earlier = [self._number_of.get(answer, 0) for answer in self._heard]
-            if number and number < max(earlier, default=0):
-                yield "answers.order", f"utterance {number} is answered after {max(earlier)}"
-            if number in self._judged:
-                self.doubled.append(number)
-                yield "answers.twice", f"utterance {number} was answered once more, much later"
-        self._heard[record.answer] = self._heard.get(record.answer, 0.0) + record.ms
+        given = self._given.get(record.answer)
+        if given is not None and record.answer not in self._heard:
+            latest = max((self._given[answer].number for answer in self._heard), default=0)
+            if 0 < given.number < latest:
+                yield "answers.order", f"utterance {given.number} is answered after {latest}"
+            if given.anew and given.number in self._judged:
+                self.doubled.append(given.number)
+                yield "answers.twice", f"utterance {given.number} is answered anew, much later"
+        if given is not None:
+            self._heard[record.answer] = self._heard.get(record.answer, 0.0) + record.ms
 
     # --- the judgement ---------------------------------------------------------------------
 
@@ -304,7 +307,7 @@ class Answers(Rule):
             # With a fresh answer the words came along; what followed a tool had them before it.
             anew = [given for given in heard if given.anew and not given.after_tool]
             share = max(given.share for given in anew or said.answers)
-            if share < WHOLE:
+            if share < WHOLE and said.fate not in ("taken back", "muted"):
                 self.torn.append(number)
                 yield "answers.torn", f"the model had {share:.0%} of utterance {number}"
         elif fate == "lost":
@@ -322,7 +325,7 @@ class Answers(Rule):
 
     def forget(self) -> None:
         self._judged.extend(n for n, fate in self.fates.items() if fate == "answered")
-        for kept in (self._said, self._number_of, self._heard, self.fates):
+        for kept in (self._said, self._given, self._heard, self.fates):
             kept.clear()
         self.doubled.clear()
         self.torn.clear()

@@ -40,10 +40,7 @@ class Private(Rule):
         self._asides: deque[Aside] = deque(maxlen=REMEMBERED)
 
     def event(self, event: e.Event) -> Found:
-        called = isinstance(event, e.ButtonPressed) or (
-            isinstance(event, e.HeardFrame) and event.wake is not None
-        )
-        if called and not self.scene.muted:
+        if isinstance(event, e.ButtonPressed | e.HeardFrame) and self.scene.called_at == event.at:
             self._meant(muted=False)
         return ()
 
