@@ -23,6 +23,7 @@ FRAME_S = 0.01
 NETWORK_DELAY_S = 0.01
 
 _NAMED = re.compile(r"utterance (\d+) of (\d+) pieces")
+_ANSWERED = re.compile(r"#(\d+)")
 
 
 @dataclass(eq=False)
@@ -30,15 +31,20 @@ class Said:
     """One utterance of the household; `frames` of words, ten milliseconds each."""
 
     number: int
-    how: str  # wake · paused · follow-up · barge-in
+    how: str
+    """`wake` or `paused` (wake word before it), `pressed` (the talk button), `follow-up`,
+    `barge-in`, `agree` (the answer to a question of ours), `aside` (people talk to each other)."""
     first_frame: int
     frames: int
     answer_s: float
     tool: str = ""
-    is_expected: bool | None = None
-    """Whether the speaker owes an answer: known when the first word sounds."""
-    interrupted: bool = False
-    """The household itself talked over the answer to it."""
+    """The model is to call it."""
+    words: str = ""
+    """What is written down; empty: its number."""
+    about: int = 0
+    """An answer to a question about this utterance."""
+    counts: bool = True
+    """A click or a cough is no utterance."""
 
     @property
     def begin_at(self) -> float:
@@ -61,10 +67,8 @@ class Asked:
     """Utterance → how many of its pieces the model was given."""
     primary: int
     """The utterance that is answered."""
-    kind: str  # fresh · after tool · continuation · tool
-    heard_ms: float = 0.0
+    kind: str  # fresh · after tool · continuation · tool · question
     began_at: float | None = None
-    is_whole: bool = False
 
 
 class HouseBrain(Brain):
@@ -75,44 +79,60 @@ class HouseBrain(Brain):
 
     def reply(self, turn: Turn) -> Reply:
         if turn.out_of_band:
-            return Reply((Text("They talked, and were answered."),))
+            writes_down = turn.instructions.startswith("You write down speech")
+            notes = "They talked, and were answered."
+            return Reply((Text(self.transcribe(turn.heard[-1]) if writes_down else notes),))
         pieces = {n: len(indices) for n, indices in sound.read_all(turn.heard).items()}
         for text in turn.texts:
             for found in _NAMED.finditer(text):
                 pieces[int(found[1])] = max(pieces.get(int(found[1]), 0), int(found[2]))
         return Reply(self._parts(turn, pieces))
 
+    def _kind(self, turn: Turn, pieces: Mapping[int, int]) -> tuple[str, int]:
+        """What is to be said now, and about which utterance."""
+        world = self._world
+        called = next((a.primary for a in reversed(world.asked) if a.kind == "tool"), 0)
+        if "has not been done" in turn.instructions:
+            return "question", called
+        # Who agrees has said nothing that is answered for itself.
+        said = [world.said[n] for n in pieces if n in world.said]
+        own = [one.number for one in said if not one.about] or [one.about for one in said]
+        primary = max(own, default=0)
+        if turn.outputs and primary in (0, called):
+            return "after tool", called
+        if "lost while you were answering" in turn.instructions:
+            known = (int(n) for _role, words in turn.transcript for n in _ANSWERED.findall(words))
+            return "continuation", max(known, default=primary)
+        wants_tool = primary in world.said and world.said[primary].tool
+        return "tool" if wants_tool else "fresh", primary
+
     def _parts(self, turn: Turn, pieces: dict[int, int]) -> tuple[Part, ...]:
         world = self._world
-        primary = max(pieces, default=0)
-        said = world.said.get(primary)
-        if turn.outputs and not primary:
-            asked = next((a for a in reversed(world.asked) if a.kind == "tool"), None)
-            primary = asked.primary if asked else primary
-            kind = "after tool"
-        elif "lost while you were answering" in turn.instructions:
-            known = (
-                int(n) for _role, words in turn.transcript for n in re.findall(r"#(\d+)", words)
-            )
-            primary, kind = max(known, default=primary), "continuation"
-        elif said is not None and said.tool:
-            kind = "tool"
-        else:
-            kind = "fresh"
+        kind, primary = self._kind(turn, pieces)
         asked = Asked(next(world.serials), world.now(), pieces, primary, kind)
         world.asked.append(asked)
         world.tell("model", f"asked ({kind}) about {pieces or '-'}: answer {asked.serial}")
         said = world.said.get(primary)
+        world.border.asked(asked, said)
         if kind == "tool" and said is not None:
-            return (Call(said.tool, json.dumps({"about": primary})),)
-        length_s = 1.0 if said is None or kind == "continuation" else said.answer_s
+            return (Call(said.tool, arguments(primary)),)
+        length_s = 1.0 if said is None or kind in ("continuation", "question") else said.answer_s
         # A word for every delta, the first of which says what it is about.
         words = f"#{primary} is answered " + "and so on " * round(length_s * 5)
         return (Speech(sound.spoken(asked.serial, round(length_s * 100)), words.strip()),)
 
     def transcribe(self, pcm24k: bytes) -> str:
-        found = sound.read(pcm24k)
-        return ", ".join(f"utterance {n} of {len(indices)} pieces" for n, indices in found.items())
+        known = self._world.said
+        found = {n: len(indices) for n, indices in sound.read(pcm24k).items()}
+        own = {n: known[n].words for n in found if n in known}
+        return ", ".join(
+            own.get(n) or f"utterance {n} of {much} pieces" for n, much in found.items()
+        )
+
+
+def arguments(about: int) -> str:
+    """Of every tool in this house, as the model writes them."""
+    return json.dumps({"about": about})
 
 
 class PingableWire:
@@ -140,7 +160,10 @@ class Options:
     """What may differ between two households."""
 
     server_turns: bool = True
-    transcribes: bool = True
+    transcription: str = "builtin"
+    mode: str = "wake"
+    acts: bool = False
+    """The household presses, mutes, has guests and talks meanwhile (`chaos_acts`)."""
     pings: bool = True
     audio_speed: float = 8.0
     first_delta_ms: int = 250

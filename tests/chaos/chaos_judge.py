@@ -1,22 +1,20 @@
-"""The judge: what must hold after a household has lived through faults (purpose).
+"""The judge: the referee's findings as counts for the table, and what a sleeping speaker holds.
 
-Owner thread: the test's.  Must never ask the speaker how it did: what was said, what the model
-was given and what the loudspeaker emitted decide.
+Runs in the test's thread.  It decides nothing: `tests/referee` does.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
-from chaos_house import Asked, Said
 from chaos_world import World
+from referee.rules_answers import Answers
 
 from edge_agent.dialogue.state import Deadline
 
-HEARD_MS = 500.0
-"""Less of an answer than this is not an answer that one has heard."""
-WHOLE = 0.97
-"""Share of an utterance's pieces that the model must have been given."""
+COUNTED = frozenset({"answers.lost", "answers.twice", "answers.torn"})
+"""Codes that have a column of their own."""
 MAX_QUEUED_MS = 30_500.0
 """The outbox holds 30 s of sound."""
 LONG_SLEEP = {Deadline.SETTLED, Deadline.FORGET}
@@ -30,11 +28,20 @@ class Verdict:
     answered: int = 0
     told: int = 0
     superseded: int = 0
+    """Taken back by the household, or dropped by its mute."""
     lost: list[int] = field(default_factory=list)
     doubled: list[int] = field(default_factory=list)
     torn: list[int] = field(default_factory=list)
     """Answered although the model had only a part of the words."""
     problems: list[str] = field(default_factory=list)
+    """Other promises that were broken, the first time each, and what must never happen."""
+    excused: Counter[str] = field(default_factory=Counter)
+    """Known breaks that were seen and do not count: code → how often."""
+
+    @property
+    def owed(self) -> int:
+        """Utterances to which something was owed."""
+        return self.answered + self.told + self.superseded + len(self.lost)
 
     @property
     def is_good(self) -> bool:
@@ -47,53 +54,21 @@ class Verdict:
 
 
 def judge(world: World) -> Verdict:
-    """Look at everything that was said in this world."""
-    verdict = Verdict(problems=list(world.problems))
-    for said in world.said.values():
-        if said.is_expected:
-            _judge_one(world, said, verdict)
-    begun = [a for a in world.asked if a.began_at is not None and a.primary]
-    begun.sort(key=lambda asked: asked.began_at or 0.0)
-    order = [asked.primary for asked in begun]
-    if order != sorted(order):
-        verdict.problems.append(f"answers out of order: {order}")
-    return verdict
-
-
-def _judge_one(world: World, said: Said, verdict: Verdict) -> None:
-    about = [a for a in world.asked if a.primary == said.number and a.kind != "tool"]
-    audible = [a for a in about if a.began_at is not None]
-    anew = [a for a in audible if a.kind != "continuation" and a.heard_ms >= HEARD_MS]
-    if len(anew) > 1:
-        verdict.doubled.append(said.number)
-    if audible:
-        verdict.answered += 1
-        given = max(
-            (a.pieces.get(said.number, 0) for a in _sources(world, said, audible)), default=0
-        )
-        if given < said.frames * WHOLE:
-            verdict.torn.append(said.number)
-    elif was_told(world, said):
-        verdict.told += 1
-    elif said.interrupted:
-        verdict.superseded += 1
-    else:
-        verdict.lost.append(said.number)
-
-
-def _sources(world: World, said: Said, audible: list[Asked]) -> list[Asked]:
-    """Where the words came from that were answered: with a fresh answer they came along, before
-    a tool's answer or a continuation they had come earlier."""
-    fresh = [a for a in audible if a.kind == "fresh"]
-    return fresh or [a for a in world.asked if said.number in a.pieces]
-
-
-def was_told(world: World, said: Said) -> bool:
-    """Whether a sentence said why there is no answer: one with which the talk ended, or one
-    about the answer."""
-    return any(
-        at >= said.begin_at - 2.0 and (is_last or name.startswith(("response.", "too_old")))
-        for at, name, is_last in world.sentences
+    """What the referee found in this world so far, and what the world itself calls a problem."""
+    referee = world.border.referee
+    referee.end(world.now())
+    answers = referee.rule(Answers)
+    counts = answers.counts()
+    first = {b.code: b for b in reversed(referee.broken) if b.code not in COUNTED}
+    return Verdict(
+        answered=counts["answered"],
+        told=counts["told"],
+        superseded=counts["taken back"] + counts["muted"],
+        lost=sorted(number for number, fate in answers.fates.items() if fate == "lost"),
+        doubled=list(answers.doubled),
+        torn=list(answers.torn),
+        problems=[*world.problems, *map(str, first.values())],
+        excused=Counter(referee.excused_seen),
     )
 
 

@@ -8,15 +8,21 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
+from chaos_acts import YES, agrees, disturb, put_right
 from chaos_faults import BY_NAME, FAULTS, Fault
 from chaos_house import FRAME_S, Options, Said
 from chaos_judge import MAX_QUEUED_MS, Verdict, judge, left_over
 from chaos_world import World
+from replay import record
 
+from edge_agent.contract import events as e
 from edge_agent.dialogue.recall.summaries import SummaryTerms
 from edge_agent.simulation import clock
 
@@ -33,7 +39,17 @@ PHASES = (
     "mid barge-in",
     "tool pending",
     "confirming",
+    "asking",
+    "agreeing",
+    "ringing",
 )
+TOOLS = {
+    "tool pending": "look_up",
+    "confirming": "unlock",
+    "asking": "shop",
+    "agreeing": "shop",
+}
+"""What the model is to call, in the phases that need it."""
 READY_WITHIN_S = {"network": 40.0, "refusal": 700.0, "response": 60.0, "noise": 40.0}
 """From a healthy world to READY: the cap of the pauses, and a dial."""
 ANSWER_WITHIN_S = 5.0
@@ -70,7 +86,22 @@ class Outcome:
     reasons_s: list[float] = field(default_factory=list)
     recovered: bool = False
     keep_timeline: bool = False
+    tape: str = ""
+    """Where a schedule that failed was written to: `python tests/replay.py` plays it again."""
     so_far: Callable[[], str] = field(default=str, repr=False)
+    write_tape: Callable[[], str] = field(default=str, repr=False)
+
+    @property
+    def is_good(self) -> bool:
+        """Every promise was kept, and the speaker needed nobody's help."""
+        return self.verdict.is_good and self.recovered
+
+    def told(self) -> str:
+        """What was wrong, and how to see it again."""
+        again = f"scripts/chaos.sh --seed {self.seed}"
+        if self.tape:
+            again += f", or its events alone: python tests/replay.py {self.tape}"
+        return f"seed {self.seed}: {self.verdict}\n{again}\n{self.timeline}"
 
 
 # --- phases ---------------------------------------------------------------------------------
@@ -81,8 +112,12 @@ async def reach(world: World, phase: str, rng: random.Random) -> bool:
     if phase == "asleep":
         await asyncio.sleep(rng.uniform(0, 3))
         return world.talk == "asleep"
-    tool = {"tool pending": "look_up", "confirming": "unlock"}.get(phase, "")
-    how = "paused" if phase == "listening" else rng.choice(("wake", "wake", "paused"))
+    if phase == "ringing":
+        world.wants(e.AlarmDue(at=world.now(), name="pasta"))
+        await asyncio.sleep(rng.uniform(0.1, 3))
+        return world.light == "alarm"
+    tool = TOOLS.get(phase, "")
+    how = "paused" if phase == "listening" else rng.choice(("wake", "wake", "paused", "pressed"))
     said = world.speak(
         how,
         in_s=rng.uniform(0.05, 2.5),
@@ -167,15 +202,24 @@ async def _confirming(world: World, said: Said, rng: random.Random) -> bool:
     ok = await world.until_talk("confirming", within_s=30)
     await asyncio.sleep(rng.uniform(0, 3.0))
     if rng.random() < 0.5:
-        world.loop.call_later(rng.uniform(0, 2.0), _consent, world)
+        world.later(agrees(world, said, rng))
     return ok
 
 
-def _consent(world: World) -> None:
-    if world.talk == "confirming":
-        if world.playout.audible:  # who presses into the question takes back what it is about
-            world.said[max(world.said)].interrupted = True
-        world.press()
+async def _asking(world: World, said: Said, rng: random.Random) -> bool:
+    ok = await world.until(lambda: world.asked[-1:] and world.asked[-1].kind == "question", 30)
+    ok = ok and await world.until(lambda: world.light == "speaking", 30)
+    await asyncio.sleep(rng.uniform(0, 0.8))
+    world.later(agrees(world, said, rng))
+    return ok and world.light == "speaking"
+
+
+async def _agreeing(world: World, said: Said, rng: random.Random) -> bool:
+    ok = await world.until_talk("confirming", within_s=30)
+    await asyncio.sleep(rng.uniform(0.2, 2.0))
+    more = world.speak("agree", words_s=0.8, words=rng.choice(YES), about=said.number)
+    await _sleep_until(world, more.begin_at + rng.uniform(0.2, 2.0))
+    return ok
 
 
 _REACH = {
@@ -190,6 +234,8 @@ _REACH = {
     "mid barge-in": _mid_barge_in,
     "tool pending": _tool_pending,
     "confirming": _confirming,
+    "asking": _asking,
+    "agreeing": _agreeing,
 }
 
 
@@ -204,6 +250,7 @@ async def strike(
     world: World, fault: Fault, phase: str, rng: random.Random, *, lasts_s: float | None = None
 ) -> Strike:
     """Let a fault strike at a phase, heal the world, and let the talk come to its end."""
+    acts = world.later(disturb(world, rng)) if world.options.acts else None
     reached = await reach(world, phase, rng)
     done = Strike(fault.name, phase, reached, world.now())
     downs, readies = len(world.downs), len(world.readies)
@@ -223,6 +270,10 @@ async def strike(
         world.problems.append(f"not READY {limit_s:g} s after '{fault.name}' was over")
     if len(world.downs) > downs and len(world.readies) > readies:
         done.ready_s = max(0.0, world.readies[-1] - done.healed_at)
+    if acts is not None:
+        await acts
+    await world.rest()
+    await put_right(world)
     if not await _quiet(world):
         world.problems.append(f"not asleep {ASLEEP_WITHIN_S:g} s after '{fault.name}'")
     return done
@@ -263,7 +314,9 @@ def options_for(rng: random.Random) -> Options:
     """A household's settings."""
     return Options(
         server_turns=rng.random() < 0.8,
-        transcribes=rng.random() < 0.6,
+        transcription=rng.choice(("builtin", "builtin", "off", "off", "out_of_band")),
+        mode=rng.choice(("wake",) * 9 + ("button",)),
+        acts=rng.random() < 0.7,
         pings=rng.random() < 0.7,
         audio_speed=rng.choice((1.3, 3.0, 8.0)),
         first_delta_ms=rng.choice((100, 250, 900)),
@@ -284,6 +337,7 @@ async def _schedule(seed: int, outcome: Outcome, plan: list[tuple[Fault, str]] |
     begun_at = asyncio.get_running_loop().time()
     async with World(seed, options) as world:
         outcome.so_far = world.told_timeline
+        outcome.write_tape = partial(_write_tape, world, seed)
         world.tell("world", f"seed {seed}, {options}")
         try:
             await world.until(lambda: world.is_ready, 10)
@@ -302,7 +356,7 @@ async def _schedule(seed: int, outcome: Outcome, plan: list[tuple[Fault, str]] |
 
 def _look_back(world: World, outcome: Outcome) -> None:
     for woken_at in world.wakes_without_link:
-        after = [at for at, _name, _last in world.sentences if at >= woken_at]
+        after = [at for at, _name in world.sentences if at >= woken_at]
         after += [at for at in world.readies if at >= woken_at]
         reason_s = min(after, default=float("inf")) - woken_at
         outcome.reasons_s.append(reason_s)
@@ -315,11 +369,17 @@ def _look_back(world: World, outcome: Outcome) -> None:
     if outcome.verdict.told and families <= {"network", "noise"}:
         text = f"{outcome.verdict.told} turns only explained, though the line came back in time"
         outcome.verdict.problems.append(text)
-    outcome.said = len(world.said)
+    outcome.said = outcome.verdict.owed
     outcome.codes = {code for _at, code in world.downs}
     outcome.codes |= {str(f.get("code", "")) for _at, code, f in world.notes if "failed" in code}
     if outcome.keep_timeline or not outcome.verdict.is_good:
         outcome.timeline = world.told_timeline()
+
+
+def _write_tape(world: World, seed: int) -> str:
+    path = Path(tempfile.gettempdir()) / f"edge-agent-chaos-{seed}.tape"
+    record(path, world.config, world.border.referee.events)
+    return str(path)
 
 
 def play(
@@ -335,7 +395,9 @@ def play(
             outcome.verdict.problems.append(f"{type(cause).__name__}: {cause}")
             cause = cause.__context__
         outcome.timeline = outcome.so_far()
-    outcome.so_far = str  # the world itself must not be kept
+    if not outcome.is_good:
+        outcome.tape = outcome.write_tape()
+    outcome.so_far = outcome.write_tape = str  # the world itself must not be kept
     return outcome
 
 

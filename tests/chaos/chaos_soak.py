@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from chaos_acts import false_wake
 from chaos_faults import FAULTS, Fault
 from chaos_house import Options
 from chaos_judge import judge, left_over
@@ -33,7 +34,7 @@ from chaos_life import PHASES, control_question, forget_the_past, strike
 from chaos_watch import SENTENCES
 from chaos_world import World
 
-from edge_agent.app.wiring import memory_turns, summary_terms
+from edge_agent.app.wiring import memory_turns
 from edge_agent.host.settings.root import Settings
 from edge_agent.simulation import clock
 from edge_agent.simulation import server as server_module
@@ -81,6 +82,8 @@ class Soak:
     sums: Counter[str] = field(default_factory=Counter)
     samples: list[Sample] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    excused: Counter[str] = field(default_factory=Counter)
+    """Known breaks that were seen: code → how often."""
     wall_s: float = 0.0
     cpu_s: float = 0.0
 
@@ -149,25 +152,18 @@ async def one_event(world: World, rng: random.Random, soak: Soak) -> None:
         await asyncio.sleep(1)
         return
     if kind == "false wake":
-        world.speak("paused", in_s=2.5, words_s=0.02)
+        await false_wake(world, rng)
         await asyncio.sleep(12)
-        world.said.popitem()  # a click, not a turn
         return
     fault = {"talk": NOTHING, "trouble": rng.choice(TROUBLES), "odd": rng.choice(ODDITIES)}[kind]
     await strike(world, fault, rng.choice(PHASES), rng)
 
 
-def settle(world: World, soak: Soak, answered: set[int]) -> None:
+def settle(world: World, soak: Soak) -> None:
     """Judge what was said, and forget it."""
     verdict = judge(world)
-    for asked in world.asked:
-        is_again = asked.primary in answered and asked.kind == "fresh" and asked.began_at
-        # 0: told of a call's late result, and of no words.
-        if is_again and asked.primary and asked.primary not in world.said:
-            verdict.doubled.append(asked.primary)
-    answered.update(a.primary for a in world.asked if a.began_at is not None)
     soak.sums.update(
-        utterances=len(world.said),
+        utterances=verdict.owed,
         answered=verdict.answered,
         explained=verdict.told,
         lost=len(verdict.lost),
@@ -180,16 +176,10 @@ def settle(world: World, soak: Soak, answered: set[int]) -> None:
         soak.problems.append(
             f"after {world.now():.0f} s: {verdict}\n{world.told_timeline()[-6000:]}"
         )
+    soak.excused.update(verdict.excused)
     world.problems.clear()
     soak.sums["summaries"] += sum(code == "memory.summarised" for _, code, _ in world.notes)
     world.forget()
-
-
-AS_SHIPPED: dict[str, Any] = {
-    "memory_turns": memory_turns(Settings()),
-    "summaries": summary_terms(Settings()),
-}
-"""A talk is remembered as the default settings say, notes included."""
 
 
 async def live(soak: Soak) -> None:
@@ -197,8 +187,8 @@ async def live(soak: Soak) -> None:
     rng = random.Random(soak.seed)
     server_module.ENDED_SESSIONS_KEPT = 1
     loop = asyncio.get_running_loop()
-    async with World(soak.seed, Options(dialogue=AS_SHIPPED)) as world:
-        begun_at, answered = loop.time(), set[int]()
+    async with World(soak.seed, Options(acts=True)) as world:
+        begun_at = loop.time()
         next_sample = begun_at + SAMPLE_EVERY_S
         await world.until(lambda: world.is_ready, 10)
         next_event = begun_at + 60
@@ -206,7 +196,7 @@ async def live(soak: Soak) -> None:
             await asyncio.sleep(max(0.0, min(next_sample, next_event) - loop.time()))
             if loop.time() >= next_event:
                 await one_event(world, rng, soak)
-                settle(world, soak, answered)
+                settle(world, soak)
                 hour = (WAKES_UP_H + (loop.time() - begun_at) / HOUR_S) % 24
                 is_day = WAKES_UP_H <= hour < GOES_TO_BED_H
                 gap_s = rng.expovariate(1 / (DAY_GAP_S if is_day else NIGHT_GAP_S))
@@ -216,7 +206,7 @@ async def live(soak: Soak) -> None:
                 next_sample += SAMPLE_EVERY_S
         if not await control_question(world):
             soak.problems.append("the last question was not answered")
-        settle(world, soak, answered)
+        settle(world, soak)
         await asyncio.sleep(1)
         soak.problems += [f"left over: {what}" for what in left_over(world)]
 
@@ -254,7 +244,7 @@ def judge_samples(soak: Soak) -> None:
         "uplink_ms": 30_500.0,
         "playout_s": 60.0,
         # Both sides of every turn that may be kept, and as many tool calls.
-        "memory_turns": 4 * int(AS_SHIPPED["memory_turns"]),
+        "memory_turns": 4 * memory_turns(Settings()),
         "deadlines": 8,
     }
     for name, limit in limits.items():

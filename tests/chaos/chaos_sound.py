@@ -7,12 +7,13 @@ which piece of it they are.  Must never need to know how the sound was cut up on
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
 
-from edge_agent.contract.pcm import WIRE_FRAME_SAMPLES
+from edge_agent.contract.pcm import WIRE_FRAME_BYTES, WIRE_FRAME_SAMPLES
 
 _MARK = (12_345, -12_321)
 """Two samples in a row that neither the voice nor the room ever has."""
@@ -55,6 +56,14 @@ def read(pcm24k: bytes) -> dict[int, set[int]]:
     for start in starts:
         found.setdefault(int(samples[start + 2]), set()).add(int(samples[start + 3]))
     return found
+
+
+def numbers(pcm24k: bytes) -> set[int]:
+    """Numbers of which there is something in this sound; quick for a single frame."""
+    if len(pcm24k) == WIRE_FRAME_BYTES:
+        *mark, number = struct.unpack_from("<3h", pcm24k)
+        return {number} if tuple(mark) == _MARK else set()
+    return set(read(pcm24k))
 
 
 def read_all(pieces: Iterable[bytes]) -> dict[int, set[int]]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import chaos_sound as sound
+from chaos_border import Border
 from chaos_house import Asked, Said
 
 from edge_agent.audio.speaker.playout import Playout
@@ -90,14 +91,15 @@ class Watch:
     dialogue: DialogueManager
     playout: Playout
     link: RealtimeLink
+    border: Border
 
     def __init__(self, stirred: Callable[[], None]) -> None:
         self._stirred = stirred
         """Called after everything that is not just another heard frame."""
         self.said: dict[int, Said] = {}
         self.asked: list[Asked] = []
-        self.sentences: list[tuple[float, str, bool]] = []
-        """(loop time, name, whether the talk ended with it)."""
+        self.sentences: list[tuple[float, str]] = []
+        """(loop time, name)."""
         self.timeline: deque[tuple[float, str, str]] = deque(maxlen=TIMELINE_MAX)
         self.notes: list[tuple[float, str, Mapping[str, object]]] = []
         self.note_counts: Counter[str] = Counter()
@@ -107,6 +109,8 @@ class Watch:
         self.readies: list[float] = []
         self.wakes_without_link: list[float] = []
         self.most_queued_ms = self.most_playout_s = 0.0
+        self.earcon_due = False
+        """One is to be mixed into the next frame."""
         self.struck = False
         """A fault has struck."""
         self.responding = False
@@ -128,6 +132,7 @@ class Watch:
         """Drop what was written down: a day of it is more than the speaker itself holds."""
         for record in (self.said, self.asked, self.sentences, self.notes, self.downs, self._items):
             record.clear()
+        self.border.forget()
         del self.readies[:-1], self.wakes_without_link[:]
 
     # --- watching -----------------------------------------------------------------------
@@ -139,8 +144,10 @@ class Watch:
     def _note(self, code: str, /, **fields: object) -> None:
         self.notes.append((self.now(), code, fields))
         self.note_counts[code] += 1
-        if code == "talk.woken" and not self.is_ready and self._before[0] is Talk.ASLEEP:
+        scene = self.border.referee.scene
+        if code == "talk.woken" and not scene.link_up and scene.asleep:
             self.wakes_without_link.append(self.now())
+        self.border.line(code, fields)
         shown = " ".join(f"{k}={v}" for k, v in fields.items() if k in _SHOWN_FIELDS)
         self.tell("journal", f"{code} {shown}".rstrip())
         if code in _NEVER_NOTED:
@@ -150,6 +157,8 @@ class Watch:
         self.problems.append(f"a room failed: {problem!r}")
 
     def _on_wire(self, side: str, event: Mapping[str, Any], _at: float) -> None:
+        if side == "server":
+            self.border.received(event)
         if side == "server" and event["type"] == "error":
             code = str(event["error"]["code"])
             self.tell("server", f"error {code}: {event['error']['message']}")
@@ -183,12 +192,7 @@ class Watch:
         self._stirred()
 
     def _see_command(self, command: c.Command, at: float) -> None:
-        dialogue = self.dialogue
         if isinstance(command, c.SendAudio):
-            if dialogue.talk is Talk.ASLEEP or dialogue.microphone is Microphone.MUTED:
-                self.problems.append(
-                    f"audio sent while {dialogue.talk.value}, {dialogue.microphone.value}"
-                )
             self.most_queued_ms = max(self.most_queued_ms, self.link.queued_ms)
         elif isinstance(command, c.PlayVoice):
             self.most_playout_s = max(self.most_playout_s, self.playout.queued_s)
@@ -198,12 +202,13 @@ class Watch:
                 if asked is not None:
                     self._items[command.item] = asked
         elif isinstance(command, c.PlaySentence):
-            is_last = dialogue.talk is Talk.ASLEEP
             if SENTENCES.pcm24k(command.name):
-                self.sentences.append((at, command.name, is_last))
+                self.sentences.append((at, command.name))
             else:
                 self.problems.append(f"there is no recording of {command.name}")
             self.tell("speaker", f"says the sentence {command.name}")
+        elif isinstance(command, c.PlayEarcon):
+            self.earcon_due = True
         elif isinstance(command, _SHOWN_COMMANDS):
             self.tell("command", _shown(command))
 
@@ -226,7 +231,7 @@ class Watch:
             asked.began_at = asked.began_at if asked.began_at is not None else began_at
             self.tell("speaker", f"begins answer {asked.serial}")
         else:
-            asked.heard_ms += played_ms
+            self.border.heard(asked, played_ms)
             self.tell("speaker", f"answer {asked.serial} was heard for {played_ms:.0f} ms")
 
     def told_timeline(self) -> str:

@@ -15,12 +15,15 @@ import dataclasses
 import itertools
 import random
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import chaos_sound as sound
+from chaos_border import Border
 from chaos_house import FRAME_S, NETWORK_DELAY_S, HouseBrain, Options, PingableWire, Said
+from chaos_tools import tools
 from chaos_watch import SENTENCES, Watch
+from house_config import household_config, household_of
 
 from edge_agent.agent import Agent, Rooms
 from edge_agent.audio.speaker.earcons import render_earcon
@@ -30,10 +33,9 @@ from edge_agent.contract.errors import LinkError
 from edge_agent.contract.pcm import WIRE_FRAME_SAMPLES, WIRE_RATE_HZ
 from edge_agent.contract.ports import Wire
 from edge_agent.dialogue.calls.consent import Risk
-from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.gate import GateState
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.state import Deadline, Microphone, Talk
+from edge_agent.dialogue.state import Talk
 from edge_agent.panel.patterns import EARCONS
 from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.realtime.link.dialer import WebSocketDialer
@@ -43,7 +45,6 @@ from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.faults import Faults
 from edge_agent.simulation.server import RealtimeServer
 from edge_agent.simulation.wire import MemoryNetwork
-from edge_agent.tools.registry import Registry, tool
 from edge_agent.tools.runner import ToolRunner
 
 SPARSE_FRAMES = 100
@@ -53,9 +54,13 @@ QUIET_FRAMES = 10
 DENSE_BEFORE_S = 2.0
 """… which ends this long before somebody speaks: longer than any pre-roll."""
 WAKE_FRAMES = 60
+PRESSED_FRAMES = 100
+"""From a press to the words: the chime is over."""
 WAKE_LAG_FRAMES = 10
 """The wake model fires about 0.1 s after the word's end."""
 KEY = "sk-chaos"
+CANARIES = ("pieces", "please", "and so on", '"about"', "found it", "done for")
+"""Of what the household and the model say, of arguments and of what tools tell."""
 EARCON_PCM = {name: render_earcon(notes) for name, notes in EARCONS.items()}
 
 
@@ -72,6 +77,7 @@ class World(Watch):
         self._numbers = itertools.count(1)
         self._waiters: list[tuple[Callable[[], object], asyncio.Future[None]]] = []
         self._planned: deque[Said] = deque()
+        self._doing: set[asyncio.Task[None]] = set()
         self._index = round(self.loop.time() / FRAME_S)
         self._mic: asyncio.TimerHandle | None = None
         self._next_index = 0
@@ -91,36 +97,27 @@ class World(Watch):
     def _build(self) -> None:
         options = self.options
 
-        @tool(risk=_tool_risk("low"), timeout_s=10)
-        async def look_up(about: int) -> str:
-            """Looks something up."""
-            await asyncio.sleep(self.rng.uniform(0.2, 2.5))
-            return f"found {about}"
-
-        @tool(risk=_tool_risk("high"), timeout_s=10)
-        async def unlock(about: int) -> str:
-            """Unlocks the door."""
-            return f"unlocked {about}"
-
-        registry = Registry((look_up, unlock))
         self.playout = Playout()
         self.playout.open(WIRE_RATE_HZ, 0.0)
+        registry = tools(self)
         self.hands = ToolRunner(registry, self._post)
-        self.dialogue = DialogueManager(
-            DialogueConfig(
-                server_turns=options.server_turns,
-                tool_risks={"look_up": Risk.LOW, "unlock": Risk.HIGH},
-                **options.dialogue,
-            ),
-            strict=True,
+        self.config = household_config(
+            {name: Risk(risk) for name, risk in registry.risks().items()},
+            mode=options.mode,
+            server_turns=options.server_turns,
+            transcription=options.transcription,
+            **options.dialogue,
         )
+        self.dialogue = DialogueManager(self.config, strict=True)
+        household = dataclasses.replace(household_of(self.config), words=CANARIES, keys=(KEY,))
+        self.border = Border(household, self.now)
         self.link = RealtimeLink(
             dial=self._dial,
             provider=PROVIDERS["openai"],
             config=SessionConfig(
                 tools=registry.schemas(),
                 turn_detection=ServerVad() if options.server_turns else None,
-                transcription_model="whisper-1" if options.transcribes else None,
+                transcription_model="whisper-1" if options.transcription == "builtin" else None,
             ),
             key=lambda: KEY,
             post=self._post,
@@ -141,11 +138,13 @@ class World(Watch):
             "save_mute": _nothing,
             "sentence_pcm": SENTENCES.pcm24k,
             "earcons": EARCON_PCM,
+            "ring": lambda _name: self.playout.alarm(EARCON_PCM["timer"]),
+            "stop_ringing": lambda _names: self.playout.alarm(None),
         }
         for port in dataclasses.fields(Rooms):
             rooms.setdefault(port.name, _nothing)
         self.agent = Agent(self.dialogue, Rooms(**rooms))
-        self.agent.observers.append(self._see)
+        self.agent.observers += [self._see, self.border.observe]
 
     # --- life ---------------------------------------------------------------------------
 
@@ -158,6 +157,8 @@ class World(Watch):
     async def __aexit__(self, *_error: object) -> None:
         if self._mic is not None:
             self._mic.cancel()
+        for task in self._doing:
+            task.cancel()
         self.heal()
         await self.hands.close()
         await self.link.close()
@@ -168,13 +169,13 @@ class World(Watch):
 
     async def _dial(self, url: str, headers: Mapping[str, str]) -> Wire:
         if self._real_dial is not None:
-            return await self._real_dial(url, headers)
+            return self.border.wire(await self._real_dial(url, headers))
         if self.dial_errors:
             error = self.dial_errors.popleft()  # before the wait, in which the world may heal
             await asyncio.sleep(NETWORK_DELAY_S)
             raise error()
         wire = await self.network(url, headers)
-        return PingableWire(self, wire) if self.options.pings else wire
+        return self.border.wire(PingableWire(self, wire) if self.options.pings else wire)
 
     def heal(self) -> None:
         """The world is whole again."""
@@ -190,14 +191,18 @@ class World(Watch):
     def speak(
         self, how: str = "wake", *, in_s: float = 0.05, words_s: float = 1.2, **about: Any
     ) -> Said:
-        """Somebody says something new, beginning `in_s` from now; returns at once.
-
-        `how`: `wake` (wake word and words in one breath), `paused` (a pause between them),
-        `follow-up` or `barge-in` (no wake word).
-        """
+        """Somebody says something new, beginning `in_s` from now or after what is being said;
+        returns at once.  `how` and `about` as in `Said`."""
         start = self._index + max(1, round(in_s / FRAME_S))
+        if self._planned:
+            start = max(start, self._planned[-1].first_frame + self._planned[-1].frames + 10)
+        if how in ("wake", "paused") and self.options.mode == "button":
+            how = "pressed"
         if how in ("wake", "paused"):
             start += WAKE_FRAMES + (5 if how == "wake" else 100)
+        elif how == "pressed":
+            self.loop.call_at(start * FRAME_S, self.press)
+            start += PRESSED_FRAMES
         number = next(self._numbers)
         said = Said(number, how, start, round(words_s / FRAME_S), **{"answer_s": 2.0, **about})
         self.said[number] = said
@@ -206,18 +211,24 @@ class World(Watch):
         self._hurry()
         return said
 
-    def press(self, button: str = "talk") -> None:
-        """A short press."""
-        self.tell("house", f"presses {button}")
+    def press(self, button: str = "talk", hold_s: float = 0.1) -> None:
+        """A press that lasts `hold_s`."""
+        self.tell("house", f"presses {button} for {hold_s:.2f} s")
         self._post(e.ButtonPressed(at=self.now(), button=button))
         self.loop.call_later(
-            0.1, lambda: self._post(e.ButtonReleased(at=self.now(), button=button))
+            hold_s, lambda: self._post(e.ButtonReleased(at=self.now(), button=button))
         )
+
+    def wants(self, event: e.Event) -> None:
+        """What a timer, the control socket or a tool asks for."""
+        self.tell("house", repr(event))
+        self._post(event)
 
     def _frame(self) -> None:
         """One frame: what the loudspeaker gives, then what the microphone hears."""
         now, index = self.now(), self._index
-        self.playout.render(WIRE_FRAME_SAMPLES, now)
+        self.earcon_due = False
+        self.border.sounded(self.playout.render(WIRE_FRAME_SAMPLES, now))
         pcm24k, speech, wake = self._heard_now(index)
         self._post(
             e.HeardFrame(
@@ -274,30 +285,29 @@ class World(Watch):
         return sound.spoken_frame(said.number, piece), True, wake
 
     def _begins(self, said: Said) -> None:
-        """Does the speaker owe an answer to what begins now?"""
-        dialogue = self.dialogue
-        is_open = dialogue.microphone is Microphone.OPEN
-        if said.how in ("wake", "paused"):
-            said.is_expected = is_open
-        elif said.how == "barge-in":
-            said.is_expected = is_open and dialogue.talk is Talk.SPEAKING
-        else:
-            closes = dialogue.state.deadlines.due_at(Deadline.FOLLOW_UP)
-            is_open_still = closes is not None and closes - self.now() > 0.3
-            is_listening = dialogue.talk is Talk.LISTENING and is_open_still
-            said.is_expected = is_open and is_listening
-        earlier = self.said.get(said.number - 1)
-        if said.how == "barge-in" and earlier is not None:
-            earlier.interrupted = True
-        self.tell("house", f"says {said.number}" + ("" if said.is_expected else " (to nobody)"))
+        if said.counts:
+            self.border.says(said)
+        self.tell("house", f"says {said.number}")
 
     def _post(self, event: e.Event) -> None:
         self.agent.post(event)
 
     def _look_sharp(self) -> None:
-        if self.dialogue.talk is not Talk.ASLEEP or self.playout.audible:
+        if self.dialogue.talk is not Talk.ASLEEP or self.playout.audible or self.earcon_due:
             self._hurry()
         self._look()
+
+    def later(self, doing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Something that the household does meanwhile; over at `rest`, or at the end."""
+        task = self.loop.create_task(doing)
+        self._doing.add(task)
+        task.add_done_callback(self._doing.discard)
+        return task
+
+    async def rest(self) -> None:
+        """The household does no more than it is doing."""
+        if self._doing:
+            await asyncio.wait(self._doing)
 
     # --- waiting ------------------------------------------------------------------------
 
@@ -327,6 +337,16 @@ class World(Watch):
         return await self.until(lambda: self.talk in states, within_s)
 
     @property
+    def light(self) -> str:
+        """What the household sees."""
+        return self.border.referee.scene.light
+
+    @property
+    def is_muted(self) -> bool:
+        """Whether the microphone is."""
+        return self.border.referee.scene.muted
+
+    @property
     def talk(self) -> str:
         """State of the talk."""
         return str(self.dialogue.talk.value)
@@ -342,9 +362,3 @@ class _Panel:
 
 def _nothing(*_what: object, **_fields: object) -> None:
     return None
-
-
-def _tool_risk(name: str) -> Any:
-    from edge_agent.tools import registry
-
-    return registry.Risk(name)

@@ -16,9 +16,8 @@ BATCH = 20
 
 
 def check(outcome: Outcome) -> None:
-    verdict = outcome.verdict
-    if not verdict.is_good or not outcome.recovered:
-        pytest.fail(f"seed {outcome.seed}: {verdict}\n{outcome.timeline}", pytrace=False)
+    if not outcome.is_good:
+        pytest.fail(outcome.told(), pytrace=False)
 
 
 def test_without_a_fault_every_phase_is_reached_and_nothing_is_wrong() -> None:

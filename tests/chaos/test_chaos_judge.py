@@ -15,6 +15,7 @@ from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.turn import UserTurn
+from edge_agent.tools.runner import ToolRunner
 
 Method = Callable[..., Any]
 
@@ -91,10 +92,23 @@ def test_half_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_sound_that_leaves_while_it_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = sabotaged(monkeypatch, told_last(e.HeardFrame, sends_in_its_sleep), "asleep")
-    assert any("audio sent while asleep" in problem for problem in outcome.verdict.problems)
+    assert any("(truth.light)" in problem for problem in outcome.verdict.problems)
 
 
 def test_an_answer_that_never_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = sabotaged(monkeypatch, deaf_to(e.VoiceChunk), "asleep")
     assert not outcome.recovered
     assert not outcome.verdict.is_good
+
+
+def test_a_tool_that_runs_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = ToolRunner.run
+
+    def run_twice(self: ToolRunner, call_id: str, name: str, arguments: str) -> None:
+        for run_id in (call_id, f"{call_id}_again"):
+            real(self, run_id, name, arguments)
+
+    monkeypatch.setattr(ToolRunner, "run", run_twice)
+    outcome = play_one("reset", "tool pending")
+    assert outcome.recovered, "the schedule comes to its end"
+    assert any("(consent.ran)" in problem for problem in outcome.verdict.problems)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-for room in ("chaos", "dialogue", "realtime"):
+for room in ("dialogue", "realtime"):
     folder = str(Path(__file__).parents[1] / room)
     if folder not in sys.path:
         sys.path.append(folder)

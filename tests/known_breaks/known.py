@@ -29,7 +29,6 @@ OPEN = {
     "F17": "--root never means the live system",
     "F18": "Set-up never deletes a folder that is not a virtual environment",
     "F19": "A settings file that cannot be read ends the start with 78",
-    "F20": "The chaos judge notices what a household would notice",
     "S1": "A pong that comes late is slow, not dead, and is learnt from",
     "S2": "Only a refusal of the configuration costs an option",
     "S3": "Nothing is spoken that nobody asked for, whatever the server makes of a side question",

@@ -100,18 +100,28 @@ class Utterance(Record):
 class Given(Record):
     """The model was asked for the answer `answer`, about `number`; it had `share` of its words.
 
-    `anew`: not the rest of an answer that broke off, nor what follows a tool's result.
+    `anew`: it begins an answer; not the rest of one that broke off, a tool call or our question
+    whether a tool may run.  `after_tool`: it follows a tool's result, so the words came earlier.
     """
 
     answer: int
     number: int
     share: float
     anew: bool
+    after_tool: bool = False
 
 
 @dataclass(frozen=True)
 class Heard(Record):
-    """So much of `answer` was audible, in total, when it ended or was cut."""
+    """So much more of `answer` was audible, when a piece of it ended or was cut."""
 
     answer: int
     ms: float
+
+
+@dataclass(frozen=True)
+class Left(Record):
+    """Words of utterance `number` left the house, in the stream or as part of a message."""
+
+    number: int
+    in_message: bool

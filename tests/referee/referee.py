@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
@@ -15,20 +16,24 @@ from referee import known
 from referee.household import Household
 from referee.records import Record, Step
 from referee.rule import Rule
-from referee.rules_answers import Answers
+from referee.rules_answers import Answers, Waiting
 from referee.rules_bounds import Bounds
 from referee.rules_calls import Calls
 from referee.rules_consent import Consent
 from referee.rules_cut import Cut, Nobody
 from referee.rules_gate import Gate, Mute
+from referee.rules_private import Private
 from referee.rules_truth import Silence, Truth
 from referee.scene import Scene
 
+R = TypeVar("R", bound=Rule)
 RULES: tuple[type[Rule], ...] = (
     Gate,
     Mute,
+    Private,
     Consent,
     Calls,
+    Waiting,
     Answers,
     Cut,
     Nobody,
@@ -36,7 +41,7 @@ RULES: tuple[type[Rule], ...] = (
     Bounds,
     Truth,
 )
-"""One rule for each promise of the design, in its order."""
+"""The promises of the design, in its order."""
 ASKING = (e.PlaybackCut, e.MuteRequested)
 """Events of which to do nothing at all may break a promise."""
 KEPT_MAX = 50
@@ -82,6 +87,7 @@ class Referee:
         self._at_event = self._who_has("event")
         self._at_command = self._who_has("command")
         self._at_end_of_step = self._who_has("after")
+        self._at_record = self._who_has("record")
 
     def _who_has(self, look: str) -> list[Rule]:
         return [r for r in self._rules if getattr(type(r), look) is not getattr(Rule, look)]
@@ -107,7 +113,8 @@ class Referee:
 
     def see(self, record: Record) -> None:
         """Anything else that crossed a border."""
-        for rule in self._rules:
+        self.scene.now = max(self.scene.now, record.at)
+        for rule in self._at_record:
             self._keep(rule, rule.record(record), record.at)
 
     def end(self, at: float) -> None:
@@ -117,8 +124,12 @@ class Referee:
             self._keep(rule, rule.end(at))
 
     def forget(self) -> None:
-        """Drop the events so far: a day of them is more than the speaker holds."""
+        """Drop what has been judged: a day of it is more than the speaker holds."""
         self.events.clear()
+        self.broken.clear()
+        self.excused_seen.clear()
+        for rule in self._rules:
+            rule.forget()
 
     def _keep(self, rule: Rule, found: Iterable[tuple[str, str]], at: float | None = None) -> None:
         for code, text in found:
@@ -127,6 +138,10 @@ class Referee:
             elif len(self.broken) < KEPT_MAX:
                 at = self.scene.now if at is None else at
                 self.broken.append(Broken(rule.number, code, at, text))
+
+    def rule(self, kind: type[R]) -> R:
+        """The rule of that class, for what it has counted."""
+        return next(rule for rule in self._rules if isinstance(rule, kind))
 
     # --- the verdict --------------------------------------------------------------------
 

@@ -45,3 +45,6 @@ class Rule:
     def end(self, at: float) -> Found:
         """All is over."""
         return ()
+
+    def forget(self) -> None:
+        """What has been judged is over: drop what would grow in a day of life."""

@@ -1,8 +1,12 @@
-"""Rule 5: every finished utterance is answered once, or the household hears why not."""
+"""Rule 5: every finished utterance is answered once, or the household hears why not.
+
+`Waiting` judges one turn at the dialogue's border, without knowing what was said.  `Answers` needs
+somebody who does: the records `Utterance`, `Given` and `Heard`.
+"""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from edge_agent.contract import commands as c
@@ -14,178 +18,314 @@ from referee.scene import NEVER, Scene
 WITHIN_S = 20.0
 """From the end of the words to an answer or a reason …"""
 OFFLINE_WITHIN_S = 62.0
-"""… and from the call while the line is down: for a minute the words are kept."""
+"""… and while the line is down: for a minute the words are kept."""
 SILENT_S = 20.0
 """So much more, and it is not late any more but lost."""
 ASKING_S = 40.0
 """More while a question of ours waits: it has limits of its own."""
 SPOKEN_FRAMES = 30
 """0.3 s of speech: somebody spoke."""
+
+
+class Waiting(Rule):
+    """A turn that has ended has an answer, or an audible reason, within 20 s (a minute while the
+    line is down)."""
+
+    number = 5
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(scene)
+        self._frames = 0
+        self._since = NEVER
+        self._down_s = 0.0
+        """So long the line had been down before the turn ended."""
+        self._is_late = False
+        self._running: set[str] = set()
+        """Tools that have not ended: they have limits of their own."""
+
+    def event(self, event: e.Event) -> Found:
+        match event:
+            case e.HeardFrame(speech=True) if not self.scene.muted:
+                self._frames += 1
+            case e.ToolFinished():
+                self._running.discard(event.call_id)
+                if self._since > NEVER:
+                    self._since = self.scene.now
+            case e.DeviceDown() | e.StopRequested() | e.ButtonPressed() | e.PlaybackStarted():
+                self._since = NEVER
+            case e.ResponseEnded(status="completed", calls=()) if not event.items:
+                self._since = NEVER
+            case _:
+                pass
+        return self._overdue() if self._since > NEVER and not self._running else ()
+
+    def command(self, command: c.Command, step: Step) -> Found:
+        match command:
+            case c.SendAudio() if self._frames:
+                self._since = NEVER  # somebody speaks on: it belongs to one turn
+            case c.Note(code="talk.turn_sent"):
+                if self._frames >= SPOKEN_FRAMES and not self.scene.muted:
+                    self._since = self.scene.now
+                    self._is_late = False
+                    self._down_s = self.scene.down_s
+                self._frames = 0
+            case c.PlayEarcon() if not self.scene.link_up or self.scene.muted:
+                self._since = NEVER
+            case c.PlaySentence() | c.SaveMute() | c.CutPlayback():
+                self._since = NEVER
+            case c.RunTool():
+                self._running.add(command.call_id)
+        return ()
+
+    def _overdue(self) -> Found:
+        limit_s = _limit_s(self.scene.down_s - self._down_s)
+        waited_s = self.scene.now - self._since
+        if waited_s > limit_s and not self._is_late:
+            self._is_late = True
+            yield "answers.late", f"a turn has had no answer and no reason for {waited_s:.0f} s"
+        if waited_s > SILENT_S + limit_s + ASKING_S * (self.scene.light == "confirming"):
+            self._since = NEVER
+            yield "answers.silence", f"a turn has had no answer and no reason for {waited_s:.0f} s"
+
+
+# --- by what the household said itself ------------------------------------------------------------
+
 HEARD_MS = 500.0
-"""Less of an answer than this is not an answer that one has heard."""
+"""So much of an answer has been an answer: whatever begins anew after it is doubled."""
 WHOLE = 0.97
 """Share of an utterance's words that the model must have had."""
-LISTENING = frozenset({"listening", "confirming"})
+CALL_BEFORE_S = 2.0
+"""A call belongs to the words that follow it within this."""
+ONSET_S = 0.4
+"""Who begins so shortly before a window closes is not heard in time."""
+NO_REASONS = frozenset(
+    {"guest_on", "guest_off", "confirm_by_voice", "confirm_by_button", "alarm_missed"}
+)
+"""Sentences that say something else than why there is no answer."""
+REMEMBERED = 64
+"""Utterances that were judged: an answer to one of them after that is one too many."""
 
 
 @dataclass
 class Said:
-    """One utterance of the household, as the test played it."""
+    """One utterance of the household."""
 
     number: int
-    at: float
+    since: float
+    """The call that went before it, or its first word."""
     ends_at: float
+    waits_from: float
+    """What 20 s are counted from: its end, or the end of a tool or a question in between."""
     owed: bool
-    over_answer: bool
-    """It was said over an answer."""
-    settled: str = ""
-    """Why no answer is owed any more: told, taken back, muted."""
+    down_s: float
+    """So long the line had been down before its call."""
+    fate: str = ""
+    """Why no answer is owed any more: told, taken back, muted, nothing to say."""
     answers: list[Given] = field(default_factory=list)
+
+    @property
+    def is_open(self) -> bool:
+        """Neither answered, as far as we have heard, nor settled otherwise."""
+        return self.owed and not self.fate
+
+    def limit_at(self, down_s: float) -> float:
+        """A reason that is heard later is none."""
+        return self.waits_from + _limit_s(down_s - self.down_s)
+
+
+def _limit_s(down_s: float) -> float:
+    """How long one may wait: longer by the time for which the line was down meanwhile."""
+    return min(OFFLINE_WITHIN_S, WITHIN_S + down_s)
 
 
 class Answers(Rule):
-    """Every finished utterance is answered once, or a reason is audible within 20 s of its end (a
-    minute while the line is down).  None twice, none torn.
+    """Every finished utterance is answered once, or a reason of its own is audible within 20 s of
+    its end (a minute while the line is down).  None twice, none torn, each in its turn.
 
-    Not owed: what mute dropped, what the person cut or took back, and a response that completed
-    with nothing to say.
+    Owed is what was said after a call or in a window that the light shows.  Not owed any more: what
+    mute dropped, what the person cut or took back, and what completed with nothing to say.
     """
 
     number = 5
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
-        # At the dialogue's border: one turn that waits.
-        self._frames = 0
-        self._waits_since = NEVER
-        self._down_since: float | None = None
-        self._down_s = 0.0
-        """So long the line has been down while it waits."""
-        self._is_late = False
-        self._running: set[str] = set()
-        """Tools that have not ended: they have limits of their own."""
-        # With the household's own word for what it said.
         self._said: dict[int, Said] = {}
         self._given: dict[int, Given] = {}
+        """Answer → what the model was asked."""
         self._heard: dict[int, float] = {}
-        self._told_at: deque[float] = deque(maxlen=4096)
+        """Answer → milliseconds of it, in the order in which the answers were heard."""
+        self._judged: deque[int] = deque(maxlen=REMEMBERED)
+        self._window_until = NEVER
+        """Until then somebody who speaks without a call is listened to."""
+        self._lit_at = NEVER
+        self._reasons: list[str] = []
+        self._told_at = NEVER
+        self.fates: dict[int, str] = {}
+        """Utterance → what became of it: answered, told, taken back, muted, lost, nobody's."""
+        self.doubled: list[int] = []
+        self.torn: list[int] = []
 
-    # --- a turn that waits ----------------------------------------------------------------
+    # --- what goes on ---------------------------------------------------------------------
 
     def event(self, event: e.Event) -> Found:
         match event:
-            case e.HeardFrame(speech=True) if not self.scene.muted:
-                self._frames += 1
-            case e.LinkDown() if self._down_since is None:
-                self._down_since = self.scene.now
-            case e.LinkReady() if self._down_since is not None:
-                self._down_s += self.scene.now - self._down_since
-                self._down_since = None
+            case e.HeardFrame(wake=None, speech=False):
+                pass
+            case e.HeardFrame():
+                if event.wake is not None and self.scene.woken_at == self.scene.now:
+                    self._goes_on()
+                elif self.scene.light == "listening" and event.speech:
+                    self._listens_for(self.scene.household.quiet_end_s)
+            case e.ButtonPressed(button="talk"):
+                self._goes_on()
             case e.ToolFinished():
-                self._running.discard(event.call_id)
-                if self._waits_since > NEVER:
-                    self._waits_since = self.scene.now
+                self._waits_anew()
             case e.DeviceDown() | e.StopRequested():
                 self._settle("house")
-            case e.ButtonPressed():
-                self._settle("button")
-            case e.PlaybackStarted():
-                self._settle("answer")
-            case e.ResponseEnded(status="completed", calls=()) if not event.items:
+            case e.ResponseEnded(status="completed", calls=(), items=()):
                 self._settle("nothing to say")
             case _:
                 pass
-        return self._overdue() if self._waits_since > NEVER and not self._running else ()
-
-    def command(self, command: c.Command, step: Step) -> Found:
-        now = self.scene.now
-        match command:
-            case c.SendAudio() if self._frames:
-                self._settle("goes on")  # somebody speaks on: it belongs to one turn
-            case c.Note(code="talk.turn_sent"):
-                if self._frames >= SPOKEN_FRAMES and not self.scene.muted:
-                    self._waits_since = now
-                    self._is_late = False
-                    self._down_s = 0.0
-                    self._down_since = None if self.scene.link_up else now
-                self._frames = 0
-            case c.PlaySentence():
-                self._settle("told")
-                self._told_at.append(now)
-            case c.PlayEarcon() if not self.scene.link_up or self.scene.muted:
-                self._settle("told")
-            case c.RunTool():
-                self._running.add(command.call_id)
-            case c.SaveMute():
-                self._settle("muted")
-            case c.CutPlayback():
-                self._settle("cut")
         return ()
 
-    def _settle(self, why: str) -> None:
-        del why
-        self._waits_since = NEVER
+    def command(self, command: c.Command, step: Step) -> Found:
+        household, light = self.scene.household, self.scene.light
+        match command:
+            case c.ShowLight(light="listening"):
+                answered = light in ("speaking", "thinking", "confirming")
+                self._window_until = NEVER
+                self._listens_for(household.follow_up_s if answered else household.quiet_end_s)
+                self._lit_at = self.scene.now
+            case c.ShowLight():
+                self._window_until = NEVER
+                self._lit_at = self.scene.now
+            case c.PlaySentence() if command.name not in NO_REASONS:
+                self._reasons.append(command.name)
+            case c.AddToolOutput():
+                self._waits_anew()
+            case c.SaveMute(muted=True):
+                self._settle("muted")
+        return ()
 
-    def _overdue(self) -> Found:
-        down_s = self._down_s + (
-            self.scene.now - self._down_since if self._down_since is not None else 0.0
-        )
-        limit_s = min(OFFLINE_WITHIN_S, WITHIN_S + down_s)
-        waited_s = self.scene.now - self._waits_since
-        if waited_s > limit_s and not self._is_late:
-            self._is_late = True
-            yield "answers.late", f"a turn has had no answer and no reason for {waited_s:.0f} s"
-        if waited_s > SILENT_S + limit_s + ASKING_S * (self.scene.light == "confirming"):
-            self._waits_since = NEVER
-            yield "answers.silence", f"a turn has had no answer and no reason for {waited_s:.0f} s"
+    def after(self, step: Step) -> Found:
+        """A reason ends the talk, or is about the answer; any other only asks for patience."""
+        for name in self._reasons:
+            if self.scene.asleep or name == "too_old" or name.startswith("response."):
+                self._told_at = self.scene.now
+                for said in self._open():
+                    if said.since <= self.scene.now <= said.limit_at(self.scene.down_s):
+                        said.fate = "told"
+        self._reasons.clear()
+        return ()
 
-    # --- what the household said itself -------------------------------------------------------
+    def _open(self) -> list[Said]:
+        return [said for said in self._said.values() if said.is_open]
+
+    def _settle(self, fate: str) -> None:
+        for said in self._open():
+            said.fate = fate
+
+    def _waits_anew(self) -> None:
+        for said in self._open():
+            said.waits_from = max(said.waits_from, self.scene.now)
+
+    def _listens_for(self, seconds: float) -> None:
+        self._window_until = max(self._window_until, self.scene.now + seconds - ONSET_S)
+
+    def _goes_on(self) -> None:
+        """The household calls, presses or speaks on: what it said just before is not waited for,
+        unless the speaker has behaved since as if it were done with it."""
+        scene = self.scene
+        if scene.asleep:
+            return
+        for said in self._open():
+            done_with = scene.light == "listening" and self._lit_at > said.ends_at
+            if not done_with and scene.now <= said.limit_at(scene.down_s):
+                said.fate = "taken back"
+
+    # --- what was said, given and heard --------------------------------------------------------
 
     def record(self, record: Record) -> Found:
-        scene = self.scene
         match record:
             case Utterance():
-                light = scene.light
-                owed = not scene.muted and (
-                    record.called or light in LISTENING or light == "speaking"
-                )
-                over = light == "speaking"
-                self._said[record.number] = Said(
-                    record.number, record.at, record.ends_at, owed, over
-                )
+                self._says(record)
             case Given():
                 self._given[record.answer] = record
                 if record.number in self._said:
                     self._said[record.number].answers.append(record)
             case Heard():
-                self._heard[record.answer] = self._heard.get(record.answer, 0.0) + record.ms
+                yield from self._hears(record)
             case _:
                 pass
-        return ()
+
+    def _says(self, record: Utterance) -> None:
+        scene = self.scene
+        self._goes_on()
+        just_called = record.at - scene.called_at < CALL_BEFORE_S
+        # Between the call and the first word a press sends it back to sleep.
+        called = record.called and record.at - scene.pressed_at >= CALL_BEFORE_S
+        owed = not scene.muted and (
+            called or record.at <= self._window_until or scene.light == "speaking"
+        )
+        since = scene.called_at if just_called else record.at
+        self._said[record.number] = said = Said(
+            record.number, since, record.ends_at, record.ends_at, owed, scene.down_s
+        )
+        if self._told_at >= since:  # between the call and the first word
+            said.fate = "told"
+
+    def _hears(self, record: Heard) -> Found:
+        given = self._given.get(record.answer)
+        if given is not None and record.answer not in self._heard:
+            latest = max((self._given[answer].number for answer in self._heard), default=0)
+            if 0 < given.number < latest:
+                yield "answers.order", f"utterance {given.number} is answered after {latest}"
+            if given.anew and given.number in self._judged:
+                self.doubled.append(given.number)
+                yield "answers.twice", f"utterance {given.number} is answered anew, much later"
+        if given is not None:
+            self._heard[record.answer] = self._heard.get(record.answer, 0.0) + record.ms
+
+    # --- the judgement ---------------------------------------------------------------------
 
     def end(self, at: float) -> Found:
         for said in self._said.values():
-            if said.owed:
+            if said.number not in self.fates:
                 yield from self._judge(said)
 
     def _judge(self, said: Said) -> Found:
+        number = said.number
         heard = [given for given in said.answers if self._heard.get(given.answer, 0.0) > 0]
-        whole = [g for g in heard if g.anew and self._heard[g.answer] >= HEARD_MS]
-        if len(whole) > 1:
-            yield "answers.twice", f"utterance {said.number} was answered {len(whole)} times"
-        if heard:
-            share = max(given.share for given in said.answers)
-            if share < WHOLE:
-                yield "answers.torn", f"the model had {share:.0%} of utterance {said.number}"
-            return
-        if not self._was_told(said) and not self._was_taken_back(said):
-            yield "answers.lost", f"utterance {said.number} got no answer and no reason"
+        if self._is_doubled(heard):
+            self.doubled.append(number)
+            yield "answers.twice", f"utterance {number} was answered anew after it was answered"
+        self.fates[number] = fate = "answered" if heard else said.fate or "lost"
+        if not said.owed:
+            self.fates[number] = "nobody's"
+        elif heard:
+            # With a fresh answer the words came along; what followed a tool had them before it.
+            anew = [given for given in heard if given.anew and not given.after_tool]
+            share = max(given.share for given in anew or said.answers)
+            if share < WHOLE and said.fate not in ("taken back", "muted"):
+                self.torn.append(number)
+                yield "answers.torn", f"the model had {share:.0%} of utterance {number}"
+        elif fate == "lost":
+            yield "answers.lost", f"utterance {number} got no answer and no reason in time"
 
-    def _was_told(self, said: Said) -> bool:
-        limit = said.ends_at + OFFLINE_WITHIN_S
-        return any(said.at - 2.0 <= at <= limit for at in self._told_at)
+    def _is_doubled(self, heard: list[Given]) -> bool:
+        """Once an answer was heard, nothing begins anew, however short."""
+        order = list(self._heard)
+        anew = sorted((g for g in heard if g.anew), key=lambda given: order.index(given.answer))
+        return any(self._heard[given.answer] >= HEARD_MS for given in anew[:-1])
 
-    def _was_taken_back(self, said: Said) -> bool:
-        """The household went on: said something else, pressed, or muted."""
-        later = [other for other in self._said.values() if said.at < other.at]
-        return any(other.at <= said.ends_at + WITHIN_S for other in later) or bool(said.settled)
+    def counts(self) -> Counter[str]:
+        """How often each fate was met."""
+        return Counter(self.fates.values())
+
+    def forget(self) -> None:
+        self._judged.extend(n for n, fate in self.fates.items() if fate == "answered")
+        for kept in (self._said, self._given, self._heard, self.fates):
+            kept.clear()
+        self.doubled.clear()
+        self.torn.clear()

@@ -147,6 +147,9 @@ class Consent(Rule):
         else:
             yield "consent.early", f"{name} ({risk}): who agreed began before the question's end"
 
+    def forget(self) -> None:
+        self._ordered = {same: count for same, count in self._ordered.items() if count}
+
     def record(self, record: Record) -> Found:
         if isinstance(record, ToolBegan):
             same = (record.name, record.arguments)

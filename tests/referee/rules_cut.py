@@ -16,6 +16,8 @@ EXACT_MS = 10.0
 REMEMBERED = 512
 FADE_S = 0.08
 """The fade, one block of the device and the reverberation of a hard room's first moments."""
+EARCON_S = 0.4
+"""The longest earcon; it is mixed over everything, and no part of an answer."""
 SILENT_PEAK = 64
 """Of 32,767: what dithering or a resampler's tail may leave."""
 
@@ -37,7 +39,9 @@ class Cut(Rule):
         self._foreign: set[str] = set()
         """Items of a session that is over: no other one knows them."""
         self._cut_at = NEVER
-        self._sounds_since: float = NEVER
+        self._is_cut = False
+        """Nothing has been begun since: nothing may sound."""
+        self._earcon_at = NEVER
 
     def event(self, event: e.Event) -> Found:
         match event:
@@ -67,11 +71,14 @@ class Cut(Rule):
                 ms = bytes_to_ms(len(command.pcm24k))
                 self._came[command.item] = self._came.get(command.item, 0.0) + ms
                 self._sounding[command.item] = None
-                self._sounds_since = self.scene.now
-            case c.PlaySentence() | c.PlayEarcon() | c.RingAlarm():
-                self._sounds_since = self.scene.now
+                self._is_cut = False
+            case c.PlaySentence() | c.RingAlarm():
+                self._is_cut = False
+            case c.PlayEarcon():
+                self._earcon_at = self.scene.now
             case c.CutPlayback():
                 self._cut_at = self.scene.now
+                self._is_cut = True
             case c.TruncateItem():
                 came = self._came.get(command.item)
                 if came is None or not 0 < command.audio_end_ms <= came + 0.5:
@@ -102,8 +109,8 @@ class Cut(Rule):
     def record(self, record: Record) -> Found:
         if not isinstance(record, Sound):
             return
-        is_cut = self._cut_at >= self._sounds_since
-        if is_cut and record.at > self._cut_at + FADE_S and record.peak > SILENT_PEAK:
+        silent_at = max(self._cut_at + FADE_S, self._earcon_at + EARCON_S)
+        if self._is_cut and record.at > silent_at and record.peak > SILENT_PEAK:
             after_ms = 1000 * (record.at - self._cut_at)
             yield "cut.audible", f"a peak of {record.peak}, {after_ms:.0f} ms after the cut"
 

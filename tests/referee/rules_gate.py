@@ -117,6 +117,10 @@ class Gate(Rule):
         ):
             yield "gate.window", f"{_name(step.event)} opened it and no window was open"
 
+    def forget(self) -> None:
+        self._ours.clear()
+        self._item_ours.clear()
+
     def record(self, record: Record) -> Found:
         if not isinstance(record, Frame) or not record.is_sound:
             return

@@ -25,6 +25,8 @@ class Scene:
         self.guest = household.guest
         self.risks = dict(household.risks)
         self.link_up = False
+        self._down_since: float | None = None
+        self._down_s = 0.0
         self.session = 0
         self.woken_at = NEVER
         """A wake word was heard with an open microphone."""
@@ -37,6 +39,12 @@ class Scene:
         self.stopping = False
 
     @property
+    def down_s(self) -> float:
+        """How long there has been no session, in total."""
+        since = self._down_since
+        return self._down_s + (self.now - since if since is not None else 0.0)
+
+    @property
     def called_at(self) -> float:
         """When the household last called: by word or by hand."""
         return max(self.woken_at, self.pressed_at)
@@ -44,6 +52,8 @@ class Scene:
     def saw(self, event: e.Event) -> None:
         """An event is about to be handled."""
         self.now = max(self.now, event.at)
+        if self._down_since is None and not self.link_up:
+            self._down_since = self.now
         match event:
             case e.HeardFrame(wake=str()) if not self.muted and self.household.mode != "button":
                 self.woken_at = self.now
@@ -51,6 +61,7 @@ class Scene:
                 self.pressed_at = self.now
                 self.presses += 1
             case e.LinkReady():
+                self._down_s, self._down_since = self.down_s, None
                 self.link_up = True
                 self.session += 1
             case e.LinkDown():
