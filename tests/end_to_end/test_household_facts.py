@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,6 +71,7 @@ def test_told_remembered_recalled_after_a_restart_and_forgotten(tmp_path: Path) 
             await ready(stage)
             await stage.say("wake_what_time")
             await stage.until_talk("confirming", PATIENCE_S)
+            await asyncio.sleep(0.5)  # a press into the question's last word agrees to nothing
             await stage.push()
             await stage.until(lambda: len(answered(stage)) >= 2, PATIENCE_S, "the model is told")
             await stage.until_talk("asleep", PATIENCE_S)

@@ -50,7 +50,6 @@ LINES_MAX = 60
 # --- F10: memory and loop --------------------------------------------------------------
 
 
-@known_break("F10", "sound is converted in slices, however long the delta is")
 def test_one_long_delta_costs_little_more_memory_than_its_sound() -> None:
     playout = Playout()
     playout.open(48_000, 0.02)
