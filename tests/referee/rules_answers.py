@@ -206,6 +206,8 @@ class Answers(Rule):
                 self._waits_anew()
             case c.SaveMute(muted=True):
                 self._settle("muted")
+            case c.CutPlayback() if isinstance(step.event, e.HeardFrame):
+                self._goes_on()  # they talk over it, or call: that takes it back
         return ()
 
     def after(self, step: Step) -> Found:

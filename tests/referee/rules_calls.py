@@ -42,7 +42,7 @@ class Calls(Rule):
             case e.ResponseEnded():
                 if event.response == self._active:
                     self._active = None
-                for call in event.calls:
+                for call in event.calls if event.status != "failed" else ():
                     if call.call_id not in self._answered:
                         self._open.setdefault(call.call_id, self.scene.now)
             case _:

@@ -132,9 +132,9 @@ def said(number: int = 1) -> r.Utterance:
     return r.Utterance(1.0, number, ends_at=2.0, called=True)
 
 
-def given(answer: int, share: float = 1.0) -> list[r.Record]:
-    """An answer to utterance 1, of which a second was heard."""
-    return [r.Given(3.0, answer, 1, share, anew=True), r.Heard(4.0, answer, 1000.0)]
+def given(answer: int, share: float = 1.0, *, about: int = 1) -> list[r.Record]:
+    """An answer to an utterance, of which a second was heard."""
+    return [r.Given(3.0, answer, about, share, anew=True), r.Heard(4.0, answer, 1000.0)]
 
 
 UP = at(e.LinkReady(at=0.0))
@@ -276,6 +276,29 @@ ANSWERS = [
     Case("answers.lost", [UP, said()], [UP, said(), tick(3.0, TELLS)]),
     Case("answers.twice", [said(), *given(1), *given(2)], [said(), *given(1)], before=[UP]),
     Case("answers.torn", [said(), *given(1, 0.5)], [said(), *given(1)], before=[UP]),
+    Case(
+        "answers.order",
+        [said(1), said(2), *given(2, about=2), *given(1)],
+        [said(1), said(2), *given(1), *given(2, about=2)],
+        before=[UP],
+    ),
+]
+ASLEEP_TALK = r.Utterance(1.0, 7, ends_at=2.0, called=False)
+"""People talk to each other; nobody called."""
+PRIVATE = [
+    Case(
+        "gate.words",
+        [ASLEEP_TALK, r.Left(5.0, 7, in_message=False)],
+        [ASLEEP_TALK, at(heard(2.5, wake="okay_nabu")), r.Left(5.0, 7, in_message=False)],
+        before=[UP],
+    ),
+    Case(
+        "mute.words",
+        [ASLEEP_TALK, r.Left(5.0, 7, in_message=True)],
+        [r.Left(5.0, 7, in_message=True)],
+        household=MUTED,
+        before=[UP],
+    ),
 ]
 
 SPEAKS: Tape = [UP, begins(1.0)]
@@ -359,7 +382,7 @@ TRUTH = [
         before=[tick(1.0, MUTE, LIT)],
     ),
 ]
-CASES = [*GATE, *CONSENT, *CALLS, *ANSWERS, *CUT, *SILENCE, *BOUNDS, *TRUTH]
+CASES = [*GATE, *CONSENT, *CALLS, *ANSWERS, *PRIVATE, *CUT, *SILENCE, *BOUNDS, *TRUTH]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.code)
@@ -422,7 +445,7 @@ def test_only_codes_that_exist_are_excused() -> None:
 
 
 def test_every_promise_has_a_rule() -> None:
-    assert sorted(rule.number for rule in RULES) == list(range(1, 11))
+    assert {rule.number for rule in RULES} == set(range(1, 11))
 
 
 # --- the referee itself ----------------------------------------------------------------------
