@@ -110,6 +110,16 @@ class Given(Record):
 
 
 @dataclass(frozen=True)
+class Emitted(Record):
+    """`item` was cut; the server was told `told_ms`, and `ms` lay between its first sample and
+    silence, measured at the loudspeaker."""
+
+    item: str
+    told_ms: float
+    ms: float
+
+
+@dataclass(frozen=True)
 class Heard(Record):
     """So much of `answer` was audible, in total, when it ended or was cut."""
 
