@@ -1,5 +1,7 @@
 """The demo judges honestly: it passes as it stands, and each sabotage is found (purpose).
 
+The referee judges every play as well (`conftest`): where a promise is broken, both have to say so.
+
 Owner thread: the test's, virtual time.  Must never need a sound card or a network.
 """
 
@@ -11,6 +13,7 @@ import wave
 from pathlib import Path
 
 import pytest
+from refereed_stage import Stages
 from rich.console import Console
 
 from edge_agent.audio.speaker.playout import Playout
@@ -73,7 +76,7 @@ def test_the_same_evening_twice_is_the_same(tmp_path: Path) -> None:
 
 
 def test_a_speaker_that_goes_on_talking_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refereed: Stages
 ) -> None:
     def deaf_cut(_self: Playout, now: float | None = None) -> PlaybackCut:
         return PlaybackCut(at=now or 0.0, item=None, played_ms=0.0)
@@ -82,9 +85,12 @@ def test_a_speaker_that_goes_on_talking_fails(
     code, said = play(tmp_path, "not_called", "one_breath", "answer", "talked_over")
     assert code == 1
     assert "Talked over: it falls silent at once" in said
+    assert "cut.audible" in refereed.found()
 
 
-def test_a_wrong_cut_position_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_cut_position_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refereed: Stages
+) -> None:
     honest = Playout.cut
 
     def boastful_cut(self: Playout, now: float | None = None) -> PlaybackCut:
@@ -100,17 +106,23 @@ def test_a_wrong_cut_position_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     code, said = play(tmp_path, "not_called", "one_breath", "answer", "talked_over")
     assert code == 1
     assert "Talked over: and to the millisecond" in said
+    assert refereed.found() == {"cut.measured"}
 
 
-def test_a_lost_pre_roll_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_pre_roll_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refereed: Stages
+) -> None:
     honest = Gate.open
     monkeypatch.setattr(Gate, "open", lambda self, _pre_roll_ms: honest(self, 10))
-    code, said = play(tmp_path, "not_called", "one_breath")
+    code, said = play(tmp_path, "not_called", "one_breath", "answer")
     assert code == 1
     assert "Asked in one breath: the words reached the model whole" in said
+    assert refereed.found() == {"answers.torn"}
 
 
-def test_a_mute_that_leaks_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mute_that_leaks_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refereed: Stages
+) -> None:
     """Somebody thought that silence of the right length would be harmless."""
     honest = Stage.say
 
@@ -125,6 +137,7 @@ def test_a_mute_that_leaks_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     code, said = play(tmp_path, "not_called", "muted")
     assert code == 1
     assert "Muted: not one byte of it leaves" in said
+    assert refereed.found() == {"mute.wire", "gate.wire"}
 
 
 def test_a_speaker_that_forgets_a_turn_at_a_drop_fails(

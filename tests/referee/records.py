@@ -112,6 +112,16 @@ class Given(Record):
 
 
 @dataclass(frozen=True)
+class Emitted(Record):
+    """`item` was cut; the server was told `told_ms`, and `ms` lay between its first sample and
+    silence, measured at the loudspeaker."""
+
+    item: str
+    told_ms: float
+    ms: float
+
+
+@dataclass(frozen=True)
 class Heard(Record):
     """So much more of `answer` was audible, when a piece of it ended or was cut."""
 

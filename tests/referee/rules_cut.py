@@ -7,7 +7,7 @@ from collections import deque
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import bytes_to_ms
-from referee.records import Record, Sound, Step
+from referee.records import Emitted, Record, Sound, Step
 from referee.rule import Found, Rule
 from referee.scene import NEVER, Scene
 
@@ -107,6 +107,9 @@ class Cut(Rule):
         self._sounding.clear()
 
     def record(self, record: Record) -> Found:
+        if isinstance(record, Emitted) and record.told_ms > record.ms + EXACT_MS:
+            told, ms = record.told_ms, record.ms
+            yield "cut.measured", f"told {told:.0f} ms of {record.item}, {ms:.0f} ms were emitted"
         if not isinstance(record, Sound):
             return
         silent_at = max(self._cut_at + FADE_S, self._earcon_at + EARCON_S)

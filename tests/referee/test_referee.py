@@ -333,6 +333,7 @@ CUT = [
         ],
         before=[*SPEAKS, *cut(1.1, 50, c.TruncateItem("q", 50))],
     ),
+    Case("cut.measured", [r.Emitted(1.0, "q", 61, 50)], [r.Emitted(1.0, "q", 60, 50)]),
     Case(
         "nobody.cut", [tick(1.0, c.CutPlayback())], [at(heard(1.0, speech=True), c.CutPlayback())]
     ),

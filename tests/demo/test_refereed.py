@@ -1,0 +1,81 @@
+"""The referee's place on the stage: it sees every border, and finds what is broken at each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from referee import Referee
+from referee.records import Record
+from refereed_stage import KEY, Stages
+
+from edge_agent.app.daemon import Daemon
+from edge_agent.demo.stage import Stage
+from edge_agent.simulation import clock
+from edge_agent.simulation.brains import Brain, Call, Reply, Speech, Turn
+from edge_agent.simulation.sound import voices
+
+
+class Clock(Brain):
+    """Asks the clock before it answers."""
+
+    def reply(self, turn: Turn) -> Reply:
+        if not turn.outputs:
+            return Reply((Call("current_time"),))
+        return Reply((Speech(voices.load("answer_lisbon")[1], ""),))
+
+
+async def evening(at_its_end: Callable[[Daemon], Any] | None = None) -> None:
+    """A question, a tool, an answer that is interrupted by the button, and a mute."""
+    async with Stage(brain=Clock()) as stage:
+        await stage.say("wake_what_time")
+        await stage.until_talk("speaking", 10.0)
+        await asyncio.sleep(2.0)
+        await stage.push()
+        await asyncio.sleep(1.0)
+        await stage.push(button="mute")
+        if at_its_end is not None:
+            at_its_end(stage.daemon)
+        await asyncio.sleep(1.0)
+
+
+def test_every_border_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: Counter[str] = Counter()
+    honest = Referee.see
+
+    def counted(referee: Referee, record: Record) -> None:
+        seen[type(record).__name__] += 1
+        honest(referee, record)
+
+    monkeypatch.setattr(Referee, "see", counted)
+    monkeypatch.setattr("refereed_stage.WORK_TOLD_MS", -1.0)
+    clock.run(evening())
+    assert {"Frame", "Line", "File", "Sound", "Work", "ToolBegan"} <= set(seen)
+    assert seen["ToolBegan"] == 1
+    assert seen["Sound"] > 100
+
+
+BREAKS: dict[str, Callable[[Daemon], Any]] = {
+    "silence.line": lambda daemon: daemon.journal.note("tool.started", tool="what time is it"),
+    "silence.key": lambda daemon: daemon.journal.note("tool.started", tool=KEY),
+    "consent.ran": lambda daemon: daemon.toolbox.hands.run("x", "current_time", "{}"),
+}
+
+
+@pytest.mark.parametrize("code", BREAKS)
+def test_what_is_broken_at_a_border_is_found(code: str, refereed: Stages) -> None:
+    clock.run(evening(BREAKS[code]))
+    assert refereed.found() == {code}
+
+
+def test_a_file_that_tells_another_mute_is_found(
+    refereed: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edge_agent.host.stores import state
+
+    monkeypatch.setattr(state, "asdict", lambda saved: {"muted": False, "volume_percent": None})
+    clock.run(evening())
+    assert refereed.found() == {"truth.saved"}

@@ -1,0 +1,5 @@
+"""Every play with the whole house is judged by the referee as well."""
+
+from refereed_stage import refereed
+
+__all__ = ["refereed"]
