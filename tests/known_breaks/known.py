@@ -24,7 +24,6 @@ OPEN = {
     "F12": "No words and no keys reach the journal through what the server says",
     "F13": "Root's command line follows no link that the service account planted",
     "F14": "Session.receive never raises",
-    "F15": "No program of a tool server survives a stop",
     "F16": "Silent askers do not lock everybody else out of the control socket",
     "F17": "--root never means the live system",
     "F18": "Set-up never deletes a folder that is not a virtual environment",

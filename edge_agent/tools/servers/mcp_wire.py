@@ -14,10 +14,12 @@ import asyncio
 import contextlib
 import os
 import re
+import secrets
 import signal
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 from edge_agent.contract.errors import ToolError
@@ -36,6 +38,8 @@ NO_MESSAGE_MAX_LINES = 200
 """Programs greet on standard output by mistake; one that goes on is not a tool server."""
 STDERR_LINE_MAX_CHARS = 300
 """Of what a program complains of, where anybody reads it."""
+MARK = "EDGE_AGENT_TOOL_SERVER"
+"""Environment variable that tells what a program has started, whoever its parent is by then."""
 NICENESS = 5
 """Ours is -11 as a service, for the sake of sound; a tool may wait."""
 GOODBYE_S = 0.5
@@ -73,6 +77,7 @@ async def program_wire(
     """
     import anyio
 
+    mark = secrets.token_hex(8)
     error_to = asyncio.subprocess.DEVNULL if complain is None else asyncio.subprocess.PIPE
     try:
         process = await asyncio.create_subprocess_exec(
@@ -80,7 +85,7 @@ async def program_wire(
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=error_to,
-            env=environment(env),
+            env={**environment(env), MARK: mark},
             limit=LINE_MAX_BYTES,  # of one line; the reader holds twice that at most
             start_new_session=True,  # so that what it starts ends with it
         )
@@ -102,10 +107,12 @@ async def program_wire(
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for stream in (inbound, heard, to_say, outbound):
-            stream.close()
-        await _end(process)
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            for stream in (inbound, heard, to_say, outbound):
+                stream.close()
+            await _end(process, mark)
 
 
 async def _listen(process: asyncio.subprocess.Process, inbound: Any, trouble: Trouble) -> None:
@@ -185,27 +192,48 @@ async def _overhear(process: asyncio.subprocess.Process, complain: Callable[[str
             complain(line.decode("utf-8", "replace").strip()[:STDERR_LINE_MAX_CHARS])
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Input closed, asked to end, killed; what it started goes with it."""
-    if process.stdin is not None:
-        process.stdin.close()
-    for last_word in (None, signal.SIGTERM, signal.SIGKILL):
-        if last_word is not None:
-            _signal_group(process.pid, last_word)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GOODBYE_S):
-                await process.wait()
+async def _end(process: asyncio.subprocess.Process, mark: str) -> None:
+    """Input closed, asked to end, killed; what it started goes with it, in whatever session.
+
+    A stop in the middle skips the waiting, never the killing.
+    """
+    gone = asyncio.ensure_future(process.wait())
+    try:
+        if process.stdin is not None:
+            process.stdin.close()
+        for last_word in (None, signal.SIGTERM, signal.SIGKILL):
+            if last_word is not None:
+                _signal_group(process.pid, last_word)
+            # Not `asyncio.timeout`: in a task that is being cancelled, Python before 3.11.3 never
+            # turns its end into a TimeoutError (Debian 12 has 3.11.2).
+            done, _ = await asyncio.wait({gone}, timeout=GOODBYE_S)
+            if done:
                 break
-    _signal_group(process.pid, signal.SIGKILL)
-    # A grandchild that holds a pipe open would keep the transport, and warn at its end.
-    transport = getattr(process, "_transport", None)
-    if transport is not None:
-        transport.close()
+    finally:
+        _signal_group(process.pid, signal.SIGKILL)
+        for pid in _marked(mark):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        # A grandchild that holds a pipe open would keep the transport, and warn at its end.
+        transport = getattr(process, "_transport", None)
+        if transport is not None:
+            transport.close()
+        gone.cancel()
 
 
 def _signal_group(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
+
+
+def _marked(mark: str) -> Iterator[int]:
+    """Processes that have inherited the mark of one program's environment."""
+    needle = f"{MARK}={mark}".encode()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):  # it has ended, or is not ours
+                if needle in (entry / "environ").read_bytes().split(b"\0"):
+                    yield int(entry.name)
 
 
 # --- streamable HTTP --------------------------------------------------------------------------
