@@ -17,7 +17,6 @@ OPEN = {
     "F4": "Mute and guest survive a damaged file",
     "F5": "A mute that could not be saved is told",
     "F6": "Nothing of the room leaves after the mute",
-    "F8": "A hedge or a sign is no yes",
     "F9": "Nothing is approved that the question does not name",
     "F10": "Memory and the event loop are bounded against the server",
     "F11": "A peer cannot fill the journal",
