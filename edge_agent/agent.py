@@ -51,6 +51,10 @@ class Rooms:
     """Have a summary made; False when nobody can, else one `SummaryMade` follows."""
     stop_ringing: Callable[[tuple[str, ...]], None] = lambda _names: None
     save_guest: Callable[[bool], None] = lambda _on: None
+    say_text: Callable[[c.SayText], None] | None = None
+    """Have a text spoken by a voice of our own; None: there is none."""
+    drop_texts: Callable[[], None] = lambda: None
+    """What was asked for by `say_text` and is not in the speaker yet is not wanted any more."""
 
 
 class Agent:
@@ -75,6 +79,7 @@ class Agent:
             c.EndVoice: lambda do: rooms.speaker.end_voice(do.item),
             c.CutPlayback: self._cut,
             c.PlaySentence: self._speak,
+            c.SayText: self._say,
             c.PlayEarcon: lambda do: rooms.speaker.earcon(rooms.earcons.get(do.name, b"")),
             c.RingAlarm: lambda do: rooms.ring(do.name),
             c.StopAlarm: lambda do: rooms.stop_ringing(do.names),
@@ -162,6 +167,7 @@ class Agent:
     def _cut(self, _command: c.CutPlayback) -> None:
         try:
             answer = self._rooms.speaker.cut(self._loop.time())
+            self._rooms.drop_texts()
         except Exception as problem:
             # Nothing could ever be interrupted again: better a new process than such a speaker.
             if not self.finished.done():
@@ -175,6 +181,13 @@ class Agent:
             self._rooms.speaker.sentence(command.name, pcm24k)
         else:
             self._inbox.append(e.SentenceDrained(at=self._loop.time(), name=command.name))
+
+    def _say(self, command: c.SayText) -> None:
+        if self._rooms.say_text is not None:
+            self._rooms.say_text(command)
+        else:
+            at = self._loop.time()
+            self._inbox.append(e.TextFailed(at=at, name=command.name, code="text.no_voice"))
 
     def _summarise(self, command: c.Summarise) -> None:
         if not self._rooms.summarise(command):

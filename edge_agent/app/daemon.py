@@ -27,7 +27,8 @@ from edge_agent.app.keepsakes import observers as keepsakes
 from edge_agent.app.money import Ledger
 from edge_agent.app.session_start import session_start
 from edge_agent.app.sound.chain import SoundChain
-from edge_agent.app.sound.sentences import own_sentences
+from edge_agent.app.sound.sentences import own_sentences, own_voice
+from edge_agent.app.sound.texts import Texts
 from edge_agent.app.speaker_api import SavedState, SpeakerApi, owner_commands
 from edge_agent.app.status import SpeakerStatus, StatusLine
 from edge_agent.app.tools.toolbox import Toolbox
@@ -77,10 +78,11 @@ class Daemon:
         self._is_hurried = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
         journal.note("agent.start", version=__version__, provider=settings.realtime.provider)
-        # Three, so that a mute is on the disk although a driver hangs or a voice is rendered.
-        self._devices, self._disk, self._voices = (
+        # Four, so that a mute is on the disk although a driver hangs or a voice is rendered, and
+        # a question is rendered although forty sentences are.
+        self._devices, self._disk, self._voices, self._words = (
             Worker(name, threads=world.threads, on_fault=journal.fault)
-            for name in ("devices", "disk", "voices")
+            for name in ("devices", "disk", "voices", "words")
         )
         self._state = SavedState(settings, self._disk, journal.note)
         self._build_sound()
@@ -151,6 +153,16 @@ class Daemon:
             note=journal.note,
             wanted=lambda: self._stop_at is None,
         )
+        self.texts = Texts(
+            world.voice or own_voice(settings.speech),
+            self.sound.playout,
+            self._words,
+            volume=self.speaker_api.volume,
+            post=self.post,
+            post_from_thread=self._call_from_thread if world.threads else lambda do: do(),
+            time=self._loop.time,
+            enabled=settings.speech.sentences,
+        )
         self.panel = world.panel(self.post_from_thread)  # last: it holds pins that need closing
         self.dialogue = DialogueManager(
             dialogue_config(settings, self.toolbox.risks, begin.flow, registry.terms()),
@@ -176,6 +188,8 @@ class Daemon:
                 ring=self.toolbox.bell.ring,
                 stop_ringing=self.toolbox.bell.stop,
                 summarise=self.toolbox.notes.want,
+                say_text=self.texts.say,
+                drop_texts=self.texts.drop,
             ),
         )
 
@@ -284,7 +298,8 @@ class Daemon:
         self._devices.close()
         self._disk.close()
         self._voices.close()
-        workers = (self._devices, self._disk, self._voices, self.toolbox.errands)
+        self._words.close()
+        workers = (self._devices, self._disk, self._voices, self._words, self.toolbox.errands)
         self.left_behind = any(worker.is_busy for worker in workers)
         self.world.notifier.close()
 
@@ -348,8 +363,11 @@ class Daemon:
 
     def post_from_thread(self, event: Event) -> None:
         """Put an event into the inbox from any thread."""
+        self._call_from_thread(lambda: self.post(event))
+
+    def _call_from_thread(self, do: Callable[[], None]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: we are leaving
-            self._loop.call_soon_threadsafe(self.post, event)
+            self._loop.call_soon_threadsafe(do)
 
     def post(self, event: Event) -> None:
         """Put an event into the inbox; on the loop only.  All that follows is done on return."""

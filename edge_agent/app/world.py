@@ -40,6 +40,8 @@ class World:
     """Local time with its zone: for the clock tool and the day's budget, never for durations."""
     tool_servers: Callable[[ServerPlan], OpenWire] | None = None
     """How tool servers are reached; None: as this machine does."""
+    voice: Callable[[str], bytes] | None = None
+    """Words to 24 kHz PCM16 mono, where nothing is recorded; None: that of espeak-ng, if any."""
     watch_network: bool = False
     """Listen to the kernel for changes of addresses and routes."""
     control: Path | None = None

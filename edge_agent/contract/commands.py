@@ -177,6 +177,19 @@ class PlaySentence(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class SayText(Command):
+    """Speak `text` in a voice of our own, in the language of the settings, after what sounds.
+
+    Answered by `TextStarted` and then `TextDrained`, or by `TextFailed` alone, with this `name`.
+    `least_volume_percent`: it is spoken no softer than that; at volume 0 it fails.
+    """
+
+    name: str
+    text: str
+    least_volume_percent: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class PlayEarcon(Command):
     """Mix a short sound over whatever plays (a key of `panel.patterns.EARCONS`)."""
 

@@ -133,6 +133,33 @@ class SentenceDrained(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextStarted(Event):
+    """The first sample of a `SayText` became audible."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextDrained(Event):
+    """A `SayText` is over; not `whole`: it was cut before its last sample had been audible."""
+
+    name: str
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextFailed(Event):
+    """A `SayText` will not be heard; nothing of it was.
+
+    `code`: `text.no_voice` (no synthesis here), `text.failed`, `text.too_long`, or
+    `text.inaudible` (spoken sentences are off, or the volume is 0).
+    """
+
+    name: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceReady(Event):
     """Microphone and loudspeaker are open and frames move."""
 

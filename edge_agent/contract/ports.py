@@ -137,6 +137,9 @@ class Speaker(Protocol):
     def sentence(self, name: str, pcm24k: bytes) -> None:
         """Queue a sentence of our own; `SentenceDrained(name)` follows."""
 
+    def text(self, name: str, pcm24k: bytes, least_volume_percent: float = 0.0) -> None:
+        """Queue a `SayText`; `TextStarted(name)` and `TextDrained(name)` follow."""
+
     def earcon(self, pcm24k: bytes) -> None:
         """Mix a short sound over whatever plays."""
 

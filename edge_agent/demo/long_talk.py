@@ -108,6 +108,9 @@ class _Loudspeaker:
     def sentence(self, name: str, pcm24k: bytes) -> None:
         raise LongTalkError(f"The speaker says '{name}' by itself ({len(pcm24k)} bytes).")
 
+    def text(self, name: str, pcm24k: bytes, least_volume_percent: float = 0.0) -> None:
+        """No text of our own belongs to these talks."""
+
     def earcon(self, pcm24k: bytes) -> None:
         """Not heard here."""
 

@@ -36,6 +36,7 @@ from edge_agent.demo.surroundings import (
 )
 from edge_agent.host.journal.journal import Journal
 from edge_agent.host.settings.root import Settings
+from edge_agent.host.voice.sentences import Sentences
 from edge_agent.simulation.brains import Brain, ScriptBrain
 from edge_agent.simulation.clock import VirtualLoop
 from edge_agent.simulation.server import RealtimeServer
@@ -51,6 +52,9 @@ READY_WITHIN_S = 20.0
 
 STOP_WITHIN_S = 10.0
 """The daemon's own limit for an orderly stop is 8 s."""
+
+STAGE_SENTENCE = "confirm_by_voice"
+"""A recording that is spoken in place of every text of our own."""
 
 NETWORK_DELAY_S = 0.005
 """One way, in memory: a wired house and a near server."""
@@ -140,6 +144,7 @@ class Stage:
             notifier=self.notifier,
             threads=not self.is_virtual,
             rng=random.Random(self._seed),
+            voice=lambda _text: stage_voice(),
         )
         self.settings = stage_settings(self.network.url, Path(self._folder.name), self._settings)
         journal = Journal(ScoreSink(self.score), level=7)
@@ -304,6 +309,11 @@ class Stage:
     async def until_over(self, within_s: float = STOP_WITHIN_S) -> float:
         """Wait until the daemon has ended; returns when."""
         return await self.until(lambda: self.is_over, within_s, "the daemon ends")
+
+
+def stage_voice() -> bytes:
+    """What is heard on the stage for words that nobody recorded: the same on every machine."""
+    return Sentences().pcm24k(STAGE_SENTENCE)
 
 
 def stage_settings(url: str, folder: Path, overlay: Mapping[str, Mapping[str, object]]) -> Settings:

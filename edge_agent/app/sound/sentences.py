@@ -14,7 +14,17 @@ from edge_agent.host.settings.house import Speech
 from edge_agent.host.stores.json_file import NoteFunction
 from edge_agent.host.voice.espeak import Espeak, is_installed
 from edge_agent.host.voice.pack_store import pack_root
-from edge_agent.host.voice.sentences import Sentences
+from edge_agent.host.voice.sentences import FALLBACK_LANGUAGE, Sentences, find_language
+
+
+def own_voice(speech: Speech) -> Callable[[str], bytes] | None:
+    """The voice for words that nobody recorded; None if there is no such program here."""
+    if not is_installed():
+        return None
+    language = find_language(speech.language) or FALLBACK_LANGUAGE
+    return Espeak(
+        language, lambda pcm, from_hz, to_hz: Resampler(from_hz, to_hz).process(pcm)
+    ).speak
 
 
 def own_sentences(

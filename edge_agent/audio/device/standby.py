@@ -15,9 +15,10 @@ from edge_agent.contract.commands import (
     PlaySentence,
     PlayVoice,
     RingAlarm,
+    SayText,
 )
 
-SOUNDS = (PlayVoice, PlaySentence, PlayEarcon, RingAlarm)
+SOUNDS = (PlayVoice, PlaySentence, SayText, PlayEarcon, RingAlarm)
 
 
 class Standby:

@@ -105,6 +105,7 @@ class Kind(Enum):
 
     VOICE = "voice"
     SENTENCE = "sentence"
+    TEXT = "text"
 
 
 class Item:
@@ -125,6 +126,8 @@ class Item:
         """It had begun and then ran out of sound before its end."""
         self.late = False
         """Sound came after it had run dry: there is an audible hole."""
+        self.least_gain = 0.0
+        """It sounds no softer than this, whatever the volume."""
         self.announced = False
         """It was found ready to begin, and a sleepy sink is being woken for it if need be."""
         self.silent_since = 0.0

@@ -38,28 +38,35 @@ class RampedGain:
     def __init__(self, gain: float, full_scale_ms: float) -> None:
         self.gain = gain
         self.target = gain
+        self.least = 0.0
+        """What sounds now must not be softer than this."""
         self._full_scale_ms = full_scale_ms
 
     def settle(self) -> None:
         """Nothing sounds: the target may be reached at once."""
-        self.gain = self.target
+        self.gain = self._goal
+
+    @property
+    def _goal(self) -> float:
+        return max(self.target, self.least)
 
     def factors(self, frames: int, rate_hz: int) -> NDArray[np.float64]:
         """The factor of each of the next `frames` samples; moves on by as many."""
         step = 1000.0 / (self._full_scale_ms * rate_hz)
         moves = np.arange(1, frames + 1) * step
         curve: NDArray[np.float64]
-        if self.target >= self.gain:
-            curve = np.minimum(self.gain + moves, self.target)
+        goal = self._goal
+        if goal >= self.gain:
+            curve = np.minimum(self.gain + moves, goal)
         else:
-            curve = np.maximum(self.gain - moves, self.target)
+            curve = np.maximum(self.gain - moves, goal)
         if frames:
             self.gain = float(curve[-1])
         return curve
 
     def apply(self, samples: Int32Array, rate_hz: int) -> Int32Array:
         """Scale samples; at a steady factor of one they come back bit for bit."""
-        if self.gain == self.target:
+        if self.gain == self._goal:
             if self.gain == 1.0:
                 return samples
             scaled = samples * self.gain

@@ -26,6 +26,7 @@ from edge_agent.contract.events import (
     PlaybackCut,
     PlaybackStarted,
     SentenceDrained,
+    TextDrained,
 )
 from edge_agent.contract.pcm import (
     WIRE_RATE_HZ,
@@ -170,8 +171,19 @@ class Playout:
 
     def sentence(self, name: str, pcm24k: bytes) -> None:
         """Speak a sentence of our own, behind what is queued.  Answered by `SentenceDrained`."""
+        self._queue(Item(name, Kind.SENTENCE, self._state.rate_hz), pcm24k)
+
+    def text(self, name: str, pcm24k: bytes, least_volume_percent: float = 0.0) -> None:
+        """Speak a text of our own, behind what is queued and no softer than that volume.
+
+        Answered by `TextStarted` and `TextDrained`.
+        """
+        entry = Item(name, Kind.TEXT, self._state.rate_hz)
+        entry.least_gain = volume_gain(least_volume_percent)
+        self._queue(entry, pcm24k)
+
+    def _queue(self, entry: Item, pcm24k: bytes) -> None:
         state = self._state
-        entry = Item(name, Kind.SENTENCE, state.rate_hz)
         if self._is_full(len(pcm24k)):
             self.dropped_ms += bytes_to_ms(len(pcm24k))
         else:
@@ -218,6 +230,10 @@ class Playout:
             for entry in state.items:
                 if entry.kind is Kind.SENTENCE:
                     state.due.append((at, SentenceDrained(at=at, name=entry.name)))
+                    continue
+                if entry.kind is Kind.TEXT:
+                    cut_short = TextDrained(at=at, name=entry.name, whole=False)
+                    state.due.append((at, cut_short))
                     continue
                 state.remember(entry.name)
                 if entry.begun:

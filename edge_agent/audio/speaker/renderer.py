@@ -16,7 +16,13 @@ from edge_agent.audio.resample import Int16Array
 from edge_agent.audio.speaker.ledger import Item, Kind
 from edge_agent.audio.speaker.mixing import ALARM_FLOOR_GAIN, Int32Array
 from edge_agent.audio.speaker.state import SpeakerState
-from edge_agent.contract.events import PlaybackDrained, PlaybackStarted, SentenceDrained
+from edge_agent.contract.events import (
+    PlaybackDrained,
+    PlaybackStarted,
+    SentenceDrained,
+    TextDrained,
+    TextStarted,
+)
 from edge_agent.contract.pcm import BYTES_PER_SAMPLE, ms_to_samples, samples_to_ms
 
 SLEEPY_AFTER_S = 5.0
@@ -77,6 +83,7 @@ class Renderer:
     def mix(self, frames: int, at: float) -> bytes | None:
         """One block, or None for silence.  Call with the lock held."""
         state = self._state
+        state.volume.least = state.items[0].least_gain if state.items else 0.0
         speech = self._speech(frames, at)
         end = at + frames / state.rate_hz
         if speech is not None:
@@ -135,6 +142,8 @@ class Renderer:
         entry.waiting = 0
         if not entry.begun and entry.kind is Kind.VOICE:
             state.due.append((at, PlaybackStarted(at=at, item=entry.name)))
+        if not entry.begun and entry.kind is Kind.TEXT:
+            state.due.append((at, TextStarted(at=at, name=entry.name)))
         part = entry.take(frames)
         entry.silent_since = at + len(part) / state.rate_hz
         state.prebuffer.played(samples_to_ms(len(part), state.rate_hz))
@@ -170,7 +179,7 @@ class Renderer:
             entry.dry = True
             self.underruns += 1
         if entry.waiting >= ms_to_samples(STARVED_YIELD_MS, self._state.rate_hz):
-            waiting = next((other for other in items if other.kind is Kind.SENTENCE), None)
+            waiting = next((other for other in items if other.kind is not Kind.VOICE), None)
             if waiting is not None:
                 items.remove(waiting)
                 items.appendleft(waiting)
@@ -181,6 +190,9 @@ class Renderer:
         at = entry.silent_since
         if entry.kind is Kind.SENTENCE:
             state.due.append((at, SentenceDrained(at=at, name=entry.name)))
+            return
+        if entry.kind is Kind.TEXT:
+            state.due.append((at, TextDrained(at=at, name=entry.name)))
             return
         state.remember(entry.name)
         drained = PlaybackDrained(at=at, item=entry.name, played_ms=entry.played_ms)
