@@ -58,7 +58,7 @@ TAPE_EVENTS = 20_000
 """Events are kept for so long; an evening of frames would fill the memory."""
 ASKED_FOR = frozenset({"facts", "messages", "timers"})
 """Files that hold the household's words because it asked for that: only keys are looked for."""
-SOUNDING = (c.PlayVoice, c.PlaySentence, c.PlayEarcon, c.RingAlarm, c.CutPlayback)
+SOUNDING = (c.PlayVoice, c.PlaySentence, c.SayText, c.PlayEarcon, c.RingAlarm, c.CutPlayback)
 
 
 def with_a_key(settings: Settings) -> Settings:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edge_agent.app.session_start import SessionStart
+from edge_agent.app.sound.questions import wording_in
 from edge_agent.audio.detectors import WakeDetector
 from edge_agent.contract.events import ToolTerms
 from edge_agent.dialogue.calls.consent import Risk
@@ -57,6 +58,7 @@ def dialogue_config(
         tool_terms=terms or {},
         confirm_s=settings.consent.window_s,
         consent_by_voice=settings.consent.by_voice,
+        wording=wording_in(settings.speech.language),
         transcription=settings.realtime.transcription,
         flow=flow,
     )

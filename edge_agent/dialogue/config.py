@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from edge_agent.contract.events import ToolTerms
 from edge_agent.dialogue.calls.consent import Risk
+from edge_agent.dialogue.calls.wording import Wording
 from edge_agent.dialogue.prompting.flow import FlowTerms
 from edge_agent.dialogue.recall.summaries import SummaryTerms
 
@@ -65,6 +66,10 @@ class DialogueConfig:
     tool_terms: Mapping[str, ToolTerms] = field(default_factory=dict)
     consent_by_voice: bool = True
     """A yes in words is enough for MEDIUM; else the button for that too."""
+    wording: Wording = field(default_factory=Wording)
+    """Questions for consent, in the language of the speaker's own sentences."""
+    has_button: bool = True
+    """There is a talk button; without one, what needs it is refused."""
     transcription: str = "off"
     """Who writes down what the household says: `off`, `builtin` (the server beside the talk) or
     `out_of_band` (the model, asked for each turn)."""

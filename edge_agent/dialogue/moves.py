@@ -67,6 +67,11 @@ class Moves:
         self._state.sentences += 1
         return c.PlaySentence(sentence)
 
+    def say_text(self, name: str, text: str, least_volume_percent: float = 0.0) -> c.SayText:
+        """Words of our own; they count as sounding until `TextDrained` or `TextFailed`."""
+        self._state.sentences += 1
+        return c.SayText(name, text, least_volume_percent)
+
     # --- the gate -------------------------------------------------------------------------
 
     def arm_gate(self) -> None:

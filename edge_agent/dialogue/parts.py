@@ -67,7 +67,7 @@ class Parts:
         self.costs = costs = Costs(state, moves, spending=spending)
         self.alarms = alarms = Alarms(state, moves, answers=answers)
         self.question = question = ConsentQuestion(
-            state, moves, gate=gate, answers=answers, tools=tools
+            state, moves, gate=gate, answers=answers, tools=tools, barge_in=barge_in
         )
         self.reply = reply = ConsentReply(
             state,

@@ -207,7 +207,7 @@ async def _confirming(world: World, said: Said, rng: random.Random) -> bool:
 
 
 async def _asking(world: World, said: Said, rng: random.Random) -> bool:
-    ok = await world.until(lambda: world.asked[-1:] and world.asked[-1].kind == "question", 30)
+    ok = await world.until(lambda: world.dialogue.parts.tools.consent.pending, 30)
     ok = ok and await world.until(lambda: world.light == "speaking", 30)
     await asyncio.sleep(rng.uniform(0, 0.8))
     world.later(agrees(world, said, rng))

@@ -137,6 +137,9 @@ class World(Watch):
             "set_status": _nothing,
             "save_mute": _nothing,
             "sentence_pcm": SENTENCES.pcm24k,
+            "say_text": lambda text: self.playout.text(
+                text.name, SENTENCES.pcm24k("confirm_by_voice"), text.least_volume_percent
+            ),
             "earcons": EARCON_PCM,
             "ring": lambda _name: self.playout.alarm(EARCON_PCM["timer"]),
             "stop_ringing": lambda _names: self.playout.alarm(None),

@@ -44,6 +44,7 @@ def frame_numbers(pcm24k: bytes) -> list[int]:
 class Queued:
     name: str
     is_sentence: bool = False
+    is_text: bool = False
     queued_ms: float = 0.0
     played_ms: float = 0.0
     ended: bool = False
@@ -68,9 +69,12 @@ class Speaker:
     def sentence(self, name: str) -> None:
         self.queue.append(Queued(name, is_sentence=True, queued_ms=1200.0, ended=True))
 
+    def text(self, name: str) -> None:
+        self.queue.append(Queued(name, is_text=True, queued_ms=1200.0, ended=True))
+
     def _entry(self, item: str) -> Queued:
         for entry in self.queue:
-            if entry.name == item and not entry.is_sentence:
+            if entry.name == item and not (entry.is_sentence or entry.is_text):
                 return entry
         self.queue.append(Queued(item))
         return self.queue[-1]
@@ -81,7 +85,9 @@ class Speaker:
             return out
         head = self.queue[0]
         if head.queued_ms > 0:
-            if head.played_ms == 0 and not head.is_sentence:
+            if head.played_ms == 0 and head.is_text:
+                out.append(e.TextStarted(at=at, name=head.name))
+            elif head.played_ms == 0 and not head.is_sentence:
                 out.append(e.PlaybackStarted(at=at, item=head.name))
             piece = min(10.0, head.queued_ms)
             head.queued_ms -= piece
@@ -90,6 +96,9 @@ class Speaker:
             self.queue.pop(0)
             if head.is_sentence:
                 out.append(e.SentenceDrained(at=at, name=head.name))
+            elif head.is_text:
+                self.played[head.name] = head.played_ms
+                out.append(e.TextDrained(at=at, name=head.name))
             else:
                 self._over(head)
                 out.append(e.PlaybackDrained(at=at, item=head.name, played_ms=head.played_ms))
@@ -100,7 +109,8 @@ class Speaker:
         self.played[entry.name] = entry.played_ms
 
     def cut(self, at: float) -> list[e.Event]:
-        voices = [entry for entry in self.queue if not entry.is_sentence]
+        voices = [entry for entry in self.queue if not (entry.is_sentence or entry.is_text)]
+        texts = [entry.name for entry in self.queue if entry.is_text]
         begun = [entry for entry in voices if entry.played_ms > 0]
         fresh = tuple(entry.name for entry in voices if entry.played_ms == 0)
         sentences = [entry.name for entry in self.queue if entry.is_sentence]
@@ -110,7 +120,11 @@ class Speaker:
         name = begun[-1].name if begun else None
         played_ms = begun[-1].played_ms if begun else 0.0
         cut = e.PlaybackCut(at=at, item=name, played_ms=played_ms, never_started=fresh)
-        return [cut, *(e.SentenceDrained(at=at, name=name) for name in sentences)]
+        return [
+            cut,
+            *(e.SentenceDrained(at=at, name=name) for name in sentences),
+            *(e.TextDrained(at=at, name=name, whole=False) for name in texts),
+        ]
 
     @property
     def audible(self) -> bool:
@@ -213,6 +227,8 @@ class House:
             self.speaker.end(command.item)
         elif isinstance(command, c.PlaySentence):
             self.speaker.sentence(command.name)
+        elif isinstance(command, c.SayText):
+            self.speaker.text(command.name)
         elif isinstance(command, c.CutPlayback):
             cut, *rest = self.speaker.cut(self.now)
             self.at(self.now, lambda: [self.send(event) for event in rest])

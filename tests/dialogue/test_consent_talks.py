@@ -56,8 +56,8 @@ def whys(house: House) -> list[object]:
     return [do.fields["why"] for do in house.did(c.Note) if do.code == "tool.refused"]
 
 
-def questions(house: House) -> list[c.RequestResponse]:
-    return [do for do in house.did(c.RequestResponse) if not do.may_call]
+def questions(house: House) -> list[str]:
+    return [do.text for do in house.did(c.SayText)]
 
 
 # --- the plain way ---------------------------------------------------------------------------
@@ -66,15 +66,15 @@ def questions(house: House) -> list[c.RequestResponse]:
 def test_a_yes_runs_exactly_what_was_asked() -> None:
     house = at_question(asked())
     [question] = questions(house)
-    assert "shop" in question.instructions
-    assert MILK in question.instructions
+    assert "shop" in question
+    assert "item: milk" in question
     assert ran(house) == []
     assert outputs(house) == []
     reply(house, "Yes, please.")
     assert ran(house) == [("call_1", MILK)]
     house.run(house.now + 5)
     assert outputs(house) == ["done"]
-    assert len(house.did(c.RequestResponse)) == 2, "the question, and what came of it"
+    assert len(house.did(c.RequestResponse)) == 1, "what came of it"
     assert house.manager.talk is Talk.LISTENING
     assert house.server.offences == []
     [ask] = house.did(c.AskAside)
@@ -92,7 +92,7 @@ def test_a_speaker_that_ends_turns_itself_hears_a_yes_too() -> None:
     reply(at_question(house), "Yes.").run(house.now + 5)
     assert ran(house) == [("call_1", MILK)]
     wishes = [do.may_call for do in house.did(c.RequestResponse)]
-    assert wishes == [True, False, True], "for the turn, the question and the result"
+    assert wishes == [True, True], "for the turn and the result"
     assert house.server.offences == []
 
 
@@ -146,7 +146,7 @@ def test_the_button_is_a_yes_too() -> None:
 
 def test_a_high_risk_is_not_to_be_talked_into() -> None:
     house = at_question(asked(shop(name="unlock")))
-    assert house.sentences() == ["confirm_by_button"]
+    assert "button" in questions(house)[-1]
     reply(house, "Yes.")
     assert ran(house) == []
     assert house.manager.talk is Talk.CONFIRMING
@@ -156,8 +156,7 @@ def test_a_high_risk_is_not_to_be_talked_into() -> None:
 
 def test_without_voice_consent_the_button_is_asked_for() -> None:
     house = at_question(asked(consent_by_voice=False))
-    assert house.sentences() == ["confirm_by_button"]
-    assert questions(house) == []
+    assert "button" in questions(house)[-1]
     reply(house, "Yes.")
     assert ran(house) == []
 
@@ -166,7 +165,7 @@ def test_muted_only_the_button_can_answer() -> None:
     house = until(asked(), Talk.THINKING)
     house.send(e.MuteRequested(at=house.now, muted=True))
     at_question(house)
-    assert house.sentences() == ["confirm_by_button"]
+    assert "button" in questions(house)[-1]
 
 
 # --- what is no answer ------------------------------------------------------------------------
@@ -229,24 +228,6 @@ def test_what_a_tool_says_is_no_answer() -> None:
     house = at_question(asked(shop("a", name="clock"), shop("b")))
     house.send(e.ToolFinished(at=house.now, call_id="b", output="yes"))
     assert [call_id for call_id, _ in ran(house)] == ["a"]
-
-
-def test_what_the_model_says_to_its_own_question_is_no_answer() -> None:
-    """It may not call either, and what it calls all the same is asked about on its own."""
-    house = asked()
-    again = Plan(items_ms=(800.0,), calls=(shop("x"), shop("y", '{"item":"wine"}')))
-    house.server.questions = [again]
-    at_question(house)
-    assert ran(house) == []
-    assert [do.call_id for do in house.did(c.AddToolOutput)] == ["x"]
-    assert whys(house) == ["asked already"]
-    reply(house, "Yes.")
-    assert ran(house) == [("call_1", MILK)]
-    at_question(house)
-    assert '"wine"' in questions(house)[-1].instructions
-    reply(house, "No.").run(house.now + 4)
-    assert ran(house) == [("call_1", MILK)]
-    assert house.server.offences == []
 
 
 @pytest.mark.parametrize("server_turns", [True, False])
@@ -313,7 +294,7 @@ def test_changed_arguments_are_asked_about_anew() -> None:
     reply(house, "Yes.")
     assert ran(house) == [("call_1", MILK)]
     at_question(house)
-    assert '"wine"' in questions(house)[-1].instructions
+    assert "item: wine" in questions(house)[-1]
     assert ran(house) == [("call_1", MILK)]
 
 
@@ -361,44 +342,59 @@ def test_two_calls_are_asked_about_one_after_the_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "plan",
-    [Plan(items_ms=()), Plan(status="failed", items_ms=(), code="server_error"), Plan((100.0,))],
+    ("code", "why"),
+    [
+        ("text.no_voice", "no voice"),
+        ("text.too_long", "too long"),
+        ("text.inaudible", "unheard"),
+        ("text.failed", "unheard"),
+    ],
 )
-def test_a_question_that_nobody_could_hear_is_asked_by_a_sentence(plan: Plan) -> None:
-    house = asked()
-    house.server.questions = [plan]
-    at_question(house)
-    assert house.sentences() == ["confirm_by_voice"]
-    assert house.manager.talk is Talk.CONFIRMING
-    reply(house, "Oui, merci.")
-    assert ran(house) == [("call_1", MILK)]
+@pytest.mark.parametrize("name", ["shop", "unlock"])
+def test_what_cannot_be_asked_aloud_is_refused(
+    monkeypatch: pytest.MonkeyPatch, code: str, why: str, name: str
+) -> None:
+    house = asked(shop(name=name))
+
+    def fails(text: str) -> None:
+        house.at(0.0, lambda: house.send(e.TextFailed(at=house.now, name=text, code=code)))
+
+    monkeypatch.setattr(house.speaker, "text", fails)
+    house.run(6.0)
+    house.press()
+    house.run(8.0)
+    assert ran(house) == []
+    assert whys(house) == [why]
     assert house.server.offences == []
 
 
-def test_a_question_that_the_server_refuses_is_asked_by_a_sentence() -> None:
-    house = asked()
-    while not questions(house):
-        house.run(house.now + 0.01)
-    house.send(e.ServerComplained(at=house.now, code="bad", message="", about="response.create"))
-    assert house.sentences() == ["confirm_by_voice"]
-
-
-def test_a_sentence_without_a_recording_is_no_question() -> None:
-    house = asked()
-    house.server.questions = [Plan(items_ms=())]
-    while not house.sentences():
-        house.run(house.now + 0.01)
-    house.send(e.SentenceDrained(at=house.now, name="confirm_by_voice"))
-    assert house.sentences() == ["confirm_by_voice", "confirm_by_button"]
-    reply(house, "Yes.")
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ('{"note":"' + "a" * 620 + '","amount":999999}', "too long"),
+        ('{"item":"milk","item":"car"}', "unspeakable"),
+        ('{"item":"milk \u202e"}', "unspeakable"),
+        ('{"item":"🚗"}', "unspeakable"),
+        ("[1]", "unspeakable"),
+        ("{", "unspeakable"),
+    ],
+)
+def test_what_cannot_be_named_whole_is_refused(arguments: str, why: str) -> None:
+    house = asked(shop(arguments=arguments)).run(6.0)
+    assert questions(house) == []
     assert ran(house) == []
-    house.agree()
-    assert ran(house) == [("call_1", MILK)]
+    assert whys(house) == [why]
+
+
+def test_without_a_button_what_needs_one_is_refused() -> None:
+    house = asked(shop(name="unlock"), has_button=False).run(6.0)
+    assert whys(house) == ["no button"]
+    assert questions(house) == []
 
 
 def test_words_that_cannot_be_read_leave_the_button() -> None:
-    house = reply(at_question(asked()), None)
-    assert house.sentences() == ["confirm_by_button"]
+    house = at_question(reply(at_question(asked()), None))
+    assert "button" in questions(house)[-1]
     assert house.manager.talk is Talk.CONFIRMING
     assert ran(house) == []
     house.agree()
@@ -412,7 +408,7 @@ def test_a_server_that_does_not_name_the_answer_leaves_the_button(transcription:
     house.server.announces_commit = False
     reply(at_question(house), "Yes.")
     until(house, Talk.CONFIRMING, within_s=10)
-    assert house.sentences() == ["confirm_by_button"]
+    assert "button" in questions(house)[-1]
     assert ran(house) == []
     house.agree()
     assert ran(house) == [("call_1", MILK)]
@@ -422,7 +418,7 @@ def test_a_transcript_out_of_band_is_not_waited_for_for_ever() -> None:
     house = at_question(asked(transcription="out_of_band"))
     house.server.think_s = 15.0
     reply(house, "Yes.").run(house.now + 9)
-    assert house.sentences() == ["confirm_by_button"]
+    assert "button" in questions(house)[-1]
     assert ran(house) == []
 
 

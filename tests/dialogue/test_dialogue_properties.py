@@ -49,7 +49,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "muted": st.booleans(),
     "on": st.booleans(),
     "day": st.dates(min_value=date(2026, 1, 1), max_value=date(2026, 1, 4)),
-    "name": st.sampled_from(["pasta", "x", "confirm_by_voice", "confirm_by_button"]),
+    "name": st.sampled_from(["pasta", "x", "consent_1", "consent_2"]),
     "late_s": st.sampled_from([0.0, 100.0, 5000.0]),
     "item": IDS,
     "response": IDS,
@@ -264,8 +264,12 @@ class Nonsense:
             self.send(e.PlaybackStarted(at=0.0, item=item))
             self.now += 0.5
             self.send(e.PlaybackDrained(at=0.0, item=item, played_ms=500.0))
-        for name in ("confirm_by_voice", "confirm_by_button"):
-            self.send(e.SentenceDrained(at=0.0, name=name))
+        for name in [do.name for step in self.steps for do in step if isinstance(do, c.SayText)][
+            -1:
+        ]:
+            self.send(e.TextStarted(at=0.0, name=name))
+            self.now += 0.5
+            self.send(e.TextDrained(at=0.0, name=name))
 
     def _agrees(self, by_button: bool) -> None:
         """Somebody answers a question, if there is one: by a press or in words."""

@@ -302,7 +302,12 @@ def test_link_watch_sends_the_words_of_an_unfinished_turn_to_a_fresh_session() -
 def test_a_question_is_heard_out_before_it_can_be_answered() -> None:
     parts = Parts(tool_risks={"shop": Risk.MEDIUM})
     question = ConsentQuestion(
-        parts.state, parts.moves, gate=parts.gate, answers=parts.answers, tools=parts.tools
+        parts.state,
+        parts.moves,
+        gate=parts.gate,
+        answers=parts.answers,
+        tools=parts.tools,
+        barge_in=BargeIn(9, 7, 150),
     )
     reply = ConsentReply(
         parts.state,
@@ -315,12 +320,14 @@ def test_a_question_is_heard_out_before_it_can_be_answered() -> None:
     )
     parts.state.talk, parts.state.link = Talk.THINKING, Link.READY
     parts.tools.take([e.ToolCall(call_id="1", name="shop", arguments="{}")], 100.0, by_voice=True)
-    [request] = question.ask_due()
-    assert isinstance(request, c.RequestResponse)
+    [asked] = question.ask_due()
+    assert isinstance(asked, c.SayText)
     assert not reply.begins()
-    assert question.unanswered() == [c.PlaySentence("confirm_by_voice")]
+    parts.state.deadlines.now = 101.0
+    question.text_started(e.TextStarted(at=101.0, name=asked.name))
+    assert not reply.begins()
     parts.state.deadlines.now = 102.0
-    question.sentence_drained(e.SentenceDrained(at=102.0, name="confirm_by_voice"))
+    question.text_drained(e.TextDrained(at=102.0, name=asked.name))
     assert parts.state.talk is Talk.CONFIRMING
     assert reply.begins()
     assert reply.is_given

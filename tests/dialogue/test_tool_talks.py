@@ -60,7 +60,8 @@ def test_risky_tool_waits_for_the_button() -> None:
     )
     house.run(house.now + 1)
     assert house.did(c.RunTool) == []
-    assert house.sentences() == ["confirm_by_button"]
+    [question] = house.did(c.SayText)
+    assert question.text == "Shall I do this: unlock, x: 1? If so, press my button."
     house.agree()
     assert house.did(c.RunTool) == [c.RunTool("call_1", "unlock", '{"x":1}')]
     house.run(house.now + 6)
@@ -85,12 +86,12 @@ def test_consent_expires_and_the_model_is_told() -> None:
     house = until(asked(Plan(items_ms=(), calls=(call("unlock"),))), Talk.CONFIRMING)
     asked_at = house.now
     until(house, Talk.THINKING)
-    assert house.now == pytest.approx(asked_at + 1.2 + 15, abs=0.02), "from the question's end"
+    assert house.now == pytest.approx(asked_at + 15, abs=0.02), "from the question's end"
     assert house.did(c.RunTool) == []
     (output,) = house.did(c.AddToolOutput)
     assert output.output.startswith("Refused")
     house.run(house.now + 4)
-    assert len(house.speaker.played) == 1, "the model says so"
+    assert len(house.speaker.played) == 2, "the question, and the model says so"
     house.press()
     assert house.did(c.RunTool) == []
 

@@ -80,6 +80,9 @@ def test_without_a_change_nothing_is_told() -> None:
     assert playbook(OWN_TOOLS) << on(e.LinkReady) >> []
 
 
+LAMP_QUESTION = "Shall I do this: home lamp? If so, press my button."
+
+
 @pytest.mark.parametrize(("risk", "runs"), [("low", True), ("high", False), ("nonsense", False)])
 def test_the_new_risks_hold(risk: str, runs: bool) -> None:
     call = e.ToolCall(call_id="1", name="home__lamp", arguments="{}")
@@ -89,7 +92,11 @@ def test_the_new_risks_hold(risk: str, runs: bool) -> None:
         >> [c.UpdateSession(tools=(LAMP,))]
         << on(e.ResponseStarted, response="r")
         << on(e.ResponseEnded, response="r", status="completed", calls=(call,))
-        >> ([c.RunTool("1", "home__lamp", "{}")] if runs else [c.PlaySentence("confirm_by_button")])
+        >> (
+            [c.RunTool("1", "home__lamp", "{}")]
+            if runs
+            else [c.SayText("consent_1", LAMP_QUESTION, 40.0)]
+        )
     )
 
 

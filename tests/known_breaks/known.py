@@ -12,12 +12,10 @@ from __future__ import annotations
 import pytest
 
 OPEN = {
-    "F2": "A question says what it is about, aloud",
     "F3": "No word of the server opens the gate",
     "F4": "Mute and guest survive a damaged file",
     "F5": "A mute that could not be saved is told",
     "F6": "Nothing of the room leaves after the mute",
-    "F9": "Nothing is approved that the question does not name",
     "F10": "Memory and the event loop are bounded against the server",
     "F11": "A peer cannot fill the journal",
     "F12": "No words and no keys reach the journal through what the server says",

@@ -73,7 +73,8 @@ def test_a_press_before_the_end_of_the_question_agrees_to_nothing(
 
 
 def test_a_press_that_silences_an_answer_agrees_to_nothing() -> None:
-    house = until(asked(UNLOCK, items_ms=(6000.0,)), Talk.CONFIRMING)
+    house = until(asked(UNLOCK, items_ms=(6000.0,)), Talk.SPEAKING)
+    house.run(house.now + 1.0)
     given(house.speaker.audible, "the answer still sounds")
     house.press()
     house.run(house.now + 1.0)
@@ -100,14 +101,12 @@ def test_a_press_that_stops_the_bell_agrees_to_nothing() -> None:
     assert ran(house) == []
 
 
-@known_break("F2", "what needs the button is named before it is agreed to")
 def test_a_question_for_the_button_says_what_it_is_about() -> None:
     garage = e.ToolCall(call_id="call_1", name="unlock", arguments='{"door":"garage"}')
     questions = []
     for call in (UNLOCK, garage):
         house = until(asked(call), Talk.CONFIRMING)
-        spoken = [*house.did(c.PlaySentence, 2.4), *house.did(c.RequestResponse, 2.4)]
-        questions.append([str(command) for command in spoken])
+        questions.append([command.text for command in house.did(c.SayText)])
     assert questions[0] != questions[1], "two doors, one question"
 
 
@@ -115,13 +114,11 @@ def test_a_question_that_nobody_can_hear_is_agreed_to_by_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     house = asked(UNLOCK)
-    over = e.SentenceDrained(at=0.0, name="confirm_by_button")
-    # The pump of a speaker without sentences says at once that they are over.
+    over = e.TextFailed(at=0.0, name="consent_1", code="text.inaudible")
     monkeypatch.setattr(
-        house.speaker, "sentence", lambda _name: house.at(0.0, lambda: house.send(over))
+        house.speaker, "text", lambda _name: house.at(0.0, lambda: house.send(over))
     )
-    until(house, Talk.CONFIRMING)
-    house.run(house.now + 5.0)
+    house.run(8.0)
     house.press()
     house.run(house.now + 1.0)
     assert ran(house) == []
@@ -248,12 +245,11 @@ def test_a_hedge_or_a_sign_is_no_yes(words: str) -> None:
     assert read_answer(words) is not Answer.YES
 
 
-@known_break("F9", "nothing is approved that the question does not name")
 def test_what_stands_behind_a_long_argument_is_asked_about_or_refused() -> None:
     long = '{"note":"' + "a" * 620 + '","amount":999999}'
     house = asked(e.ToolCall(call_id="call_1", name="shop", arguments=long))
     house.run(4.0)
-    questions = [command.instructions for command in house.did(c.RequestResponse)]
+    questions = [command.text for command in house.did(c.SayText)]
     refused = [command for command in house.did(c.AddToolOutput) if "Refused" in command.output]
     assert refused or any("999999" in question for question in questions)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
 from edge_agent.contract import commands as c
@@ -26,6 +27,31 @@ def is_yes(text: str) -> bool:
     return bool(sentences) and all(sentence in YES for sentence in sentences)
 
 
+def names(text: str, call: e.ToolCall) -> bool:
+    """Does a spoken text name the tool and each letter and digit of the arguments' values?
+
+    The referee has no words for yes, no and nothing: what is neither text nor number is not judged.
+    """
+    said = _letters(text)
+    try:
+        values = _leaves(json.loads(call.arguments or "{}", parse_int=str, parse_float=str))
+    except ValueError:
+        return False
+    return all(_letters(one) in said for one in (call.name.rpartition("__")[2], *values))
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text))
+
+
+def _leaves(value: object) -> list[str]:
+    if isinstance(value, dict):
+        return [leaf for name, one in value.items() for leaf in (str(name), *_leaves(one))]
+    if isinstance(value, list):
+        return [leaf for one in value for leaf in _leaves(one)]
+    return [value] if isinstance(value, str) else []
+
+
 @dataclass(eq=False)
 class Wanted:
     """A call that the model made and that has not run."""
@@ -41,7 +67,7 @@ class Wanted:
     spoke_from: float = NEVER
     """First speech after that end."""
     asking: set[str] = field(default_factory=set)
-    """What began to be spoken since the call: items and sentences."""
+    """Texts that were begun since the call, and name its tool and every detail."""
 
 
 class Consent(Rule):
@@ -68,10 +94,8 @@ class Consent(Rule):
             case e.ResponseEnded() if self.scene.link_up and event.status != "failed":
                 for call in event.calls:
                     self._wanted.append(Wanted(call, now, self.scene.presses))
-            case e.PlaybackDrained():
-                self._audible(event.item)
-            case e.SentenceDrained():
-                self._audible(f"sentence {event.name}")
+            case e.TextDrained(whole=True):
+                self._audible(event.name)
             case e.HeardFrame(speech=True):
                 for wanted in self._wanted:
                     if wanted.heard_at > NEVER and wanted.spoke_from < wanted.heard_at:
@@ -94,18 +118,17 @@ class Consent(Rule):
 
     def command(self, command: c.Command, step: Step) -> Found:
         match command:
-            case c.PlayVoice():
-                self._began(command.item)
-            case c.PlaySentence():
-                self._began(f"sentence {command.name}")
+            case c.SayText():
+                self._began(command)
             case c.AddToolOutput():
                 self._wanted = [w for w in self._wanted if w.call.call_id != command.call_id]
             case c.RunTool():
                 yield from self._runs(command)
 
-    def _began(self, what: str) -> None:
+    def _began(self, said: c.SayText) -> None:
         for wanted in self._wanted:
-            wanted.asking.add(what)
+            if names(said.text, wanted.call):
+                wanted.asking.add(said.name)
 
     def _runs(self, run: c.RunTool) -> Found:
         risk = self.scene.risks.get(run.name)

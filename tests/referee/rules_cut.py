@@ -72,7 +72,7 @@ class Cut(Rule):
                 self._came[command.item] = self._came.get(command.item, 0.0) + ms
                 self._sounding[command.item] = None
                 self._is_cut = False
-            case c.PlaySentence() | c.RingAlarm():
+            case c.PlaySentence() | c.SayText() | c.RingAlarm():
                 self._is_cut = False
             case c.PlayEarcon():
                 self._earcon_at = self.scene.now

@@ -78,7 +78,10 @@ class Gate(Rule):
                 self._asked = False
             case _:
                 pass
-        if isinstance(event, e.PlaybackDrained | e.SentenceDrained) and self._waiting:
+        if (
+            isinstance(event, e.PlaybackDrained | e.SentenceDrained | e.TextDrained)
+            and self._waiting
+        ):
             self._question_until = scene.now + scene.household.confirm_s + SLACK_S
         return ()
 

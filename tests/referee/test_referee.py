@@ -97,6 +97,14 @@ def begins(at_s: float, item: str = "q") -> Step:
     return tick(at_s, c.PlayVoice(item, silence(100)))
 
 
+def asks(at_s: float, text: str = "Shall I unlock or shop?") -> Step:
+    return tick(at_s, c.SayText("consent", text))
+
+
+def asked(at_s: float) -> Step:
+    return at(e.TextDrained(at=at_s, name="consent"))
+
+
 def ends(at_s: float, item: str = "q") -> Step:
     return at(e.PlaybackDrained(at=at_s, item=item, played_ms=100))
 
@@ -118,11 +126,10 @@ def sent(at_s: float, kind: str, pcm24k: bytes = b"") -> r.Frame:
 
 def agreed(at_s: float, name: str, call_id: str) -> list[Step]:
     """A call, its question, a press, and it runs."""
-    item = f"question {call_id}"
     return [
         called(at_s, name, call_id),
-        begins(at_s + 0.1, item),
-        ends(at_s + 0.2, item),
+        asks(at_s + 0.1),
+        asked(at_s + 0.2),
         press(at_s + 0.3),
         runs(at_s + 0.4, name, call_id),
     ]
@@ -188,7 +195,7 @@ GATE = [
     Case("mute.wire", [sent(1.0, APPEND, FRAME)], [sent(1.0, "session.update")], MUTED),
 ]
 
-QUESTION = [begins(1.1), ends(1.2)]
+QUESTION = [asks(1.1), asked(1.2)]
 YES = [
     at(heard(1.3, speech=True)),
     at(e.UserTranscript(at=1.4, item="u", text="Yes, please.")),
@@ -228,9 +235,15 @@ CONSENT = [
     ),
     Case("consent.unheard", [press(1.3), OPENS], [*QUESTION, press(1.3), OPENS], before=[UP, LOCK]),
     Case(
+        "consent.unheard",
+        [asks(1.1, "Shall I do something?"), asked(1.2), press(1.3), OPENS],
+        [*QUESTION, press(1.3), OPENS],
+        before=[UP, LOCK],
+    ),
+    Case(
         "consent.early",
-        [begins(1.1), press(1.2), ends(1.3), OPENS],
-        [begins(1.1), ends(1.2), press(1.3), OPENS],
+        [asks(1.1), press(1.2), asked(1.3), OPENS],
+        [asks(1.1), asked(1.2), press(1.3), OPENS],
         before=[UP, LOCK],
     ),
     Case(

@@ -15,7 +15,6 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 
-from edge_agent.contract.commands import RequestResponse
 from edge_agent.contract.events import ToolCall
 from edge_agent.dialogue.calls.yes_no import Answer, read_answer
 
@@ -91,19 +90,12 @@ class Question:
     asked_at: float = float("inf")
     opened_at: float = float("inf")
     closes_at: float = float("inf")
-    request: RequestResponse | None = None
-    """The response that was asked for to speak it."""
-    response: str = ""
-    voiced: bool = False
-    """Sound of that response has come."""
-    is_over: bool = False
-    """That response has ended."""
-    is_said: bool = False
-    """It ended well, with sound: the question is whole."""
-    heard_ms: float = 0.0
-    """So much of it has been audible."""
-    sentence_at: float | None = None
-    """When a sentence of our own was put in its place."""
+    text: str = ""
+    """The name of the text that asks it; "" before it is asked."""
+    began_at: float | None = None
+    """When that text became audible."""
+    cuts: int = 0
+    """So often it was cut short."""
     pressed_at: float | None = None
     """The button went down to agree, and is not up again yet."""
     quiet_frames: int = 0
@@ -164,11 +156,6 @@ class Consent:
         self._question = self._waiting.popleft()
         self._question.asked_at = at
         return self._question
-
-    @property
-    def next_way(self) -> Way | None:
-        """How the question that is next in line will be asked; None: none is, or one is open."""
-        return self._waiting[0].way if self._waiting and self._question is None else None
 
     def heard_out(self, at: float) -> None:
         """The question has been audible to its end: from now on it can be answered."""

@@ -37,6 +37,11 @@ REFUSED = {
     "unheard": "Refused: the household could not hear the question. Do not try again unasked.",
     "no": "Refused: the household said no. Do not try again unasked.",
     "unclear": "Refused: the household gave no plain yes. Leave it, unless they ask for it again.",
+    "too long": "Refused: asked aloud, this would take too long. Make the arguments much shorter.",
+    "unspeakable": "Refused: not all of these arguments can be read aloud. Use plain words.",
+    "no voice": "Refused: this speaker has no voice of its own to ask the household with, because "
+    "espeak-ng is not installed. Say so; do not try again.",
+    "no button": "Refused: this needs a press of a button, and this speaker has none. Say so.",
     "guest": "Refused: guest mode is on, so this may not be done now.",
     "asked already": "Refused: the household is being asked about exactly this. Wait.",
     "no such tool": "There is no such tool. Say so if it was asked for; do not try others.",

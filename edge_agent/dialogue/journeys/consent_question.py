@@ -1,17 +1,20 @@
 """Consent question: a call needs the household's yes, until its question has been heard.
 
-The call has no output while it waits; the model speaks the question in a response of its own that
-may not call tools, and if it does not, a sentence of ours does.  `ask_due` whenever a question may
-be next; from the moment it has been heard on, `ConsentReply` takes over.
+The call has no output while it waits.  A sentence of ours names it with all its details, whatever
+the model has said before.  `ask_due` whenever a question may be next; from the moment it has been
+heard on, `ConsentReply` takes over.
 
-Owner: event loop; pure.  It never counts a question as asked before it was audible to its end.
+Owner: event loop; pure.  It never counts a question as asked before it was audible to its end, and
+what cannot be asked aloud is refused.
 """
 
 from __future__ import annotations
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
-from edge_agent.dialogue.answers import Answers, crossed
+from edge_agent.dialogue.answers import Answers
+from edge_agent.dialogue.barge_in import BargeIn
+from edge_agent.dialogue.calls import wording
 from edge_agent.dialogue.calls.consent import Question, Stage, Way
 from edge_agent.dialogue.calls.tool_calls import ToolCalls
 from edge_agent.dialogue.gate import Gate
@@ -20,29 +23,16 @@ from edge_agent.dialogue.state import Cause, Commands, Deadline, Talk, TalkState
 
 QUESTION_MIN_S = 0.3
 """What was audible for less than this was not a question: nobody heard it."""
-DETAILS_MAX_CHARS = 600
-"""Of a call's arguments that its question may name: nobody listens to more."""
-SENTENCE = "confirm_by_voice"
-UNHEARD_S = 0.01
-"""Until a question that nobody could hear is given up: with the next frame."""
-BUTTON_SENTENCE = "confirm_by_button"
-
-ASK = (
-    "You want to do this: {what}. It has not been done, because the household has to agree first. "
-    "Ask them now, in the language they speak: one short question that can be answered with yes "
-    "or no and that names what matters of these details: {details}. Say nothing else, answer "
-    "nothing in their place, and do not say that it is done."
-)
-ASK_AGAIN = (
-    "You asked whether you should do this: {what}. Their answer was neither a plain yes nor a "
-    "plain no, so it has not been done. Ask once more, in the language they speak: one short "
-    "question that can be answered with yes or no, naming what matters of these details: "
-    "{details}. Say nothing else and do not say that it is done."
-)
+LEAST_VOLUME_PERCENT = 40.0
+"""Understood across a room; a voice that was turned low must not hide a question."""
+CUTS_MAX = 1
+"""A question that was cut short for no wish of the household is asked once more."""
+NOT_HEARD = {"text.no_voice": "no voice", "text.too_long": "too long"}
+"""Code of `TextFailed` → why the call is refused; any other is `unheard`."""
 
 
 class ConsentQuestion:
-    """How a question is asked: by the model, by a sentence of ours, or for the button."""
+    """How a question is asked: aloud, in a sentence of our own."""
 
     def __init__(
         self,
@@ -52,12 +42,15 @@ class ConsentQuestion:
         gate: Gate,
         answers: Answers,
         tools: ToolCalls,
+        barge_in: BargeIn,
     ) -> None:
         self._state = state
         self._moves = moves
         self._gate = gate
         self._answers = answers
         self._tools = tools
+        self._barge_in = barge_in
+        self._asked = 0
 
     @property
     def _open(self) -> Question | None:
@@ -66,157 +59,105 @@ class ConsentQuestion:
     # --- asking ---------------------------------------------------------------------------
 
     def ask_due(self) -> Commands:
-        """Ask what is due, or see that what was asked has not become a question."""
-        question = self._open
-        if question is not None:
-            failed = question.stage is Stage.ASKING and question.is_over and not question.is_said
-            return self._ask_by_sentence(question) if failed else []
-        if self._answers.speaking and self._tools.consent.next_way is Way.BUTTON:
-            return []  # what sounds is heard out first, and can be talked over until then
-        question = self._tools.consent.next(self._state.now)
-        if question is None:
+        """Ask what is due: what sounds is heard out first, and can be talked over until then."""
+        if self._answers.speaking:
             return []
-        if question.way is Way.BUTTON:
-            return self._ask_for_button(question)
-        return self._ask_aloud(question, ASK)
+        question = self._tools.consent.next(self._state.now)
+        return self._ask(question) if question is not None else []
 
     def ask_again(self, question: Question) -> Commands:
         """The answer was no plain yes or no."""
-        return self._ask_aloud(question, ASK_AGAIN)
+        return self._ask(question)
 
     def ask_for_button_instead(self) -> Commands:
         """Words could not be heard or read: the button has to do."""
         question = self._tools.consent.by_button()
-        return self._ask_for_button(question) if question is not None else []
+        return self._ask(question) if question is not None else []
 
-    def _ask_aloud(self, question: Question, words: str) -> Commands:
-        call = question.call
-        text = words.format(
-            what=self._tools.speakable(call.name), details=call.arguments[:DETAILS_MAX_CHARS]
-        )
-        question.request = c.RequestResponse(text, may_call=False)
-        self._expect_answer()
-        return self._answers.request(question.request, insist=True)
-
-    def _ask_by_sentence(self, question: Question) -> Commands:
-        question.request, question.response, question.is_over = None, "", False
-        question.sentence_at = self._state.now
+    def _ask(self, question: Question) -> Commands:
+        state, call = self._state, question.call
+        by_button = question.way is Way.BUTTON
+        if by_button and not state.config.has_button:
+            return self._refuse("no button")
+        try:
+            text = wording.question(
+                state.config.wording,
+                self._tools.speakable(call.name),
+                call.arguments,
+                by_button=by_button,
+            )
+        except wording.Unspeakable as problem:
+            return self._refuse(problem.why)
+        self._asked += 1
+        question.text = f"consent_{self._asked}"
+        question.began_at = None
         self._gate.shut()  # nobody is listened to before the end of it
-        self._expect_answer()
-        return [self._moves.say(SENTENCE)]
+        state.deadlines.clear(Deadline.FOLLOW_UP)
+        state.deadlines.set(Deadline.THINKING, state.config.thinking_max_s)
+        return [self._moves.say_text(question.text, text, LEAST_VOLUME_PERCENT)]
 
-    def _expect_answer(self) -> None:
+    def _refuse(self, why: str) -> Commands:
+        return self.go_on(self._tools.refuse(why))
+
+    def go_on(self, decided: Commands) -> Commands:
+        """Ask the next question, or have the model tell how it ended."""
         self._state.deadlines.set(Deadline.THINKING, self._state.config.thinking_max_s)
+        out = decided + self.ask_due()
+        if not self._tools.waiting:
+            out += self._answers.request(c.RequestResponse(), insist=True)
+        return out
 
-    def _ask_for_button(self, question: Question) -> Commands:
-        state = self._state
-        state.transition(Cause.CONSENT_ASKED)
-        state.deadlines.clear(Deadline.THINKING, Deadline.FOLLOW_UP)
+    # --- hearing it -----------------------------------------------------------------------
+
+    def text_started(self, event: e.TextStarted) -> Commands:
+        """It begins to sound: from now on it can be talked over."""
+        state, question = self._state, self._open
+        if question is None or question.text != event.name:
+            return []
+        question.began_at = state.now
+        state.deadlines.clear(Deadline.THINKING, Deadline.FOLLOW_UP, Deadline.QUIET)
+        state.deadlines.clear(Deadline.UTTERANCE, Deadline.ANNOUNCE, Deadline.ONE_BREATH)
+        state.breath_from = None
         self._gate.shut()
-        question.sentence_at = state.now
-        state.deadlines.set(Deadline.CONFIRM, state.config.confirm_s)
-        return [self._moves.say(BUTTON_SENTENCE)]
+        if state.talk is not Talk.SPEAKING:
+            state.transition(Cause.ANSWER_STARTED)
+        self._barge_in.reset()
+        self._barge_in.playback_started(event.at)
+        return []
 
-    def _heard_out(self) -> Commands:
-        """It has been audible to its end: an answer may begin, once the room is quiet."""
-        state = self._state
+    def text_drained(self, event: e.TextDrained) -> Commands:
+        """It is over: has it been heard?"""
+        state, question = self._state, self._open
+        if question is None or question.text != event.name or question.stage is not Stage.ASKING:
+            return []
+        began_at = question.began_at
+        if not event.whole or began_at is None or state.now - began_at < QUESTION_MIN_S:
+            question.cuts += 1
+            return self._refuse("unheard") if question.cuts > CUTS_MAX else self._ask(question)
         self._tools.consent.heard_out(state.now)
-        if state.talk is not Talk.CONFIRMING:  # the button's question stands there already
-            state.transition(Cause.CONSENT_ASKED)
+        state.transition(Cause.CONSENT_ASKED)
         state.deadlines.clear(Deadline.THINKING, Deadline.FOLLOW_UP, Deadline.STALLED)
         self._gate.shut()
         state.deadlines.set(Deadline.CONFIRM, state.config.confirm_s)
         return []
 
-    # --- the response that speaks it ------------------------------------------------------
-
-    def response_started(self, event: e.ResponseStarted) -> Commands:
-        """Is it the one that was asked for?  To be told before `Answers` is."""
+    def text_failed(self, event: e.TextFailed) -> Commands:
+        """Nobody will hear it."""
         question = self._open
-        asked = question.request if question is not None else None
-        if question is not None and asked is not None and self._answers.requested is asked:
-            question.response = event.response
-        return []
-
-    def sounded(self, response: str) -> None:
-        """Sound of that response has come."""
-        question = self._open
-        if question is not None and response == question.response:
-            question.voiced = True
-
-    def response_ended(self, event: e.ResponseEnded) -> Commands:
-        """Has the question been said whole?"""
-        question = self._open
-        if question is not None and question.response and event.response == question.response:
-            question.is_over = True
-            question.is_said = event.status == "completed" and question.voiced
-        return []
-
-    def failed(self, event: e.ResponseEnded) -> Commands | None:
-        """A response failed; None if it was not the question."""
-        question = self._open
-        if question is None or event.response != question.response:
-            return None
-        note = c.Note("response.failed", {"code": event.code or "server_error"})
-        return [note, *self._ask_by_sentence(question)]
-
-    def complained(self, event: e.ServerComplained) -> Commands:
-        """The server will not begin a response, or was giving another one."""
-        question = self._open
-        if question is None:
+        if question is None or question.text != event.name or question.stage is not Stage.ASKING:
             return []
-        if crossed(event):
-            question.response = ""  # ours comes after it
-            return []
-        if question.request is None or question.response:
-            return []
-        mine = event.about.startswith("response.create") and question.stage is Stage.ASKING
-        return self._ask_by_sentence(question) if mine else []
+        return self._refuse(NOT_HEARD.get(event.code, "unheard"))
 
     def unanswered(self) -> Commands | None:
-        """No sign of the response that was asked for; None if it was not the question."""
+        """It does not begin to sound; None if there is no question."""
         question = self._open
         if question is None or question.stage is not Stage.ASKING or self._answers.speaking:
             return None
-        if question.sentence_at is None:
-            return self._answers.abandon(owed=False) + self._ask_by_sentence(question)
-        return self.ask_for_button_instead()
-
-    # --- hearing it -----------------------------------------------------------------------
-
-    def playback_drained(self, event: e.PlaybackDrained) -> Commands:
-        """How much of it has been audible?  To be told before `Answers` is."""
-        question = self._open
-        spoken = self._answers.speaking.get(event.item)
-        if question is not None and spoken is not None and spoken.response == question.response:
-            question.heard_ms += event.played_ms
-        return []
+        return self._refuse("unheard")
 
     def settle(self) -> Commands | None:
         """An answer may be over; None if it was not the question."""
         question = self._open
-        if question is None and not self._answers.speaking:
-            return self.ask_due() or None  # the button's questions wait for the answer's end
-        if question is None or question.stage is not Stage.ASKING or not question.is_said:
-            return None
-        if self._answers.speaking:
-            return []
-        if question.heard_ms < QUESTION_MIN_S * 1000:
-            return self._ask_by_sentence(question)
-        return self._heard_out()
-
-    def sentence_drained(self, event: e.SentenceDrained) -> Commands:
-        """Our own sentence in the model's place has been heard."""
-        question = self._open
-        if question is None or question.stage is not Stage.ASKING or question.sentence_at is None:
-            return []
-        by_button = question.way is Way.BUTTON
-        if event.name != (BUTTON_SENTENCE if by_button else SENTENCE):
-            return []
-        # A speaker without recordings is done at once, and nobody has heard a question.
-        if self._state.now - question.sentence_at >= QUESTION_MIN_S:
-            return self._heard_out()
-        if not by_button:
-            return self.ask_for_button_instead()
-        self._state.deadlines.set(Deadline.CONFIRM, UNHEARD_S)  # nobody can agree to it
-        return []
+        if question is None:
+            return self.ask_due() or None
+        return [] if question.stage is Stage.ASKING else None

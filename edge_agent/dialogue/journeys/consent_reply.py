@@ -36,8 +36,8 @@ TRANSCRIPT_WAIT_S = 8.0
 class Asking(Protocol):
     """What is needed of `ConsentQuestion`."""
 
-    def ask_due(self) -> Commands:
-        """Ask the next question, if there is one."""
+    def go_on(self, decided: Commands) -> Commands:
+        """Ask the next question, or have the model tell how it ended."""
 
     def ask_again(self, question: Question) -> Commands:
         """The answer was no plain yes or no."""
@@ -126,7 +126,7 @@ class ConsentReply:
         self._state.turn = None
         self._gate.shut()
         self._state.transition(Cause.TURN_ENDED)
-        return [c.ClearAudio(), *self.go_on(self._tools.refuse("expired"))]
+        return [c.ClearAudio(), *self._asking.go_on(self._tools.refuse("expired"))]
 
     # --- the answer is read ---------------------------------------------------------------
 
@@ -177,8 +177,8 @@ class ConsentReply:
             return self._asking.ask_for_button_instead()
         if call is not None:
             waited_s = state.now - question.asked_at
-            return self.go_on(tools.granted(call, state.now, "voice", waited_s))
-        return self.go_on(tools.refuse(verdict.value))
+            return self._asking.go_on(tools.granted(call, state.now, "voice", waited_s))
+        return self._asking.go_on(tools.refuse(verdict.value))
 
     # --- the button, and no answer at all -------------------------------------------------
 
@@ -205,10 +205,8 @@ class ConsentReply:
         self._tools.consent.press_means_mute()
 
     def expired(self) -> Commands:
-        """Nobody has answered, or nobody could hear the question."""
-        question = self._open
-        unheard = question is not None and question.stage is Stage.ASKING
-        return self.settle(self._tools.refuse("unheard" if unheard else "expired"))
+        """Nobody has answered."""
+        return self.settle(self._tools.refuse("expired"))
 
     def withdraw(self, why: str) -> Commands:
         """No question stands any longer; nothing if there is none."""
@@ -216,7 +214,7 @@ class ConsentReply:
             return []
         withdrawn = self._tools.withdraw(why)
         thinking = self._state.talk is Talk.THINKING
-        return self.go_on(withdrawn) if thinking else self.settle(withdrawn)
+        return self._asking.go_on(withdrawn) if thinking else self.settle(withdrawn)
 
     # --- what follows ---------------------------------------------------------------------
 
@@ -228,12 +226,4 @@ class ConsentReply:
         state.deadlines.clear(Deadline.CONFIRM)
         state.transition(Cause.CONSENT_SETTLED)
         self._moves.arm_gate()
-        return self.go_on(decided)
-
-    def go_on(self, decided: Commands) -> Commands:
-        """Ask the next question, or have the model tell how it ended."""
-        self._state.deadlines.set(Deadline.THINKING, self._state.config.thinking_max_s)
-        out = decided + self._asking.ask_due()
-        if not self._tools.waiting:
-            out += self._answers.request(c.RequestResponse(), insist=True)
-        return out
+        return self._asking.go_on(decided)

@@ -29,12 +29,6 @@ class Question(Protocol):
     def ask_due(self) -> Commands:
         """Ask what the calls of a response need."""
 
-    def sounded(self, response: str) -> None:
-        """Sound of that response has come."""
-
-    def failed(self, event: e.ResponseEnded) -> Commands | None:
-        """A response has failed."""
-
     def unanswered(self) -> Commands | None:
         """No sign of the response that was asked for."""
 
@@ -94,7 +88,6 @@ class Voice:
         state.owed.broken_answer = False
         state.owed.asked_again_since = None
         deadlines.set(Deadline.STALLED, state.config.thinking_max_s)
-        self._question.sounded(event.response)
         return [c.PlayVoice(event.item, event.pcm24k)]
 
     def stalled(self) -> Commands:
@@ -151,9 +144,6 @@ class Voice:
         return out + self._settle()
 
     def _failed(self, event: e.ResponseEnded) -> Commands:
-        asked = self._question.failed(event)
-        if asked is not None:
-            return asked
         code = event.code or "server_error"
         out: Commands = [c.Note("response.failed", {"code": code})]
         self._memory.forget_last_user()
@@ -208,8 +198,8 @@ class Voice:
             self._state.owed.explained.clear()
         return [c.Note("talk.answer_done", {"ms": round(event.played_ms)}), *self._settle()]
 
-    def sentence_drained(self, _event: e.SentenceDrained) -> Commands:
-        """One of our own sentences has been heard."""
+    def own_words_over(self, _event: e.SentenceDrained | e.TextDrained | e.TextFailed) -> Commands:
+        """One of our own sentences has been heard, or will not be."""
         self._state.sentences = max(0, self._state.sentences - 1)
         return []
 
