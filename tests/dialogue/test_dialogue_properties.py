@@ -43,6 +43,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "pcm24k": st.integers(0, 500).map(silence),
     "speech": st.booleans(),
     "over_playback": st.booleans(),
+    "whole": st.booleans(),
     "wake": st.sampled_from([None, "okay_nabu"]),
     "level_dbfs": st.just(-40.0),
     "button": st.sampled_from(["talk", "talk", "mute"]),
