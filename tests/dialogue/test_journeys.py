@@ -25,6 +25,7 @@ from edge_agent.dialogue.journeys.costs import Costs
 from edge_agent.dialogue.journeys.ears import Ears
 from edge_agent.dialogue.journeys.hands import Hands
 from edge_agent.dialogue.journeys.link_watch import LinkWatch
+from edge_agent.dialogue.journeys.outage import Outage
 from edge_agent.dialogue.journeys.transcripts import Transcripts
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.money.spending import Spending
@@ -243,6 +244,7 @@ def test_hands_press_the_button(talk: Talk, told: list[str], out: Commands) -> N
         listener=ears,
         bell=Silent(),
         reply=Silent(),
+        sessions=link_watch(parts),
     )
     parts.state.talk = talk
     assert hands.pressed(e.ButtonPressed(at=100.0)) == out
@@ -260,6 +262,9 @@ class NoSession:
     def remember_news(self) -> None:
         """Nothing to remember."""
 
+    def tell_news(self) -> Commands:
+        return []
+
     def tell_still_running(self) -> Commands:
         return []
 
@@ -275,12 +280,13 @@ def link_watch(parts: Parts) -> LinkWatch:
         side_questions=parts.side_questions,
         notes=NoSession(),
         lost_calls=NoSession(),
+        outage=Outage(parts.state, parts.moves, memory=parts.memory),
     )
 
 
-def test_link_watch_explains_a_refusal_at_once_and_a_loss_after_a_moment() -> None:
+def test_outage_explains_a_refusal_at_once_and_a_loss_after_a_moment() -> None:
     parts = Parts()
-    link = link_watch(parts)
+    link = Outage(parts.state, parts.moves, memory=parts.memory)
     parts.speaks()
     assert link.explain() == []
     assert Deadline.ANNOUNCE in parts.state.deadlines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playbook import MakesEvent, on, playbook
+from playbook import MakesEvent, frames, on, playbook
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
@@ -87,6 +87,8 @@ def test_the_new_risks_hold(risk: str, runs: bool) -> None:
         playbook(OWN_TOOLS)
         << [on(e.LinkReady), changed(home__lamp=risk), on(e.ButtonPressed)]
         >> [c.UpdateSession(tools=(LAMP,))]
+        << [0.6, frames(0.5, speech=True), on(e.ButtonReleased), on(e.ButtonPressed)]
+        >> [...]
         << on(e.ResponseStarted, response="r")
         << on(e.ResponseEnded, response="r", status="completed", calls=(call,))
         >> ([c.RunTool("1", "home__lamp", "{}")] if runs else [c.PlaySentence("confirm_by_button")])

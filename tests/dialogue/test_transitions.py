@@ -11,7 +11,7 @@ from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.state import TRANSITIONS, Cause, IllegalMove, Talk
+from edge_agent.dialogue.state import TRANSITIONS, Cause, Deadline, IllegalMove, Talk
 
 
 @pytest.fixture
@@ -60,8 +60,10 @@ def test_a_talk_that_ends_between_the_cut_and_its_report_stays_asleep() -> None:
     manager.handle(e.UserTurnCommitted(at=2.0, item="1"))
     manager.handle(e.Tick(at=manager.next_deadline() or 0.0))  # asked in vain, once more
     assert manager.talk.value == "thinking"
-    over_at = manager.next_deadline()
+    over_at = manager.state.deadlines.due_at(Deadline.THINKING)
     assert over_at is not None
+    for number in range(5, 0, -1):  # too little for our own decision
+        out = manager.handle(frame(over_at - number / 5))
     out = manager.handle(e.UserSpeechStarted(at=over_at - 0.001, item="2"))
     assert out == [c.CutPlayback()]
     manager.handle(e.PlaybackCut(at=over_at + 0.001, item=None, played_ms=0.0))

@@ -130,7 +130,6 @@ def test_a_busy_server_costs_no_option(body: dict[str, Any]) -> None:
 # --- S3: side questions ----------------------------------------------------------------
 
 
-@known_break("S3", "what a server without side questions makes of one is not played")
 def test_a_side_question_is_not_spoken_by_a_server_without_them() -> None:
     home = Home(LOCAL)
     given(home.house.manager.talk is Talk.ASLEEP, "everybody has left")

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
 from known import given, known_break
-from scenes import CREATED, Home, Paper, done, error, provider
+from scenes import CREATED, Home, Paper, begun, done, error, provider
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
@@ -110,7 +110,12 @@ def refuses(message: str) -> Server:
 )
 def test_words_in_a_code_reach_no_line(text: str) -> None:
     home = Home()
-    home.hear([text])
+    home.house.wake_word(0.5)
+    home.house.says(0.6, 1.6)
+    home.house.run(1.7)
+    home.house.server.stalled = True  # the answer comes from elsewhere
+    home.house.run(2.2)
+    home.hear([begun("resp_1"), text])
     paper = Paper().take(home.notes)
     given(paper.lines, "a line is written")
     assert not paper.holding("4711")
