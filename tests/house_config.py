@@ -14,7 +14,7 @@ from typing import Any
 from referee import Household
 
 from edge_agent.app.wiring import dialogue_config
-from edge_agent.dialogue.calls.consent import Risk
+from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.host.settings.root import Settings
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from edge_agent.app.session_start import SessionStart
 from edge_agent.audio.detectors import WakeDetector
 from edge_agent.contract.events import ToolTerms
-from edge_agent.dialogue.calls.consent import Risk
+from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.prompting.flow import FlowTerms
 from edge_agent.dialogue.recall.summaries import SummaryTerms

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from edge_agent.contract.events import ToolTerms
-from edge_agent.dialogue.calls.consent import Risk
+from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.prompting.flow import FlowTerms
 from edge_agent.dialogue.recall.summaries import SummaryTerms
 

@@ -32,7 +32,6 @@ from edge_agent.contract import events as e
 from edge_agent.contract.errors import LinkError
 from edge_agent.contract.pcm import WIRE_FRAME_SAMPLES, WIRE_RATE_HZ
 from edge_agent.contract.ports import Wire
-from edge_agent.dialogue.calls.consent import Risk
 from edge_agent.dialogue.gate import GateState
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.state import Talk
@@ -102,7 +101,7 @@ class World(Watch):
         registry = tools(self)
         self.hands = ToolRunner(registry, self._post)
         self.config = household_config(
-            {name: Risk(risk) for name, risk in registry.risks().items()},
+            dict(registry.risks()),
             mode=options.mode,
             server_turns=options.server_turns,
             transcription=options.transcription,

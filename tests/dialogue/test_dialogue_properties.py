@@ -22,7 +22,7 @@ from server_model import ModelServer, Plan
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import silence
-from edge_agent.dialogue.calls.consent import Risk
+from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.recall.summaries import SummaryTerms
@@ -85,7 +85,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "output": st.just("done"),
     "finish": st.booleans(),
     "schemas": st.just(({"type": "function", "name": "clock"},)),
-    "risks": st.sampled_from([{"clock": "low"}, {"clock": "low", "shop": "high"}]),
+    "risks": st.sampled_from([{"clock": Risk.LOW}, {"clock": Risk.LOW, "shop": Risk.HIGH}]),
     "terms": st.just({}),
 }
 """What each field of an event may hold; a field that is missing here fails the test below."""

@@ -12,7 +12,7 @@ from server_model import Plan
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.persona import MOVE_TOOL, FlowPlan, FlowState
-from edge_agent.dialogue.calls.consent import Risk
+from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.calls.tool_calls import ToolCalls
 from edge_agent.dialogue.prompting.flow import FlowTerms
 from edge_agent.dialogue.state import Talk

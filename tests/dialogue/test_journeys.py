@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
+from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.answers import Answers
 from edge_agent.dialogue.barge_in import BargeIn
-from edge_agent.dialogue.calls.consent import Risk
 from edge_agent.dialogue.calls.tool_calls import ToolCalls
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.gate import Gate, GateState

@@ -17,9 +17,9 @@ from whole_house import PATIENCE_S, Answers, faults, still_works
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
+from edge_agent.contract.risk import Risk
 from edge_agent.demo.long_talk import LongTalk
 from edge_agent.demo.stage import Stage
-from edge_agent.dialogue.calls.consent import Risk
 from edge_agent.dialogue.recall.summaries import HEADING, WISH, SummaryTerms
 from edge_agent.dialogue.state import Talk
 from edge_agent.realtime.protocol.config import SessionConfig

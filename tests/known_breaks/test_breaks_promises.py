@@ -18,8 +18,8 @@ from server_model import ModelServer, Plan
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
+from edge_agent.contract.risk import Risk
 from edge_agent.demo.stage import Stage
-from edge_agent.dialogue.calls.consent import Risk
 from edge_agent.dialogue.calls.yes_no import Answer, read_answer
 from edge_agent.dialogue.state import Talk
 from edge_agent.host.stores.state import StateFile

@@ -17,6 +17,7 @@ import inspect
 import json
 from collections.abc import Iterable, Iterator
 from datetime import date
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def _bare(name: str, value: Any) -> object:
         return {key: _bare("", item) for key, item in value.items()}
     if isinstance(value, date):
         return value.isoformat()
-    return value
+    return value.value if isinstance(value, Enum) else value
 
 
 def _events(lines: Iterable[str]) -> Iterator[e.Event]:

@@ -20,7 +20,8 @@ from edge_agent.contract.commands import (
 )
 from edge_agent.contract.events import ToolCall, ToolFinished, ToolsChanged, ToolTerms
 from edge_agent.contract.persona import MOVE_TOOL
-from edge_agent.dialogue.calls.consent import Consent, Risk, Way, decide
+from edge_agent.contract.risk import Risk
+from edge_agent.dialogue.calls.consent import Consent, Way, decide
 from edge_agent.dialogue.calls.lost_calls import LostCalls
 from edge_agent.dialogue.prompting.flow import Flow, FlowTerms, Moved
 
@@ -187,8 +188,7 @@ class ToolCalls:
 
     def changed(self, event: ToolsChanged) -> list[Command]:
         """The tools are others now.  Questions that are open stay open, calls go on."""
-        words = {risk.value: risk for risk in Risk}
-        self._risks = {name: words.get(risk, Risk.HIGH) for name, risk in event.risks.items()}
+        self._risks = event.risks
         self._terms = event.terms
         if self._flow is not None:
             self._flow.retool(event.schemas)
