@@ -87,9 +87,12 @@ def _service_advice(loaded: Loaded) -> list[str]:
 
 def _desk_advice(loaded: Loaded) -> list[str]:
     """What would keep the stronger model and the webhook from working; nobody is asked."""
+    from pathlib import Path
+
     from edge_agent.cli.voice.speech import service_has_key
     from edge_agent.contract.errors import AgentError
-    from edge_agent.host.web.text_model import read_secret, text_model
+    from edge_agent.host.secret_files import read_token
+    from edge_agent.host.web.text_model import text_model
 
     settings, advice = loaded.settings, list[str]()
     try:
@@ -99,8 +102,8 @@ def _desk_advice(loaded: Loaded) -> list[str]:
         if not (problem.code == "link.no_key" and service_has_key()):
             advice.append(str(problem))
     try:
-        if settings.messages.webhook_token_file:
-            read_secret(settings.messages.webhook_token_file, "messages.webhook_token_file")
+        if token_file := settings.messages.webhook_token_file:
+            read_token(Path(token_file), "messages.webhook_token_file")
     except AgentError as problem:
         advice.append(str(problem))
     return advice

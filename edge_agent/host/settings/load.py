@@ -10,7 +10,6 @@ import difflib
 import json
 import os
 import re
-import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from pydantic_core import ErrorDetails
 
 from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.secrets import holds_a_key
+from edge_agent.host.secret_files import is_open_to_others, read_text, why_not
 from edge_agent.host.settings.advice import advice
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.settings.services import look_up
@@ -217,7 +217,8 @@ class _Layers:
         if isinstance(file, str) and file:
             where = f"file {file}"
             self.take_key_file(where, Path(file))
-            self.check_mode(Path(file))
+            if is_open_to_others(Path(file)):
+                self.warnings.append(f"{file} can be read by others; run: chmod 600 {file}")
         # Another provider's server must never be shown an OpenAI key by accident.
         elif realtime.get("provider", "openai") == "openai":
             text = self.environ.get("OPENAI_API_KEY", "")
@@ -229,24 +230,14 @@ class _Layers:
 
     def take_key_file(self, where: str, path: Path) -> None:
         try:
-            self.take_key(where, path.read_text(encoding="utf-8-sig"))
-        except OSError as problem:
-            self.complain(where, "realtime.api_key", f"cannot be read: {problem.strerror}")
-        except UnicodeDecodeError:
-            self.complain(where, "realtime.api_key", "is not text")
+            self.take_key(where, read_text(path))
+        except (OSError, ValueError) as problem:
+            self.complain(where, "realtime.api_key", why_not(problem))
 
     def take_key(self, where: str, text: str) -> None:
         if key := text.strip():
             self.values.setdefault("realtime", {})["api_key"] = SecretStr(key)
             self.origins["realtime.api_key"] = where
-
-    def check_mode(self, path: Path) -> None:
-        try:
-            mode = path.stat().st_mode
-        except OSError:
-            return  # already complained about
-        if mode & (stat.S_IRGRP | stat.S_IROTH):
-            self.warnings.append(f"{path} can be read by others; run: chmod 600 {path}")
 
     def read_services(self) -> None:
         """The providers are data: their names are looked up in the table."""
