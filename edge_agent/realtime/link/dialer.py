@@ -62,8 +62,8 @@ _CERT_NOT_YET_VALID, _CERT_EXPIRED = 9, 10  # X509_V_ERR_* of OpenSSL
 class DialTimings:
     """Limits of the library itself, in seconds."""
 
-    open_s: float = 10.0
-    close_s: float = 1.0
+    open_s: float
+    close_s: float
 
 
 class WebSocketWire:
@@ -166,11 +166,11 @@ class WebSocketDialer:
     def __init__(
         self,
         *,
-        timings: DialTimings | None = None,
+        timings: DialTimings,
         ca_file: str | None = None,
         user_agent: str = "edge-agent",
     ) -> None:
-        self._timings = timings or DialTimings()
+        self._timings = timings
         self._ca_file = ca_file
         self._user_agent = user_agent
         self._tls: ssl.SSLContext | None = None
