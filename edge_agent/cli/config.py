@@ -111,8 +111,8 @@ def _desk_advice(loaded: Loaded) -> list[str]:
 
 def _rows(loaded: Loaded, changed: bool) -> list[tuple[str, object, str, str]]:
     """`(key, value for JSON, value as TOML, origin)` of every key."""
-    from edge_agent.host.settings.load import all_keys
     from edge_agent.host.settings.root import Settings
+    from edge_agent.host.settings.sources import all_keys
     from edge_agent.host.settings.text import plain_value, toml_value
 
     rows, defaults = [], Settings()

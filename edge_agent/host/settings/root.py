@@ -9,6 +9,8 @@ The string under each field is its documentation: `text` turns it into
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextvars import ContextVar
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -309,6 +311,9 @@ class Panel(Section):
         return self
 
 
+_layers: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("layers", default=())
+
+
 class Settings(BaseSettings):
     """All settings.  `Settings()` is the defaults; `load.load` reads the layers."""
 
@@ -343,6 +348,15 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what is handed in: the layers are read by `load`, which keeps for every
-        value where it came from and finds misspelt variables, which the stock source ignores."""
-        return (init_settings,)
+        """What is handed in, and the layers while `layered` reads them: `Settings()` in code is
+        the defaults, whatever the environment says."""
+        return (init_settings, *_layers.get())
+
+
+def layered(sources: Iterable[PydanticBaseSettingsSource]) -> Settings:
+    """The settings of all these sources, the strongest first.  Raises `ValidationError`."""
+    before = _layers.set(tuple(sources))
+    try:
+        return Settings()
+    finally:
+        _layers.reset(before)
