@@ -61,7 +61,7 @@ def household_timings(**changes: Any) -> LinkTimings:
     return dataclasses.replace(link_timings(SETTINGS), **changes)
 
 
-def household_dialer(*, ca_file: str | None = None, **changes: Any) -> WebSocketDialer:
+def household_dialer(*, ca_file: str = "", **changes: Any) -> WebSocketDialer:
     """Real sockets; `changes` of `DialTimings`."""
     realtime = SETTINGS.realtime
     timings = DialTimings(open_s=realtime.dial_timeout_s, close_s=realtime.close_timeout_s)

@@ -68,10 +68,11 @@ def real_world(settings: Settings) -> World:
 
 
 def real_dialer(settings: Settings) -> Dialer:
-    """Real sockets, as patient as the owner wants them."""
+    """Real sockets, as patient and trusting as the owner wants them."""
     from edge_agent.realtime.link.dialer import DialTimings, WebSocketDialer
 
     realtime = settings.realtime
     return WebSocketDialer(
-        timings=DialTimings(open_s=realtime.dial_timeout_s, close_s=realtime.close_timeout_s)
+        timings=DialTimings(open_s=realtime.dial_timeout_s, close_s=realtime.close_timeout_s),
+        ca_file=realtime.ca_file,
     )

@@ -164,7 +164,7 @@ def test_a_wrong_clock_is_told_apart_and_tried_again(
 
 
 def test_an_authority_that_nobody_knows(authority: Authority) -> None:
-    error = tls_error(authority.server(), ca_file=None)
+    error = tls_error(authority.server(), ca_file="")
     assert type(error) is LinkRefused
     assert error.code == "link.tls"
 
@@ -190,7 +190,7 @@ def test_plain_http_on_the_tls_port() -> None:
     asyncio.run(main())
 
 
-def tls_error(tls: ssl.SSLContext, ca_file: str | None) -> LinkError:
+def tls_error(tls: ssl.SSLContext, ca_file: str) -> LinkError:
     async def main() -> LinkError:
         async with raw_server(hangs, tls) as port:
             with pytest.raises(LinkError) as caught:

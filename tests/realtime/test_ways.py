@@ -102,7 +102,7 @@ def test_an_authority_that_is_not_trusted(
 ) -> None:
     async def main() -> str:
         server = RealtimeServer(ParrotBrain())
-        other = str(Authority(tmp_path / "other").ca_file) if trusts_another else None
+        other = str(Authority(tmp_path / "other").ca_file) if trusts_another else ""
         async with listen(server, "127.0.0.1", 0, ssl=authority.server()) as port:
             dialer = household_dialer(ca_file=other)
             return outcome(await talk(f"wss://localhost:{port.port}/v1/realtime", dialer))

@@ -73,4 +73,4 @@ def speech_api(settings: Settings) -> SpeechApi:
         )
     if elsewhere and key:
         note(f"the key of {realtime.provider} is shown to {urlsplit(base).hostname}")
-    return SpeechApi(base, key, auth=auth)
+    return SpeechApi(base, key, auth=auth, ca_file=realtime.ca_file)

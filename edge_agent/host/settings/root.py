@@ -174,6 +174,10 @@ class Realtime(Section):
     `wss://NAME.openai.azure.com/openai/v1/realtime` or `ws://127.0.0.1:8765/v1/realtime`."""
     allow_insecure_url: bool = False
     """Allow `ws://` (not encrypted: sound and key in the clear) to another machine."""
+    ca_file: PathText = ""
+    """A PEM file with authorities that are trusted besides the system's, for a service of your own
+    whose certificate none of those has signed.  It holds for every service that is spoken to by
+    wss:// or https://, tool servers excepted."""
     model: str = Field(default="gpt-realtime-2.1", min_length=1, max_length=100)
     """Model (azure: the deployment's name).  `gpt-realtime-2.1-mini` costs about a third.  Not
     set, it is the one that the provider's record names."""
