@@ -29,9 +29,11 @@ def check(config_file: ConfigOption = None) -> None:
     from edge_agent.cli.voice.speech import service_has_key
     from edge_agent.host.settings.advice import NO_KEY
     from edge_agent.host.settings.load import load
+    from edge_agent.host.web.http_api import tls_context
 
     loaded = load(config_file)
     check_persona(loaded.settings)
+    tls_context(loaded.settings.realtime.ca_file)  # raises for a file that will not do
     for warning in (*loaded.warnings, *_service_advice(loaded), *_desk_advice(loaded)):
         # The service is handed a key that this account may not read.
         if not (warning.startswith(NO_KEY) and service_has_key()):
@@ -111,8 +113,8 @@ def _desk_advice(loaded: Loaded) -> list[str]:
 
 def _rows(loaded: Loaded, changed: bool) -> list[tuple[str, object, str, str]]:
     """`(key, value for JSON, value as TOML, origin)` of every key."""
-    from edge_agent.host.settings.load import all_keys
     from edge_agent.host.settings.root import Settings
+    from edge_agent.host.settings.sources import all_keys
     from edge_agent.host.settings.text import plain_value, toml_value
 
     rows, defaults = [], Settings()

@@ -60,7 +60,7 @@ class Parts:
         barge_in = BargeIn(
             config.barge_in_window_frames,
             config.barge_in_speech_frames,
-            config.barge_in_hold_off_ms,
+            config.barge_in_min_after_start_ms,
         )
         self.side_questions = side_questions = SideQuestions(state)
         self.moves = moves = Moves(state, gate, answers, tools)

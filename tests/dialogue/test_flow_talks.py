@@ -119,7 +119,7 @@ STEPS = st.lists(
 def test_a_live_session_always_knows_the_step_and_each_call_has_one_output(
     happenings: list[tuple[str, list[str]]],
 ) -> None:
-    calls = ToolCalls({}, TERMS)
+    calls = ToolCalls({}, TERMS, window_s=15.0)
     up, told, stands, number = True, "ask", "ask", 0
     for what, targets in happenings:
         out: list[c.Command] = []

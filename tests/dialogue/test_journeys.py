@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from driver import frame_pcm
+from house_config import household_config
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +16,6 @@ from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.answers import Answers
 from edge_agent.dialogue.barge_in import BargeIn
 from edge_agent.dialogue.calls.tool_calls import ToolCalls
-from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.gate import Gate, GateState
 from edge_agent.dialogue.journeys.alarms import RING_RETRY_S, Alarms
 from edge_agent.dialogue.journeys.appearance import Appearance
@@ -50,11 +50,11 @@ class Parts:
     """A state and every helper, of which a journey takes what it needs."""
 
     def __init__(self, **config: Any) -> None:
-        self.state = TalkState(DialogueConfig(**config), strict=True)
+        self.state = TalkState(household_config(**config), strict=True)
         self.state.deadlines.now = 100.0
         self.gate = Gate(1000)
         self.answers = Answers()
-        self.tools = ToolCalls(self.state.config.tool_risks)
+        self.tools = ToolCalls(self.state.config.tool_risks, window_s=self.state.config.confirm_s)
         self.memory = Memory(12, 60.0)
         self.side_questions = SideQuestions(self.state)
         self.moves = Moves(self.state, self.gate, self.answers, self.tools)
@@ -115,7 +115,7 @@ class Listening:
 
 
 def test_every_deadline_is_in_the_table() -> None:
-    assert list(DialogueManager(DialogueConfig()).when_due) == list(Deadline)
+    assert list(DialogueManager(household_config()).when_due) == list(Deadline)
 
 
 # --- deadlines -------------------------------------------------------------------------------

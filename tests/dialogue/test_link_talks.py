@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 from driver import House
+from house_config import household_config, household_summaries
 from playbook import on, playbook
 from server_model import ModelServer, Plan
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
-from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.recall.summaries import SummaryTerms
 from edge_agent.dialogue.state import Talk
 
 SPOKEN = (0.5, 2.4)
@@ -145,7 +144,7 @@ def test_a_question_of_which_every_session_dies_is_given_up_with_a_sentence(
     assert house.manager.talk is Talk.ASLEEP
     assert 5 <= asked_before <= 8
     assert house.sentences()[-1] == "server_trouble"
-    assert house.manager.next_deadline() is None
+    assert house.pending() == set()
 
 
 def test_an_answer_that_stalls_behind_a_living_socket_is_continued_in_a_fresh_session() -> None:
@@ -332,7 +331,7 @@ def test_a_new_talk_is_told_again() -> None:
 
 
 def test_a_night_without_the_provider_does_not_fill_the_journal() -> None:
-    manager = DialogueManager(DialogueConfig(), strict=True)
+    manager = DialogueManager(household_config(), strict=True)
     codes = []
     for half_seconds in range(2 * 600):
         code = "link.dns" if half_seconds < 20 or half_seconds % 7 == 0 else "link.unreachable"
@@ -427,7 +426,7 @@ def test_a_session_that_began_muted_is_told_of_the_talk_when_the_microphone_open
 
 @pytest.mark.parametrize("muted", [False, True])
 def test_notes_of_the_talk_are_taken_only_with_an_open_microphone(muted: bool) -> None:
-    terms = SummaryTerms(how="session", after_turns=3, keep_turns=0)
+    terms = household_summaries(how="session", after_turns=3, keep_turns=0)
     house = House(memory_turns=12, summaries=terms)
     house.connect()
     for start_s in (0.5, 20.5, 40.5):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from house_config import household_config
 from playbook import MakesEvent, frames, on, playbook
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.persona import FlowPlan, FlowState
 from edge_agent.contract.risk import Risk
-from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.prompting.flow import FlowTerms
 
@@ -18,11 +18,11 @@ LOCK = {"type": "function", "name": "home__lock", "parameters": {"type": "object
 TIME = {"type": "function", "name": "current_time", "parameters": {"type": "object"}}
 
 
-OWN_TOOLS = DialogueConfig(tool_risks={"current_time": Risk.LOW})
+OWN_TOOLS = household_config(tool_risks={"current_time": Risk.LOW})
 
 
 def manager(flow: FlowTerms | None = None) -> DialogueManager:
-    config = DialogueConfig(tool_risks={"current_time": Risk.LOW}, flow=flow)
+    config = household_config(tool_risks={"current_time": Risk.LOW}, flow=flow)
     return DialogueManager(config, strict=True)
 
 

@@ -7,6 +7,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
+from house_config import household_session, household_timings
 from known import given, known_break
 from scenes import CREATED, Home, Paper, begun, done, error, provider
 
@@ -15,7 +16,6 @@ from edge_agent.contract import events as e
 from edge_agent.contract.errors import WireClosed
 from edge_agent.contract.ports import Wire
 from edge_agent.realtime.link.connection import RealtimeLink
-from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.simulation.clock import run
 from edge_agent.simulation.wire import MemoryWire, memory_wire_pair
 
@@ -48,9 +48,10 @@ def told_by(server: Server, key: str) -> list[e.Event]:
 
     async def main() -> None:
         link = RealtimeLink(
+            timings=household_timings(),
             dial=dial,
             provider=provider("openai"),
-            config=SessionConfig(turn_detection=None),
+            config=household_session(turn_detection=None),
             key=lambda: key,
             post=events.append,
             note=lambda _code, **_fields: None,

@@ -29,8 +29,6 @@ MESSAGE_TOOL = "leave_message"
 """What is left to guests."""
 SEEN_MAX = 256
 """Call ids that are remembered; one that comes twice does so within its response."""
-WINDOW_S = 15.0
-"""Time to find the words or the button."""
 
 REFUSED_SECOND_MOVE = "Refused: one move at a time; first follow the step you are in now."
 REFUSED = {
@@ -60,7 +58,7 @@ class ToolCalls:
         flow: FlowTerms | None = None,
         terms: Mapping[str, ToolTerms] | None = None,
         *,
-        window_s: float = WINDOW_S,
+        window_s: float,
     ) -> None:
         self._risks = risks
         self._terms = terms or {}

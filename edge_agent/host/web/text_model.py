@@ -55,7 +55,7 @@ class Answered:
 
 
 class TextModel:
-    """One model of one service.  `options` are those of `HttpApi`: `auth` and limits of time.
+    """One model of one service.  `options` are those of `HttpApi`: `auth`, `ca_file`, times.
 
     `peer` names the settings that an error's remedy speaks of.
     """
@@ -195,6 +195,7 @@ def text_model(
         dialect=desk.api,
         peer=peer,
         auth=auth,
+        ca_file=realtime.ca_file,
         silence_timeout_s=seconds,
         call_timeout_s=seconds,
     )

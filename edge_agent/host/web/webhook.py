@@ -37,10 +37,19 @@ REFUSED_PAUSE_S = 3600.0
 """Where only the owner can help."""
 
 
-def send(url: str, token_file: str, timeout_s: float, message: Message) -> None:
+def send(
+    url: str, token_file: str, timeout_s: float, message: Message, *, ca_file: str = ""
+) -> None:
     """Deliver one message; returns when it was taken.  Raises AgentError."""
     token = read_token(Path(token_file), "messages.webhook_token_file") if token_file else ""
-    http = HttpApi(url, token, peer=PEER, silence_timeout_s=timeout_s, call_timeout_s=timeout_s)
+    http = HttpApi(
+        url,
+        token,
+        peer=PEER,
+        ca_file=ca_file,
+        silence_timeout_s=timeout_s,
+        call_timeout_s=timeout_s,
+    )
     http.post(
         "",
         json.dumps(body(message), ensure_ascii=False).encode(),
