@@ -475,7 +475,7 @@ def test_answer_without_a_word_is_said(status: str, code: str) -> None:
     house.server.plans = [Plan(items_ms=(), status=status, code=code)]
     house.run(5.0)
     assert house.sentences() == [f"response.{code or 'empty'}"]
-    assert house.manager.talk is Talk.LISTENING
+    assert house.manager.talk is Talk.ASLEEP
 
 
 def test_answer_cancelled_by_the_server_for_no_visible_reason_is_said_in_the_end() -> None:

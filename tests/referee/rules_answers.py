@@ -71,7 +71,7 @@ class Waiting(Rule):
                 self._frames = 0
             case c.PlayEarcon() if not self.scene.link_up or self.scene.muted:
                 self._since = NEVER
-            case c.PlaySentence() | c.SaveMute() | c.CutPlayback():
+            case c.PlayVoice() | c.PlaySentence() | c.SaveMute() | c.CutPlayback():
                 self._since = NEVER
             case c.RunTool():
                 self._running.add(command.call_id)

@@ -118,8 +118,8 @@ class TurnTaking:
             share = heard_ms / received_ms if received_ms else 0.0
             corrections += self._memory.assistant_cut(item, share)
         out = self._answers.cut(event) + corrections
-        if cut is None:
-            return out + self.settle()
+        if cut is None:  # the speaker's own doing
+            return out + (self.settle() if state.talk is Talk.SPEAKING else [])
         if cut.why is CutFor.HUSH:
             return out
         if cut.why is CutFor.STOP:

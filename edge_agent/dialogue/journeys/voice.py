@@ -159,6 +159,7 @@ class Voice:
             state.owed.server_cancelled = event.status == "cancelled"
             if not state.owed.server_cancelled:
                 out.append(self._moves.say(f"response.{event.code or 'empty'}"))
+                return out + self._moves.end_talk("empty answer")  # a sentence opens no window
         out += self._question.ask_due()
         if not tools.waiting:
             if calls:
@@ -206,7 +207,7 @@ class Voice:
     def still_waiting(self) -> Commands:
         """No answer yet, and nobody has been told why: it is still wanted."""
         state = self._state
-        is_told = state.link is not Link.READY or self._tools.waiting or self._moves.sounding
+        is_told = state.link is not Link.READY or self._moves.sounding
         if state.talk is not Talk.THINKING or is_told:
             return []
         return [self._moves.say("still_waiting")]
