@@ -44,10 +44,14 @@ def list_tools(
     Also tries those that are switched off.  Exit code 1 if one cannot be used.
     """
     from edge_agent.cli.mcp_look import look_at_all
+    from edge_agent.host.service.account import become_owner
     from edge_agent.host.settings.load import load
+    from edge_agent.host.stores.keepsakes import keepsakes_folder
     from edge_agent.tools.servers.mcp_server import is_installed, load_library
 
-    servers = load(config_file).settings.mcp.servers
+    settings = load(config_file).settings
+    become_owner(keepsakes_folder(settings.state.path))  # their programs are not run as root
+    servers = settings.mcp.servers
     unknown = [name for name in names or () if name not in servers]
     if unknown:
         raise typer.BadParameter(f"the settings have no tool server {unknown[0]}")

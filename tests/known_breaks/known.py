@@ -22,7 +22,6 @@ OPEN = {
     "F10": "Memory and the event loop are bounded against the server",
     "F11": "A peer cannot fill the journal",
     "F12": "No words and no keys reach the journal through what the server says",
-    "F13": "Root's command line follows no link that the service account planted",
     "F14": "Session.receive never raises",
     "F16": "Silent askers do not lock everybody else out of the control socket",
     "F17": "--root never means the live system",

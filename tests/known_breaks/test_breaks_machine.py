@@ -40,14 +40,7 @@ PATIENCE_S = 20.0
 
 @pytest.mark.parametrize(
     "plant",
-    [
-        pytest.param(
-            plant,
-            id=plant.__name__,
-            marks=known_break("F13", "a planted link is not written through"),
-        )
-        for plant in (Path.symlink_to, Path.hardlink_to)
-    ],
+    [pytest.param(plant, id=plant.__name__) for plant in (Path.symlink_to, Path.hardlink_to)],
 )
 def test_a_link_beside_a_store_is_not_written_through(
     plant: Callable[[Path, Path], None], tmp_path: Path
