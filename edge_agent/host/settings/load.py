@@ -11,7 +11,6 @@ import json
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from pydantic_core import ErrorDetails
 from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.secrets import holds_a_key
 from edge_agent.host.settings.advice import advice
+from edge_agent.host.settings.files import UnreadableFile, read_bytes, read_toml
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.settings.services import look_up
 from edge_agent.host.settings.tables import merged, places, row_type
@@ -134,16 +134,15 @@ class _Layers:
 
     def read_file(self, path: Path) -> None:
         try:
-            text = path.read_text(encoding="utf-8-sig")  # Windows editors put a mark first
-            tree = tomllib.loads(text)
+            text, tree = read_toml(path)
         except FileNotFoundError:
             self.complain(str(path), "", "there is no such file")
         except OSError as problem:
             self.complain(str(path), "", f"cannot be read: {problem.strerror}")
         except UnicodeDecodeError as problem:
             self.complain(str(path), "", f"is not UTF-8 text (byte {problem.start})")
-        except tomllib.TOMLDecodeError as problem:
-            self.complain(str(path), "", f"is not TOML: {problem}")
+        except UnreadableFile as problem:
+            self.complain(str(path), "", str(problem))
         else:
             self.files.append(path)
             lines = _line_numbers(text)
@@ -229,11 +228,13 @@ class _Layers:
 
     def take_key_file(self, where: str, path: Path) -> None:
         try:
-            self.take_key(where, path.read_text(encoding="utf-8-sig"))
+            self.take_key(where, read_bytes(path).decode("utf-8-sig"))
         except OSError as problem:
             self.complain(where, "realtime.api_key", f"cannot be read: {problem.strerror}")
         except UnicodeDecodeError:
             self.complain(where, "realtime.api_key", "is not text")
+        except UnreadableFile as problem:
+            self.complain(where, "realtime.api_key", str(problem))
 
     def take_key(self, where: str, text: str) -> None:
         if key := text.strip():
@@ -353,7 +354,7 @@ def _from_text(text: str, annotation: Any) -> Any:
         if text[:1] in ("[", "{"):
             try:
                 return json.loads(text)
-            except json.JSONDecodeError:
+            except (json.JSONDecodeError, RecursionError):
                 raise ValueError("is not JSON; write a,b or [1, 2]") from None
         if row_type(annotation) is not None:
             raise ValueError("must be JSON, an object of objects")

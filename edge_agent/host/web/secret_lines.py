@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 
 from edge_agent.contract.errors import ConfigError
+from edge_agent.host.settings.files import UnreadableFile, read_bytes
 
 FILE_MAX_BYTES = 65_536
 """A page of tokens; whatever is longer is another file."""
@@ -67,11 +68,9 @@ def _pairs(path: Path, separator: str, names: re.Pattern[str]) -> dict[str, str]
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            raw = file.read(FILE_MAX_BYTES + 1)
-        if len(raw) > FILE_MAX_BYTES:
-            raise ConfigError(f"{path} is too long to be what it should be", code="secret.bad")
-        text = raw.decode("utf-8-sig")
+        text = read_bytes(path, FILE_MAX_BYTES).decode("utf-8-sig")
+    except UnreadableFile as problem:
+        raise ConfigError(f"{path} {problem}", code="secret.bad") from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}", code="secret.unread") from (
             error

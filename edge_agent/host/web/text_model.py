@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from edge_agent.contract.errors import AgentError, ConfigError, LinkRefused
 from edge_agent.host.price_list import load_providers, owners_path
+from edge_agent.host.settings.files import UnreadableFile, read_bytes
 from edge_agent.host.web.http_api import HttpApi, api_base
 from edge_agent.host.web.http_faults import Peer, garbage, refused_inside, web_page
 
@@ -204,8 +205,9 @@ def text_model(
 def read_secret(path: str, setting: str) -> str:
     """What a file holds that holds nothing but a key or a token.  Raises ConfigError."""
     try:
-        with Path(path).open("rb") as file:
-            key = file.read(KEY_MAX_BYTES + 1).decode("utf-8-sig").strip()
+        key = read_bytes(Path(path)).decode("utf-8-sig").strip()
+    except UnreadableFile as problem:
+        raise ConfigError(f"{setting}: {path} {problem}.") from None
     except OSError as problem:
         why = problem.strerror or "unreadable"
         raise ConfigError(f"{setting}: {path} cannot be read: {why}.") from problem
