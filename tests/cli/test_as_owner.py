@@ -25,6 +25,7 @@ VERBS = (
     ("voice-pack", "list"),
     ("voice-pack", "build", "--engine", "espeak"),
     ("mcp", "list"),
+    ("mcp", "accept", "home"),
     ("status",),
     ("mute", "on"),
     ("guest", "on"),

@@ -10,9 +10,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
+from tool_servers import MemoryServer, described
 from typer.testing import CliRunner
 from whole_house import (
     PATIENCE_S,
@@ -24,7 +26,9 @@ from whole_house import (
     silence,
 )
 
+from edge_agent.app.daemon import World
 from edge_agent.cli import main as cli
+from edge_agent.demo import stage as stage_module
 from edge_agent.demo.stage import Stage
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.stores.inventory import Kept, inventory
@@ -66,6 +70,7 @@ def everything(home: Path) -> dict[str, dict[str, object]]:
         "facts": {"enabled": True},
         "privacy": {"keep_transcripts_days": 3, "keep_audio_days": 3},
         "realtime": {"transcription_model": "whisper-1"},
+        "mcp": {"servers": {"home": {"command": ("home",), "tools": {"lamp": "low"}}}},
     }
 
 
@@ -124,12 +129,15 @@ async def evening(stage: Stage) -> None:
     assert not faults(stage)
 
 
-def spent(home: Path) -> tuple[Settings, set[Path]]:
+def spent(home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Settings, set[Path]]:
     """The settings of an evening with everything, and the paths that were written to."""
     found: list[Settings] = []
 
     async def life() -> None:
         brain = Dictated(CALLS, "answer_tea")
+        lamp = MemoryServer(tools=described("lamp"))
+        world = partial(World, tool_servers=lambda _plan: lamp.wire)
+        monkeypatch.setattr(stage_module, "World", world)
         async with Stage(brain=brain, settings=everything(home)) as stage:
             found.append(stage.settings)
             await evening(stage)
@@ -141,8 +149,10 @@ def spent(home: Path) -> tuple[Settings, set[Path]]:
     return found[0], {path for path in paths if path.is_file()}
 
 
-def test_what_a_daemon_with_everything_writes_is_listed(home: Path) -> None:
-    settings, written = spent(home)
+def test_what_a_daemon_with_everything_writes_is_listed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, written = spent(home, monkeypatch)
     keys = {one.key for one in inventory(settings) if one.files}
     assert keys == {one.key for one in inventory(settings)}, "the evening leaves some of each kind"
     assert files(home) == listed(settings)
@@ -151,7 +161,7 @@ def test_what_a_daemon_with_everything_writes_is_listed(home: Path) -> None:
 
 def test_a_file_that_nobody_lists_is_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Were the facts forgotten in the inventory, the test above would fail."""
-    settings, _ = spent(home)
+    settings, _ = spent(home, monkeypatch)
     whole: Callable[[Settings], list[Kept]] = inventory
     monkeypatch.setattr(
         sys.modules[__name__],
@@ -164,7 +174,7 @@ def test_a_file_that_nobody_lists_is_found(home: Path, monkeypatch: pytest.Monke
 def test_what_can_be_deleted_is_gone_and_no_word_is_left(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spent(home)
+    spent(home, monkeypatch)
     overlay: Mapping[str, Mapping[str, object]] = everything(home)
     (home / "edge-agent.toml").write_text(
         f'[state]\npath = "{overlay["state"]["path"]}"\n[control]\npath = "{home}/no.sock"\n'
@@ -177,6 +187,6 @@ def test_what_can_be_deleted_is_gone_and_no_word_is_left(
     left = files(home) - {home / "edge-agent.toml"}
     assert {path.name for path in left} >= {"state.json"}
     kinds = {path.relative_to(home / "state_directory").parts[0] for path in left}
-    assert kinds == {"state.json", "voice-cache"}
+    assert kinds == {"state.json", "tools.json", "voice-cache"}
     after = b"".join(path.read_bytes() for path in left)
     assert not any(word.encode() in after for word in WORDS)
