@@ -170,6 +170,7 @@ install_settings() {
 install_files() {
     install_settings
     put 644 "$ROOT/systemd/edge-agent.service" "$UNIT"
+    put 644 "$ROOT/systemd/edge-agent-tools.service" "$(dirname -- "$UNIT")/edge-agent-tools.service"
     put 644 "$ROOT/systemd/edge-agent.catalog" "$CATALOG"
     local file
     for file in README.md LICENSE; do

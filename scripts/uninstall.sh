@@ -54,17 +54,21 @@ if [[ -z $SCRATCH ]]; then
     ((EUID == 0)) || fail "uninstalling needs root; run: sudo $0"
     if command -v systemctl >/dev/null; then
         systemctl disable --now --quiet edge-agent.service 2>/dev/null || true # may be gone already
+        systemctl stop --quiet 'edge-agent-tool-*' 2>/dev/null || true
+        rm -rf -- /run/systemd/system/edge-agent-tool-* /run/edge-agent-tools
     fi
 fi
 
 COMMAND=$SCRATCH/usr/local/bin/edge-agent
 if [[ -L $COMMAND && $(readlink -- "$COMMAND") == /opt/edge-agent/* ]]; then rm -f -- "$COMMAND"; fi
 rm -f -- "$SCRATCH/etc/systemd/system/edge-agent.service" \
+    "$SCRATCH/etc/systemd/system/edge-agent-tools.service" \
     "$SCRATCH/usr/local/lib/systemd/catalog/edge-agent.catalog"
 rm -rf -- "$SCRATCH/opt/edge-agent"
 if [[ -n $PURGE ]]; then
     rm -rf -- "$SCRATCH/etc/edge-agent" "$SCRATCH/etc/systemd/system/edge-agent.service.d" \
-        "$SCRATCH/var/lib/edge-agent"
+        "$SCRATCH/var/lib/edge-agent" "$SCRATCH/var/cache/edge-agent-tools" \
+        "$SCRATCH/var/cache/private/edge-agent-tools"
 fi
 
 if [[ -z $SCRATCH ]]; then

@@ -104,6 +104,18 @@ def accept(
     return 0
 
 
+@app.command(hidden=True)
+@guarded
+def units(config_file: ConfigOption = None) -> None:
+    """Write the systemd units of the tool servers; edge-agent-tools.service does it as root."""
+    from edge_agent.host.service import tool_units
+    from edge_agent.host.settings.load import load
+
+    files = tool_units.units(load(config_file).settings.mcp.servers)
+    if tool_units.write(files):
+        typer.echo(f"Units of tool servers: {sum(path.suffix == '.socket' for path in files)}.")
+
+
 def _looks(config_file: Path | None, names: list[str] | None, wait_s: float) -> list[Look] | int:
     """What is found at these servers, or at all; an exit code where there is nothing to look at."""
     from edge_agent.cli.mcp_look import look_at_all

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from edge_agent.app.tools.mcp import plan_of, wire_for
 from edge_agent.cli.outcome import note
+from edge_agent.host.service.tool_units import PREFIX, tool_socket
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.mcp import McpServer
 from edge_agent.host.settings.text import toml_value
@@ -120,6 +121,9 @@ class Look:
         if self.why:
             head = f"{self.name}{off}: cannot be used: {self.why}."
             last = [plain(line, 200) for line in self.complaints if line.strip()]
+            if self.settings.command and tool_socket(self.name).exists():
+                unit = f"{PREFIX}{self.name}@.service"
+                return [head, f"  To hear its program: StandardError=journal in {unit}"]
             return [head, *(f"  its program says: {line}" for line in last)]
         rows = self.rows()
         widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
@@ -129,11 +133,19 @@ class Look:
             command = f"sudo edge-agent mcp accept {self.name}"
             table.append(f"  To see what has changed, and accept it: {command}")
         count = len(self.server.listed) if self.server is not None else 0
-        lines = [f"{self.name}{off}: {count} tools", *(line.rstrip() for line in table)]
+        lines = [f"{self.name}{off}: {count} tools", *self._confinement()]
+        lines += [line.rstrip() for line in table]
         if free:
             example = toml_value({free[0]: "high"})
             lines.append(f"  To allow one: tools = {example} below [mcp.servers.{self.name}]")
         return lines
+
+    def _confinement(self) -> Iterator[str]:
+        if self.settings.command and tool_socket(self.name).exists():
+            network = "with" if self.settings.network else "without"
+            yield f"  (confined by systemd, {network} network)"
+        elif self.settings.command:
+            yield "  (not confined: it runs under the account of whoever starts it)"
 
     def as_json(self) -> dict[str, Any]:
         """For a program."""
@@ -142,6 +154,7 @@ class Look:
             "server": self.name,
             "enabled": self.settings.enabled,
             "why_not": self.why,
+            "confined": bool(self.settings.command) and tool_socket(self.name).exists(),
             "tools": [{"name": n, "may": may, "description": what} for n, may, what in rows],
             "changed": sorted(map(shown, self.changed)),
         }

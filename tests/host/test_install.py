@@ -19,6 +19,7 @@ LAID_OUT = {
     "etc/edge-agent/edge-agent.toml",
     "etc/edge-agent/providers.toml",
     "etc/systemd/system/edge-agent.service",
+    "etc/systemd/system/edge-agent-tools.service",
     "opt/edge-agent/edge-agent.toml",
     "opt/edge-agent/providers.toml",
     "usr/local/bin/edge-agent",

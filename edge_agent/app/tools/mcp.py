@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.contract.events import Event, ToolsChanged
+from edge_agent.host.service.tool_units import tool_socket
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.mcp import McpServer
 from edge_agent.host.settings.root import Settings
@@ -23,6 +24,7 @@ from edge_agent.host.stores.tool_store import ToolStore, tools_path
 from edge_agent.host.web.secret_lines import read_headers, read_token, read_variables
 from edge_agent.tools.registry import Registry, Risk
 from edge_agent.tools.servers.mcp_server import ToolServer, is_installed, load_library
+from edge_agent.tools.servers.mcp_socket import socket_wire
 from edge_agent.tools.servers.mcp_tools import LeftOut, McpTool, ServerPlan, Shape, shown, tool_name
 from edge_agent.tools.servers.mcp_wire import (
     OpenWire,
@@ -73,6 +75,10 @@ def wire_for(
 
     @contextlib.asynccontextmanager
     async def opened(trouble: Trouble) -> AsyncIterator[Streams]:
+        if plan.command and (socket := tool_socket(plan.name)).exists():
+            async with socket_wire(socket, trouble) as streams:  # its secrets are with its unit
+                yield streams
+            return
         secrets = await worker.run(lambda: _secrets(server))
         if plan.command:
             async with program_wire(

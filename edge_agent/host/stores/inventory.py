@@ -125,6 +125,11 @@ def inventory(settings: Settings) -> list[Kept]:
             "until you accept others",
             _with_leftovers(tools_path(setting)),
         ),
+        Kept(
+            "",
+            "What confined programs of tool servers keep for themselves",
+            "until you delete it (/var/cache/private/edge-agent-tools)",
+        ),
         Kept("", "Recordings of its own sentences", "until you make others", tuple(pack)),
     ]
 
