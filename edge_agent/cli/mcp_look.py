@@ -15,12 +15,12 @@ from typing import Any
 
 from edge_agent.app.tools.mcp import plan_of, wire_for
 from edge_agent.cli.outcome import note
+from edge_agent.host.secret_files import is_open_to_others
 from edge_agent.host.service.tool_units import PREFIX, tool_socket
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.mcp import McpServer
 from edge_agent.host.settings.text import toml_value
 from edge_agent.host.stores.tool_store import Shape, ToolStore
-from edge_agent.host.web.secret_lines import is_open_to_others
 from edge_agent.tools.servers.mcp_server import ToolServer
 from edge_agent.tools.servers.mcp_tools import plain, shown, tool_name
 

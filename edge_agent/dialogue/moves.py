@@ -15,11 +15,15 @@ from edge_agent.dialogue.state import (
     Cause,
     Commands,
     CutFor,
+    Deadline,
     Microphone,
     PendingCut,
     Talk,
     TalkState,
 )
+
+PATIENCE_S = 18.0
+"""From the end of the words to ours about the wait: the promise is 20 s."""
 
 
 class Moves:
@@ -66,6 +70,12 @@ class Moves:
         """One of our own sentences; it counts as sounding until `SentenceDrained`."""
         self._state.sentences += 1
         return c.PlaySentence(sentence)
+
+    def await_answer(self) -> None:
+        """From now on somebody waits for an answer."""
+        deadlines, config = self._state.deadlines, self._state.config
+        deadlines.set(Deadline.THINKING, config.thinking_max_s)
+        deadlines.set(Deadline.PATIENCE, PATIENCE_S)
 
     # --- the gate -------------------------------------------------------------------------
 

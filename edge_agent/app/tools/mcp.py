@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.contract.events import Event, ToolsChanged
+from edge_agent.contract.risk import Risk
+from edge_agent.host.secret_files import read_headers, read_token, read_variables
 from edge_agent.host.service.tool_units import tool_socket
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.mcp import McpServer
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.stores.json_file import NoteFunction
 from edge_agent.host.stores.tool_store import ToolStore, tools_path
-from edge_agent.host.web.secret_lines import read_headers, read_token, read_variables
-from edge_agent.tools.registry import Registry, Risk
+from edge_agent.tools.registry import Registry
 from edge_agent.tools.servers.mcp_server import ToolServer, is_installed, load_library
 from edge_agent.tools.servers.mcp_socket import socket_wire
 from edge_agent.tools.servers.mcp_tools import LeftOut, McpTool, ServerPlan, Shape, shown, tool_name

@@ -232,7 +232,7 @@ class ConsentReply:
 
     def go_on(self, decided: Commands) -> Commands:
         """Ask the next question, or have the model tell how it ended."""
-        self._state.deadlines.set(Deadline.THINKING, self._state.config.thinking_max_s)
+        self._moves.await_answer()
         out = decided + self._asking.ask_due()
         if not self._tools.waiting:
             out += self._answers.request(c.RequestResponse(), insist=True)

@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edge_agent.contract.errors import AgentError
+from edge_agent.host.secret_files import read_variables
 from edge_agent.host.settings.mcp import McpServer
-from edge_agent.host.web.secret_lines import read_variables
 
 UNIT_FOLDER = Path("/run/systemd/system")
 SOCKET_FOLDER = Path("/run/edge-agent-tools")

@@ -31,7 +31,7 @@ KINDS = (
 )
 
 
-class UnreadableFile(Exception):
+class UnreadableFile(ValueError):
     """Why a file cannot be used and what to do, in words that follow its name."""
 
 

@@ -17,7 +17,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from edge_agent.contract.errors import ToolError
-from edge_agent.tools.registry import NAME, Risk, Tool
+from edge_agent.contract.risk import Risk
+from edge_agent.tools.registry import NAME, Tool
 
 SEPARATOR = "__"
 """Between a server's name and its tool's; no server's name holds it, so no two tools collide."""
