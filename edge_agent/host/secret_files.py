@@ -13,6 +13,7 @@ import stat
 from pathlib import Path
 
 from edge_agent.contract.errors import ConfigError
+from edge_agent.host.settings.files import read_bytes
 
 FILE_MAX_BYTES = 65_536
 """A page of tokens; whatever is longer is another file."""
@@ -26,10 +27,7 @@ def read_text(path: Path) -> str:
 
     Raises `OSError`, and `ValueError` for what is no short text; `why_not` has words for both.
     """
-    with path.open("rb") as file:
-        raw = file.read(FILE_MAX_BYTES + 1)
-    if len(raw) > FILE_MAX_BYTES:
-        raise ValueError("is too long to be what it should be")
+    raw = read_bytes(path, FILE_MAX_BYTES)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:  # whose text and object hold what was read

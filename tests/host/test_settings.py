@@ -397,7 +397,7 @@ def test_a_named_file_must_exist() -> None:
 
 
 def test_a_folder_as_file_and_a_missing_key_file_are_sentences(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
+    with pytest.raises(SettingsError, match="is a folder, not a file"):
         load(tmp_path, environ={})
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
         load(

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -27,6 +26,7 @@ from pydantic_settings import (
 
 from edge_agent.host.secret_files import is_open_to_others, read_text, why_not
 from edge_agent.host.settings.complaints import Problem, shown, unknown
+from edge_agent.host.settings.files import UnreadableFile, read_toml
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.settings.services import look_up
 from edge_agent.host.settings.tables import cells, places, row_type
@@ -76,16 +76,15 @@ class TomlFile(TomlConfigSettingsSource):
     def _read_file(self, file_path: Any) -> dict[str, Any]:
         complain = self._findings.complain
         try:
-            text = file_path.read_text(encoding="utf-8-sig")  # Windows editors put a mark first
-            tree = tomllib.loads(text)
+            text, tree = read_toml(file_path)
         except FileNotFoundError:
             complain(str(file_path), "", "there is no such file")
         except OSError as problem:
             complain(str(file_path), "", f"cannot be read: {problem.strerror}")
         except UnicodeDecodeError as problem:
             complain(str(file_path), "", f"is not UTF-8 text (byte {problem.start})")
-        except tomllib.TOMLDecodeError as problem:
-            complain(str(file_path), "", f"is not TOML: {problem}")
+        except UnreadableFile as problem:
+            complain(str(file_path), "", str(problem))
         else:
             self._findings.files.append(file_path)
             return checked(tree, str(file_path), line_numbers(text), self._findings)
@@ -326,7 +325,7 @@ def from_text(text: str, kind_of: Any) -> Any:
         if text[:1] in ("[", "{"):
             try:
                 return json.loads(text)
-            except json.JSONDecodeError:
+            except (json.JSONDecodeError, RecursionError):
                 raise ValueError("is not JSON; write a,b or [1, 2]") from None
         if row_type(kind_of) is not None:
             raise ValueError("must be JSON, an object of objects")
