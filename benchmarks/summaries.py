@@ -15,14 +15,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from edge_agent.app.session_start import session_start
-from edge_agent.app.wiring import memory_turns, summary_terms
+from edge_agent.app.wiring import memory_turns, session_config, summary_terms
 from edge_agent.contract.events import Usage
 from edge_agent.demo.long_talk import LongTalk
 from edge_agent.dialogue.money.budget import Prices, cost_of
 from edge_agent.dialogue.recall.summaries import SummaryTerms
 from edge_agent.host.price_list import load_providers
 from edge_agent.host.settings.root import Settings
-from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.simulation import clock
 from edge_agent.simulation.note_taker import NoteTaker
 from edge_agent.tools.catalogue import shipped_tools
@@ -86,9 +85,8 @@ def measure(day: Day, terms: SummaryTerms, turns: int = TURNS) -> Bill:
 async def _live(day: Day, terms: SummaryTerms, turns: int) -> Bill:
     settings = Settings()
     begin = session_start(settings, tuple(shipped_tools().schemas()))
-    session = SessionConfig(
-        instructions=begin.instructions,
-        tools=begin.tools,
+    session = replace(
+        session_config(settings, begin),
         turn_detection=None,
         transcription_model="whisper-1",
     )
@@ -211,9 +209,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=RESULT)
     chosen = parser.parse_args(arguments)
     prices = prices_of(MODELS)
+    shipped = summary_terms(Settings())
     rows: list[str] = []
     for day in DAYS:
-        for name, terms in (("without", SummaryTerms("off")), ("with", summary_terms(Settings()))):
+        for name, terms in (("without", replace(shipped, how="off")), ("with", shipped)):
             rows.append(_row(f"{day.name}, {name}", measure(day, terms), prices))
             print(rows[-1])
     chosen.out.write_text(report(rows, MODELS, "python -m benchmarks.summaries"))

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_agent.app.session_start import session_start
+from edge_agent.app.wiring import session_config
 from edge_agent.contract.events import Usage
 from edge_agent.demo.long_talk import LongTalk
 from edge_agent.dialogue.money.budget import Prices, cost_of
 from edge_agent.host.price_list import load_providers
 from edge_agent.host.settings.root import Settings
-from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.simulation import clock
 from edge_agent.simulation.brains import BYTES_PER_MS, Brain, Reply, Speech, Text, Turn
 from edge_agent.tools.catalogue import shipped_tools
@@ -73,10 +73,10 @@ def measure(how: str, speech_ms: float, turns: int = TURNS) -> Bill:
 
 
 async def _live(how: str, speech_ms: float, turns: int) -> Bill:
-    begin = session_start(Settings(), tuple(shipped_tools().schemas()))
-    session = SessionConfig(
-        instructions=begin.instructions,
-        tools=begin.tools,
+    settings = Settings()
+    begin = session_start(settings, tuple(shipped_tools().schemas()))
+    session = replace(
+        session_config(settings, begin),
         turn_detection=None,
         transcription_model="gpt-transcribe" if how == "builtin" else None,
     )

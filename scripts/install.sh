@@ -10,13 +10,24 @@ export EDGE_AGENT_VENV=/opt/edge-agent/venv
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 umask 022 # the service's account must be able to read what root installs
+# The running system in other words: `//`, a link, a bind mount, or a part of it in the folder.
+is_live() {
+    local part
+    for part in / /opt /opt/edge-agent /etc /etc/edge-agent /etc/systemd/system /var /var/lib \
+        /var/lib/edge-agent /usr /usr/local /usr/local/bin /usr/local/lib; do
+        if [[ $1$part -ef $part ]]; then return 0; fi
+    done
+    return 1
+}
+
 ACCOUNT=edge-agent
 SCRATCH=
 while (($#)); do
     case $1 in
     --root)
-        [[ ${2:-} == /* && -d $2 && $(cd -- "$2" && pwd -P) != / ]] ||
-            fail 2 "--root needs an existing folder, as a whole path, that is not / itself."
+        if [[ ${2:-} != /* || ! -d $2 ]] || is_live "$2"; then
+            fail 2 "--root needs an existing folder, as a whole path, that is not / itself and leads to no part of it."
+        fi
         SCRATCH=$(cd -- "$2" && pwd -P)
         shift 2
         ;;
@@ -159,6 +170,7 @@ install_settings() {
 install_files() {
     install_settings
     put 644 "$ROOT/systemd/edge-agent.service" "$UNIT"
+    put 644 "$ROOT/systemd/edge-agent-tools.service" "$(dirname -- "$UNIT")/edge-agent-tools.service"
     put 644 "$ROOT/systemd/edge-agent.catalog" "$CATALOG"
     local file
     for file in README.md LICENSE; do

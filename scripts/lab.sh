@@ -3,6 +3,7 @@
 # which many kernels of containers and of cloud machines have not.
 #   scripts/lab.sh [--real-time] [options of chaos.sh --sockets]    figures: benchmarks/chaos_sockets.*
 #   scripts/lab.sh --weather                                        only what needs netem
+#   scripts/lab.sh --units                                          the installed service, see below
 #   scripts/lab.sh --rounds 1 --only 'loss 20'                      what is measured; see --help
 #
 # The kernel is User Mode Linux from the distribution's own linux-source package: a program like
@@ -18,7 +19,12 @@
 # amd64; root, or sudo, for apt only; the first time 150 MB from the archive, 2 GB of disk and 5 to
 # 15 minutes on two cores.  All of it stays in $EDGE_AGENT_LAB (~/.cache/edge-agent-lab); remove
 # that folder to be rid of it.
+#
+# --units is another lab: a Debian 13 booted in a container, in which the installer runs and what the
+# units promise is tried (confinement, tool servers, root's commands).  Two minutes; needs root.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+
+if [[ ${1:-} == --units ]]; then exec "$ROOT/tests/lab/units.sh"; fi
 
 LAB=${EDGE_AGENT_LAB:-${XDG_CACHE_HOME:-$HOME/.cache}/edge-agent-lab}
 MEMORY=600M

@@ -278,6 +278,16 @@ venv_state() {
 
 pip_install() { "$VENV/bin/python" -m pip install --no-build-isolation "$@"; }
 
+# Whether $VENV may be removed: not there, one that Python or we made, or nothing but our log.
+is_venv() {
+    local place
+    for place in / "$ROOT" "${HOME:-/}"; do
+        if [[ $VENV -ef $place ]]; then return 1; fi
+    done
+    [[ ! -e $VENV || -f $VENV/pyvenv.cfg || -d $STATE ]] ||
+        [[ -d $VENV && -z $(find "$VENV/" -mindepth 1 ! -path "$VENV/setup.log" -print -quit) ]]
+}
+
 fill_venv() {
     local profile=$1 count
     touch -- "$STATE/unfinished"
@@ -306,6 +316,7 @@ setup() {
     if [[ $state == make ]]; then
         find_python
         say "setting up in $VENV with $("$PYTHON" -V)"
+        is_venv || fail 2 "$VENV is no virtual environment, and nothing in it is touched; name another folder: EDGE_AGENT_VENV=/path/to/folder $0"
         rm -rf -- "$VENV" 2>/dev/null || fail "cannot remove $VENV; use a checkout of your own."
     fi
     if [[ $state != ready ]] && ! { mkdir -p -- "$STATE" && : >"$LOG"; } 2>/dev/null; then

@@ -16,6 +16,16 @@ fail() {
     exit "$status"
 }
 
+# The running system in other words: `//`, a link, a bind mount, or a part of it in the folder.
+is_live() {
+    local part
+    for part in / /opt /opt/edge-agent /etc /etc/edge-agent /etc/systemd/system /var /var/lib \
+        /var/lib/edge-agent /usr /usr/local /usr/local/bin /usr/local/lib; do
+        if [[ $1$part -ef $part ]]; then return 0; fi
+    done
+    return 1
+}
+
 ACCOUNT=edge-agent
 SCRATCH=
 PURGE=
@@ -26,8 +36,9 @@ while (($#)); do
         shift
         ;;
     --root)
-        [[ ${2:-} == /* && -d $2 && $(cd -- "$2" && pwd -P) != / ]] ||
-            fail 2 "--root needs an existing folder, as a whole path, that is not / itself."
+        if [[ ${2:-} != /* || ! -d $2 ]] || is_live "$2"; then
+            fail 2 "--root needs an existing folder, as a whole path, that is not / itself and leads to no part of it."
+        fi
         SCRATCH=$(cd -- "$2" && pwd -P)
         shift 2
         ;;
@@ -43,17 +54,21 @@ if [[ -z $SCRATCH ]]; then
     ((EUID == 0)) || fail "uninstalling needs root; run: sudo $0"
     if command -v systemctl >/dev/null; then
         systemctl disable --now --quiet edge-agent.service 2>/dev/null || true # may be gone already
+        systemctl stop --quiet 'edge-agent-tool-*' 2>/dev/null || true
+        rm -rf -- /run/systemd/system/edge-agent-tool-* /run/edge-agent-tools
     fi
 fi
 
 COMMAND=$SCRATCH/usr/local/bin/edge-agent
 if [[ -L $COMMAND && $(readlink -- "$COMMAND") == /opt/edge-agent/* ]]; then rm -f -- "$COMMAND"; fi
 rm -f -- "$SCRATCH/etc/systemd/system/edge-agent.service" \
+    "$SCRATCH/etc/systemd/system/edge-agent-tools.service" \
     "$SCRATCH/usr/local/lib/systemd/catalog/edge-agent.catalog"
 rm -rf -- "$SCRATCH/opt/edge-agent"
 if [[ -n $PURGE ]]; then
     rm -rf -- "$SCRATCH/etc/edge-agent" "$SCRATCH/etc/systemd/system/edge-agent.service.d" \
-        "$SCRATCH/var/lib/edge-agent"
+        "$SCRATCH/var/lib/edge-agent" "$SCRATCH/var/cache/edge-agent-tools" \
+        "$SCRATCH/var/cache/private/edge-agent-tools"
 fi
 
 if [[ -z $SCRATCH ]]; then

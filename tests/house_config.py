@@ -1,8 +1,7 @@
-"""The configuration that a household has, for tests of parts: made from the shipped settings.
+"""The configurations that a household has, for tests of parts: made from the shipped settings.
 
-`household_config()` gives the dialogue what the daemon would give it with nothing set; keyword
-arguments change single fields.  `household_of` tells the referee what such a configuration
-promises.
+Each `household_…` gives a room what the daemon would give it with nothing set; keyword arguments
+change single fields.  `household_of` tells the referee what such a configuration promises.
 """
 
 from __future__ import annotations
@@ -13,18 +12,65 @@ from typing import Any
 
 from referee import Household
 
-from edge_agent.app.wiring import dialogue_config
-from edge_agent.dialogue.calls.consent import Risk
+from edge_agent.app.session_start import SessionStart
+from edge_agent.app.wiring import (
+    dialogue_config,
+    link_timings,
+    panel_config,
+    session_config,
+    summary_terms,
+)
+from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.config import DialogueConfig
+from edge_agent.dialogue.recall.summaries import SummaryTerms
 from edge_agent.host.settings.root import Settings
+from edge_agent.panel.gpio import PanelConfig
+from edge_agent.realtime.link.dialer import DialTimings, WebSocketDialer
+from edge_agent.realtime.link.liveness import LinkTimings
+from edge_agent.realtime.protocol.config import ServerVad, SessionConfig
 
+SETTINGS = Settings()
 RISKS = {"clock": Risk.LOW, "shop": Risk.MEDIUM, "unlock": Risk.HIGH}
 """A tool of each risk."""
 
 
 def household_config(risks: Mapping[str, Risk] = RISKS, **changes: Any) -> DialogueConfig:
     """What the shipped settings make of the dialogue, with these tools."""
-    return dataclasses.replace(dialogue_config(Settings(), risks), **changes)
+    return dataclasses.replace(dialogue_config(SETTINGS, risks), **changes)
+
+
+def household_summaries(how: str, **changes: Any) -> SummaryTerms:
+    """When the old part of a talk is summed up, by whom of `session`, `text`, `off`."""
+    return dataclasses.replace(summary_terms(SETTINGS), how=how, **changes)
+
+
+def household_session(**changes: Any) -> SessionConfig:
+    """What the model is told when a session opens, without instructions and tools."""
+    return dataclasses.replace(session_config(SETTINGS, SessionStart("", ())), **changes)
+
+
+def household_vad() -> ServerVad:
+    """How the server ends turns by silence."""
+    found = household_session().turn_detection
+    assert isinstance(found, ServerVad)
+    return found
+
+
+def household_timings(**changes: Any) -> LinkTimings:
+    """How patient the link is."""
+    return dataclasses.replace(link_timings(SETTINGS), **changes)
+
+
+def household_dialer(*, ca_file: str = "", **changes: Any) -> WebSocketDialer:
+    """Real sockets; `changes` of `DialTimings`."""
+    realtime = SETTINGS.realtime
+    timings = DialTimings(open_s=realtime.dial_timeout_s, close_s=realtime.close_timeout_s)
+    return WebSocketDialer(timings=dataclasses.replace(timings, **changes), ca_file=ca_file)
+
+
+def household_panel(**changes: Any) -> PanelConfig:
+    """Pins and wiring."""
+    return dataclasses.replace(panel_config(SETTINGS), **changes)
 
 
 def household_of(config: DialogueConfig, *, muted: bool = False, guest: bool = False) -> Household:

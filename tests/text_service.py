@@ -8,6 +8,7 @@ Responses API, and chat/completions as servers at home speak it.
 from __future__ import annotations
 
 import json
+import ssl
 from typing import Any
 
 from speech_service import KEY, Handler, SpeechService
@@ -123,6 +124,6 @@ class TextService(SpeechService):
 
     handler = TextHandler
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls)
         self.text = ANSWER

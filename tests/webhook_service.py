@@ -7,6 +7,7 @@ share code with `host/web/webhook`.
 from __future__ import annotations
 
 import json
+import ssl
 from typing import Any
 
 from speech_service import Handler, SpeechService
@@ -39,8 +40,8 @@ class Hook(SpeechService):
 
     handler = HookHandler
 
-    def __init__(self, token: str = "") -> None:
-        super().__init__()
+    def __init__(self, token: str = "", tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls)
         self.token = token
         self.taken: list[dict[str, Any]] = []
         self.url = self.base.replace("/v1", "/hooks/speaker")

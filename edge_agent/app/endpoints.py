@@ -10,12 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge_agent.host.price_list import PriceList
+from edge_agent.host.secret_files import read_text
 from edge_agent.host.settings.root import Settings
 from edge_agent.realtime.link.endpoints import Endpoint, endpoint_for
 from edge_agent.realtime.providers import Provider, provider_from
 
-KEY_MAX_BYTES = 4096
-"""No key is longer; whatever is, is another file."""
+NOT_A_KEY = "\N{REPLACEMENT CHARACTER}"
+"""Stands for what is no text: it is refused as a key, with the sentence for a bad one."""
 
 
 def endpoints(settings: Settings, table: PriceList) -> list[Endpoint]:
@@ -71,7 +72,7 @@ class KeySource:
 
     @staticmethod
     def _read(path: Path) -> str:
-        with path.open("rb") as file:
-            raw = file.read(KEY_MAX_BYTES)
-        # A byte that is no text stays in and is refused as a key, with a sentence.
-        return raw.decode("utf-8-sig", "replace").strip()
+        try:
+            return read_text(path)
+        except ValueError:
+            return NOT_A_KEY

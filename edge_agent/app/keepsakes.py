@@ -59,9 +59,9 @@ class Keeper:
     ) -> None:
         privacy = settings.privacy
         terms = Terms(
-            privacy.keep_transcripts_days,
-            privacy.keep_audio_days,
-            privacy.keep_audio_max_mb * 1_000_000,
+            transcripts_days=privacy.keep_transcripts_days,
+            audio_days=privacy.keep_audio_days,
+            audio_max_bytes=privacy.keep_audio_max_mb * 1_000_000,
         )
         self._files = Keepsakes(keepsakes_folder(settings.state.path), terms, note)
         self._disk = disk

@@ -12,7 +12,7 @@ from edge_agent.app.session_start import SessionStart
 from edge_agent.app.sound.questions import wording_in
 from edge_agent.audio.detectors import WakeDetector
 from edge_agent.contract.events import ToolTerms
-from edge_agent.dialogue.calls.consent import Risk
+from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.prompting.flow import FlowTerms
 from edge_agent.dialogue.recall.summaries import SummaryTerms
@@ -25,6 +25,9 @@ from edge_agent.realtime.protocol.config import SemanticVad, ServerVad, SessionC
 TRANSCRIBER = "gpt-transcribe"
 """What OpenAI offers for it in a talk; other services ignore or refuse the name, and the session
 then goes on without."""
+
+MEMORY_TURNS = 12
+"""Told to a fresh session word by word where nobody takes notes: what a talk still refers to."""
 
 
 def dialogue_config(
@@ -50,7 +53,7 @@ def dialogue_config(
         barge_in_by_speech=barge_in.enabled and barge_in.by_speech and settings.echo.mode != "off",
         barge_in_window_frames=barge_in.window_frames,
         barge_in_speech_frames=barge_in.speech_frames,
-        barge_in_hold_off_ms=barge_in.min_after_start_ms,
+        barge_in_min_after_start_ms=barge_in.min_after_start_ms,
         memory_turns=memory_turns(settings),
         summaries=summary_terms(settings),
         forget_after_h=settings.conversation.forget_after_h,
@@ -79,8 +82,8 @@ def memory_turns(settings: Settings) -> int:
     """Turns that are remembered word by word: until notes of them should long have been made."""
     talk = settings.conversation
     if talk.summarise == "off":
-        return DialogueConfig().memory_turns
-    return max(DialogueConfig().memory_turns, 2 * talk.summarise_after_turns)
+        return MEMORY_TURNS
+    return max(MEMORY_TURNS, 2 * talk.summarise_after_turns)
 
 
 def session_config(settings: Settings, begin: SessionStart) -> SessionConfig:

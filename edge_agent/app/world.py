@@ -51,9 +51,8 @@ class World:
 def real_world(settings: Settings) -> World:
     """This machine's sound card, network, pins and service manager."""
     from edge_agent.audio.device.portaudio import PortAudioDevice
-    from edge_agent.realtime.link.dialer import DialTimings, WebSocketDialer
 
-    device, realtime = settings.device, settings.realtime
+    device = settings.device
     return World(
         device=PortAudioDevice(
             device.capture_device,
@@ -63,10 +62,19 @@ def real_world(settings: Settings) -> World:
             block_ms=device.block_ms,
             capture_channel=device.capture_channel,
         ),
-        dial=WebSocketDialer(
-            timings=DialTimings(realtime.dial_timeout_s, realtime.close_timeout_s)
-        ),
+        dial=real_dialer(settings),
         panel=lambda post: open_panel(panel_config(settings), asyncio.get_running_loop(), post),
         watch_network=True,
         control=server_path(settings.control.path),
+    )
+
+
+def real_dialer(settings: Settings) -> Dialer:
+    """Real sockets, as patient and trusting as the owner wants them."""
+    from edge_agent.realtime.link.dialer import DialTimings, WebSocketDialer
+
+    realtime = settings.realtime
+    return WebSocketDialer(
+        timings=DialTimings(open_s=realtime.dial_timeout_s, close_s=realtime.close_timeout_s),
+        ca_file=realtime.ca_file,
     )

@@ -21,9 +21,6 @@ DETECTOR_RATE_HZ = 16_000
 FRAME_SAMPLES = 160
 FRAME_BYTES = FRAME_SAMPLES * 2
 
-VAD_MODE = 3
-"""webrtcvad's strictest: no false start at 20 dB over pink noise, onset 16 ms."""
-
 REFRACTORY_S = 1.5
 """A spoken phrase keeps its score high for up to a second; nobody says it twice that fast."""
 
@@ -34,7 +31,7 @@ class VoiceDetector:
     `mode` 0 (lenient) to 3 (strict).  It holds a little state, so one object per signal.
     """
 
-    def __init__(self, mode: int = VAD_MODE) -> None:
+    def __init__(self, mode: int) -> None:
         if mode not in range(4):
             raise ConfigError(
                 f"Voice detector mode {mode} does not exist.", fix="Choose 0, 1, 2 or 3."

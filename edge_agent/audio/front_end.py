@@ -98,7 +98,7 @@ class FrontEnd:
         wake: WakeDetector | None,
         voice: VoiceDetector,
         reference: ReferenceTrack,
-        echo: str = "aec3",
+        echo: str,
         on_fault: Callable[[Exception], None] | None = None,
         emit_many: Callable[[list[HeardFrame]], None] | None = None,
     ) -> None:

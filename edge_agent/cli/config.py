@@ -29,9 +29,11 @@ def check(config_file: ConfigOption = None) -> None:
     from edge_agent.cli.voice.speech import service_has_key
     from edge_agent.host.settings.advice import NO_KEY
     from edge_agent.host.settings.load import load
+    from edge_agent.host.web.http_api import tls_context
 
     loaded = load(config_file)
     check_persona(loaded.settings)
+    tls_context(loaded.settings.realtime.ca_file)  # raises for a file that will not do
     for warning in (*loaded.warnings, *_service_advice(loaded), *_desk_advice(loaded)):
         # The service is handed a key that this account may not read.
         if not (warning.startswith(NO_KEY) and service_has_key()):
@@ -87,9 +89,12 @@ def _service_advice(loaded: Loaded) -> list[str]:
 
 def _desk_advice(loaded: Loaded) -> list[str]:
     """What would keep the stronger model and the webhook from working; nobody is asked."""
+    from pathlib import Path
+
     from edge_agent.cli.voice.speech import service_has_key
     from edge_agent.contract.errors import AgentError
-    from edge_agent.host.web.text_model import read_secret, text_model
+    from edge_agent.host.secret_files import read_token
+    from edge_agent.host.web.text_model import text_model
 
     settings, advice = loaded.settings, list[str]()
     try:
@@ -99,8 +104,8 @@ def _desk_advice(loaded: Loaded) -> list[str]:
         if not (problem.code == "link.no_key" and service_has_key()):
             advice.append(str(problem))
     try:
-        if settings.messages.webhook_token_file:
-            read_secret(settings.messages.webhook_token_file, "messages.webhook_token_file")
+        if token_file := settings.messages.webhook_token_file:
+            read_token(Path(token_file), "messages.webhook_token_file")
     except AgentError as problem:
         advice.append(str(problem))
     return advice
@@ -108,8 +113,8 @@ def _desk_advice(loaded: Loaded) -> list[str]:
 
 def _rows(loaded: Loaded, changed: bool) -> list[tuple[str, object, str, str]]:
     """`(key, value for JSON, value as TOML, origin)` of every key."""
-    from edge_agent.host.settings.load import all_keys
     from edge_agent.host.settings.root import Settings
+    from edge_agent.host.settings.sources import all_keys
     from edge_agent.host.settings.text import plain_value, toml_value
 
     rows, defaults = [], Settings()

@@ -59,9 +59,13 @@ def options(
 @guarded
 def run(config_file: ConfigOption = None) -> int:
     """Run the speaker in the foreground, until SIGTERM or Ctrl-C."""
+    from edge_agent.host.service.account import become_owner
+    from edge_agent.host.service.control import SERVICE_FOLDER
     from edge_agent.host.settings.load import load
+    from edge_agent.host.stores.keepsakes import keepsakes_folder
 
     loaded = load(config_file)
+    become_owner(keepsakes_folder(loaded.settings.state.path), given=SERVICE_FOLDER)
     for warning in loaded.warnings:
         note(warning)
     return int(importlib.import_module("edge_agent.app.daemon").run(loaded.settings))

@@ -82,9 +82,9 @@ def guarded(verb: Callable[P, int | None]) -> Callable[P, None]:
             code = verb(*args, **kwargs) or 0
         except AgentError as error:
             _traceback_if_asked()
-            typer.echo(f"edge-agent: {error.message}", err=True)
+            typer.echo(f"edge-agent: {harmless(error.message)}", err=True)
             if error.fix:
-                typer.echo(error.fix.strip("\n"), err=True)
+                typer.echo(harmless(error.fix).strip("\n"), err=True)
             code = exit_code(error)
         except KeyboardInterrupt:
             code = EXIT_INTERRUPTED

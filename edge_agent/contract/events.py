@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
+from edge_agent.contract.risk import Risk
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
@@ -407,12 +409,12 @@ class ToolTerms:
 class ToolsChanged(Event):
     """The tools are others now (a tool server came, went or changed): all of them, anew.
 
-    `schemas` as `session.update` wants them; `risks`: name → `low`, `medium` or `high`;
+    `schemas` as `session.update` wants them; `risks`: by name;
     `terms`: the same names, where there is something to say.
     """
 
     schemas: tuple[Mapping[str, object], ...]
-    risks: Mapping[str, str]
+    risks: Mapping[str, Risk]
     terms: Mapping[str, ToolTerms] = field(default_factory=dict)
 
 

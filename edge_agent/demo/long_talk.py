@@ -15,16 +15,19 @@ import asyncio
 import random
 import struct
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
 from edge_agent.agent import Agent, Rooms
+from edge_agent.app.session_start import SessionStart
+from edge_agent.app.wiring import dialogue_config, link_timings, session_config
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import FRAME_MS, WIRE_FRAME_SAMPLES, bytes_to_ms
-from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.state import Link, Talk
+from edge_agent.host.settings.root import Settings
 from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.providers import PROVIDERS
@@ -168,16 +171,21 @@ class LongTalk:
         self.notes: list[c.Note] = []
         self.used: list[e.Usage] = []
         self.asides_used: list[e.Usage] = []
-        terms = DialogueConfig(server_turns=False, **(dialogue or {}))
+        settings = Settings()
+        shipped = dialogue_config(settings, risks={})
+        terms = replace(shipped, server_turns=False, **(dialogue or {}))
         self.dialogue = DialogueManager(terms, strict=True)
+        whole_session = session_config(settings, SessionStart("", ()))
         self.link = RealtimeLink(
             dial=self.network,
             provider=PROVIDERS["openai"],
-            config=session or SessionConfig(turn_detection=None, transcription_model="whisper-1"),
+            config=session
+            or replace(whole_session, turn_detection=None, transcription_model="whisper-1"),
             key=lambda: "sk-long",
             post=self.post,
             note=lambda _code, **_fields: None,
             rng=random.Random(seed),
+            timings=link_timings(settings),
         )
         self.agent = Agent(
             self.dialogue,

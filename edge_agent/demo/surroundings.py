@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from edge_agent.app.world import real_dialer
 from edge_agent.contract.events import Event
-from edge_agent.contract.ports import Dialer, Panel
+from edge_agent.contract.ports import Panel
 from edge_agent.demo.judge.score import Score
 from edge_agent.host.service.systemd import Notifier
+from edge_agent.host.settings.root import Settings
 from edge_agent.simulation.brains import Brain, Reply, Turn
 from edge_agent.simulation.server import RealtimeServer, listen
 from edge_agent.simulation.wire import MemoryNetwork
@@ -70,7 +72,7 @@ class SocketNetwork:
         self._server = server
         self._open = contextlib.AsyncExitStack()
         self.url = ""
-        self.dial = _real_dialer()
+        self.dial = real_dialer(Settings())
         self._port = 0
 
     async def up(self) -> None:
@@ -145,9 +147,3 @@ class ScoreSink:
         del level, text
         self._score.note(code, fields)
         return True
-
-
-def _real_dialer() -> Dialer:
-    from edge_agent.realtime.link.dialer import WebSocketDialer
-
-    return WebSocketDialer()

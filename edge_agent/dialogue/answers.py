@@ -166,9 +166,9 @@ class Answers:
 
     # --- hearing from the server ------------------------------------------------------
 
-    def started(self, response: str) -> list[Command]:
-        """A response began.  One that nobody wants any more is cancelled at once."""
-        unwanted = self._unwanted or self._stale
+    def started(self, response: str, *, wanted: bool = True) -> list[Command]:
+        """A response began.  One that nobody wants, or wants any more, is cancelled at once."""
+        unwanted = self._unwanted or self._stale or not wanted
         self.active = response
         self._requested = None
         self._stale = False

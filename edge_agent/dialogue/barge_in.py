@@ -19,10 +19,10 @@ class BargeIn:
     which bridges a stop consonant.  What a frame's label is worth, `audio.cancel.echo_stage` tells.
     """
 
-    def __init__(self, window_frames: int, speech_frames: int, hold_off_ms: int) -> None:
+    def __init__(self, window_frames: int, speech_frames: int, min_after_start_ms: int) -> None:
         self._recent: deque[bool] = deque(maxlen=window_frames)
         self._needed = speech_frames
-        self._hold_off_s = hold_off_ms / 1000
+        self._min_after_start_s = min_after_start_ms / 1000
         self._deaf_until = float("-inf")
         self.onset_at = float("-inf")
         """When the first speech frame of the present window was captured."""
@@ -30,7 +30,7 @@ class BargeIn:
     def playback_started(self, at: float) -> None:
         """An answer became audible: forget the evidence, wait for the canceller."""
         self._recent.clear()
-        self._deaf_until = at + self._hold_off_s
+        self._deaf_until = at + self._min_after_start_s
 
     def hear(self, frame: HeardFrame) -> bool:
         """Take one frame; True when somebody is talking over us."""

@@ -11,6 +11,7 @@ server's voice detector keeps its sense of time.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -22,6 +23,8 @@ ONSET_SPEECH_FRAMES = 5
 """5 of 8 frames: a click makes webrtcvad fire for 2-3 frames, a syllable lasts longer."""
 OVER_PLAYBACK_SPEECH_FRAMES = 7
 """Over our own voice the evidence must be stronger."""
+SERVER_LAG_S = 1.5
+"""The server tells of speech so much later at most: the lag of its detector and of a slow line."""
 NEAR_SPEECH_FRAMES = 15
 """Frames around detected speech that pass over playback: the detector misses a fifth."""
 
@@ -67,10 +70,11 @@ class Gate:
 
     def onset(self) -> bool:
         """Has somebody begun to speak, by the last frames?"""
-        recent = [f for f in list(self._kept)[-ONSET_WINDOW_FRAMES:] if f.at >= self._floor_at]
-        over = any(frame.over_playback for frame in recent)
-        needed = OVER_PLAYBACK_SPEECH_FRAMES if over else ONSET_SPEECH_FRAMES
-        return sum(frame.speech for frame in recent) >= needed
+        return self._is_speech(list(self._kept)[-ONSET_WINDOW_FRAMES:], self._floor_at)
+
+    def heard_somebody(self, now: float) -> bool:
+        """Has our own detector heard a syllable of what the server may just have told of?"""
+        return self._is_speech(self._kept, now - SERVER_LAG_S)
 
     def speech_frames_since(self, at: float) -> int:
         """Frames labelled speech, captured at `at` or later, among those kept."""
@@ -114,6 +118,13 @@ class Gate:
         self.state = GateState.SHUT
         self._kept.clear()
         self._floor_at = self._send_from = float("-inf")
+
+    @staticmethod
+    def _is_speech(frames: Iterable[HeardFrame], since: float) -> bool:
+        recent = [frame for frame in frames if frame.at >= since]
+        over = any(frame.over_playback for frame in recent)
+        needed = OVER_PLAYBACK_SPEECH_FRAMES if over else ONSET_SPEECH_FRAMES
+        return sum(frame.speech for frame in recent) >= needed
 
     @staticmethod
     def _cleaned(frames: list[HeardFrame]) -> list[bytes]:

@@ -123,13 +123,14 @@ class DialogueManager:
 
         self.when_due: dict[Deadline, Callable[[], Commands]] = {
             Deadline.ALARM_OVER: p.alarms.nobody_came,
-            Deadline.ANNOUNCE: p.link.announce,
+            Deadline.ANNOUNCE: p.outage.announce,
             Deadline.CONFIRM: p.reply.expired,
             Deadline.FOLLOW_UP: p.turns.follow_up_over,
             Deadline.FORGET: p.notes.close_talk,
-            Deadline.KEEP: p.link.kept_too_long,
+            Deadline.KEEP: p.outage.kept_too_long,
             Deadline.LONG_PRESS: p.hands.held,
             Deadline.ONE_BREATH: p.ears.paused_after_wake,
+            Deadline.PATIENCE: p.voice.still_waiting,
             Deadline.QUIET: p.ears.quiet,
             Deadline.RING: p.alarms.ring,
             Deadline.SETTLED: list,  # notes may be due: that is looked at after every event

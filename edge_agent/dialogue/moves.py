@@ -15,11 +15,15 @@ from edge_agent.dialogue.state import (
     Cause,
     Commands,
     CutFor,
+    Deadline,
     Microphone,
     PendingCut,
     Talk,
     TalkState,
 )
+
+PATIENCE_S = 18.0
+"""From the end of the words to ours about the wait: the promise is 20 s."""
 
 
 class Moves:
@@ -71,6 +75,12 @@ class Moves:
         """Words of our own; they count as sounding until `TextDrained` or `TextFailed`."""
         self._state.sentences += 1
         return c.SayText(name, text, least_volume_percent)
+
+    def await_answer(self) -> None:
+        """From now on somebody waits for an answer."""
+        deadlines, config = self._state.deadlines, self._state.config
+        deadlines.set(Deadline.THINKING, config.thinking_max_s)
+        deadlines.set(Deadline.PATIENCE, PATIENCE_S)
 
     # --- the gate -------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from edge_agent.dialogue.journeys.ears import Ears
 from edge_agent.dialogue.journeys.hands import Hands
 from edge_agent.dialogue.journeys.link_watch import LinkWatch
 from edge_agent.dialogue.journeys.notes import Notes
+from edge_agent.dialogue.journeys.outage import Outage
 from edge_agent.dialogue.journeys.server_ears import ServerEars
 from edge_agent.dialogue.journeys.tool_results import ToolResults
 from edge_agent.dialogue.journeys.transcripts import Transcripts
@@ -59,7 +60,7 @@ class Parts:
         barge_in = BargeIn(
             config.barge_in_window_frames,
             config.barge_in_speech_frames,
-            config.barge_in_hold_off_ms,
+            config.barge_in_min_after_start_ms,
         )
         self.side_questions = side_questions = SideQuestions(state)
         self.moves = moves = Moves(state, gate, answers, tools)
@@ -89,7 +90,10 @@ class Parts:
             side_questions=side_questions,
             costs=costs,
         )
-        self.results = results = ToolResults(state, answers=answers, tools=tools, memory=memory)
+        self.results = results = ToolResults(
+            state, moves, answers=answers, tools=tools, memory=memory
+        )
+        self.outage = outage = Outage(state, moves, memory=memory)
         self.link = link = LinkWatch(
             state,
             moves,
@@ -100,6 +104,7 @@ class Parts:
             side_questions=side_questions,
             notes=notes,
             lost_calls=results,
+            outage=outage,
         )
         self.ears = ears = Ears(
             state,
@@ -111,7 +116,7 @@ class Parts:
             costs=costs,
             bell=alarms,
             reply=reply,
-            explain_link=link.explain,
+            explain_link=outage.explain,
         )
         self.server_ears = ServerEars(
             state, moves, gate=gate, answers=answers, memory=memory, listener=ears
@@ -139,7 +144,14 @@ class Parts:
             settle=turns.settle,
         )
         self.hands = Hands(
-            state, moves, gate=gate, tools=tools, listener=ears, bell=alarms, reply=reply
+            state,
+            moves,
+            gate=gate,
+            tools=tools,
+            listener=ears,
+            bell=alarms,
+            reply=reply,
+            sessions=link,
         )
         self.device = Device(state, moves, gate=gate)
         self.appearance = Appearance(state, bell=alarms)

@@ -140,6 +140,8 @@ class Deadline(Enum):
     """The button is held long enough to mute."""
     ONE_BREATH = "one breath"
     """Nobody has gone on speaking after the wake."""
+    PATIENCE = "patience"
+    """Somebody has waited for an answer so long that they should hear that it is still wanted."""
     QUIET = "quiet"
     """Nobody has spoken for a while although the gate is open."""
     RING = "ring"

@@ -18,6 +18,7 @@ from typing import Any
 
 from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.persona import SECTIONS, Entry, FlowPlan, FlowState, Persona
+from edge_agent.host.settings.files import UnreadableFile, read_bytes
 
 BUILT_IN = Path(__file__).with_name("persona_pack")
 OWNERS = Path("/etc/edge-agent/personas")
@@ -97,11 +98,9 @@ def parse_persona(text: str, *, name: str, source: str) -> Persona:
 def _read(path: Path) -> str:
     source = str(path)
     try:
-        with path.open("rb") as file:
-            raw = file.read(FILE_MAX_BYTES + 1)
-        if len(raw) > FILE_MAX_BYTES:
-            raise PersonaError(source, [f"{source}: is longer than {FILE_MAX_BYTES} bytes."])
-        return raw.decode("utf-8-sig")
+        return read_bytes(path, FILE_MAX_BYTES).decode("utf-8-sig")
+    except UnreadableFile as problem:
+        raise PersonaError(source, [f"{source}: {problem}."]) from None
     except OSError as problem:
         why = problem.strerror or type(problem).__name__
         raise PersonaError(source, [f"{source}: cannot be read: {why}."]) from problem

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
@@ -30,6 +29,7 @@ from pydantic import (
 
 from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.pcm import WIRE_RATE_HZ
+from edge_agent.host.settings.files import UnreadableFile, read_toml
 
 BUILT_IN = Path(__file__).with_name("providers.toml")
 OWNERS_PATH = Path("/etc/edge-agent/providers.toml")
@@ -280,13 +280,13 @@ def load_providers(path: Path = OWNERS_PATH, *, built_in: Path = BUILT_IN) -> Pr
 def _read(path: Path) -> dict[str, Any]:
     try:
         # Decimal: money is counted, not estimated.
-        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
+        _, tree = read_toml(path, parse_float=Decimal)
     except OSError as problem:
         raise ProvidersError(path, [f"it cannot be read: {problem.strerror}"]) from problem
     except UnicodeDecodeError as problem:
         raise ProvidersError(path, ["it is not UTF-8 text"]) from problem
-    except tomllib.TOMLDecodeError as problem:
-        raise ProvidersError(path, [f"it is not TOML: {problem}"]) from problem
+    except UnreadableFile as problem:
+        raise ProvidersError(path, [f"it {problem}"]) from None
     version = tree.get("version", VERSION)
     if version != VERSION:
         raise ProvidersError(path, [f"version: this program reads version {VERSION}"])

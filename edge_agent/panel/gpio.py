@@ -24,20 +24,20 @@ GPIO_CHIPS = "gpiochip*"
 NO_PIN = -1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PanelConfig:
     """Pins (BCM numbers) and how they are wired."""
 
-    enabled: str = "auto"
+    enabled: str
     """`auto`, `on` or `off`."""
-    button_pin: int = 17
-    mute_button_pin: int = NO_PIN
-    led_pin: int = 27
-    rgb_pins: Sequence[int] = ()
+    button_pin: int
+    mute_button_pin: int
+    led_pin: int
+    rgb_pins: Sequence[int]
     """Empty, or red, green, blue; then `led_pin` is not used."""
-    led_active_high: bool = True
-    pull_up: bool = True
-    bounce_ms: int = 20
+    led_active_high: bool
+    pull_up: bool
+    bounce_ms: int
 
 
 class NullPanel:

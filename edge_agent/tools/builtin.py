@@ -12,7 +12,8 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import Field
 
-from edge_agent.tools.registry import Finish, Risk, Tool, tool
+from edge_agent.contract.risk import Risk
+from edge_agent.tools.registry import Finish, Tool, tool
 
 
 class Home(Protocol):

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import Field
 
 from edge_agent.contract.errors import AgentError, LinkBusy, LinkRefused, ToolError
+from edge_agent.contract.risk import Risk
 from edge_agent.tools.last_answer import LastAnswer
-from edge_agent.tools.registry import Behaviour, Risk, Tool, tool
+from edge_agent.tools.registry import Behaviour, Tool, tool
 
 QUESTION_MAX_CHARS = 2000
 """Two minutes of speech: whatever is longer is no question."""

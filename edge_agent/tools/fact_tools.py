@@ -19,7 +19,8 @@ from typing import Annotated, Protocol
 from pydantic import Field
 
 from edge_agent.contract.errors import ToolError
-from edge_agent.tools.registry import Risk, Tool, tool
+from edge_agent.contract.risk import Risk
+from edge_agent.tools.registry import Tool, tool
 
 RECALLED_MAX = 20
 """Facts told at once: less than 2,000 tokens at their longest."""

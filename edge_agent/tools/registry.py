@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from edge_agent.contract.errors import ConfigError, ToolError
 from edge_agent.contract.events import ToolTerms
 from edge_agent.contract.persona import ToolManner
+from edge_agent.contract.risk import Risk
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 """Function names that the Realtime API takes."""
@@ -28,14 +29,6 @@ DEFAULT_TIMEOUT_S = 10.0
 
 DEFAULT_CONCURRENCY = 4
 """Calls of one tool at once: a model asks for two or three things in a breath, never for ten."""
-
-
-class Risk(Enum):
-    """What a tool can do to a household; what follows from it is the dialogue's affair."""
-
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
 
 
 class Behaviour(Enum):
@@ -185,9 +178,9 @@ class Registry:
         """All tools as `session.update` wants them."""
         return tuple(declared.schema() for declared in self._tools.values())
 
-    def risks(self) -> Mapping[str, str]:
-        """Name → `low`, `medium` or `high`."""
-        return MappingProxyType({name: t.risk.value for name, t in self._tools.items()})
+    def risks(self) -> Mapping[str, Risk]:
+        """Name → what the tool can do to a household."""
+        return MappingProxyType({name: t.risk for name, t in self._tools.items()})
 
     def terms(self) -> Mapping[str, ToolTerms]:
         """Name → what the dialogue has to know of it besides its risk."""

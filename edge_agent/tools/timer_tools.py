@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from edge_agent.contract.errors import ToolError
-from edge_agent.tools.registry import Risk, Tool, tool
+from edge_agent.contract.risk import Risk
+from edge_agent.tools.registry import Tool, tool
 from edge_agent.tools.timers import ALARM, Entry, Moment, Rang, Timers
 
 Name = Annotated[

@@ -22,14 +22,14 @@ def frames(sound: bytes) -> list[bytes]:
 def test_the_voice_detector_tells_speech_from_a_quiet_room() -> None:
     speech = frames(pcm(babble(3, 16_000, seed=1) + room_noise(48_000, 2)))
     quiet = frames(pcm(room_noise(48_000, 3)))
-    detector = VoiceDetector()
+    detector = VoiceDetector(3)
     assert sum(map(detector.is_speech, quiet)) == 0
     assert sum(map(detector.is_speech, speech)) > 0.6 * len(speech)
 
 
 def test_the_voice_detector_refuses_other_frames_and_modes() -> None:
     with pytest.raises(ValueError, match="320"):
-        VoiceDetector().is_speech(bytes(480))
+        VoiceDetector(3).is_speech(bytes(480))
     with pytest.raises(ConfigError, match="mode 4"):
         VoiceDetector(4)
 

@@ -20,6 +20,8 @@ from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.events import HeardFrame
 
 RATE_HZ = 48_000
+TAIL_S = 0.25
+"""A living room."""
 BLOCK = 480
 
 
@@ -66,20 +68,20 @@ def ramp(first: int, count: int) -> bytes:
 
 
 def test_a_read_gives_what_was_audible_then() -> None:
-    track = ReferenceTrack(RATE_HZ, lead_s=0.0)
+    track = ReferenceTrack(RATE_HZ, lead_s=0.0, tail_s=TAIL_S)
     for block in range(50):
         track.write(ramp(block * BLOCK, BLOCK), 10.0 + block / 100)
     got = track.read(10.2, BLOCK)
     assert got[0] == pytest.approx(9601, abs=1)
     assert np.all(np.diff(got.astype(int)) == 1)
-    lead = ReferenceTrack(RATE_HZ, lead_s=0.01)
+    lead = ReferenceTrack(RATE_HZ, lead_s=0.01, tail_s=TAIL_S)
     for block in range(50):
         lead.write(ramp(block * BLOCK, BLOCK), 10.0 + block / 100)
     assert lead.read(10.2, BLOCK)[0] == pytest.approx(9601 + 480, abs=1)
 
 
 def test_nothing_rendered_reads_as_silence() -> None:
-    track = ReferenceTrack(RATE_HZ, lead_s=0.0)
+    track = ReferenceTrack(RATE_HZ, lead_s=0.0, tail_s=TAIL_S)
     assert not track.read(5.0, BLOCK).any()
     assert not track.audible(5.0)
     track.write(ramp(0, BLOCK), 10.0)
@@ -94,7 +96,7 @@ def test_nothing_rendered_reads_as_silence() -> None:
 
 
 def test_what_is_older_than_the_ring_is_silence() -> None:
-    track = ReferenceTrack(RATE_HZ, lead_s=0.0)
+    track = ReferenceTrack(RATE_HZ, lead_s=0.0, tail_s=TAIL_S)
     for block in range(400):
         track.write(ramp(block * BLOCK, BLOCK), block / 100)
     assert not track.read(0.5, BLOCK).any()
@@ -103,7 +105,7 @@ def test_what_is_older_than_the_ring_is_silence() -> None:
 
 
 def test_jitter_never_makes_a_slip_and_drift_is_followed_by_single_samples() -> None:
-    track = ReferenceTrack(RATE_HZ, lead_s=0.0)
+    track = ReferenceTrack(RATE_HZ, lead_s=0.0, tail_s=TAIL_S)
     rng = np.random.default_rng(2)
     steps = []
     last = None
@@ -121,7 +123,7 @@ def test_jitter_never_makes_a_slip_and_drift_is_followed_by_single_samples() -> 
 
 
 def test_a_large_offset_is_realigned_at_once_and_counted() -> None:
-    track = ReferenceTrack(RATE_HZ, lead_s=0.0)
+    track = ReferenceTrack(RATE_HZ, lead_s=0.0, tail_s=TAIL_S)
     for block in range(100):
         track.write(ramp(block * BLOCK, BLOCK), block / 100)
     track.read(0.2, BLOCK)
@@ -134,7 +136,7 @@ def test_a_large_offset_is_realigned_at_once_and_counted() -> None:
 
 
 def test_a_pause_of_our_voice_keeps_the_position_to_the_sample() -> None:
-    track = ReferenceTrack(RATE_HZ, lead_s=0.0)
+    track = ReferenceTrack(RATE_HZ, lead_s=0.0, tail_s=TAIL_S)
     rng = np.random.default_rng(3)
     for block in range(150):
         track.write(ramp(block * BLOCK, BLOCK), block / 100 + rng.uniform(0, 0.0005))
@@ -152,7 +154,7 @@ def test_a_pause_of_our_voice_keeps_the_position_to_the_sample() -> None:
 
 
 def test_a_pause_of_the_device_keeps_times_right() -> None:
-    track = ReferenceTrack(RATE_HZ, lead_s=0.0)
+    track = ReferenceTrack(RATE_HZ, lead_s=0.0, tail_s=TAIL_S)
     for block in range(50):
         track.write(ramp(block * BLOCK, BLOCK), block / 100)
     for block in range(50, 100):
@@ -164,7 +166,7 @@ def test_a_pause_of_the_device_keeps_times_right() -> None:
 
 
 def test_a_silence_longer_than_the_ring_leaves_nothing_of_what_was_before() -> None:
-    track = ReferenceTrack(RATE_HZ, lead_s=0.0)
+    track = ReferenceTrack(RATE_HZ, lead_s=0.0, tail_s=TAIL_S)
     for block in range(700):
         sounding = block < 10 or block >= 690
         track.write(ramp(block * BLOCK, BLOCK) if sounding else bytes(960), block / 100)
@@ -186,13 +188,13 @@ def test_audible_covers_the_lead_the_sound_and_the_tail() -> None:
 
 
 def test_dither_is_not_audible() -> None:
-    track = ReferenceTrack(RATE_HZ)
+    track = ReferenceTrack(RATE_HZ, tail_s=TAIL_S)
     track.write(np.ones(BLOCK, dtype="<i2").tobytes(), 0.0)
     assert not track.audible(0.0)
 
 
 def test_a_reopened_device_may_have_another_rate() -> None:
-    track = ReferenceTrack(RATE_HZ, lead_s=0.0)
+    track = ReferenceTrack(RATE_HZ, lead_s=0.0, tail_s=TAIL_S)
     track.write(ramp(0, BLOCK), 0.0)
     track.restart(16_000)
     assert not track.audible(0.0)
@@ -201,7 +203,7 @@ def test_a_reopened_device_may_have_another_rate() -> None:
 
 
 def test_writer_and_reader_may_be_two_threads() -> None:
-    track = ReferenceTrack(RATE_HZ, lead_s=0.0)
+    track = ReferenceTrack(RATE_HZ, lead_s=0.0, tail_s=TAIL_S)
     failures: list[Exception] = []
 
     def write() -> None:
@@ -319,12 +321,12 @@ class Talk:
 
     def __init__(self, echo: str, *, load: bool = True, wake: WakeDetector | None = None) -> None:
         self.frames: list[HeardFrame] = []
-        self.reference = ReferenceTrack(RATE_HZ)
+        self.reference = ReferenceTrack(RATE_HZ, tail_s=TAIL_S)
         self.faults: list[Exception] = []
         self.front = FrontEnd(
             self.frames.append,
             wake=wake,
-            voice=VoiceDetector(),
+            voice=VoiceDetector(3),
             reference=self.reference,
             echo=echo,
             on_fault=self.faults.append,
@@ -473,11 +475,11 @@ def test_the_front_end_works_before_aec3_is_loaded(
 
 def test_a_missing_library_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "livekit.rtc", None)
-    stage = EchoStage(ReferenceTrack(RATE_HZ), EchoChoice.AEC3)
+    stage = EchoStage(ReferenceTrack(RATE_HZ, tail_s=TAIL_S), EchoChoice.AEC3)
     with pytest.raises(ConfigError, match="livekit") as caught:
         stage.load()
     assert caught.value.code == "config.no_aec3"
-    EchoStage(ReferenceTrack(RATE_HZ), EchoChoice.LINEAR).load()
+    EchoStage(ReferenceTrack(RATE_HZ, tail_s=TAIL_S), EchoChoice.LINEAR).load()
 
 
 def test_a_failing_canceller_does_not_make_the_speaker_deaf(

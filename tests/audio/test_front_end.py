@@ -25,11 +25,11 @@ class Ear:
         self.rate_hz = rate_hz
         self.frames: list[HeardFrame] = []
         self.faults: list[Exception] = []
-        self.reference = ReferenceTrack(48_000)
+        self.reference = ReferenceTrack(48_000, tail_s=0.25)
         self.front = FrontEnd(
             self.frames.append,
             wake=wake,  # type: ignore[arg-type]
-            voice=VoiceDetector(),
+            voice=VoiceDetector(3),
             reference=self.reference,
             echo=echo,
             on_fault=self.faults.append,
@@ -186,8 +186,8 @@ def test_faults_in_every_frame_are_not_reported_in_every_frame() -> None:
     front = FrontEnd(
         emit,
         wake=None,
-        voice=VoiceDetector(),
-        reference=ReferenceTrack(48_000),
+        voice=VoiceDetector(3),
+        reference=ReferenceTrack(48_000, tail_s=0.25),
         echo="off",
         on_fault=reports.append,
     )
@@ -238,8 +238,8 @@ class Threaded:
         self.front = FrontEnd(
             self.emit,
             wake=None,
-            voice=VoiceDetector(),
-            reference=ReferenceTrack(48_000),
+            voice=VoiceDetector(3),
+            reference=ReferenceTrack(48_000, tail_s=0.25),
             echo="off",
         )
         self.front.start(48_000)
@@ -342,8 +342,8 @@ def test_frames_of_a_block_may_be_handed_over_together() -> None:
     front = FrontEnd(
         one_by_one.frames.append,
         wake=None,
-        voice=VoiceDetector(),
-        reference=ReferenceTrack(48_000),
+        voice=VoiceDetector(3),
+        reference=ReferenceTrack(48_000, tail_s=0.25),
         echo="linear",
         emit_many=batches.append,
     )

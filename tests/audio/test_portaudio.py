@@ -99,7 +99,7 @@ class Talk:
 @pytest.fixture
 def talk(pulse: PulseServer) -> Iterator[Talk]:
     assert pulse.running
-    talk = Talk(PortAudioDevice())
+    talk = Talk(PortAudioDevice(block_ms=10))
     yield talk
     talk.device.close()
 
@@ -340,16 +340,18 @@ def test_opening_again_and_again_leaks_nothing(talk: Talk) -> None:
 @pytest.mark.usefixtures("pulse")
 def test_an_unknown_name_is_answered_with_the_names_there_are() -> None:
     with pytest.raises(DeviceMissing) as caught:
-        PortAudioDevice("Kitchen").open(lambda b, a: None, lambda n, a: bytes(2 * n))
+        PortAudioDevice("Kitchen", block_ms=10).open(lambda b, a: None, lambda n, a: bytes(2 * n))
     assert "Kitchen" in caught.value.message
     assert "'pulse'" in caught.value.fix
     with pytest.raises(DeviceMissing, match="loudspeaker"):
-        PortAudioDevice("pul", "Kitchen").open(lambda b, a: None, lambda n, a: bytes(2 * n))
+        PortAudioDevice("pul", "Kitchen", block_ms=10).open(
+            lambda b, a: None, lambda n, a: bytes(2 * n)
+        )
 
 
 @pytest.mark.usefixtures("pulse")
 def test_a_rate_nobody_can_use_is_refused_with_those_that_work() -> None:
-    device = PortAudioDevice(capture_rate_hz=12_345)
+    device = PortAudioDevice(capture_rate_hz=12_345, block_ms=10)
     with pytest.raises(DeviceFormatRefused) as caught:
         device.open(lambda b, a: None, lambda n, a: bytes(2 * n))
     assert "12345 Hz" in caught.value.message
@@ -376,13 +378,13 @@ def test_a_card_that_refuses_rates_and_mono_is_used_as_it_is(
     assert talk.device.faults == 0
     talk.device.close()
     with pytest.raises(DeviceFormatRefused, match="48000 Hz"):
-        PortAudioDevice(render_rate_hz=48_000).open(talk.capture, talk.render)
+        PortAudioDevice(render_rate_hz=48_000, block_ms=10).open(talk.capture, talk.render)
 
 
 def test_stereo_is_mixed_down_or_one_channel_is_taken() -> None:
     stereo = np.array([[100, 300], [-5, -7]], dtype="<i2").tobytes()
-    mean = PortAudioDevice()._to_mono(stereo, 2)
-    right = PortAudioDevice(capture_channel=1)._to_mono(stereo, 2)
+    mean = PortAudioDevice(block_ms=10)._to_mono(stereo, 2)
+    right = PortAudioDevice(capture_channel=1, block_ms=10)._to_mono(stereo, 2)
     assert np.frombuffer(mean, "<i2").tolist() == [200, -6]
     assert np.frombuffer(right, "<i2").tolist() == [300, -7]
 
@@ -399,7 +401,7 @@ def test_what_portaudio_says_is_translated(
 
     monkeypatch.setattr(pyaudio.PyAudio, "open", broken)
     with pytest.raises(kind) as caught:
-        PortAudioDevice().open(lambda b, a: None, lambda n, a: bytes(2 * n))
+        PortAudioDevice(block_ms=10).open(lambda b, a: None, lambda n, a: bytes(2 * n))
     assert caught.value.fix
     assert isinstance(caught.value.__cause__, OSError)
 
@@ -420,7 +422,7 @@ def test_libraries_write_nothing_to_the_terminal(
     entries = list_devices()
     pulse.stop()
     with pytest.raises(DeviceError):
-        PortAudioDevice().open(lambda b, a: None, lambda n, a: bytes(2 * n))
+        PortAudioDevice(block_ms=10).open(lambda b, a: None, lambda n, a: bytes(2 * n))
     assert capfd.readouterr().err == ""
     assert portaudio_library._quiet_depth == 0
     (default,) = (entry for entry in entries if entry.default_capture)

@@ -5,16 +5,17 @@ Owner thread: the test's, in virtual time.
 
 from __future__ import annotations
 
+from house_config import household_summaries
+
 from benchmarks.summaries import MODELS, Day, measure, prices_of
-from edge_agent.dialogue.recall.summaries import SummaryTerms
 
 TURNS = 30
 DAY = Day("one talk", TURNS, 0.0)
 
 
 def test_notes_keep_the_input_short_and_the_cache_serves_the_question() -> None:
-    without = measure(DAY, SummaryTerms("off"), TURNS)
-    noted = measure(DAY, SummaryTerms("session", after_turns=10, keep_turns=3), TURNS)
+    without = measure(DAY, household_summaries("off"), TURNS)
+    noted = measure(DAY, household_summaries("session", after_turns=10, keep_turns=3), TURNS)
     assert (without.summaries, noted.summaries) == (0, 3)
     assert without.known
     assert noted.known

@@ -20,10 +20,10 @@ from chaos_faults import BY_NAME, FAULTS, Fault
 from chaos_house import FRAME_S, Options, Said
 from chaos_judge import MAX_QUEUED_MS, Verdict, judge, left_over
 from chaos_world import World
+from house_config import household_summaries
 from replay import record
 
 from edge_agent.contract import events as e
-from edge_agent.dialogue.recall.summaries import SummaryTerms
 from edge_agent.simulation import clock
 
 PHASES = (
@@ -332,7 +332,7 @@ async def _schedule(seed: int, outcome: Outcome, plan: list[tuple[Fault, str]] |
             (rng.choice(FAULTS), rng.choice(PHASES)) for _ in range(rng.choice((1, 1, 2, 2, 3)))
         ]
         if seed % 2:  # in every other household notes are made of nearly every turn
-            terms = SummaryTerms("session", after_turns=rng.choice((2, 3)), keep_turns=1)
+            terms = household_summaries("session", after_turns=rng.choice((2, 3)), keep_turns=1)
             options.dialogue = {**options.dialogue, "summaries": terms, "forget_after_h": 1.0}
     begun_at = asyncio.get_running_loop().time()
     async with World(seed, options) as world:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from edge_agent.tools.registry import Registry, Risk, tool
+from edge_agent.contract.risk import Risk
+from edge_agent.tools.registry import Registry, tool
 
 if TYPE_CHECKING:
     from chaos_world import World

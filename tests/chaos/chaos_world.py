@@ -23,7 +23,14 @@ from chaos_border import Border
 from chaos_house import FRAME_S, NETWORK_DELAY_S, HouseBrain, Options, PingableWire, Said
 from chaos_tools import tools
 from chaos_watch import SENTENCES, Watch
-from house_config import household_config, household_of
+from house_config import (
+    household_config,
+    household_dialer,
+    household_of,
+    household_session,
+    household_timings,
+    household_vad,
+)
 
 from edge_agent.agent import Agent, Rooms
 from edge_agent.audio.speaker.earcons import render_earcon
@@ -32,15 +39,11 @@ from edge_agent.contract import events as e
 from edge_agent.contract.errors import LinkError
 from edge_agent.contract.pcm import WIRE_FRAME_SAMPLES, WIRE_RATE_HZ
 from edge_agent.contract.ports import Wire
-from edge_agent.dialogue.calls.consent import Risk
 from edge_agent.dialogue.gate import GateState
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.state import Talk
 from edge_agent.panel.patterns import EARCONS
 from edge_agent.realtime.link.connection import RealtimeLink
-from edge_agent.realtime.link.dialer import WebSocketDialer
-from edge_agent.realtime.link.liveness import LinkTimings
-from edge_agent.realtime.protocol.config import ServerVad, SessionConfig
 from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.faults import Faults
 from edge_agent.simulation.server import RealtimeServer
@@ -91,7 +94,7 @@ class World(Watch):
             on_event=self._on_wire,
         )
         self.network = MemoryNetwork(self.server, NETWORK_DELAY_S)
-        self._real_dial = WebSocketDialer() if options.url else None
+        self._real_dial = household_dialer() if options.url else None
         self._build()
 
     def _build(self) -> None:
@@ -102,7 +105,7 @@ class World(Watch):
         registry = tools(self)
         self.hands = ToolRunner(registry, self._post)
         self.config = household_config(
-            {name: Risk(risk) for name, risk in registry.risks().items()},
+            dict(registry.risks()),
             mode=options.mode,
             server_turns=options.server_turns,
             transcription=options.transcription,
@@ -114,16 +117,16 @@ class World(Watch):
         self.link = RealtimeLink(
             dial=self._dial,
             provider=PROVIDERS["openai"],
-            config=SessionConfig(
+            config=household_session(
                 tools=registry.schemas(),
-                turn_detection=ServerVad() if options.server_turns else None,
+                turn_detection=household_vad() if options.server_turns else None,
                 transcription_model="whisper-1" if options.transcription == "builtin" else None,
             ),
             key=lambda: KEY,
             post=self._post,
             note=self._note,
             rng=self.rng,
-            timings=LinkTimings(),
+            timings=household_timings(),
             url=options.url,
             allow_insecure=bool(options.url),
         )

@@ -114,6 +114,15 @@ def test_check_tells_all_mistakes_and_ends_with_78(tmp_path: Path) -> None:
         assert "Traceback" not in result.output
 
 
+def test_check_looks_at_the_file_of_authorities(tmp_path: Path) -> None:
+    file = tmp_path / "edge-agent.toml"
+    file.write_text(f'[realtime]\nca_file = "{tmp_path}/ca.pem"\n')
+    result = invoke("config", "check", "-c", str(file))
+    assert result.exit_code == 78
+    assert f"{tmp_path}/ca.pem cannot be used: No such file or directory." in result.output
+    assert "Correct realtime.ca_file" in result.output
+
+
 def test_check_of_good_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     result = invoke("config", "check")

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from edge_agent.cli import main as cli
 from edge_agent.cli.outcome import EXIT_CONFIG, EXIT_FAILED, EXIT_UNAVAILABLE
+from edge_agent.host.stores.tool_store import ToolStore
 
 PLAIN = str(Path(__file__).parents[1] / "tool_servers.py")
 
@@ -125,3 +126,65 @@ def test_a_persona_may_name_the_tools_of_a_server(tmp_path: Path) -> None:
     assert unknown()
     file.write_text('[mcp.servers.home]\ncommand = ["x"]\ntools = { on = "low", off = "low" }\n')
     assert not unknown()
+
+
+# --- what has changed ------------------------------------------------------------------------
+
+
+def accept(tmp_path: Path, *arguments: str) -> Result:
+    command = ["mcp", "accept", "home", "-c", str(tmp_path / "edge-agent.toml"), *arguments]
+    return CliRunner().invoke(cli.app, command)
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> None:
+    """`echo` was accepted with other words and without arguments."""
+    store = ToolStore(tmp_path / "tools.json", lambda *_a, **_f: None)
+    store.accept("home", {"echo": ("Says it again.", '{"type": "object"}')})
+
+
+ALLOWED = 'tools = { echo = "low", hang = "medium" }'
+
+
+def listed(tmp_path: Path, *arguments: str) -> Result:
+    state = f'[state]\npath = "{tmp_path}/state.json"\n'
+    return invoke(tmp_path, state + plain("home", ALLOWED), *arguments)
+
+
+@pytest.mark.usefixtures("changed")
+def test_a_tool_that_changed_is_shown_as_high(tmp_path: Path) -> None:
+    output = listed(tmp_path).output
+    told = {line.split()[0]: " ".join(line.split()[1:]) for line in output.splitlines()}
+    assert told["echo"] == "high: not as it was accepted Does echo."
+    assert told["hang"] == "medium Does hang."
+    assert "sudo edge-agent mcp accept home" in output
+    [server] = json.loads(listed(tmp_path, "--json").output)
+    assert server["changed"] == ["echo"]
+
+
+@pytest.mark.usefixtures("changed")
+def test_it_is_accepted_after_its_difference_was_shown(tmp_path: Path) -> None:
+    listed(tmp_path)
+    refused = accept(tmp_path)
+    assert refused.exit_code == 2, "nobody can be asked"
+    assert "- Says it again.\n" in refused.stdout
+    assert "+ Does echo.\n" in refused.stdout
+    assert '+  "properties": {\n' in refused.stdout
+    assert "echo = " not in refused.stdout
+    assert "high: not as it was accepted" in listed(tmp_path).output
+    assert "Accepted: echo." in accept(tmp_path, "echo", "--yes").stdout
+    assert "not as it was accepted" not in listed(tmp_path).output
+    assert accept(tmp_path, "--yes").stdout == "Nothing has changed since it was accepted.\n"
+
+
+@pytest.mark.usefixtures("changed")
+def test_what_is_not_clear_accepts_nothing(tmp_path: Path) -> None:
+    listed(tmp_path)
+    before = (tmp_path / "tools.json").read_bytes()
+    assert accept(tmp_path, "misspelt", "--yes").exit_code == 2
+    command = ["mcp", "accept", "nobody", "-c", str(tmp_path / "edge-agent.toml"), "--yes"]
+    assert CliRunner().invoke(cli.app, command).exit_code == 2
+    (tmp_path / "edge-agent.toml").write_text('[mcp.servers.home]\ncommand = ["false"]\n')
+    down = accept(tmp_path, "--yes")
+    assert (down.exit_code, "cannot be used" in down.stdout) == (EXIT_FAILED, True)
+    assert (tmp_path / "tools.json").read_bytes() == before

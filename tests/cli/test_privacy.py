@@ -46,7 +46,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     TimerStore(state / "timers.json", quiet).save(
         SavedTimers((SavedTimer("pasta", "timer", 600.0, 1_800_000_000.5),))
     )
-    kept = Keepsakes(state, Terms(9, 9), quiet)
+    kept = Keepsakes(state, Terms(9, 9, 10**6), quiet)
     kept.words(NOW, "speaker", "half past")
     kept.sound(NOW, "speaker", bytes(48_000))
     (state / "messages.json").write_text('{"version": 1, "messages": [{"text": "Tom was here"}]}')

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from house_config import household_of
+from house_config import household_config, household_of
 from note_values import unlisted
 from referee import Referee
 from server_model import ModelServer
@@ -23,9 +23,8 @@ from server_model import ModelServer
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import WIRE_FRAME_BYTES, bytes_to_ms, silence
-from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.state import Link, Microphone, Talk
+from edge_agent.dialogue.state import Deadline, Link, Microphone, Talk
 
 STEP_S = 0.01
 C = TypeVar("C", bound=c.Command)
@@ -135,7 +134,7 @@ class House:
     """Manager, loudspeaker, microphone, tools and server in one virtual time line."""
 
     def __init__(self, server: ModelServer | None = None, *, muted: bool = False, **config: Any):
-        self.config = DialogueConfig(**config)
+        self.config = household_config(**config)
         self.manager = DialogueManager(self.config, muted=muted, strict=True)
         self.referee = Referee(household_of(self.config, muted=muted))
         self.server = server or ModelServer()
@@ -271,6 +270,10 @@ class House:
         return self
 
     # --- what happened ---
+
+    def pending(self) -> set[Deadline]:
+        """What is waited for, but for what a talk's sleep brings by itself: notes, forgetting."""
+        return set(self.manager.state.deadlines) - {Deadline.SETTLED, Deadline.FORGET}
 
     # Methods, because a type checker takes an attribute to stay what an assert has just found.
 

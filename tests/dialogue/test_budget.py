@@ -97,20 +97,20 @@ def test_more_tokens_never_cost_less(usage: Usage, prices: Prices, name: str, mo
 
 
 def test_it_warns_once_and_then_says_that_it_is_spent() -> None:
-    budget = Budget(100)
+    budget = Budget(100, warn_percent=80)
     said = [budget.add(cost, DAY) for cost in (79, 1, 5, 14, 1, 50)]
     assert said == ["", "budget_warning", "", "", "budget_spent", ""]
     assert budget.spent == 150
 
 
 def test_one_dear_answer_may_pass_the_warning() -> None:
-    budget = Budget(100)
+    budget = Budget(100, warn_percent=80)
     assert budget.add(500, DAY) == "budget_spent"
     assert budget.add(1, DAY) == ""
 
 
 def test_a_spent_day_takes_a_held_button() -> None:
-    budget = Budget(100)
+    budget = Budget(100, warn_percent=80)
     assert budget.may_start_turn(DAY)
     budget.add(99, DAY)
     assert budget.may_start_turn(DAY)
@@ -121,7 +121,7 @@ def test_a_spent_day_takes_a_held_button() -> None:
 
 
 def test_midnight_brings_new_money_and_a_new_warning() -> None:
-    budget = Budget(100)
+    budget = Budget(100, warn_percent=80)
     budget.add(100, DAY)
     tomorrow = DAY + timedelta(days=1)
     assert budget.may_start_turn(tomorrow)
@@ -130,7 +130,7 @@ def test_midnight_brings_new_money_and_a_new_warning() -> None:
 
 
 def test_without_a_cap_it_only_counts() -> None:
-    budget = Budget(0)
+    budget = Budget(0, warn_percent=80)
     assert budget.add(10**12, DAY) == ""
     assert budget.may_start_turn(DAY)
     assert budget.spent == 10**12
@@ -138,7 +138,7 @@ def test_without_a_cap_it_only_counts() -> None:
 
 
 def test_a_cap_that_cannot_count_is_blind_and_says_so() -> None:
-    budget = Budget(100)
+    budget = Budget(100, warn_percent=80)
     assert not budget.blind
     assert budget.add(None, DAY) == ""
     assert budget.blind
@@ -158,13 +158,13 @@ def test_a_cap_that_cannot_count_is_blind_and_says_so() -> None:
     ],
 )
 def test_a_clock_that_is_set_does_not_give_money_back(before: date, after: date, kept: int) -> None:
-    budget = Budget(100, purse=Purse(before, 90, 0, True))
+    budget = Budget(100, warn_percent=80, purse=Purse(before, 90, 0, True))
     budget.may_start_turn(after)
     assert budget.spent == kept
 
 
 def test_back_and_forth_over_midnight_is_one_day() -> None:
-    budget = Budget(100)
+    budget = Budget(100, warn_percent=80)
     late, early = DAY, DAY - timedelta(days=1)
     for day in (early, late, early, late, early, late):
         budget.add(30, day)
@@ -173,7 +173,7 @@ def test_back_and_forth_over_midnight_is_one_day() -> None:
 
 
 def test_a_clock_from_the_future_is_left_behind() -> None:
-    budget = Budget(100, purse=Purse(date(2099, 1, 1), 100, 0, True))
+    budget = Budget(100, warn_percent=80, purse=Purse(date(2099, 1, 1), 100, 0, True))
     assert not budget.may_start_turn(DAY)
     assert budget.may_start_turn(DAY + timedelta(days=1))
 
@@ -182,7 +182,7 @@ def test_a_clock_from_the_future_is_left_behind() -> None:
 def test_the_books_are_right_whatever_the_clock_does(
     turns: list[tuple[int | None, date]], cap: int
 ) -> None:
-    budget = Budget(cap)
+    budget = Budget(cap, warn_percent=80)
     for cost, day in turns:
         before = budget.purse
         said = budget.add(cost, day)
@@ -195,12 +195,12 @@ def test_the_books_are_right_whatever_the_clock_does(
         assert (said == "budget_warning") <= (cap * 0.8 <= after.spent < cap)
         assert budget.may_start_turn(after.day or day) == (after.spent < cap)
         # A restart in between changes nothing.
-        budget = Budget(cap, purse=after)
+        budget = Budget(cap, warn_percent=80, purse=after)
 
 
 @given(st.lists(st.integers(0, 100), max_size=50), st.integers(1, 1000))
 def test_a_day_has_one_warning_and_one_refusal(costs: list[int], cap: int) -> None:
-    budget = Budget(cap)
+    budget = Budget(cap, warn_percent=80)
     said = [budget.add(cost, DAY) for cost in costs]
     assert said.count("budget_warning") <= 1
     assert said.count("budget_spent") == (sum(costs) >= cap)

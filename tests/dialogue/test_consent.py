@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from edge_agent.contract.events import ToolCall
+from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.calls.consent import (
     ANSWER_MAX_S,
     PRESS_AFTER_S,
     REFUSALS_MAX,
     Consent,
-    Risk,
     Stage,
     Verdict,
     Way,

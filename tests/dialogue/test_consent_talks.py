@@ -10,7 +10,7 @@ from server_model import ModelServer, Plan
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
-from edge_agent.dialogue.calls.consent import Risk
+from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.state import Talk
 
 RISKS = {"clock": Risk.LOW, "shop": Risk.MEDIUM, "unlock": Risk.HIGH, "leave_message": Risk.LOW}
@@ -316,7 +316,7 @@ def test_after_a_no_the_same_is_not_asked_until_the_household_speaks_again() -> 
 
 def test_a_yes_is_not_enough_for_what_has_become_more_dangerous() -> None:
     house = at_question(asked())
-    risks = {"shop": "high", "clock": "low"}
+    risks = {"shop": Risk.HIGH, "clock": Risk.LOW}
     house.send(e.ToolsChanged(at=house.now, schemas=(), risks=risks))
     reply(house, "Yes.").run(house.now + 4)
     assert ran(house) == []

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from driver import House, frame_pcm
-from house_config import household_config, household_of
+from house_config import household_config, household_of, household_summaries
 from hypothesis import example, given, note, settings
 from hypothesis import strategies as st
 from note_values import unlisted
@@ -22,10 +22,9 @@ from server_model import ModelServer, Plan
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import silence
-from edge_agent.dialogue.calls.consent import Risk
+from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.recall.summaries import SummaryTerms
 from edge_agent.dialogue.state import Talk
 
 RISKS = {"clock": Risk.LOW, "shop": Risk.MEDIUM}
@@ -86,7 +85,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "output": st.just("done"),
     "finish": st.booleans(),
     "schemas": st.just(({"type": "function", "name": "clock"},)),
-    "risks": st.sampled_from([{"clock": "low"}, {"clock": "low", "shop": "high"}]),
+    "risks": st.sampled_from([{"clock": Risk.LOW}, {"clock": Risk.LOW, "shop": Risk.HIGH}]),
     "terms": st.just({}),
 }
 """What each field of an event may hold; a field that is missing here fails the test below."""
@@ -134,7 +133,7 @@ CONFIGS = st.builds(
     consent_by_voice=st.booleans(),
     transcription=st.sampled_from(["off", "builtin", "out_of_band"]),
     summaries=st.builds(
-        SummaryTerms,
+        household_summaries,
         how=st.sampled_from(["off", "session", "text"]),
         after_turns=st.just(2),
         keep_turns=st.just(1),
@@ -144,7 +143,7 @@ CONFIGS = st.builds(
 
 
 def test_every_event_has_a_handler() -> None:
-    manager = DialogueManager(DialogueConfig())
+    manager = DialogueManager(household_config())
     assert set(tape.kinds().values()) == set(manager.journeys)
 
 
@@ -152,7 +151,7 @@ def test_an_event_of_a_future_version_is_noted_once_and_counted() -> None:
     class Rumour(e.Event):
         pass
 
-    manager = DialogueManager(DialogueConfig(), strict=True)
+    manager = DialogueManager(household_config(), strict=True)
     manager.handle(e.LinkReady(at=0.0))
     note = c.Note("dialogue.unknown_event", {"kind": "Rumour"})
     assert [manager.handle(Rumour(at=at)) for at in (1.0, 2.0)] == [[note], []]
@@ -413,7 +412,7 @@ def test_random_drops_lose_and_double_nothing(
 
 
 def at_rest(house: House) -> bool:
-    waits = house.manager.next_deadline() is not None or bool(house.speaker.queue)
+    waits = bool(house.pending() or house.speaker.queue)
     return house.manager.talk is Talk.ASLEEP and not waits
 
 

@@ -12,7 +12,7 @@ from server_model import Plan
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.persona import MOVE_TOOL, FlowPlan, FlowState
-from edge_agent.dialogue.calls.consent import Risk
+from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.calls.tool_calls import ToolCalls
 from edge_agent.dialogue.prompting.flow import FlowTerms
 from edge_agent.dialogue.state import Talk
@@ -119,7 +119,7 @@ STEPS = st.lists(
 def test_a_live_session_always_knows_the_step_and_each_call_has_one_output(
     happenings: list[tuple[str, list[str]]],
 ) -> None:
-    calls = ToolCalls({}, TERMS)
+    calls = ToolCalls({}, TERMS, window_s=15.0)
     up, told, stands, number = True, "ask", "ask", 0
     for what, targets in happenings:
         out: list[c.Command] = []

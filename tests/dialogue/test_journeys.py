@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 from driver import frame_pcm
+from house_config import household_config
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
+from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.answers import Answers
 from edge_agent.dialogue.barge_in import BargeIn
-from edge_agent.dialogue.calls.consent import Risk
 from edge_agent.dialogue.calls.tool_calls import ToolCalls
-from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.gate import Gate, GateState
 from edge_agent.dialogue.journeys.alarms import RING_RETRY_S, Alarms
 from edge_agent.dialogue.journeys.appearance import Appearance
@@ -25,6 +25,7 @@ from edge_agent.dialogue.journeys.costs import Costs
 from edge_agent.dialogue.journeys.ears import Ears
 from edge_agent.dialogue.journeys.hands import Hands
 from edge_agent.dialogue.journeys.link_watch import LinkWatch
+from edge_agent.dialogue.journeys.outage import Outage
 from edge_agent.dialogue.journeys.transcripts import Transcripts
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.money.spending import Spending
@@ -49,11 +50,11 @@ class Parts:
     """A state and every helper, of which a journey takes what it needs."""
 
     def __init__(self, **config: Any) -> None:
-        self.state = TalkState(DialogueConfig(**config), strict=True)
+        self.state = TalkState(household_config(**config), strict=True)
         self.state.deadlines.now = 100.0
         self.gate = Gate(1000)
         self.answers = Answers()
-        self.tools = ToolCalls(self.state.config.tool_risks)
+        self.tools = ToolCalls(self.state.config.tool_risks, window_s=self.state.config.confirm_s)
         self.memory = Memory(12, 60.0)
         self.side_questions = SideQuestions(self.state)
         self.moves = Moves(self.state, self.gate, self.answers, self.tools)
@@ -114,7 +115,7 @@ class Listening:
 
 
 def test_every_deadline_is_in_the_table() -> None:
-    assert list(DialogueManager(DialogueConfig()).when_due) == list(Deadline)
+    assert list(DialogueManager(household_config()).when_due) == list(Deadline)
 
 
 # --- deadlines -------------------------------------------------------------------------------
@@ -243,6 +244,7 @@ def test_hands_press_the_button(talk: Talk, told: list[str], out: Commands) -> N
         listener=ears,
         bell=Silent(),
         reply=Silent(),
+        sessions=link_watch(parts),
     )
     parts.state.talk = talk
     assert hands.pressed(e.ButtonPressed(at=100.0)) == out
@@ -260,6 +262,9 @@ class NoSession:
     def remember_news(self) -> None:
         """Nothing to remember."""
 
+    def tell_news(self) -> Commands:
+        return []
+
     def tell_still_running(self) -> Commands:
         return []
 
@@ -275,12 +280,13 @@ def link_watch(parts: Parts) -> LinkWatch:
         side_questions=parts.side_questions,
         notes=NoSession(),
         lost_calls=NoSession(),
+        outage=Outage(parts.state, parts.moves, memory=parts.memory),
     )
 
 
-def test_link_watch_explains_a_refusal_at_once_and_a_loss_after_a_moment() -> None:
+def test_outage_explains_a_refusal_at_once_and_a_loss_after_a_moment() -> None:
     parts = Parts()
-    link = link_watch(parts)
+    link = Outage(parts.state, parts.moves, memory=parts.memory)
     parts.speaks()
     assert link.explain() == []
     assert Deadline.ANNOUNCE in parts.state.deadlines

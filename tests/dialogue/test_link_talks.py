@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from driver import House
+from house_config import household_config, household_summaries
 from playbook import on, playbook
 from server_model import ModelServer, Plan
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
-from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.state import Talk
 
@@ -144,7 +144,7 @@ def test_a_question_of_which_every_session_dies_is_given_up_with_a_sentence(
     assert house.manager.talk is Talk.ASLEEP
     assert 5 <= asked_before <= 8
     assert house.sentences()[-1] == "server_trouble"
-    assert house.manager.next_deadline() is None
+    assert house.pending() == set()
 
 
 def test_an_answer_that_stalls_behind_a_living_socket_is_continued_in_a_fresh_session() -> None:
@@ -331,7 +331,7 @@ def test_a_new_talk_is_told_again() -> None:
 
 
 def test_a_night_without_the_provider_does_not_fill_the_journal() -> None:
-    manager = DialogueManager(DialogueConfig(), strict=True)
+    manager = DialogueManager(household_config(), strict=True)
     codes = []
     for half_seconds in range(2 * 600):
         code = "link.dns" if half_seconds < 20 or half_seconds % 7 == 0 else "link.unreachable"
@@ -360,4 +360,101 @@ def test_an_answer_of_which_only_words_came_was_not_given() -> None:
     house.connect()
     house.run(12.0)
     assert [cmd.role for cmd in house.did(c.AddMessage)] == ["user"]
+    assert len(heard_answers(house)) == 1
+
+
+# --- muted -------------------------------------------------------------------------------------
+
+
+def muted_after(house: House, *, seconds: float) -> House:
+    house.run(seconds)
+    house.press("mute")
+    return house
+
+
+def test_words_kept_for_a_session_are_dropped_by_mute_and_that_is_said() -> None:
+    house = House()
+    house.says(0.5, 2.4)
+    house.wake_word(1.1)
+    muted_after(house, seconds=4.0)
+    assert house.sentences()[-1] == "not_sent"
+    assert house.manager.talk is Talk.ASLEEP
+    house.run(4.5)
+    house.connect()
+    house.press("mute")
+    house.run(8.0)
+    assert not house.did(c.AddMessage)
+    assert not house.did(c.RequestResponse)
+
+
+def test_an_answer_that_breaks_off_while_muted_is_told_and_not_asked_for_again() -> None:
+    house = House(ModelServer(think_s=5.0))
+    house.connect()
+    house.says(0.5, 2.4)
+    house.wake_word(1.1)
+    muted_after(house, seconds=4.0)
+    assert house.manager.talk is Talk.THINKING, "it was sent before the mute"
+    house.blip(4.5, 0.5)
+    house.run(12.0)
+    assert house.sentences() == ["not_sent"]
+    assert not house.did(c.AddMessage)
+    assert not house.did(c.RequestResponse)
+
+
+@pytest.mark.parametrize("rolls_over", [False, True])
+def test_a_session_that_began_muted_is_told_of_the_talk_when_the_microphone_opens(
+    rolls_over: bool,
+) -> None:
+    house = House(memory_turns=12)
+    house.connect()
+    house.says(0.5, 2.4)
+    house.wake_word(1.1)
+    muted_after(house, seconds=20.0)
+    if rolls_over:
+        house.connect()
+    else:
+        house.blip(21.0, 0.5)
+    house.run(24.0)
+    assert house.did(c.AddMessage) == []
+    house.press("mute")
+    roles = [message.role for message in house.did(c.AddMessage)]
+    assert roles == ["user", "assistant"]
+    house.press("mute")
+    house.press("mute")
+    assert len(house.did(c.AddMessage)) == 2, "once is enough"
+
+
+@pytest.mark.parametrize("muted", [False, True])
+def test_notes_of_the_talk_are_taken_only_with_an_open_microphone(muted: bool) -> None:
+    terms = household_summaries(how="session", after_turns=3, keep_turns=0)
+    house = House(memory_turns=12, summaries=terms)
+    house.connect()
+    for start_s in (0.5, 20.5, 40.5):
+        house.says(start_s, start_s + 1.9)
+        house.wake_word(start_s + 0.6)
+    house.run(46.0)
+    if muted:
+        house.press("mute")
+    for item in ("one", "two", "three"):
+        house.send(e.ItemAdded(at=house.now, item=item, kind="message", role="user"))
+    house.run(400.0)
+    assert bool(house.did(c.AskAside, 46.0)) is not muted
+
+
+# --- a server that takes its time ---------------------------------------------------------------
+
+
+def test_who_waits_long_hears_that_it_is_still_wanted_and_then_the_answer() -> None:
+    house = House(ModelServer(think_s=14.0))
+    house.connect()
+    house.says(0.5, 2.4)
+    house.wake_word(1.1)
+    house.run(3.1)
+    house.server.stalled = True
+    house.run(22.0)
+    assert len(house.did(c.ReopenLink)) == 1
+    assert house.sentences() == ["still_waiting"]
+    house.server.stalled = False
+    house.run(40.0)
+    assert house.sentences() == ["still_waiting"]
     assert len(heard_answers(house)) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from house_config import household_summaries
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,14 +120,14 @@ def test_what_the_server_removes_by_itself_is_gone() -> None:
 # --- when ---------------------------------------------------------------------------------------
 
 
-TERMS = SummaryTerms("session", after_turns=20, after_tokens=8000, keep_turns=4)
+TERMS = household_summaries("session", after_turns=20, after_tokens=8000, keep_turns=4)
 
 
 def test_turns_make_it_due_and_fewer_in_a_house_that_settled() -> None:
     policy = Policy(TERMS)
     assert next(n for n in range(40) if policy.due(n, n, settled=False)) == 20
     assert next(n for n in range(40) if policy.due(n, n, settled=True)) == 4 + SETTLED_OLD_TURNS
-    assert not Policy(SummaryTerms("off")).due(1000, 1000, settled=True)
+    assert not Policy(household_summaries("off")).due(1000, 1000, settled=True)
 
 
 def test_tokens_make_it_due_but_a_long_prompt_alone_never_again_and_again() -> None:

@@ -13,7 +13,7 @@ from server_model import Plan
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
-from edge_agent.dialogue.calls.consent import Risk
+from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.journeys.alarms import (
     LATE_RING_MAX_S,
     LATE_TELL_S,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 
+from house_config import household_config
+
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
-from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.money.budget import Budget, Prices
 from edge_agent.dialogue.money.spending import Spending
@@ -18,8 +19,8 @@ DAY = date(2026, 11, 20)
 
 
 def manager(cap_microusd: int) -> DialogueManager:
-    spending = Spending(Budget(cap_microusd), lambda _model: PRICES)
-    dialogue = DialogueManager(DialogueConfig(), spending=spending, strict=True)
+    spending = Spending(Budget(cap_microusd, warn_percent=80), lambda _model: PRICES)
+    dialogue = DialogueManager(household_config(), spending=spending, strict=True)
     dialogue.handle(e.DayBegan(at=0.0, day=DAY))
     dialogue.handle(e.LinkReady(at=0.0, model="gpt-realtime-2.1"))
     return dialogue
@@ -75,8 +76,8 @@ def test_past_the_limit_only_the_button_buys_a_turn_until_the_next_day() -> None
 
 
 def test_an_unknown_price_is_told_once_and_not_counted_as_nothing() -> None:
-    spending = Spending(Budget(1_000), lambda _model: None)
-    dialogue = DialogueManager(DialogueConfig(), spending=spending, strict=True)
+    spending = Spending(Budget(1_000, warn_percent=80), lambda _model: None)
+    dialogue = DialogueManager(household_config(), spending=spending, strict=True)
     dialogue.handle(e.LinkReady(at=0.0, model="mystery"))
     first, second = answer(dialogue, 1.0, 100), answer(dialogue, 2.0, 100)
     told = [x.code for x in first + second if isinstance(x, c.Note)]

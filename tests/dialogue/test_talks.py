@@ -351,10 +351,21 @@ def test_barge_in_by_wake_word_does_not_need_speech_evidence() -> None:
 
 
 def test_barge_in_by_the_server() -> None:
-    house = question(awake_house()).run(4.0)
+    house = question(awake_house())
+    for start_s in (3.5, 3.7):  # too little for our own decision
+        house.says(start_s, start_s + 0.05)
+    house.run(4.0)
+    assert house.speaker.audible
     house.send(e.UserSpeechStarted(at=house.now, item="late"))
     assert not house.speaker.audible
     assert house.manager.talk is Talk.LISTENING
+
+
+def test_the_word_of_the_server_interrupts_nothing_while_nobody_is_heard() -> None:
+    house = question(awake_house()).run(4.0)
+    house.send(e.UserSpeechStarted(at=house.now, item="late"))
+    assert house.speaker.audible
+    assert house.manager.talk is Talk.SPEAKING
 
 
 def test_items_that_never_started_are_deleted_and_heard_ones_stay() -> None:
@@ -464,7 +475,7 @@ def test_answer_without_a_word_is_said(status: str, code: str) -> None:
     house.server.plans = [Plan(items_ms=(), status=status, code=code)]
     house.run(5.0)
     assert house.sentences() == [f"response.{code or 'empty'}"]
-    assert house.manager.talk is Talk.LISTENING
+    assert house.manager.talk is Talk.ASLEEP
 
 
 def test_answer_cancelled_by_the_server_for_no_visible_reason_is_said_in_the_end() -> None:
@@ -574,14 +585,21 @@ def test_link_machine() -> None:
 # --- found by the property tests ----------------------------------------------------------------
 
 
-def test_an_answer_before_any_question_is_told_without_a_latency() -> None:
+@pytest.mark.parametrize("woken", [False, True])
+def test_an_answer_before_any_question_is_refused(woken: bool) -> None:
+    state = Talk.LISTENING if woken else Talk.ASLEEP
+    call = e.ToolCall(call_id="1", name="clock", arguments="{}")
     assert (
-        awake(ignoring=(c.SetStatus, c.ShowLight))
+        awake(ignoring=(c.SetStatus, c.ShowLight, c.RecordUsage))
+        << ([on(e.ButtonPressed), on(e.ButtonReleased)] if woken else [])
+        >> [...]
+        >> state
         << on(e.ResponseStarted, response="r")
+        >> [c.Note("response.unasked", {"state": state.value}), c.CancelResponse("r")]
         << on(e.VoiceChunk, response="r", item="i", pcm24k=bytes(480))
-        >> [c.PlayVoice("i", bytes(480))]
-        << [0.02, on(e.PlaybackStarted, item="i")]
-        >> [c.Note("talk.answer_started", {"latency_ms": 0})]
+        << on(e.ResponseEnded, response="r", status="completed", items=("i",), calls=(call,))
+        >> [c.DeleteItem("i"), c.Note("usage.unpriced", ANY)]
+        >> state
     )
 
 

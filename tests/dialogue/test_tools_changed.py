@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from playbook import MakesEvent, on, playbook
+from house_config import household_config
+from playbook import MakesEvent, frames, on, playbook
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.persona import FlowPlan, FlowState
-from edge_agent.dialogue.calls.consent import Risk
-from edge_agent.dialogue.config import DialogueConfig
+from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.prompting.flow import FlowTerms
 
@@ -18,11 +18,11 @@ LOCK = {"type": "function", "name": "home__lock", "parameters": {"type": "object
 TIME = {"type": "function", "name": "current_time", "parameters": {"type": "object"}}
 
 
-OWN_TOOLS = DialogueConfig(tool_risks={"current_time": Risk.LOW})
+OWN_TOOLS = household_config(tool_risks={"current_time": Risk.LOW})
 
 
 def manager(flow: FlowTerms | None = None) -> DialogueManager:
-    config = DialogueConfig(tool_risks={"current_time": Risk.LOW}, flow=flow)
+    config = household_config(tool_risks={"current_time": Risk.LOW}, flow=flow)
     return DialogueManager(config, strict=True)
 
 
@@ -30,7 +30,7 @@ def ready(at: float) -> e.LinkReady:
     return e.LinkReady(at=at, model="m")
 
 
-def changed(**risks: str) -> MakesEvent:
+def changed(**risks: Risk) -> MakesEvent:
     known = {"home__lamp": LAMP, "home__lock": LOCK, "current_time": TIME}
     return on(e.ToolsChanged, schemas=tuple(known[name] for name in risks), risks=risks)
 
@@ -49,7 +49,7 @@ def test_the_model_is_told_at_once() -> None:
     assert (
         playbook(OWN_TOOLS)
         << on(e.LinkReady)
-        << changed(current_time="low", home__lamp="low")
+        << changed(current_time=Risk.LOW, home__lamp=Risk.LOW)
         >> [c.UpdateSession(tools=(TIME, LAMP))]
     )
 
@@ -57,8 +57,8 @@ def test_the_model_is_told_at_once() -> None:
 def test_what_changed_while_the_link_was_down_is_told_when_it_is_up() -> None:
     assert (
         playbook(OWN_TOOLS)
-        << changed(home__lamp="low")
-        << changed(home__lock="high")
+        << changed(home__lamp=Risk.LOW)
+        << changed(home__lock=Risk.HIGH)
         >> []
         << on(e.LinkReady)
         >> [c.UpdateSession(tools=(LOCK,))]
@@ -69,7 +69,7 @@ def test_a_session_that_replaces_another_is_told_too() -> None:
     assert (
         playbook(OWN_TOOLS)
         << on(e.LinkReady)
-        << changed(home__lamp="low")
+        << changed(home__lamp=Risk.LOW)
         >> [c.UpdateSession(tools=(LAMP,))]
         << on(e.LinkReady, replaces=True)
         >> [c.UpdateSession(tools=(LAMP,))]
@@ -83,13 +83,15 @@ def test_without_a_change_nothing_is_told() -> None:
 LAMP_QUESTION = "Shall I do this: home lamp? If so, press my button."
 
 
-@pytest.mark.parametrize(("risk", "runs"), [("low", True), ("high", False), ("nonsense", False)])
-def test_the_new_risks_hold(risk: str, runs: bool) -> None:
+@pytest.mark.parametrize(("risk", "runs"), [(Risk.LOW, True), (Risk.HIGH, False)])
+def test_the_new_risks_hold(risk: Risk, runs: bool) -> None:
     call = e.ToolCall(call_id="1", name="home__lamp", arguments="{}")
     assert (
         playbook(OWN_TOOLS)
         << [on(e.LinkReady), changed(home__lamp=risk), on(e.ButtonPressed)]
         >> [c.UpdateSession(tools=(LAMP,))]
+        << [0.6, frames(0.5, speech=True), on(e.ButtonReleased), on(e.ButtonPressed)]
+        >> [...]
         << on(e.ResponseStarted, response="r")
         << on(e.ResponseEnded, response="r", status="completed", calls=(call,))
         >> (
@@ -108,11 +110,11 @@ def test_a_guided_talk_narrows_the_new_tools_step_by_step() -> None:
     terms = FlowTerms(FlowPlan(start="begin", states=states, guided=True), "Be kind.", (TIME,))
     house = manager(terms)
     house.handle(ready(1.0))
-    [update] = updates(house.handle(changed(home__lamp="low", home__lock="high")(at=2.0)))
+    [update] = updates(house.handle(changed(home__lamp=Risk.LOW, home__lock=Risk.HIGH)(at=2.0)))
     names = [tool["name"] for tool in update.tools or ()]
     assert names == ["home__lamp", "set_conversation_state"]
     assert update.instructions is not None
     house.handle(e.LinkDown(at=3.0, code="link.lost", message="m", fix="", refused=False))
-    house.handle(changed(home__lock="high")(at=4.0))
+    house.handle(changed(home__lock=Risk.HIGH)(at=4.0))
     [update] = updates(house.handle(ready(5.0)))
     assert [tool["name"] for tool in update.tools or ()] == ["set_conversation_state"]

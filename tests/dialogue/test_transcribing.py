@@ -11,7 +11,7 @@ from server_model import Plan
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.commands import AskAside
-from edge_agent.dialogue.calls.consent import Risk
+from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.journeys.transcripts import LATE_S, VERBATIM
 from edge_agent.dialogue.state import Talk
 

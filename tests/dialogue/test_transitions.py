@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 from driver import frame_pcm
+from house_config import household_config
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
-from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.state import TRANSITIONS, Cause, IllegalMove, Talk
+from edge_agent.dialogue.state import TRANSITIONS, Cause, Deadline, IllegalMove, Talk
 
 
 @pytest.fixture
@@ -32,12 +32,12 @@ def pressed(manager: DialogueManager, at: float) -> list[c.Command]:
 @pytest.mark.usefixtures("no_waking")
 def test_a_strict_dialogue_raises_at_an_illegal_move() -> None:
     with pytest.raises(IllegalMove, match="asleep: woken"):
-        pressed(DialogueManager(DialogueConfig(), strict=True), 0.0)
+        pressed(DialogueManager(household_config(), strict=True), 0.0)
 
 
 @pytest.mark.usefixtures("no_waking")
 def test_in_service_an_illegal_move_is_noted_once_and_counted_and_the_state_stays() -> None:
-    manager = DialogueManager(DialogueConfig())
+    manager = DialogueManager(household_config())
     out = [command for at in (0.0, 10.0, 20.0) for command in pressed(manager, at)]
     notes = [n for n in out if isinstance(n, c.Note) and n.code == "dialogue.illegal_move"]
     assert [n.fields for n in notes] == [{"state": "asleep", "cause": "woken"}]
@@ -51,7 +51,7 @@ def frame(at: float, wake: str | None = None) -> e.Event:
 
 def test_a_talk_that_ends_between_the_cut_and_its_report_stays_asleep() -> None:
     """Somebody goes on speaking in the very moment in which an answer is given up."""
-    manager = DialogueManager(DialogueConfig(), strict=True)
+    manager = DialogueManager(household_config(), strict=True)
     manager.handle(e.LinkReady(at=0.0))
     manager.handle(e.DeviceReady(at=0.0))
     for number in range(100):
@@ -60,8 +60,10 @@ def test_a_talk_that_ends_between_the_cut_and_its_report_stays_asleep() -> None:
     manager.handle(e.UserTurnCommitted(at=2.0, item="1"))
     manager.handle(e.Tick(at=manager.next_deadline() or 0.0))  # asked in vain, once more
     assert manager.talk.value == "thinking"
-    over_at = manager.next_deadline()
+    over_at = manager.state.deadlines.due_at(Deadline.THINKING)
     assert over_at is not None
+    for number in range(5, 0, -1):  # too little for our own decision
+        out = manager.handle(frame(over_at - number / 5))
     out = manager.handle(e.UserSpeechStarted(at=over_at - 0.001, item="2"))
     assert out == [c.CutPlayback()]
     manager.handle(e.PlaybackCut(at=over_at + 0.001, item=None, played_ms=0.0))

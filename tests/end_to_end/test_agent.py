@@ -11,12 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from house_config import household_config
 
 from edge_agent.agent import Agent, Rooms
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.demo.stage import Stage, StageError
-from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.state import TRANSITIONS, Cause, Talk
 from edge_agent.simulation import clock
@@ -54,7 +54,7 @@ def test_a_light_that_fails_is_told_and_the_speaker_goes_on_and_ends_politely() 
     async def life() -> None:
         faults: list[BaseException] = []
         cut = e.PlaybackCut(at=1.0, item=None, played_ms=0.0)
-        agent = Agent(DialogueManager(DialogueConfig()), rooms(faults, cut=lambda _at: cut))
+        agent = Agent(DialogueManager(household_config()), rooms(faults, cut=lambda _at: cut))
         agent.post(e.MuteRequested(at=0.5, muted=True))
         assert not agent.finished.done()
         agent.post(e.StopRequested(at=1.0))
@@ -68,7 +68,7 @@ def test_a_light_that_fails_is_told_and_the_speaker_goes_on_and_ends_politely() 
 def test_a_speaker_that_cannot_fall_silent_ends_the_process() -> None:
     async def life() -> None:
         faults: list[BaseException] = []
-        agent = Agent(DialogueManager(DialogueConfig()), rooms(faults, cut=fails))
+        agent = Agent(DialogueManager(household_config()), rooms(faults, cut=fails))
         agent.post(e.StopRequested(at=1.0))
         with pytest.raises(_Fault):
             await agent.finished
@@ -88,7 +88,7 @@ class _Other(Exception):
 
 def pump(faults: list[BaseException], **speaker: Any) -> Agent:
     quiet = dataclasses.replace(rooms(faults, **speaker), panel=SimpleNamespace(show=nothing))
-    return Agent(DialogueManager(DialogueConfig(), strict=True), quiet)
+    return Agent(DialogueManager(household_config(), strict=True), quiet)
 
 
 def test_an_observer_that_falls_is_counted_noted_once_of_a_kind_and_hides_nothing() -> None:

@@ -28,10 +28,11 @@ from whole_house import (
 )
 
 from edge_agent.contract.events import ToolsChanged
+from edge_agent.contract.risk import Risk
 from edge_agent.demo.judge import measure
 from edge_agent.demo.stage import Stage
 from edge_agent.simulation.brains import Brain, Call, Part, Reply, Speech, Text, Turn
-from edge_agent.tools.registry import Risk, tool
+from edge_agent.tools.registry import tool
 
 SPOKEN = {
     "yes_please": "Yes, please.",

@@ -11,18 +11,18 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from house_config import household_session, household_summaries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from whole_house import PATIENCE_S, Answers, faults, still_works
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
+from edge_agent.contract.risk import Risk
 from edge_agent.demo.long_talk import LongTalk
 from edge_agent.demo.stage import Stage
-from edge_agent.dialogue.calls.consent import Risk
 from edge_agent.dialogue.recall.summaries import HEADING, WISH, SummaryTerms
 from edge_agent.dialogue.state import Talk
-from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.simulation import clock
 from edge_agent.simulation.note_taker import NoteTaker
 
@@ -42,7 +42,7 @@ def play(talk: Coroutine[Any, Any, None]) -> None:
 def household(
     terms: SummaryTerms | None = None, *, takes_notes: bool = True, **options: Any
 ) -> LongTalk:
-    terms = terms or SummaryTerms("session", after_turns=8, keep_turns=3)
+    terms = terms or household_summaries("session", after_turns=8, keep_turns=3)
     dialogue = {
         "summaries": terms,
         "memory_turns": 2 * terms.after_turns,
@@ -106,7 +106,7 @@ async def chat(talk: LongTalk, first: int, last: int) -> None:
 
 def test_two_hundred_turns_with_five_summaries() -> None:
     async def live() -> None:
-        async with household(SummaryTerms("session", after_turns=40, keep_turns=4)) as talk:
+        async with household(household_summaries("session", after_turns=40, keep_turns=4)) as talk:
             await chat(talk, 1, 2)
             await talk.say(SISTER)
             await chat(talk, 4, 60)
@@ -135,7 +135,7 @@ def test_without_notes_what_was_deleted_is_not_known() -> None:
             return "Talked about this and that."
 
     async def live() -> None:
-        talk = household(SummaryTerms("session", after_turns=8, keep_turns=3))
+        talk = household(household_summaries("session", after_turns=8, keep_turns=3))
         talk.brain = talk.server.brain = Forgetful(talk._words_of, answer_ms=1500)
         async with talk:
             await talk.say(SISTER)
@@ -177,7 +177,7 @@ def test_notes_are_made_of_what_they_replace_and_of_the_older_notes() -> None:
 
 def test_a_house_that_settled_has_its_notes_made_earlier() -> None:
     async def live() -> None:
-        async with household(SummaryTerms("session", after_turns=30, keep_turns=3)) as talk:
+        async with household(household_summaries("session", after_turns=30, keep_turns=3)) as talk:
             await chat(talk, 1, 9)
             await talk.asleep()
             await talk.pause(200)
@@ -404,7 +404,7 @@ def test_a_text_model_takes_the_notes_from_words_alone() -> None:
             loop.call_later(2.0, lambda: talk.post(made))
             return True
 
-        terms = SummaryTerms("text", after_turns=8, keep_turns=3)
+        terms = household_summaries("text", after_turns=8, keep_turns=3)
         async with household(terms, summarise=summarise) as talk:
             brain_of(talk).answer_ms = 8000
             await talk.say(SISTER, interrupt_s=2.0)
@@ -430,8 +430,8 @@ def test_a_text_model_takes_the_notes_from_words_alone() -> None:
 
 def test_a_text_model_is_not_asked_about_sound_that_nobody_wrote_down() -> None:
     async def live() -> None:
-        terms = SummaryTerms("text", after_turns=8, keep_turns=3)
-        session = SessionConfig(turn_detection=None)
+        terms = household_summaries("text", after_turns=8, keep_turns=3)
+        session = household_session(turn_detection=None)
         async with household(terms, session=session) as talk:
             await chat(talk, 1, 12)
             assert talk.told("memory.no_summary") == []
@@ -442,7 +442,7 @@ def test_a_text_model_is_not_asked_about_sound_that_nobody_wrote_down() -> None:
 
 def test_without_anybody_to_ask_nothing_changes() -> None:
     async def live() -> None:
-        async with household(SummaryTerms("text", after_turns=8, keep_turns=3)) as talk:
+        async with household(household_summaries("text", after_turns=8, keep_turns=3)) as talk:
             await chat(talk, 1, 12)
             assert [line["why"] for line in talk.told("memory.no_summary")] == ["no answer"] * 2
             assert len(talk.items) == 24
@@ -511,7 +511,7 @@ STEPS = st.one_of(
 @given(st.lists(STEPS, max_size=12), st.integers(2, 5), st.integers(1, 3))
 def test_both_sides_agree_whatever_happens(steps: list[Any], more: int, keep: int) -> None:
     async def live() -> None:
-        terms = SummaryTerms("session", after_turns=keep + more, keep_turns=keep)
+        terms = household_summaries("session", after_turns=keep + more, keep_turns=keep)
         async with household(terms) as talk:
             await talk.say(SISTER)
             for number, step in enumerate(steps):

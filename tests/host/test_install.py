@@ -19,6 +19,7 @@ LAID_OUT = {
     "etc/edge-agent/edge-agent.toml",
     "etc/edge-agent/providers.toml",
     "etc/systemd/system/edge-agent.service",
+    "etc/systemd/system/edge-agent-tools.service",
     "opt/edge-agent/edge-agent.toml",
     "opt/edge-agent/providers.toml",
     "usr/local/bin/edge-agent",
@@ -216,3 +217,61 @@ def test_the_journal_takes_the_catalogue(tmp_path: Path) -> None:
 
     listed = {line.split()[0] for line in answer.stdout.splitlines()}
     assert {message_id(code) for code in MESSAGES} <= listed
+
+
+@pytest.mark.parametrize("name", ["install.sh", "uninstall.sh"])
+@pytest.mark.parametrize("part", ["opt", "etc", "var/lib", "usr/local/bin"])
+def test_a_folder_that_leads_back_to_the_running_system_is_refused(
+    root: Path, tmp_path: Path, name: str, part: str
+) -> None:
+    """The options alone are run: nothing here could touch what they would let pass."""
+    (root / part).parent.mkdir(parents=True, exist_ok=True)
+    (root / part).symlink_to(f"/{part}")
+    text = (REPO / "scripts" / name).read_text()
+    guard, found, _ = text.partition("\nif [[ -z $SCRATCH ]]; then" if name[0] == "u" else "\nOPT=")
+    assert found
+    (tmp_path / name).write_text(guard + "\necho passed\n")
+    (tmp_path / "lib.sh").write_text('set -eu\nfail() { printf "%s\\n" "$*" >&2; exit "$1"; }\n')
+    command = ["bash", str(tmp_path / name), "--root", str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "leads to no part of it" in done.stderr
+    (root / part).unlink()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "passed\n"
+
+
+@pytest.mark.parametrize(
+    ("inside", "may_go"),
+    [
+        ((), True),
+        (("setup.log",), True),
+        (("pyvenv.cfg", "bin/python"), True),
+        (("edge-agent.setup/unfinished",), True),
+        (("thesis.txt",), False),
+        (("setup.log", "thesis.txt"), False),
+        (("sub/pyvenv.cfg",), False),
+    ],
+)
+def test_only_a_virtual_environment_is_removed(
+    tmp_path: Path, inside: tuple[str, ...], may_go: bool
+) -> None:
+    venv = tmp_path / "a folder"
+    venv.mkdir()
+    for name in inside:
+        (venv / name).parent.mkdir(parents=True, exist_ok=True)
+        (venv / name).touch()
+    assert _is_venv(venv, home=tmp_path) is may_go
+    assert not _is_venv(venv, home=venv), "not even a home with one in it"
+
+
+def _is_venv(folder: Path, home: Path) -> bool:
+    lib = REPO / "scripts/lib.sh"
+    done = subprocess.run(
+        ["bash", "-c", f'source "{lib}"; if is_venv; then echo yes; else echo no; fi'],
+        env={"PATH": os.environ["PATH"], "EDGE_AGENT_VENV": str(folder), "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout == "yes\n"

@@ -304,7 +304,7 @@ A_LINE_UNDER_SYSTEMD = """
 import os, sys
 from edge_agent.host.journal.journal import JournaldSink, open_journal
 status = os.fstat(2)
-journal = open_journal(environ={"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
+journal = open_journal("info", environ={"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
 assert isinstance(journal._sink, JournaldSink), journal._sink
 journal.note("link.down", code="link.lost", retry_in_s=2.5)
 """
@@ -392,7 +392,7 @@ def test_without_the_library_lines_are_plain_and_say_so_once(
 ) -> None:
     monkeypatch.setitem(sys.modules, "systemd.journal", None)
     environ, stream = under_systemd
-    open_journal(environ=environ, stream=stream).note("agent.ready", seconds=0.5)
+    open_journal("info", environ=environ, stream=stream).note("agent.ready", seconds=0.5)
     assert (tmp_path / "stderr").read_text() == (
         "<5>Journal lines come without fields: systemd-python cannot be loaded. [journal.plain]\n"
         "<5>Ready after 0.5 s. [agent.ready]\n"
@@ -404,7 +404,7 @@ def test_without_a_journald_lines_are_plain(
 ) -> None:
     monkeypatch.setattr("edge_agent.host.journal.journal.JOURNAL_SOCKET", tmp_path / "nobody")
     environ, stream = under_systemd
-    open_journal(environ=environ, stream=stream).note("agent.ready", seconds=0.5)
+    open_journal("info", environ=environ, stream=stream).note("agent.ready", seconds=0.5)
     lines = (tmp_path / "stderr").read_text().splitlines()
     assert lines[1:] == ["<5>Ready after 0.5 s. [agent.ready]"]
     assert "out of reach" in lines[0]
@@ -412,7 +412,7 @@ def test_without_a_journald_lines_are_plain(
 
 def test_a_variable_from_somewhere_else_does_not_count() -> None:
     stream = io.StringIO()
-    journal = open_journal(environ={"JOURNAL_STREAM": "1:2"}, stream=stream)
+    journal = open_journal("info", environ={"JOURNAL_STREAM": "1:2"}, stream=stream)
     journal.note("agent.ready", seconds=1)
     assert stream.getvalue().endswith("  Ready after 1 s.  [agent.ready]\n")
 

@@ -11,7 +11,7 @@ from note_values import values_told
 from notes_sent import Sent, Unreadable, notes_sent
 
 from edge_agent.app.status import UNANSWERED
-from edge_agent.dialogue.calls.consent import Risk
+from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.calls.tool_calls import REFUSED
 from edge_agent.host.journal.journal import CONTENT_FIELDS, filled
 from edge_agent.host.journal.messages import MESSAGES, field_name

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import wave
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -35,7 +36,8 @@ class Notes:
 
 
 def keep(folder: Path, notes: Notes | None = None, **terms: int) -> Keepsakes:
-    return Keepsakes(folder, Terms(**terms), notes or Notes())
+    nothing = Terms(transcripts_days=0, audio_days=0, audio_max_bytes=500_000_000)
+    return Keepsakes(folder, replace(nothing, **terms), notes or Notes())
 
 
 def days(folder: Path) -> list[str]:
@@ -163,7 +165,7 @@ from datetime import datetime
 from pathlib import Path
 from edge_agent.host.stores.keepsakes import Keepsakes, Terms
 resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))
-kept = Keepsakes(Path(sys.argv[1]), Terms(9, 9), lambda code, **fields: print(code))
+kept = Keepsakes(Path(sys.argv[1]), Terms(9, 9, 10**6), lambda code, **fields: print(code))
 for number in range(100):
     kept.words(datetime(2026, 11, 20, 18, 30), "household", "word " * number)
 kept.sound(datetime(2026, 11, 20, 18, 30), "household", bytes(9_000))

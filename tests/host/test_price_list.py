@@ -191,5 +191,5 @@ def test_files_that_are_no_text_are_sentences(tmp_path: Path) -> None:
         load_providers(path)
     path.unlink()
     path.mkdir()
-    with pytest.raises(ProvidersError, match="cannot be read"):
+    with pytest.raises(ProvidersError, match="is a folder, not a file"):
         load_providers(path)

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from pydantic_settings import InitSettingsSource
 
 from edge_agent.contract.errors import ConfigError
 from edge_agent.host.settings import text as settings_text
-from edge_agent.host.settings.load import Loaded, SettingsError, all_keys, load
+from edge_agent.host.settings.load import Loaded, SettingsError, load, settled
 from edge_agent.host.settings.root import Listen, Settings
+from edge_agent.host.settings.sources import Findings, Services, all_keys, checked
 
 SHIPPED = Path(__file__).parents[2] / "config" / "edge-agent.toml"
 NOWHERE = Path("/nonexistent/edge-agent.toml")
@@ -395,7 +397,7 @@ def test_a_named_file_must_exist() -> None:
 
 
 def test_a_folder_as_file_and_a_missing_key_file_are_sentences(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
+    with pytest.raises(SettingsError, match="is a folder, not a file"):
         load(tmp_path, environ={})
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
         load(
@@ -432,13 +434,10 @@ VALUES = st.one_of(st.integers(), st.floats(), WORDS, st.booleans(), st.lists(WO
     )
 )
 def test_any_tree_is_accepted_or_explained(tree: dict[str, object]) -> None:
-    from edge_agent.host.settings.load import _Layers
-
-    layers = _Layers({})
-    for name, section in tree.items():
-        layers.take_section("file", {}, name, section)
+    findings = Findings()
+    file = InitSettingsSource(Settings, checked(tree, "file", {}, findings))
     with contextlib.suppress(SettingsError):
-        assert layers.result().settings is not None
+        assert settled((file, Services(findings)), findings).settings is not None
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_settings import InitSettingsSource
 
 from edge_agent.host.settings import text as settings_text
-from edge_agent.host.settings.load import Loaded, SettingsError, load
+from edge_agent.host.settings.load import Loaded, SettingsError, load, settled
 from edge_agent.host.settings.mcp import Mcp, McpServer
-from edge_agent.host.settings.tables import merged
+from edge_agent.host.settings.root import Settings
+from edge_agent.host.settings.sources import Findings, checked
 
 SECRET = "hunter2-very-secret"
 HOME = """
@@ -132,16 +134,36 @@ def test_the_example_in_the_shipped_file_is_right_once_it_is_filled_in() -> None
     assert McpServer.model_validate({**table, "command": ["x"]}) == McpServer(command=("x",))
 
 
-TREE = st.recursive(st.integers(), lambda inner: st.dictionaries(st.sampled_from("abc"), inner))
+ROWS = st.dictionaries(
+    st.sampled_from(["home", "clock"]),
+    st.fixed_dictionaries(
+        {"command": st.just(["x"])},
+        optional={
+            "enabled": st.booleans(),
+            "timeout_s": st.sampled_from([1.0, 2.0]),
+            "tools": st.dictionaries(st.sampled_from("abc"), st.sampled_from(["low", "high"])),
+        },
+    ),
+)
 
 
-@given(TREE, TREE)
-def test_merging_takes_every_key_of_the_stronger(weaker: object, stronger: object) -> None:
-    result = merged(dict[str, McpServer], weaker, stronger)
-    if not (isinstance(weaker, dict) and isinstance(stronger, dict)):
-        assert result == stronger
-        return
-    assert set(result) == set(weaker) | set(stronger)
-    for name, row in stronger.items():
-        mine = result[name]
-        assert mine == row or (isinstance(row, dict) and row.items() <= mine.items())
+@given(ROWS, ROWS)
+def test_a_stronger_layer_changes_only_the_keys_that_it_names(
+    weaker: dict[str, dict[str, object]], stronger: dict[str, dict[str, object]]
+) -> None:
+    findings = Findings()
+    layers = [
+        InitSettingsSource(Settings, checked({"mcp": {"servers": rows}}, "file", {}, findings))
+        for rows in (stronger, weaker)
+    ]
+    servers = settled(layers, findings).settings.mcp.servers
+    assert set(servers) == set(weaker) | set(stronger)
+    for name, server in servers.items():
+        row = {**weaker.get(name, {}), **stronger.get(name, {})}
+        assert server == McpServer.model_validate(row)
+
+
+def test_a_table_that_is_one_value_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    text = "[listen]\nwake_cutoffs = { okay_nabu = 0.8 }\n"
+    loaded = read(tmp_path, text, "[listen]\nwake_cutoffs = { alexa = 0.7 }\n")
+    assert loaded.settings.listen.wake_cutoffs == {"alexa": 0.7}

@@ -142,3 +142,11 @@ def test_any_json_loads_and_never_opens_a_mute(tree: object) -> None:
         for file in (path, path.with_name(path.name + ".unusable")):
             file.unlink(missing_ok=True)
     assert saved.muted or (isinstance(tree, dict) and tree.get("muted") is False)
+
+
+def test_a_link_in_the_new_files_place_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "state.json.new").symlink_to(tmp_path / "precious")
+    assert StateFile(tmp_path / "state.json", Notes()).save(Saved(True))
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert StateFile(tmp_path / "state.json", Notes()).load() == Saved(True)

@@ -12,8 +12,9 @@ from speech_service import KEY, Answer
 from text_service import ANSWER, TextService, chat, cut, response
 
 from edge_agent.contract.errors import AgentError, ConfigError, LinkBusy, LinkRefused
+from edge_agent.host.secret_files import FILE_MAX_BYTES
 from edge_agent.host.settings.root import Settings
-from edge_agent.host.web.text_model import TextModel, read_secret, text_model
+from edge_agent.host.web.text_model import TextModel, text_model
 
 QUESTION = "How many days has a leap year?"
 
@@ -239,13 +240,13 @@ def test_a_key_of_its_own(text_service: TextService, tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(f"{KEY}\n")
     assert ask(made({"url": text_service.base, "api_key_file": str(file)})) == ANSWER
-    for content in (b"", b"two words", b"\xff", b"x" * 5000):
+    for content in (b"", b"two words", b"\xff", b"x" * (FILE_MAX_BYTES + 1)):
         file.write_bytes(content)
         with pytest.raises(ConfigError, match=r"supervisor\.api_key_file") as caught:
             made({"api_key_file": str(file)})
         assert "words" not in str(caught.value)
     with pytest.raises(ConfigError, match="No such file"):
-        read_secret(str(tmp_path / "none"), "x")
+        made({"api_key_file": str(tmp_path / "none")})
 
 
 def test_what_cannot_be_asked_is_told_before() -> None:

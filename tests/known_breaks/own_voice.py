@@ -59,8 +59,10 @@ def cuts(place: Place, seconds: float) -> list[float]:
     near = to_pcm(convolve(far, response)[: len(far)] * gain(ECHO_DB) + _noise(place, len(far)))
     played = to_pcm(far)
     frames: list[HeardFrame] = []
-    reference = ReferenceTrack(RATE_HZ)
-    front = FrontEnd(frames.append, wake=None, voice=VoiceDetector(), reference=reference)
+    reference = ReferenceTrack(RATE_HZ, tail_s=0.25)
+    front = FrontEnd(
+        frames.append, wake=None, voice=VoiceDetector(3), reference=reference, echo="aec3"
+    )
     front.load()
     front.start(RATE_HZ, threaded=False)
     blocks = len(far) // BLOCK
@@ -78,7 +80,7 @@ def cuts(place: Place, seconds: float) -> list[float]:
 
 
 def _decisions(frames: list[HeardFrame]) -> list[float]:
-    barge_in = BargeIn(window_frames=9, speech_frames=7, hold_off_ms=250)
+    barge_in = BargeIn(window_frames=9, speech_frames=7, min_after_start_ms=250)
     barge_in.playback_started(100.0)
     found: list[float] = []
     for frame in frames:

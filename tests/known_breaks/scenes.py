@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from driver import House
+from house_config import household_session
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
@@ -86,7 +87,7 @@ def written(response: str, item: str, text: str) -> str:
 def configuring(of: Provider, config: SessionConfig | None = None) -> Session:
     """A session whose opening has been sent."""
     can = of.capabilities
-    session = Session(Terms(config or SessionConfig(), can, of.dialects), can)
+    session = Session(Terms(config or household_session(), can, of.dialects), can)
     session.opened()
     session.receive(CREATED, 0.0)
     return session

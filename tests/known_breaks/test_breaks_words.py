@@ -7,15 +7,15 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
+from house_config import household_session, household_timings
 from known import given, known_break
-from scenes import CREATED, Home, Paper, done, error, provider
+from scenes import CREATED, Home, Paper, begun, done, error, provider
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.errors import WireClosed
 from edge_agent.contract.ports import Wire
 from edge_agent.realtime.link.connection import RealtimeLink
-from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.simulation.clock import run
 from edge_agent.simulation.wire import MemoryWire, memory_wire_pair
 
@@ -48,9 +48,10 @@ def told_by(server: Server, key: str) -> list[e.Event]:
 
     async def main() -> None:
         link = RealtimeLink(
+            timings=household_timings(),
             dial=dial,
             provider=provider("openai"),
-            config=SessionConfig(turn_detection=None),
+            config=household_session(turn_detection=None),
             key=lambda: key,
             post=events.append,
             note=lambda _code, **_fields: None,
@@ -110,7 +111,12 @@ def refuses(message: str) -> Server:
 )
 def test_words_in_a_code_reach_no_line(text: str) -> None:
     home = Home()
-    home.hear([text])
+    home.house.wake_word(0.5)
+    home.house.says(0.6, 1.6)
+    home.house.run(1.7)
+    home.house.server.stalled = True  # the answer comes from elsewhere
+    home.house.run(2.2)
+    home.hear([begun("resp_1"), text])
     paper = Paper().take(home.notes)
     given(paper.lines, "a line is written")
     assert not paper.holding("4711")

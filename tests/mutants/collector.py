@@ -57,6 +57,15 @@ class Record:
     is_whole: bool = False
     """The run came to its end."""
 
+    def joined(self, other: Record) -> Record:
+        """Both runs as one."""
+        return Record(
+            [*self.failures, *other.failures],
+            self.passed + other.passed,
+            self.unfinished or other.unfinished,
+            self.is_whole and other.is_whole,
+        )
+
 
 def read(path: Path) -> Record:
     """The record of a run, whole or not."""

@@ -67,11 +67,18 @@ class Tree:
         shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*LEFT_OUT))
 
     def run(self, mutant: Mutant | None) -> tuple[collector.Record, float]:
-        """What the net records here, and the processor seconds that it took."""
-        if mutant is None:
-            return self._run_net()
-        with self._living(mutant):
-            return self._run_net()
+        """What the net records here, and the processor seconds that it took.
+
+        A drawn mutant that a check has caught does not meet the referee.
+        """
+        with contextlib.ExitStack() as stack:
+            if mutant is not None:
+                stack.enter_context(self._living(mutant))
+            record, cpu_s = self._run_net(*net.CHECKS, "--maxfail=1")
+            if mutant is not None and mutant.promise is None and record.failures:
+                return record, cpu_s
+            judged, more_cpu_s = self._run_net(*net.REFEREE)
+            return record.joined(judged), cpu_s + more_cpu_s
 
     @contextlib.contextmanager
     def _living(self, mutant: Mutant) -> Iterator[None]:
@@ -94,7 +101,7 @@ class Tree:
         """The end of what pytest has printed."""
         return (self._root / LOG).read_text(encoding="utf-8", errors="replace")[-SAID_CHARS:]
 
-    def _run_net(self) -> tuple[collector.Record, float]:
+    def _run_net(self, *asked: str) -> tuple[collector.Record, float]:
         record = self._root / "net.jsonl"
         record.unlink(missing_ok=True)
         environ = dict(os.environ)
@@ -105,7 +112,7 @@ class Tree:
         options = ("-o", "addopts=", "-q", "--tb=no", "-p", "no:cacheprovider", "-p", "collector")
         with (self._root / LOG).open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "pytest", *options, *net.NET],
+                [sys.executable, "-m", "pytest", *options, *asked],
                 cwd=self._root,
                 env=environ,
                 stdin=subprocess.DEVNULL,

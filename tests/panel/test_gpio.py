@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from gpiozero.pins.mock import MockFactory
+from house_config import household_panel
 
 from edge_agent.contract.errors import DeviceMissing
 from edge_agent.contract.events import ButtonPressed, ButtonReleased, Event
@@ -54,7 +55,7 @@ def test_press_and_release_are_told_with_their_times(factory: Any) -> None:
         factory.pin(17).drive_high()
         await asyncio.sleep(0)
 
-    events = with_panel(factory, PanelConfig(), body)
+    events = with_panel(factory, household_panel(), body)
     assert [type(event) for event in events] == [ButtonPressed, ButtonReleased]
     assert events[1].at - events[0].at == pytest.approx(2.0)
     assert all(event.button == "talk" for event in events)  # type: ignore[attr-defined]
@@ -66,7 +67,7 @@ def test_a_second_button_is_mute_and_wiring_to_plus_is_understood(factory: Any) 
         factory.pin(22).drive_low()
         await asyncio.sleep(0)
 
-    config = PanelConfig(mute_button_pin=22, pull_up=False)
+    config = household_panel(mute_button_pin=22, pull_up=False)
     events = with_panel(factory, config, body)
     assert [(type(e), e.button) for e in events] == [  # type: ignore[attr-defined]
         (ButtonPressed, "mute"),
@@ -85,7 +86,7 @@ def test_a_press_from_another_thread_arrives_on_the_loop(factory: Any) -> None:
             threads.append(threading.current_thread())
             arrived.set()
 
-        panel = open_panel(PanelConfig(), loop, post, factory=factory)
+        panel = open_panel(household_panel(), loop, post, factory=factory)
         presser = threading.Thread(target=factory.pin(17).drive_low)
         presser.start()
         await asyncio.wait_for(arrived.wait(), 2)
@@ -104,7 +105,7 @@ def test_no_thread_is_started(factory: Any) -> None:
         await asyncio.sleep(5)
         assert threading.active_count() == before
 
-    with_panel(factory, PanelConfig(mute_button_pin=22, rgb_pins=(5, 6, 13)), body)
+    with_panel(factory, household_panel(mute_button_pin=22, rgb_pins=(5, 6, 13)), body)
 
 
 def test_contact_chatter_is_left_to_the_pin(factory: Any) -> None:
@@ -112,13 +113,13 @@ def test_contact_chatter_is_left_to_the_pin(factory: Any) -> None:
         assert factory.pin(17).bounce == pytest.approx(0.02)
         assert factory.pin(17).pull == "up"
 
-    with_panel(factory, PanelConfig(), body)
+    with_panel(factory, household_panel(), body)
 
 
 def test_a_press_after_the_end_is_nobodys_business(factory: Any) -> None:
     loop = asyncio.new_event_loop()
     posted: list[Event] = []
-    panel = GpioPanel(PanelConfig(), loop, posted.append, factory)
+    panel = GpioPanel(household_panel(), loop, posted.append, factory)
     loop.close()
     factory.pin(17).drive_low()
     panel.close()
@@ -136,7 +137,7 @@ def test_a_single_light_follows_the_pattern(factory: Any, light: str) -> None:
             elapsed += seconds
             await asyncio.sleep(seconds / 2)
 
-    with_panel(factory, PanelConfig(), body)
+    with_panel(factory, household_panel(), body)
 
 
 def test_a_coloured_light_shows_the_colour_and_goes_dark_at_the_end(factory: Any) -> None:
@@ -151,7 +152,7 @@ def test_a_coloured_light_shows_the_colour_and_goes_dark_at_the_end(factory: Any
         assert [pin.state for pin in pins] == [False, False, False]
         panel.show("listening")
 
-    with_panel(factory, PanelConfig(rgb_pins=(5, 6, 13)), body)
+    with_panel(factory, household_panel(rgb_pins=(5, 6, 13)), body)
     assert all(pin.function == "input" for pin in pins)
 
 
@@ -161,7 +162,7 @@ def test_a_light_wired_to_plus_is_inverted(factory: Any) -> None:
         panel.show("listening")
         assert not factory.pin(27).state
 
-    with_panel(factory, PanelConfig(led_active_high=False), body)
+    with_panel(factory, household_panel(led_active_high=False), body)
 
 
 def test_a_panel_without_light_works(factory: Any) -> None:
@@ -171,7 +172,7 @@ def test_a_panel_without_light_works(factory: Any) -> None:
         factory.pin(17).drive_low()
         await asyncio.sleep(0)
 
-    assert len(with_panel(factory, PanelConfig(led_pin=-1), body)) == 1
+    assert len(with_panel(factory, household_panel(led_pin=-1), body)) == 1
 
 
 # --- none ------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ def open_without_factory(config: PanelConfig, dev: Path) -> GpioPanel | NullPane
 
 
 def test_a_machine_without_gpio_gets_a_silent_panel(tmp_path: Path) -> None:
-    panel = open_without_factory(PanelConfig(), tmp_path)
+    panel = open_without_factory(household_panel(), tmp_path)
     assert isinstance(panel, NullPanel)
     assert panel.why == "This machine has no GPIO lines."
     panel.show("muted")
@@ -194,11 +195,11 @@ def test_a_machine_without_gpio_gets_a_silent_panel(tmp_path: Path) -> None:
 
 
 def test_it_can_be_switched_off_or_insisted_on(tmp_path: Path) -> None:
-    panel = open_without_factory(PanelConfig(enabled="off"), tmp_path)
+    panel = open_without_factory(household_panel(enabled="off"), tmp_path)
     assert isinstance(panel, NullPanel)
     assert panel.why == "switched off"
     with pytest.raises(DeviceMissing, match="no GPIO lines") as caught:
-        open_without_factory(PanelConfig(enabled="on"), tmp_path)
+        open_without_factory(household_panel(enabled="on"), tmp_path)
     assert "panel.enabled" in caught.value.fix
 
 
@@ -207,16 +208,16 @@ def test_pins_that_cannot_be_had_are_released_again(factory: Any) -> None:
     try:
         with pytest.raises(DeviceMissing, match="99"):
             open_panel(
-                PanelConfig(enabled="on", led_pin=99), loop, lambda event: None, factory=factory
+                household_panel(enabled="on", led_pin=99), loop, lambda event: None, factory=factory
             )
         # The button's pin, claimed before the failure, is free for the next try.
-        open_panel(PanelConfig(enabled="on"), loop, lambda event: None, factory=factory).close()
+        open_panel(household_panel(enabled="on"), loop, lambda event: None, factory=factory).close()
     finally:
         loop.close()
 
 
 def test_a_board_whose_lines_cannot_be_opened_is_explained(tmp_path: Path) -> None:
     (tmp_path / "gpiochip0").write_text("not a device")
-    panel = open_without_factory(PanelConfig(), tmp_path)
+    panel = open_without_factory(household_panel(), tmp_path)
     assert isinstance(panel, NullPanel)
     assert panel.why

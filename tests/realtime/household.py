@@ -14,16 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from house_config import household_config, household_session, household_timings
 from link_world import KEYS, assert_in_order
 
 from edge_agent.agent import Agent, Rooms
 from edge_agent.contract import events as ev
 from edge_agent.contract.pcm import WIRE_FRAME_BYTES, bytes_to_ms
-from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.state import Talk
 from edge_agent.realtime.link.connection import RealtimeLink
-from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.brains import Brain, Reply, Speech, Turn, hum
 from edge_agent.simulation.clock import run
@@ -189,9 +188,10 @@ def one_turn(
             agent.post(event)
 
         link = RealtimeLink(
+            timings=household_timings(),
             dial=network,
             provider=provider,
-            config=SessionConfig(),
+            config=household_session(),
             key=lambda: "sk-test",
             post=post,
             note=lambda code, /, **_fields: notes.append(code),
@@ -203,7 +203,7 @@ def one_turn(
         rooms |= {"panel": Nothing(), "sentence_pcm": lambda _name: bytes(48_000)}
         rooms["note"] = lambda code, /, **_fields: notes.append(code)
         rooms["fault"] = _raise if faults is None else faults.append
-        agent = Agent(DialogueManager(DialogueConfig(), strict=True), Rooms(**rooms))
+        agent = Agent(DialogueManager(household_config(), strict=True), Rooms(**rooms))
         evening = Evening(server, network, link, speaker, brain, agent, events, notes)
         running = asyncio.create_task(link.run())
         post(ev.DeviceReady(at=loop.time()))

@@ -12,6 +12,8 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from house_config import household_session, household_timings
+
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract.ports import Wire
@@ -25,7 +27,7 @@ from edge_agent.simulation.clock import run
 from edge_agent.simulation.server import RealtimeServer
 from edge_agent.simulation.wire import MemoryNetwork
 
-WITHOUT_VAD = SessionConfig(turn_detection=None)
+WITHOUT_VAD = household_session(turn_detection=None)
 KEYS = frozenset({"sk-test", "sk-new"})
 HOME_HOST, NEXT_HOST = "api.openai.com", "next.example"
 
@@ -135,7 +137,7 @@ def play(
             post=world.post,
             note=world.note,
             rng=random.Random(seed),
-            timings=timings,
+            timings=timings or household_timings(),
             fallbacks=(fallback,) if with_next else (),
             unix_time=world.unix_time if wall_clock else None,
         )

@@ -17,11 +17,11 @@ import sys
 import time
 from collections.abc import Callable
 
+from house_config import household_dialer, household_session, household_timings
+
 from edge_agent.contract import events as ev
 from edge_agent.host.service.network import NetworkNews, NetworkWatch
 from edge_agent.realtime.link.connection import RealtimeLink
-from edge_agent.realtime.link.dialer import WebSocketDialer
-from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.brains import ParrotBrain
 from edge_agent.simulation.server import RealtimeServer, listen
@@ -61,9 +61,10 @@ class Play:
         self.news: list[NetworkNews] = []
         self.notes: list[str] = []
         self.link = RealtimeLink(
-            dial=WebSocketDialer(),
+            timings=household_timings(),
+            dial=household_dialer(),
             provider=PROVIDERS["openai"],
-            config=SessionConfig(turn_detection=None),
+            config=household_session(turn_detection=None),
             key=lambda: "sk-test",
             post=self.events.append,
             note=lambda code, **_fields: self.notes.append(code),

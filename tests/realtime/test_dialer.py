@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from authority import Authority
+from house_config import household_dialer
 from real_sockets import (
     Handler,
     answers,
@@ -25,7 +26,7 @@ from real_sockets import (
 from websockets.asyncio.server import ServerConnection, serve
 
 from edge_agent.contract.errors import LinkBusy, LinkError, LinkLost, LinkRefused, WireClosed
-from edge_agent.realtime.link.dialer import FRAME_LIMIT_BYTES, DialTimings, WebSocketDialer
+from edge_agent.realtime.link.dialer import FRAME_LIMIT_BYTES
 from edge_agent.realtime.link.liveness import ProbedWire
 from edge_agent.realtime.providers import SecretHeaders
 
@@ -37,7 +38,7 @@ HTML = "<html><body>Welcome to the hotel</body></html>"
 def dial_error(handler: Handler, *, open_s: float = 5.0) -> LinkError:
     async def main() -> LinkError:
         async with raw_server(handler) as port:
-            dial = WebSocketDialer(timings=DialTimings(open_s=open_s))
+            dial = household_dialer(open_s=open_s)
             with pytest.raises(LinkError) as caught:
                 await dial(f"ws://127.0.0.1:{port}/v1/realtime", HEADERS)
             return caught.value
@@ -102,7 +103,7 @@ def test_a_redirect_is_not_followed_with_the_key() -> None:
             location = f"Location: ws://127.0.0.1:{theirs}/"
             async with raw_server(answers("307 Temporary Redirect", location)) as ours:
                 with pytest.raises(LinkLost):
-                    await WebSocketDialer()(f"ws://127.0.0.1:{ours}/", {"api-key": KEY})
+                    await household_dialer()(f"ws://127.0.0.1:{ours}/", {"api-key": KEY})
         return seen
 
     assert asyncio.run(main()) == []
@@ -119,7 +120,7 @@ def test_a_redirect_is_not_followed_with_the_key() -> None:
 def test_where_nobody_answers(url: str, code: str) -> None:
     async def main() -> None:
         with pytest.raises(LinkError) as caught:
-            await WebSocketDialer()(url.format(port=free_port()), HEADERS)
+            await household_dialer()(url.format(port=free_port()), HEADERS)
         assert caught.value.code == code
 
     asyncio.run(main())
@@ -134,7 +135,7 @@ def test_a_bad_proxy(proxy: str, code: str, monkeypatch: pytest.MonkeyPatch) -> 
         async with raw_server(answers("407 Proxy Authentication Required")) as port:
             monkeypatch.setenv("https_proxy", proxy.format(port=port))
             with pytest.raises(LinkError) as caught:
-                await WebSocketDialer()("wss://provider.invalid/", HEADERS)
+                await household_dialer()("wss://provider.invalid/", HEADERS)
             assert caught.value.code == code
 
     asyncio.run(main())
@@ -163,7 +164,7 @@ def test_a_wrong_clock_is_told_apart_and_tried_again(
 
 
 def test_an_authority_that_nobody_knows(authority: Authority) -> None:
-    error = tls_error(authority.server(), ca_file=None)
+    error = tls_error(authority.server(), ca_file="")
     assert type(error) is LinkRefused
     assert error.code == "link.tls"
 
@@ -183,17 +184,17 @@ def test_plain_http_on_the_tls_port() -> None:
 
         async with raw_server(plain) as port:
             with pytest.raises(LinkRefused) as caught:
-                await WebSocketDialer()(f"wss://127.0.0.1:{port}/", HEADERS)
+                await household_dialer()(f"wss://127.0.0.1:{port}/", HEADERS)
             assert caught.value.code == "link.tls"
 
     asyncio.run(main())
 
 
-def tls_error(tls: ssl.SSLContext, ca_file: str | None) -> LinkError:
+def tls_error(tls: ssl.SSLContext, ca_file: str) -> LinkError:
     async def main() -> LinkError:
         async with raw_server(hangs, tls) as port:
             with pytest.raises(LinkError) as caught:
-                await WebSocketDialer(ca_file=ca_file)(f"wss://localhost:{port}/", HEADERS)
+                await household_dialer(ca_file=ca_file)(f"wss://localhost:{port}/", HEADERS)
             return caught.value
 
     return asyncio.run(main())
@@ -202,7 +203,7 @@ def tls_error(tls: ssl.SSLContext, ca_file: str | None) -> LinkError:
 def test_a_talk_over_tls_with_an_authority_of_ones_own(authority: Authority) -> None:
     async def main() -> None:
         async with echo(authority.server()) as port:
-            dial = WebSocketDialer(ca_file=str(authority.ca_file))
+            dial = household_dialer(ca_file=str(authority.ca_file))
             wire = await dial(f"wss://localhost:{port}/", HEADERS)
             await wire.send("hello")
             assert await wire.receive() == "hello"
@@ -248,7 +249,7 @@ async def echo(tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
 def test_the_end_of_a_wire_is_never_silent(say: str, code: int) -> None:
     async def main() -> None:
         async with echo() as port:
-            wire = await WebSocketDialer()(f"ws://127.0.0.1:{port}/", HEADERS)
+            wire = await household_dialer()(f"ws://127.0.0.1:{port}/", HEADERS)
             await wire.send(say)
             with pytest.raises(WireClosed) as caught:
                 await wire.receive()
@@ -264,7 +265,7 @@ def test_the_end_of_a_wire_is_never_silent(say: str, code: int) -> None:
 def test_a_frame_of_20_mb_passes() -> None:
     async def main() -> None:
         async with echo() as port:
-            wire = await WebSocketDialer()(f"ws://127.0.0.1:{port}/", HEADERS)
+            wire = await household_dialer()(f"ws://127.0.0.1:{port}/", HEADERS)
             await wire.send("big 20000000")
             assert len(await wire.receive()) == 20_000_000
             await wire.close()
@@ -275,7 +276,7 @@ def test_a_frame_of_20_mb_passes() -> None:
 def test_a_real_wire_can_be_probed() -> None:
     async def main() -> None:
         async with echo() as port:
-            wire = await WebSocketDialer()(f"ws://127.0.0.1:{port}/", HEADERS)
+            wire = await household_dialer()(f"ws://127.0.0.1:{port}/", HEADERS)
             assert isinstance(wire, ProbedWire)
             await wire.ping()
             assert wire.quiet_s() is None  # nothing waits
@@ -299,7 +300,7 @@ def test_a_full_uplink_is_told_from_an_empty_one() -> None:
             await asyncio.sleep(30)  # and reads no more
 
         async with raw_server(upgrades) as port:
-            wire = await WebSocketDialer()(f"ws://127.0.0.1:{port}/", HEADERS)
+            wire = await household_dialer()(f"ws://127.0.0.1:{port}/", HEADERS)
 
             async def flood() -> None:
                 while True:
@@ -333,7 +334,7 @@ def test_who_takes_everything_and_says_nothing_is_not_slow() -> None:
                 pass
 
         async with raw_server(swallows) as port:
-            wire = await WebSocketDialer()(f"ws://127.0.0.1:{port}/", HEADERS)
+            wire = await household_dialer()(f"ws://127.0.0.1:{port}/", HEADERS)
             assert isinstance(wire, ProbedWire)
             await wire.send("x" * 1000)
             ping = asyncio.ensure_future(wire.ping())
@@ -357,7 +358,7 @@ def test_the_log_of_the_library_stays_empty(caplog: pytest.LogCaptureFixture) ->
 
     async def main() -> None:
         async with echo() as port:
-            wire = await WebSocketDialer()(f"ws://127.0.0.1:{port}/", HEADERS)
+            wire = await household_dialer()(f"ws://127.0.0.1:{port}/", HEADERS)
             await wire.send("secret words")
             await wire.receive()
             await wire.close()

@@ -11,6 +11,7 @@ import random
 from collections.abc import Mapping
 
 import pytest
+from house_config import household_session, household_timings
 from hypothesis import given
 from hypothesis import strategies as st
 from link_world import World, play
@@ -19,8 +20,6 @@ from edge_agent.contract import events as ev
 from edge_agent.contract.errors import ConfigError, LinkBusy, LinkError, LinkLost, LinkRefused
 from edge_agent.contract.ports import Wire
 from edge_agent.realtime.link.endpoints import FAILURES_UNTIL_NEXT, Routes, endpoint_for
-from edge_agent.realtime.link.liveness import LinkTimings
-from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.providers import PROVIDERS
 
 HOME, NEXT = "openai", "local"
@@ -290,7 +289,7 @@ def routes(count: int = 3) -> Routes:
         endpoint_for(PROVIDERS["local"], "m", lambda: None, url=f"wss://host{n}/")
         for n in range(count)
     ]
-    return Routes(endpoints, SessionConfig(), random.Random(1), LinkTimings())
+    return Routes(endpoints, household_session(), random.Random(1), household_timings())
 
 
 FAULTS = st.sampled_from(

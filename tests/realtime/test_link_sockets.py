@@ -12,20 +12,19 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
+from house_config import household_dialer, household_session, household_timings
 from real_sockets import free_port
 from waiting import until
 
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.realtime.link.connection import RealtimeLink
-from edge_agent.realtime.link.dialer import WebSocketDialer
 from edge_agent.realtime.link.liveness import LinkTimings
-from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.brains import ParrotBrain
 from edge_agent.simulation.server import RealtimeServer, listen
 
-QUICK = LinkTimings(
+QUICK = household_timings(
     healthy_s=0.0, ping_active_s=0.1, pong_active_s=0.2, ping_idle_s=0.2, pong_idle_s=0.2
 )
 
@@ -44,9 +43,9 @@ class World:
 async def linked(port: int, timings: LinkTimings = QUICK) -> AsyncIterator[World]:
     events: list[ev.Event] = []
     link = RealtimeLink(
-        dial=WebSocketDialer(),
+        dial=household_dialer(),
         provider=PROVIDERS["openai"],
-        config=SessionConfig(turn_detection=None),
+        config=household_session(turn_detection=None),
         key=lambda: "sk-test",
         post=events.append,
         note=lambda _code, **_fields: None,
@@ -146,7 +145,7 @@ def test_a_server_that_stalls_behind_a_living_socket_is_noticed_in_a_turn() -> N
 def test_a_frame_of_20_mb_and_garbage_do_not_end_a_session() -> None:
     async def main() -> None:
         server = RealtimeServer(ParrotBrain())
-        calm = LinkTimings()
+        calm = household_timings()
         async with listen(server, "127.0.0.1", 0) as port, linked(port.port, calm) as world:
             await until(lambda: world.link.is_ready)
             server.faults.huge_frame_bytes = 20_000_000
@@ -171,9 +170,10 @@ def test_a_session_is_replaced_beside_the_old_one_on_real_sockets() -> None:
 
         async with listen(server, "127.0.0.1", 0) as port:
             link = RealtimeLink(
-                dial=WebSocketDialer(),
+                timings=household_timings(),
+                dial=household_dialer(),
                 provider=replace(PROVIDERS["openai"], max_session_s=2.0),
-                config=SessionConfig(turn_detection=None),
+                config=household_session(turn_detection=None),
                 key=lambda: "sk-test",
                 post=post,
                 note=lambda _code, **_fields: None,

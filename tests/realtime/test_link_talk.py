@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable
 
 import pytest
+from house_config import household_session, household_timings
 from link_world import WITHOUT_VAD, World, play
 
 from edge_agent.contract import commands as cmd
@@ -333,6 +334,7 @@ def test_cancelling_run_leaves_nothing_behind() -> None:
     async def main() -> None:
         network = MemoryNetwork(RealtimeServer(ParrotBrain()))
         link = RealtimeLink(
+            timings=household_timings(),
             dial=network,
             provider=PROVIDERS["openai"],
             config=WITHOUT_VAD,
@@ -349,6 +351,7 @@ def test_cancelling_run_leaves_nothing_behind() -> None:
                 await running
             await link.close()
             link = RealtimeLink(
+                timings=household_timings(),
                 dial=network,
                 provider=PROVIDERS["openai"],
                 config=WITHOUT_VAD,
@@ -367,8 +370,8 @@ def test_cancelling_run_leaves_nothing_behind() -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        SessionConfig(),
-        SessionConfig(
+        household_session(),
+        household_session(
             instructions="Be kind.",
             tools=({"type": "function", "name": "clock", "parameters": {"type": "object"}},),
             turn_detection=SemanticVad("high"),

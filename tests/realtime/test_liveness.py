@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 import pytest
+from house_config import household_timings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from link_world import World, play
@@ -21,12 +22,12 @@ from edge_agent.contract.errors import LinkLost
 from edge_agent.contract.ports import Wire
 from edge_agent.host.price_list import PriceList, ProviderRecord
 from edge_agent.host.settings.root import Settings
-from edge_agent.realtime.link.liveness import HALF_OPEN, LinkTimings, Liveness, ProbedWire
+from edge_agent.realtime.link.liveness import HALF_OPEN, Liveness, ProbedWire
 from edge_agent.realtime.link.patience import FORGET_S, MAX_FACTOR, PROMPT_S, Patience
 from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.clock import run
 
-TIMINGS = LinkTimings()
+TIMINGS = household_timings()
 Play = Callable[[World], Awaitable[None]]
 PATIENCE_S = TIMINGS.ping_active_s + TIMINGS.pong_active_s
 

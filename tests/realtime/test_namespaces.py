@@ -121,7 +121,7 @@ def test_a_home_network_and_its_troubles(another_way: TELL) -> None:
     done = subprocess.run(
         [*enter, sys.executable, str(PLAY)],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
         capture_output=True,
         text=True,
         timeout=90,

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from house_config import household_session
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +20,6 @@ from edge_agent.contract.errors import ConfigError, LinkBusy, LinkError, LinkLos
 from edge_agent.realtime.link.dialer import retry_after_s, translated
 from edge_agent.realtime.protocol import config as cfg
 from edge_agent.realtime.protocol import faults
-from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.providers import (
     PROVIDERS,
     Provider,
@@ -123,7 +123,7 @@ def test_what_cannot_be_a_key_is_refused_without_showing_it(key: str) -> None:
 )
 def test_a_session_setting_out_of_range_is_refused(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=next(iter(options))):
-        SessionConfig(**options)  # type: ignore[arg-type]
+        household_session(**options)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_the_shipped_table_makes_the_providers_that_are_built_in(name: str) -> N
     made, known = provider_from(name, TABLE["providers"][name]), PROVIDERS[name]
     models = ["gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-realtime-1.5", "gpt-realtime"]
     for model in models:
-        config = SessionConfig(model=model, reasoning_effort="low")
+        config = household_session(model=model, reasoning_effort="low")
         told = [cfg.wanted_options(config, p.capabilities) for p in (made, known)]
         assert told[0] == told[1]
     one, other = (
@@ -217,7 +217,7 @@ def test_a_model_that_does_not_reason_among_those_that_do() -> None:
         },
     )
     for model, reasons in (("plain", False), ("plain-2", True)):
-        config = SessionConfig(model=model, reasoning_effort="low")
+        config = household_session(model=model, reasoning_effort="low")
         assert ("reasoning" in cfg.wanted_options(config, provider.capabilities)) is reasons
 
 

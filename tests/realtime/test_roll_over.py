@@ -10,12 +10,12 @@ import dataclasses
 import itertools
 
 import pytest
+from house_config import household_timings
 from link_world import World, play
 
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract.pcm import silence
-from edge_agent.realtime.link.liveness import LinkTimings
 from edge_agent.realtime.providers import PROVIDERS
 
 HOUR_S = 3600.0
@@ -252,7 +252,7 @@ def test_a_provider_without_a_limit_is_left_alone() -> None:
 @pytest.mark.parametrize("phase", ["silent", "streaming", "committed", "answering", "closing"])
 @pytest.mark.parametrize("at_s", [0.02, 0.05, 0.3, 1.0])
 def test_in_every_phase_the_old_session_finishes_its_turn(phase: str, at_s: float) -> None:
-    early = LinkTimings(roll_early_s=300)
+    early = household_timings(roll_early_s=300)
 
     async def act(world: World) -> None:
         await world.ready()

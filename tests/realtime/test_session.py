@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 import pytest
+from house_config import household_session
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +23,7 @@ from edge_agent.realtime.protocol.shapes import SERVER_EVENTS
 from edge_agent.realtime.protocol.terms import Terms
 
 ABLE = Capabilities(reasoning_models=None, probe=True)
-EVERYTHING = SessionConfig(
+EVERYTHING = household_session(
     instructions="Be kind.",
     tools=({"type": "function", "name": "clock", "parameters": {}},),
     turn_detection=SemanticVad("low"),
@@ -197,7 +198,7 @@ def test_what_was_refused_is_not_asked_again_after_a_reconnect() -> None:
 def test_options_go_only_to_models_and_providers_that_take_them() -> None:
     can = Capabilities(reasoning_models=("gpt-realtime-2",))
     for model, takes in (("gpt-realtime-2.1", True), ("gpt-realtime-1.5", False)):
-        config = SessionConfig(model=model, reasoning_effort="low")
+        config = household_session(model=model, reasoning_effort="low")
         session = Terms(config, can).session_object()
         assert ("reasoning" in session) is takes
     bare = Capabilities(noise_reduction=False, semantic_vad=False)

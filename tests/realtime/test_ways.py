@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from authority import Authority
+from house_config import household_dialer, household_session, household_timings
 from real_sockets import free_port, raw_server
 
 from edge_agent.contract import commands as cmd
@@ -24,7 +25,6 @@ from edge_agent.contract import events as ev
 from edge_agent.contract.errors import LinkError, LinkLost, LinkRefused
 from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.realtime.link.dialer import WebSocketDialer
-from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.brains import ParrotBrain
 from edge_agent.simulation.server import RealtimeServer, listen
@@ -39,9 +39,10 @@ async def talk(url: str, dialer: WebSocketDialer) -> list[ev.Event]:
     """One answer over a link; returns the events, the first `LinkDown` being the last."""
     events: list[ev.Event] = []
     link = RealtimeLink(
+        timings=household_timings(),
         dial=dialer,
         provider=PROVIDERS["openai"],
-        config=SessionConfig(turn_detection=None),
+        config=household_session(turn_detection=None),
         key=lambda: "sk-test",
         post=events.append,
         note=lambda _code, **_fields: None,
@@ -88,7 +89,7 @@ def test_a_chain_of_an_authority_of_ones_own(
     async def main() -> str:
         server = RealtimeServer(ParrotBrain())
         async with listen(server, "127.0.0.1", 0, ssl=authority.server(**how)) as port:
-            dialer = WebSocketDialer(ca_file=str(authority.ca_file))
+            dialer = household_dialer(ca_file=str(authority.ca_file))
             url = f"wss://localhost:{port.port}/v1/realtime"
             return outcome(await talk(url, dialer))
 
@@ -101,9 +102,9 @@ def test_an_authority_that_is_not_trusted(
 ) -> None:
     async def main() -> str:
         server = RealtimeServer(ParrotBrain())
-        other = str(Authority(tmp_path / "other").ca_file) if trusts_another else None
+        other = str(Authority(tmp_path / "other").ca_file) if trusts_another else ""
         async with listen(server, "127.0.0.1", 0, ssl=authority.server()) as port:
-            dialer = WebSocketDialer(ca_file=other)
+            dialer = household_dialer(ca_file=other)
             return outcome(await talk(f"wss://localhost:{port.port}/v1/realtime", dialer))
 
     assert asyncio.run(main()) == "link.tls"
@@ -189,7 +190,7 @@ def test_a_talk_through_a_proxy(
     async def main() -> tuple[str, Proxy]:
         async with behind_a_proxy(authority, "DNS:provider.invalid", password) as (port, proxy):
             monkeypatch.setenv(variable, f"http://{credentials}127.0.0.1:{port}")
-            dialer = WebSocketDialer(ca_file=str(authority.ca_file))
+            dialer = household_dialer(ca_file=str(authority.ca_file))
             events = await talk("wss://provider.invalid/v1/realtime", dialer)
             assert not any("open" in str(event) for event in events if password)
             return outcome(events), proxy
@@ -207,7 +208,7 @@ def test_a_proxy_that_is_down_or_cannot_reach_the_provider(monkeypatch: pytest.M
             for proxy_port in (port, free_port()):
                 monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy_port}")
                 with pytest.raises(LinkError) as caught:
-                    await WebSocketDialer()("wss://provider.invalid/v1/realtime", {})
+                    await household_dialer()("wss://provider.invalid/v1/realtime", {})
                 told.append((type(caught.value), caught.value.code))
         return told
 
@@ -229,7 +230,7 @@ def test_a_host_in_no_proxy_and_this_machine_are_dialled_directly(
             loop = asyncio.get_running_loop()
             where = resolves_to((socket.AF_INET, "127.0.0.1", port.port))
             loop.getaddrinfo = where  # type: ignore[method-assign]
-            dialer = WebSocketDialer(ca_file=str(authority.ca_file))
+            dialer = household_dialer(ca_file=str(authority.ca_file))
             return outcome(await talk(f"wss://{host}:{port.port}/v1/realtime", dialer))
 
     assert asyncio.run(main()) == "completed"
@@ -239,7 +240,7 @@ def test_socks_without_its_package_is_a_sentence(monkeypatch: pytest.MonkeyPatch
     async def main() -> LinkError:
         monkeypatch.setenv("all_proxy", "socks5h://127.0.0.1:1080")
         with pytest.raises(LinkRefused) as caught:
-            await WebSocketDialer()("wss://provider.invalid/v1/realtime", {})
+            await household_dialer()("wss://provider.invalid/v1/realtime", {})
         return caught.value
 
     error = asyncio.run(main())
@@ -302,18 +303,17 @@ def test_dead_addresses_do_not_add_seconds(holes: list[tuple[int, str]]) -> None
                 loop.getaddrinfo = resolves_to(*dead, alive)  # type: ignore[method-assign]
                 start = loop.time()
                 url = f"ws://provider.localhost:{port.port}/v1/realtime"
-                assert outcome(await talk(url, WebSocketDialer())) == "completed"
+                assert outcome(await talk(url, household_dialer())) == "completed"
                 return loop.time() - start
 
     assert asyncio.run(main()) < 0.25 * len(holes) + 2
 
 
 def test_only_dead_addresses_end_in_a_time_out_and_not_in_two_minutes() -> None:
-    from edge_agent.realtime.link.dialer import DialTimings
 
     async def main() -> LinkError:
         with hole(socket.AF_INET, "127.0.0.1") as port:
-            dialer = WebSocketDialer(timings=DialTimings(open_s=0.4))
+            dialer = household_dialer(open_s=0.4)
             with pytest.raises(LinkLost) as caught:
                 await dialer(f"ws://127.0.0.1:{port}/v1/realtime", {})
             return caught.value

@@ -51,7 +51,9 @@ class Waiting(Rule):
                 self._running.discard(event.call_id)
                 if self._since > NEVER:
                     self._since = self.scene.now
-            case e.DeviceDown() | e.StopRequested() | e.ButtonPressed() | e.PlaybackStarted():
+            case e.DeviceDown() | e.StopRequested() | e.ButtonPressed():
+                self._since = NEVER
+            case e.PlaybackStarted() | e.TextStarted():
                 self._since = NEVER
             case e.ResponseEnded(status="completed", calls=()) if not event.items:
                 self._since = NEVER
@@ -71,7 +73,7 @@ class Waiting(Rule):
                 self._frames = 0
             case c.PlayEarcon() if not self.scene.link_up or self.scene.muted:
                 self._since = NEVER
-            case c.PlaySentence() | c.SaveMute() | c.CutPlayback():
+            case c.PlayVoice() | c.PlaySentence() | c.SaveMute() | c.CutPlayback():
                 self._since = NEVER
             case c.RunTool():
                 self._running.add(command.call_id)

@@ -67,7 +67,7 @@ class Scene:
             case e.LinkDown():
                 self.link_up = False
             case e.ToolsChanged():
-                self.risks = dict(event.risks)
+                self.risks = {name: risk.value for name, risk in event.risks.items()}
             case e.StopRequested():
                 self.stopping = True
 

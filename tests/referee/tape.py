@@ -1,8 +1,9 @@
 """The tape: events written to a file and read back, so that a failing run can be played again.
 
 One line of JSON for each event, in order.  Contents are left out: sound becomes its length, and a
-text becomes as many dots, unless it is one of the plain words by which our tests say yes or no.
-Names of items, tools, codes and sentences are no contents.
+text becomes a dot per letter (the spaces stay: a cut ends at a word), unless it is one of the
+plain words by which our tests say yes or no.  Names of items, tools, codes and sentences are no
+contents.
 
     tape.write(path, referee.events)
     for event in tape.read(path):
@@ -16,6 +17,7 @@ import inspect
 import json
 from collections.abc import Iterable, Iterator
 from datetime import date
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +69,8 @@ def _bare(name: str, value: Any) -> object:
     if isinstance(value, bytes):
         return {SOUND: len(value)}
     if isinstance(value, str) and name in TEXTS:
-        return value if is_yes(value) or value.strip(".!").casefold() in NO else "." * len(value)
+        is_plain = is_yes(value) or value.strip(".!").casefold() in NO
+        return value if is_plain else "".join(c if c.isspace() else "." for c in value)
     if name == "arguments":  # of a call: what it is about, not what it does
         return value if len(value) <= 2 else json.dumps({"n": len(value)})
     if name == "schemas":
@@ -80,7 +83,7 @@ def _bare(name: str, value: Any) -> object:
         return {key: _bare("", item) for key, item in value.items()}
     if isinstance(value, date):
         return value.isoformat()
-    return value
+    return value.value if isinstance(value, Enum) else value
 
 
 def _events(lines: Iterable[str]) -> Iterator[e.Event]:

@@ -19,6 +19,7 @@ from edge_agent.contract.errors import (
 )
 from edge_agent.contract.events import Event, PlaybackCut, UserTurnCommitted, VoiceText
 from edge_agent.contract.pcm import WIRE_BYTES_PER_MS
+from edge_agent.contract.risk import Risk
 from edge_agent.tools.desk_tools import (
     LEFT,
     answer_tool,
@@ -27,7 +28,7 @@ from edge_agent.tools.desk_tools import (
     repeat_tool,
 )
 from edge_agent.tools.last_answer import PARTS_MAX, TEXT_MAX_CHARS, LastAnswer, Said
-from edge_agent.tools.registry import Behaviour, Risk
+from edge_agent.tools.registry import Behaviour
 
 # --- the stronger model --------------------------------------------------------------------
 

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from edge_agent.app.tools.facts import Facts, tools_for_facts
 from edge_agent.contract.errors import ToolError
+from edge_agent.contract.risk import Risk
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.stores.fact_store import Fact, FactStore
 from edge_agent.tools.fact_tools import RECALLED_MAX, best
-from edge_agent.tools.registry import Registry, Risk
+from edge_agent.tools.registry import Registry
 
 NOW = datetime(2026, 11, 20, 18, 0, tzinfo=ZoneInfo("Europe/Berlin"))
 
@@ -67,7 +68,7 @@ def test_told_recalled_and_forgotten(tmp_path: Path) -> None:
 def test_there_are_no_tools_unless_the_owner_wants_them(tmp_path: Path) -> None:
     assert not Memory(tmp_path, facts={"enabled": False}).registry.schemas()
     risks = Memory(tmp_path).registry.risks()
-    assert risks == {"remember": "low", "recall": "low", "forget": Risk.MEDIUM.value}
+    assert risks == {"remember": Risk.LOW, "recall": Risk.LOW, "forget": Risk.MEDIUM}
 
 
 def test_what_the_owner_wants_left_out_never_reaches_the_file(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge_agent.contract.errors import ToolError
-from edge_agent.tools.registry import NAME, Registry, Risk
+from edge_agent.contract.risk import Risk
+from edge_agent.tools.registry import NAME, Registry
 from edge_agent.tools.servers.mcp_results import in_words
 from edge_agent.tools.servers.mcp_shorten import (
     MESSAGE_MAX_BYTES,

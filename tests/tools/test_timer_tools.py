@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.contract.errors import ToolError
-from edge_agent.tools.registry import Registry, Risk
+from edge_agent.contract.risk import Risk
+from edge_agent.tools.registry import Registry
 from edge_agent.tools.timer_tools import day_and_time, duration, timer_tools
 from edge_agent.tools.timers import Moment, Timers
 
@@ -119,7 +120,7 @@ def test_a_zone_in_the_time_does_not_matter_it_is_the_wall_that_counts() -> None
 
 def test_all_of_them_are_of_low_risk_and_have_schemas() -> None:
     registry = Kitchen().registry
-    assert set(registry.risks().values()) == {Risk.LOW.value}
+    assert set(registry.risks().values()) == {Risk.LOW}
     names = {str(schema["name"]) for schema in registry.schemas()}
     assert names == {"set_timer", "set_alarm", "cancel_timer", "list_timers", "stop_alarm"}
 

@@ -16,9 +16,10 @@ from pydantic import Field
 
 from edge_agent.contract.errors import ConfigError, ToolError
 from edge_agent.contract.events import ToolFinished
+from edge_agent.contract.risk import Risk
 from edge_agent.simulation.clock import run as run_virtual
 from edge_agent.tools.builtin import builtin_tools
-from edge_agent.tools.registry import Registry, Risk, Tool, tool
+from edge_agent.tools.registry import Registry, Tool, tool
 from edge_agent.tools.runner import OUTPUT_LIMIT_BYTES, ToolRunner
 
 
@@ -89,7 +90,7 @@ def test_a_parameter_called_title_survives() -> None:
 
 def test_a_tool_without_words_about_its_risk_is_high() -> None:
     registry = Registry([echo, order])
-    assert registry.risks() == {"echo": "low", "order": "high"}
+    assert registry.risks() == {"echo": Risk.LOW, "order": Risk.HIGH}
     assert [schema["name"] for schema in registry.schemas()] == ["echo", "order"]
     assert order.speakable == "order"
 
@@ -357,7 +358,7 @@ def test_mute_status_and_goodbye() -> None:
 
 def test_builtin_tools_are_all_of_low_risk_and_have_schemas() -> None:
     registry = Registry(builtin_tools(Speaker(), lambda: datetime.now(tz=ZoneInfo("UTC"))))
-    assert set(registry.risks().values()) == {"low"}
+    assert set(registry.risks().values()) == {Risk.LOW}
     for schema in registry.schemas():
         assert schema["parameters"]["type"] == "object"
         assert "properties" in schema["parameters"]

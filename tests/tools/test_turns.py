@@ -10,10 +10,11 @@ import pytest
 from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.events import ToolFinished
 from edge_agent.contract.persona import Entry, Persona, ToolManner
+from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.prompting.prompt import compose
 from edge_agent.dialogue.prompting.prompt_lint import lint
 from edge_agent.simulation.clock import run as run_virtual
-from edge_agent.tools.registry import Behaviour, Registry, Risk, Tool, tool
+from edge_agent.tools.registry import Behaviour, Registry, Tool, tool
 from edge_agent.tools.runner import OUTPUT_LIMIT_BYTES, WAITING_MAX, ToolRunner
 
 

@@ -156,7 +156,11 @@ class Desk:
         try:
             await self._errands.run(
                 lambda: webhook.send(
-                    desk.webhook_url, desk.webhook_token_file, desk.webhook_timeout_s, message
+                    desk.webhook_url,
+                    desk.webhook_token_file,
+                    desk.webhook_timeout_s,
+                    message,
+                    ca_file=self._settings.realtime.ca_file,
                 )
             )
             self.box.sent(message.id, self._now())

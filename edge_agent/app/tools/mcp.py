@@ -10,19 +10,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from edge_agent.contract.events import Event, ToolsChanged
+from edge_agent.contract.risk import Risk
+from edge_agent.host.secret_files import read_headers, read_token, read_variables
+from edge_agent.host.service.tool_units import tool_socket
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.mcp import McpServer
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.stores.json_file import NoteFunction
-from edge_agent.host.web.secret_lines import read_headers, read_token, read_variables
-from edge_agent.tools.registry import Registry, Risk
+from edge_agent.host.stores.tool_store import ToolStore, tools_path
+from edge_agent.tools.registry import Registry
 from edge_agent.tools.servers.mcp_server import ToolServer, is_installed, load_library
-from edge_agent.tools.servers.mcp_tools import LeftOut, McpTool, ServerPlan, shown, tool_name
+from edge_agent.tools.servers.mcp_socket import socket_wire
+from edge_agent.tools.servers.mcp_tools import LeftOut, McpTool, ServerPlan, Shape, shown, tool_name
 from edge_agent.tools.servers.mcp_wire import (
     OpenWire,
     Streams,
@@ -72,6 +76,10 @@ def wire_for(
 
     @contextlib.asynccontextmanager
     async def opened(trouble: Trouble) -> AsyncIterator[Streams]:
+        if plan.command and (socket := tool_socket(plan.name)).exists():
+            async with socket_wire(socket, trouble) as streams:  # its secrets are with its unit
+                yield streams
+            return
         secrets = await worker.run(lambda: _secrets(server))
         if plan.command:
             async with program_wire(
@@ -128,9 +136,10 @@ class ToolServers:
         self._wire_to = wire_to
         own_rng = random.Random(rng.random())
         self.servers = tuple(
-            ToolServer(plan, self._wire(name, plan), self, own_rng)
+            ToolServer(plan, self._wire(name, plan), self, own_rng, self._not_accepted)
             for name, plan in plans(settings).items()
         )
+        self._accepted = ToolStore(tools_path(settings.state.path), note)
         self._ours = len(registry.schemas())
         self._theirs: tuple[McpTool, ...] = ()
         self._told: dict[str, object] = {}
@@ -174,6 +183,13 @@ class ToolServers:
             return self._wire_to(plan)
         return wire_for(plan, self._settings[name], self._errands)
 
+    async def _not_accepted(self, server: str, now: Mapping[str, Shape]) -> Collection[str]:
+        """Read anew each time: the owner accepts on the command line."""
+        try:
+            return await self._errands.run(lambda: self._accepted.changed(server, now, learn=True))
+        except OSError:  # noted; nobody knows how they were
+            return now
+
     # --- what the servers tell (`tools.servers.mcp_server.Watcher`) -------------------------------
 
     def tools_changed(self) -> None:
@@ -203,7 +219,8 @@ class ToolServers:
         ]
         listed = {one.name for one in server.listed}
         absent = [tool for tool in server.plan.tools if tool not in listed]
-        news: tuple[Any, ...] = (len(offered), (*server.left_out, *too_many), absent)
+        changed = [shown(tool.own_name) for tool in offered if tool.is_changed]
+        news: tuple[Any, ...] = (len(offered), (*server.left_out, *too_many), absent, changed)
         if self._told.get(name) == news:
             return
         self._told[name] = news
@@ -212,6 +229,8 @@ class ToolServers:
             self._note("mcp.left_out", server=name, tool=one.name, why=one.why)
         for tool in absent:
             self._note("mcp.absent", server=name, tool=shown(tool))
+        for tool in changed:
+            self._note("mcp.changed", server=name, tool=tool)
 
     def lost(self, server: ToolServer, why: str, retry_in_s: float) -> None:  # noqa: ARG002
         """Tell the admin, once for each reason."""

@@ -16,7 +16,6 @@ from edge_agent.app.tools.summaries import Notes
 from edge_agent.app.tools.timers import Bell
 from edge_agent.app.world import World
 from edge_agent.contract.events import Event
-from edge_agent.dialogue.calls.consent import Risk
 from edge_agent.host.journal.journal import Journal
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
@@ -92,11 +91,6 @@ class Toolbox:
             settings, errands=self.errands, post=post, note=note, fault=fault, time=time
         )
         self.hands = ToolRunner(self.registry, post)
-
-    @property
-    def risks(self) -> dict[str, Risk]:
-        """What each tool can do to a household, in the dialogue's words."""
-        return {name: Risk(risk) for name, risk in self.registry.risks().items()}
 
     async def close(self) -> None:
         """End all calls, and what runs behind the tools."""

@@ -22,9 +22,6 @@ RING_S = 2.0
 AUDIBLE_DBFS = -70.0
 """Peak below which a rendered block counts as silence: dither, or the end of a fade."""
 
-TAIL_S = 0.25
-"""How long a living room still carries our voice after the loudspeaker stopped."""
-
 SPANS = 4
 """Sounding stretches that are remembered: the writer is ahead of the reader by less than that."""
 
@@ -53,7 +50,7 @@ class ReferenceTrack:
     nothing was rendered.
     """
 
-    def __init__(self, rate_hz: int, *, lead_s: float = LEAD_S, tail_s: float = TAIL_S) -> None:
+    def __init__(self, rate_hz: int, *, lead_s: float = LEAD_S, tail_s: float) -> None:
         self.lead_s = lead_s
         self.tail_s = tail_s
         self.realignments = 0

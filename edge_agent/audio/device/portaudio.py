@@ -38,7 +38,7 @@ from edge_agent.audio.device.portaudio_library import (
 from edge_agent.audio.device.timeline import Timeline
 from edge_agent.audio.resample import RATES_HZ
 from edge_agent.contract.errors import DeviceError, DeviceFormatRefused, DeviceLost
-from edge_agent.contract.pcm import BYTES_PER_SAMPLE, FRAME_MS
+from edge_agent.contract.pcm import BYTES_PER_SAMPLE
 from edge_agent.contract.ports import CaptureCallback, RenderCallback, SoundDeviceInfo
 
 PREFERRED_RATES_HZ = (48_000, 44_100, 16_000, 32_000, 96_000, 24_000, 22_050, 8_000)
@@ -75,7 +75,7 @@ class PortAudioDevice:
         *,
         capture_rate_hz: int = 0,
         render_rate_hz: int = 0,
-        block_ms: int = FRAME_MS,
+        block_ms: int,
         capture_channel: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -5,6 +5,7 @@ Owner thread: main.  Must never need working settings: it is asked when somethin
 
 from __future__ import annotations
 
+import contextlib
 import json
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from edge_agent.cli.options import ConfigOption
-from edge_agent.cli.outcome import guarded, note
+from edge_agent.cli.outcome import guarded, harmless, note
 
 
 class Switch(StrEnum):
@@ -39,7 +40,7 @@ def status(
     lines = in_words(from_plain(answer))
     width = max(len(what) for what, _ in lines) + 1
     for what, how in lines:
-        typer.echo(f"{what + ':':<{width}}  {how}")
+        typer.echo(harmless(f"{what + ':':<{width}}  {how}"))
 
 
 @guarded
@@ -66,6 +67,7 @@ def guest(
 
 def _ask(request: dict[str, object], config_file: Path | None) -> dict[str, Any]:
     from edge_agent.contract.errors import ConfigError
+    from edge_agent.host.service.account import SharedFolder, become_owner
     from edge_agent.host.service.control import ask, client_paths
 
     setting = ""
@@ -75,4 +77,8 @@ def _ask(request: dict[str, object], config_file: Path | None) -> dict[str, Any]
         setting = load(config_file).settings.control.path
     except ConfigError:
         note("the settings have a mistake (see: edge-agent config check); asking anyway")
-    return ask(request, client_paths(setting))
+    paths = client_paths(setting)
+    with contextlib.suppress(SharedFolder):  # the socket's own mode decides there
+        for folder in (path.parent for path in paths if path.exists()):
+            become_owner(folder)
+    return ask(request, paths)

@@ -95,16 +95,19 @@ def forget(
 
 
 def _opened(config_file: Path | None) -> tuple[Settings, FactStore]:
+    from edge_agent.host.service.account import become_owner
     from edge_agent.host.settings.load import load
     from edge_agent.host.stores.fact_store import FactStore, facts_path
 
     settings = load(config_file).settings
+    path = facts_path(settings.state.path)
+    become_owner(path.parent)
 
     def told(code: str, **fields: object) -> None:
         if code == "facts.repaired":
             note(f"{fields.get('why')}; the file is kept as {fields.get('path')}")
 
-    return settings, FactStore(facts_path(settings.state.path), told)
+    return settings, FactStore(path, told)
 
 
 def _unknown(number: int) -> AgentError:

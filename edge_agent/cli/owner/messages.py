@@ -89,11 +89,13 @@ def delete(
 
 def _opened(config_file: Path | None) -> tuple[Settings, MessageStore, tuple[Message, ...]]:
     from edge_agent.contract.errors import AgentError
+    from edge_agent.host.service.account import become_owner
     from edge_agent.host.settings.load import load
     from edge_agent.host.stores.message_store import MessageStore, messages_path
 
     settings = load(config_file).settings
     path = messages_path(settings.state.path)
+    become_owner(path.parent)
     problems: list[str] = []
     store = MessageStore(path, lambda _code, **fields: problems.append(str(fields.get("why"))))
     messages = store.load()

@@ -49,11 +49,14 @@ def privacy(
     config_file: ConfigOption = None,
 ) -> None:
     """Tell what is kept on this machine, where and for how long, and what leaves the house."""
+    from edge_agent.host.service.account import become_owner
     from edge_agent.host.settings.load import load
     from edge_agent.host.stores.inventory import inventory
+    from edge_agent.host.stores.keepsakes import keepsakes_folder
     from edge_agent.host.stores.leaving import leaving
 
     settings = load(config_file).settings
+    become_owner(keepsakes_folder(settings.state.path))
     kept = inventory(settings)
     if erase is not None:
         _delete([one for one in kept if one.key and erase in (one.key, What.ALL)], settings, yes)
@@ -123,6 +126,7 @@ def _leaves(settings: Settings) -> Iterator[str]:
 
 
 def _delete(kept: list[Kept], settings: Settings, yes: bool) -> None:
+    from edge_agent.contract.errors import AgentError
     from edge_agent.host.stores.inventory import erase
 
     there = [one for one in kept if one.files]
@@ -130,15 +134,21 @@ def _delete(kept: list[Kept], settings: Settings, yes: bool) -> None:
         typer.echo("There is nothing to delete.")
         return
     agreed("Delete for good: " + "; ".join(map(_named, there)) + "?", yes=yes)
+    problems = []
     for one in there:
-        erase(one)
-        typer.echo(f"Deleted: {_named(one)}.")
+        try:
+            erase(one)
+            typer.echo(f"Deleted: {_named(one)}.")
+        except AgentError as problem:  # the others go all the same
+            problems.append(problem)
     held = [one.key for one in there if one.is_held]
     if held and _speaker_runs(settings):
         note(
             f"the speaker runs and still has {' and '.join(held)} in mind; to make it forget: "
             "sudo systemctl restart edge-agent"
         )
+    if problems:
+        raise problems[0]
 
 
 def _speaker_runs(settings: Settings) -> bool:

@@ -22,7 +22,7 @@ CREDENTIAL_FOLDER = Path("/etc/edge-agent")
 
 def service_has_key() -> bool:
     """Whether there is a key where the service is handed it from, readable for us or not."""
-    from edge_agent.host.settings.load import CREDENTIAL_NAME
+    from edge_agent.host.settings.sources import CREDENTIAL_NAME
 
     try:
         return (CREDENTIAL_FOLDER / CREDENTIAL_NAME).stat().st_size > 0
@@ -32,7 +32,8 @@ def service_has_key() -> bool:
 
 def read_settings(config_file: Path | None) -> Settings:
     """The settings with the key from the same places as the daemon's.  Raises ConfigError."""
-    from edge_agent.host.settings.load import CREDENTIAL_NAME, load
+    from edge_agent.host.settings.load import load
+    from edge_agent.host.settings.sources import CREDENTIAL_NAME
 
     loaded = load(config_file)
     if not loaded.settings.realtime.api_key.get_secret_value() and os.access(
@@ -47,7 +48,7 @@ def speech_api(settings: Settings) -> SpeechApi:
     """Raises ConfigError for an address that will not do, LinkRefused without a key."""
     from edge_agent.contract.errors import LinkRefused
     from edge_agent.host.price_list import load_providers, owners_path
-    from edge_agent.host.settings.load import CREDENTIAL_NAME
+    from edge_agent.host.settings.sources import CREDENTIAL_NAME
     from edge_agent.host.web.http_api import api_base
     from edge_agent.host.web.speech_http import SpeechApi
 
@@ -72,4 +73,4 @@ def speech_api(settings: Settings) -> SpeechApi:
         )
     if elsewhere and key:
         note(f"the key of {realtime.provider} is shown to {urlsplit(base).hostname}")
-    return SpeechApi(base, key, auth=auth)
+    return SpeechApi(base, key, auth=auth, ca_file=realtime.ca_file)

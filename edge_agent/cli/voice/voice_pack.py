@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_agent.cli.options import ConfigOption
-from edge_agent.cli.outcome import guarded, note
+from edge_agent.cli.outcome import guarded, harmless, note
 from edge_agent.cli.voice.speech import read_settings, speech_api
 
 if TYPE_CHECKING:
@@ -69,12 +69,14 @@ def build(
     config_file: ConfigOption = None,
 ) -> None:
     """Have every sentence of a language spoken and kept; go on where an earlier try broke off."""
+    from edge_agent.host.service.account import become_owner
     from edge_agent.host.voice.pack_store import Pack, pack_root
     from edge_agent.host.voice.sentences import Sentences
 
     settings = read_settings(config_file)
     found = _known_language(language or settings.speech.language)
     own = pack_root(settings.speech.voice_pack_dir)
+    become_owner(own)
     texts = Sentences(found, own=own).texts
     recipe, speak = _engine(engine, settings, found, voice)
     pack = Pack(own, found)
@@ -96,11 +98,13 @@ def list_packs(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Show for every language whose voice says the sentences."""
+    from edge_agent.host.service.account import become_owner
     from edge_agent.host.voice.pack_store import Pack, pack_root
     from edge_agent.host.voice.sentences import Sentences, languages
 
     settings = read_settings(config_file)
     own = pack_root(settings.speech.voice_pack_dir)
+    become_owner(own)
     rows: dict[str, dict[str, object]] = {}
     lines = []
     for name in languages():
@@ -113,8 +117,9 @@ def list_packs(
             "voice": state.voice or state.engine,
             "out_of_date": list(state.stale),
         }
+        spoken_by = state.voice or state.engine
         words = {
-            "own": f"in your own pack ({state.voice or state.engine or 'recorded by hand'})",
+            "own": f"in your own pack ({harmless(spoken_by) or 'recorded by hand'})",
             "shipped": "as shipped",
             "espeak": "by espeak-ng",
             "english": "in English, for want of a recording",

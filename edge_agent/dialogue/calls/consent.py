@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from edge_agent.contract.events import ToolCall
+from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.calls.yes_no import Answer, read_answer
 
 TRIES_MAX = 2
@@ -26,17 +27,6 @@ PRESS_AFTER_S = 0.4
 """A press so soon after the question's end began as something else: nobody decides that fast."""
 ANSWER_MAX_S = 45.0
 """From the first sound of an answer to its reading: the longest utterance and a late transcript."""
-
-
-class Risk(Enum):
-    """What a tool can do to a household."""
-
-    LOW = "low"
-    """Reads, or changes what a word undoes: runs at once."""
-    MEDIUM = "medium"
-    """Costs, sends or unlocks something: asks first."""
-    HIGH = "high"
-    """Cannot be undone: asks for the physical button."""
 
 
 class Way(Enum):

@@ -20,7 +20,8 @@ from edge_agent.contract.commands import (
 )
 from edge_agent.contract.events import ToolCall, ToolFinished, ToolsChanged, ToolTerms
 from edge_agent.contract.persona import MOVE_TOOL
-from edge_agent.dialogue.calls.consent import Consent, Risk, Way, decide
+from edge_agent.contract.risk import Risk
+from edge_agent.dialogue.calls.consent import Consent, Way, decide
 from edge_agent.dialogue.calls.lost_calls import LostCalls
 from edge_agent.dialogue.prompting.flow import Flow, FlowTerms, Moved
 
@@ -28,8 +29,6 @@ MESSAGE_TOOL = "leave_message"
 """What is left to guests."""
 SEEN_MAX = 256
 """Call ids that are remembered; one that comes twice does so within its response."""
-WINDOW_S = 15.0
-"""Time to find the words or the button."""
 
 REFUSED_SECOND_MOVE = "Refused: one move at a time; first follow the step you are in now."
 REFUSED = {
@@ -64,7 +63,7 @@ class ToolCalls:
         flow: FlowTerms | None = None,
         terms: Mapping[str, ToolTerms] | None = None,
         *,
-        window_s: float = WINDOW_S,
+        window_s: float,
     ) -> None:
         self._risks = risks
         self._terms = terms or {}
@@ -192,8 +191,7 @@ class ToolCalls:
 
     def changed(self, event: ToolsChanged) -> list[Command]:
         """The tools are others now.  Questions that are open stay open, calls go on."""
-        words = {risk.value: risk for risk in Risk}
-        self._risks = {name: words.get(risk, Risk.HIGH) for name, risk in event.risks.items()}
+        self._risks = event.risks
         self._terms = event.terms
         if self._flow is not None:
             self._flow.retool(event.schemas)

@@ -93,7 +93,7 @@ class ConsentQuestion:
         question.began_at = None
         self._gate.shut()  # nobody is listened to before the end of it
         state.deadlines.clear(Deadline.FOLLOW_UP)
-        state.deadlines.set(Deadline.THINKING, state.config.thinking_max_s)
+        self._moves.await_answer()
         return [self._moves.say_text(question.text, text, LEAST_VOLUME_PERCENT)]
 
     def _refuse(self, why: str) -> Commands:
@@ -101,7 +101,7 @@ class ConsentQuestion:
 
     def go_on(self, decided: Commands) -> Commands:
         """Ask the next question, or have the model tell how it ended."""
-        self._state.deadlines.set(Deadline.THINKING, self._state.config.thinking_max_s)
+        self._moves.await_answer()
         out = decided + self.ask_due()
         if not self._tools.waiting:
             out += self._answers.request(c.RequestResponse(), insist=True)
@@ -115,8 +115,10 @@ class ConsentQuestion:
         if question is None or question.text != event.name:
             return []
         question.began_at = state.now
-        state.deadlines.clear(Deadline.THINKING, Deadline.FOLLOW_UP, Deadline.QUIET)
-        state.deadlines.clear(Deadline.UTTERANCE, Deadline.ANNOUNCE, Deadline.ONE_BREATH)
+        state.deadlines.clear(Deadline.THINKING, Deadline.PATIENCE, Deadline.FOLLOW_UP)
+        state.deadlines.clear(
+            Deadline.QUIET, Deadline.UTTERANCE, Deadline.ANNOUNCE, Deadline.ONE_BREATH
+        )
         state.breath_from = None
         self._gate.shut()
         if state.talk is not Talk.SPEAKING:
@@ -136,7 +138,8 @@ class ConsentQuestion:
             return self._refuse("unheard") if question.cuts > CUTS_MAX else self._ask(question)
         self._tools.consent.heard_out(state.now)
         state.transition(Cause.CONSENT_ASKED)
-        state.deadlines.clear(Deadline.THINKING, Deadline.FOLLOW_UP, Deadline.STALLED)
+        state.deadlines.clear(Deadline.THINKING, Deadline.PATIENCE)
+        state.deadlines.clear(Deadline.FOLLOW_UP, Deadline.STALLED)
         self._gate.shut()
         state.deadlines.set(Deadline.CONFIRM, state.config.confirm_s)
         return []

@@ -136,7 +136,7 @@ class Ears:
         state.transition(Cause.WOKEN)
         state.woken_at = state.now
         deadlines.clear(Deadline.QUIET, Deadline.FOLLOW_UP, Deadline.UTTERANCE)
-        deadlines.clear(Deadline.THINKING, Deadline.ONE_BREATH)
+        deadlines.clear(Deadline.THINKING, Deadline.PATIENCE, Deadline.ONE_BREATH)
         onset_s = config.onset_pre_roll_ms / 1000
         spoken = cause == "wake word"
         if cause == "speech":
@@ -166,7 +166,7 @@ class Ears:
                 return []
             state.breath_from = None
             state.deadlines.clear(Deadline.ONE_BREATH)
-            return self.open(config.pre_roll_ms + config.one_breath_ms)
+            return self.open(config.pre_roll_ms + config.one_breath_ms, "one breath")
         if not self._gate.onset():
             return []
         out: Commands = []
@@ -176,7 +176,7 @@ class Ears:
             out += self.wake("speech", state.now)
             if state.talk is Talk.ASLEEP:  # nobody can answer: it has been said why
                 return out
-        return out + self.open(config.onset_pre_roll_ms)
+        return out + self.open(config.onset_pre_roll_ms, "speech")
 
     def paused_after_wake(self) -> Commands:
         """The wake word stood alone: now a chime can't land on the first words."""
@@ -188,8 +188,8 @@ class Ears:
         state.deadlines.set(Deadline.QUIET, state.config.quiet_end_s)
         return [c.PlayEarcon("woken")] if chime else []
 
-    def open(self, pre_roll_ms: int) -> Commands:
-        """Somebody speaks: stream, the pre-roll first."""
+    def open(self, pre_roll_ms: int, cause: str) -> Commands:
+        """Somebody speaks, by what `cause` says: stream, the pre-roll first."""
         state, config = self._state, self._state.config
         if state.talk is Talk.CONFIRMING and not self._reply.begins():
             return []
@@ -201,7 +201,8 @@ class Ears:
         state.deadlines.clear(Deadline.FOLLOW_UP)
         state.deadlines.set(Deadline.QUIET, config.quiet_end_s)
         state.deadlines.set(Deadline.UTTERANCE, config.utterance_max_s)
-        out = self._answers.abandon(owed=False)
+        out: Commands = [c.Note("mic.streams", {"cause": cause})]
+        out += self._answers.abandon(owed=False)
         if pre_roll.unsent:
             out.append(c.SendAudio(pre_roll.unsent))
         if self._bell.rings or state.sentences:
@@ -246,7 +247,7 @@ class Ears:
             self._gate.shut()
             deadlines.set(Deadline.KEEP, config.keep_max_age_s)
             return [*out, c.Note("talk.kept_for_later", {"ms": round(turn.ms)})]
-        deadlines.set(Deadline.THINKING, config.thinking_max_s)
+        self._moves.await_answer()
         if by_us:
             self._gate.shut()
             state.commits_due += 1

@@ -54,6 +54,16 @@ class Reply(Protocol):
         """No question stands any longer."""
 
 
+class Sessions(Protocol):
+    """What is needed of the link."""
+
+    def muted(self) -> Commands:
+        """The microphone has been shut."""
+
+    def unmuted(self) -> Commands:
+        """The microphone has been opened."""
+
+
 class Hands:
     """What people do with their hands, and with the switches in software."""
 
@@ -67,6 +77,7 @@ class Hands:
         listener: Listener,
         bell: Bell,
         reply: Reply,
+        sessions: Sessions,
     ) -> None:
         self._state = state
         self._moves = moves
@@ -75,6 +86,7 @@ class Hands:
         self._listener = listener
         self._bell = bell
         self._reply = reply
+        self._sessions = sessions
         self._woken_by_hand_at = float("-inf")
 
     # --- the button -----------------------------------------------------------------------
@@ -151,7 +163,7 @@ class Hands:
             out += self._moves.end_talk("muted")
         elif state.talk is Talk.ASLEEP:
             self._moves.close_gate()
-        return out
+        return out + (self._sessions.muted() if muted else self._sessions.unmuted())
 
     # --- guests ---------------------------------------------------------------------------
 

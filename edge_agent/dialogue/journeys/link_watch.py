@@ -1,10 +1,10 @@
 """Link watch: what a session's coming and going means for the talk.
 
 A fresh session knows nothing: `link_ready` tells it of the talk and asks again for what is owed.
-`explain` when somebody wants an answer and there may be no session.
+What is told of an outage is `Outage`'s.
 
 Owner: event loop; pure.  It never loses what the household said, asks twice for one answer, or
-leaves anybody waiting without a word.
+tells a session of the talk while the microphone is muted.
 """
 
 from __future__ import annotations
@@ -16,18 +16,12 @@ from edge_agent.contract import events as e
 from edge_agent.dialogue.answers import Answers, crossed
 from edge_agent.dialogue.calls.tool_calls import ToolCalls
 from edge_agent.dialogue.gate import Gate
+from edge_agent.dialogue.journeys.outage import Outage
 from edge_agent.dialogue.moves import Moves
 from edge_agent.dialogue.recall.memory import Memory
 from edge_agent.dialogue.side_questions import SideQuestions
-from edge_agent.dialogue.state import Cause, Commands, Deadline, Link, Talk, TalkState
+from edge_agent.dialogue.state import Cause, Commands, Deadline, Link, Microphone, Talk, TalkState
 
-ANNOUNCE_RETRY_S = 0.25
-ANNOUNCE_AT_LATEST_S = 2.5
-"""Wait for a pause before saying why nobody answers, but keep the promise of 3 s."""
-NOTED_FIRST = 3
-NOTED_AGAIN_S = 60.0
-"""A provider that is away is dialled twice a second: each reason is noted three times, so that the
-journal shows it trying, and then once a minute."""
 CONTINUE = (
     "The connection was lost while you were answering. Go on from where your last message stops, "
     "briefly, without repeating what was already said and without apologising."
@@ -46,6 +40,9 @@ class LostCallNews(Protocol):
 
     def remember_news(self) -> None:
         """What became of them goes into memory."""
+
+    def tell_news(self) -> Commands:
+        """Tell the present session what became of them."""
 
     def tell_still_running(self) -> Commands:
         """Tell a fresh session what runs on."""
@@ -66,6 +63,7 @@ class LinkWatch:
         side_questions: SideQuestions,
         notes: SessionNotes,
         lost_calls: LostCallNews,
+        outage: Outage,
     ) -> None:
         self._state = state
         self._moves = moves
@@ -76,11 +74,11 @@ class LinkWatch:
         self._side_questions = side_questions
         self._notes = notes
         self._lost_calls = lost_calls
+        self._outage = outage
         self._link_from: float | None = None
         """When the present attempt to get a session began."""
-        self._noted: dict[str, int] = {}
-        """How often each reason was noted in the present outage."""
-        self._noted_at = 0.0
+        self._is_untold = False
+        """The present session has not been told of the talk: the microphone was muted."""
 
     # --- it comes -------------------------------------------------------------------------
 
@@ -105,18 +103,26 @@ class LinkWatch:
         self._link_from = None
         out.append(c.Note("link.ready", {"model": event.model, "seconds": seconds}))
         out += self._tools.tell_step()
+        if state.microphone is Microphone.MUTED:
+            self._memory.session_over()
+            self._is_untold = True
+            return out + self._nobody_is_told()
         if in_vain := self._asks_in_vain():
             self._memory.forget_last_user()  # or it ends this session too
         if state.turn is not None and state.turn.ended:
             self._memory.forget_unheard_answer()
         half_told = self._memory.ends_with_answer
-        self._lost_calls.remember_news()
-        out += self._memory.reseed()
-        out += self._lost_calls.tell_still_running()
+        out += self._tell()
         if in_vain:
             out += [c.Note("talk.no_answer", {}), self._moves.say("server_trouble")]
             return out + self._moves.end_talk("no answer")
         return out + self._resume(half_told=half_told)
+
+    def _tell(self) -> Commands:
+        """Tell a fresh session of the talk so far."""
+        self._is_untold = False
+        self._lost_calls.remember_news()
+        return self._memory.reseed() + self._lost_calls.tell_still_running()
 
     def _resume(self, *, half_told: bool) -> Commands:
         """Send again what has not been answered, or have a broken answer continued."""
@@ -166,6 +172,28 @@ class LinkWatch:
         """
         return [c.RollOver()] if self._moves.nothing_goes_on else []
 
+    # --- the microphone -------------------------------------------------------------------
+
+    def muted(self) -> Commands:
+        """From now on no session is told anything of the talk, and what was kept is dropped."""
+        return [] if self._state.link is Link.READY else self._nobody_is_told()
+
+    def _nobody_is_told(self) -> Commands:
+        """The session that knew what is owed is gone, and no other will be told."""
+        state, turn = self._state, self._state.turn
+        if state.talk is not Talk.THINKING and not state.owed.broken_answer:
+            return []
+        self._memory.forget_last_user()
+        kept = {"ms": round(turn.ms)} if turn is not None else {}
+        note = c.Note("talk.dropped_muted", kept)
+        return [note, self._moves.say("not_sent"), *self._moves.end_talk("muted")]
+
+    def unmuted(self) -> Commands:
+        """A session that knows nothing of the talk is told now."""
+        if self._state.link is not Link.READY:
+            return []
+        return self._tell() if self._is_untold else self._lost_calls.tell_news()
+
     # --- it goes --------------------------------------------------------------------------
 
     def down(self, event: e.LinkDown) -> Commands:
@@ -174,11 +202,13 @@ class LinkWatch:
         had_session = state.link is Link.READY
         state.link = Link.DOWN
         state.link_trouble = event
-        out = self._note_down(event, anew=had_session)
+        out = self._outage.note_down(event, anew=had_session)
         if had_session:
             self._link_from = state.now
             out += self._session_over()
         waiting = state.talk in (Talk.LISTENING, Talk.THINKING) or state.owed.broken_answer
+        if waiting and state.microphone is Microphone.MUTED:
+            return out + self._nobody_is_told()
         if event.refused and waiting:
             return [*out, self._moves.say(event.code), *self._moves.end_talk("link refused")]
         if waiting and Deadline.ANNOUNCE not in deadlines and had_session:
@@ -188,19 +218,6 @@ class LinkWatch:
             if Deadline.KEEP not in deadlines:
                 deadlines.set(Deadline.KEEP, state.config.keep_max_age_s)
         return out
-
-    def _note_down(self, event: e.LinkDown, *, anew: bool) -> Commands:
-        now = self._state.now
-        if anew:
-            self._noted.clear()
-        count = self._noted[event.code] = self._noted.get(event.code, 0) + 1
-        soon = count > NOTED_FIRST and now - self._noted_at < NOTED_AGAIN_S
-        if soon and not event.refused:
-            return []
-        self._noted_at = now
-        note = "link.refused" if event.refused else "link.down"
-        fields = {"code": event.code, "message": event.message, "fix": event.fix}
-        return [c.Note(note, {**fields, "retry_in_s": round(event.retry_in_s, 2)})]
 
     def _session_over(self) -> Commands:
         """What only the session that has ended knew is void."""
@@ -221,50 +238,6 @@ class LinkWatch:
         if state.talk is Talk.CONFIRMING:
             state.transition(Cause.CONSENT_SETTLED)
         return out
-
-    # --- somebody waits -------------------------------------------------------------------
-
-    def explain(self) -> Commands:
-        """Somebody wants an answer and the link is down: keep the words, say why."""
-        state = self._state
-        if state.link is Link.READY or Deadline.ANNOUNCE in state.deadlines:
-            return []
-        trouble = state.link_trouble
-        if trouble is not None and trouble.refused:
-            return [self._moves.say(trouble.code), *self._moves.end_talk("link refused")]
-        state.deadlines.set(Deadline.ANNOUNCE, state.config.announce_after_s)
-        return []
-
-    def announce(self) -> Commands:
-        """Say why nobody answers, in a pause if there is one."""
-        state, turn = self._state, self._state.turn
-        if state.link is Link.READY or state.talk is Talk.ASLEEP:
-            return []
-        talking = turn is not None and not turn.ended and state.now - turn.last_speech_at < 0.5
-        trouble = state.link_trouble
-        owed_since = max(state.woken_at, trouble.at if trouble else state.woken_at)
-        if state.talk is Talk.SPEAKING or (
-            talking and state.now - owed_since < ANNOUNCE_AT_LATEST_S
-        ):
-            state.deadlines.set(Deadline.ANNOUNCE, ANNOUNCE_RETRY_S)
-            return []
-        code = trouble.code if trouble else "link.connecting"
-        sentence = state.config.sentence_for.get(code, code)
-        if sentence in state.owed.explained:  # a link that comes and goes is one trouble
-            return []
-        state.owed.explained.add(sentence)
-        return [self._moves.say(code)]
-
-    def kept_too_long(self) -> Commands:
-        """Words kept for a session are too old to be answered."""
-        state, turn = self._state, self._state.turn
-        if state.link is Link.READY or state.talk is not Talk.THINKING:
-            return []
-        self._memory.forget_last_user()
-        kept = {"ms": round(turn.ms)} if turn is not None else {}
-        out: Commands = [c.Note("talk.dropped_old", kept)]
-        out.append(self._moves.say("too_old"))
-        return out + self._moves.end_talk("kept too long")
 
     def complained(self, event: e.ServerComplained) -> Commands:
         """An error of the server that did not end the session."""

@@ -24,7 +24,7 @@ from edge_agent.dialogue.recall.items import Remembered, ServerItems
 from edge_agent.dialogue.recall.memory import Memory
 from edge_agent.dialogue.recall.summaries import WISH, Policy, as_item, as_text, shortened
 from edge_agent.dialogue.side_questions import SideQuestions
-from edge_agent.dialogue.state import Commands, Deadline, Link, Talk, TalkState
+from edge_agent.dialogue.state import Commands, Deadline, Link, Microphone, Talk, TalkState
 
 ANSWER_MAX_S = 30.0
 """A model that thinks first may need 10 s for a page of notes; nobody waits for them."""
@@ -124,6 +124,8 @@ class Notes:
         """The next step, if its time has come."""
         if self._state.link is not Link.READY or not self._moves.nothing_goes_on:
             return []
+        if self._state.microphone is Microphone.MUTED:
+            return []  # nobody is told anything of the talk
         making = self.making
         if making is None:
             return self._ask_for_summary()

@@ -2,8 +2,8 @@
 
 It ends turns where the settings leave that to it, and it can interrupt us; `Ears` comes first.
 
-Owner: event loop; pure.  It never opens the gate on the server's word alone: the gate has to be
-armed.
+Owner: event loop; pure.  It never opens the gate or interrupts on the server's word alone: our own
+detector has to have heard somebody.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from edge_agent.dialogue.state import Commands, Microphone, Talk, TalkState
 class Listener(Protocol):
     """What is needed of the ears."""
 
-    def open(self, pre_roll_ms: int) -> Commands:
+    def open(self, pre_roll_ms: int, cause: str) -> Commands:
         """Somebody speaks."""
 
     def end_turn(self, *, by_us: bool) -> Commands:
@@ -50,15 +50,17 @@ class ServerEars:
 
     def speech_started(self, event: e.UserSpeechStarted) -> Commands:
         """The server's detector heard somebody begin."""
-        state = self._state
+        state, gate = self._state, self._gate
         turn = state.turn
         if state.microphone is Microphone.MUTED:
             return []
+        is_heard = gate.state is GateState.OPEN or gate.heard_somebody(state.now)
         if state.talk is Talk.LISTENING:
             out: Commands = []
-            if turn is None and self._gate.state is GateState.ARMED and state.breath_from is None:
+            armed = gate.state is GateState.ARMED and state.breath_from is None
+            if turn is None and armed and is_heard:
                 # The tail of what was streamed before: somebody has been speaking since.
-                out = self._listener.open(state.config.onset_pre_roll_ms)
+                out = self._listener.open(state.config.onset_pre_roll_ms, "server")
                 turn = state.turn
             if turn is not None:
                 turn.server_heard = True
@@ -69,7 +71,7 @@ class ServerEars:
             turn.server_heard = True
             if late:  # it is the very turn that is being answered
                 return []
-        if state.talk in (Talk.THINKING, Talk.SPEAKING):
+        if state.talk in (Talk.THINKING, Talk.SPEAKING) and is_heard:
             return self._moves.interrupt("server", event.at)
         return []
 

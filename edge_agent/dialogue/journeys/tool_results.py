@@ -12,8 +12,9 @@ from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.dialogue.answers import Answers
 from edge_agent.dialogue.calls.tool_calls import ToolCalls
+from edge_agent.dialogue.moves import Moves
 from edge_agent.dialogue.recall.memory import Memory
-from edge_agent.dialogue.state import Commands, Deadline, Link, Talk, TalkState
+from edge_agent.dialogue.state import Commands, Link, Microphone, Talk, TalkState
 
 
 class ToolResults:
@@ -22,12 +23,14 @@ class ToolResults:
     def __init__(
         self,
         state: TalkState,
+        moves: Moves,
         *,
         answers: Answers,
         tools: ToolCalls,
         memory: Memory,
     ) -> None:
         self._state = state
+        self._moves = moves
         self._answers = answers
         self._tools = tools
         self._memory = memory
@@ -39,13 +42,13 @@ class ToolResults:
     def finished(self, event: e.ToolFinished) -> Commands:
         """A call has ended, in whatever way."""
         state = self._state
-        out = self._tools.finished(event) + self._tell_news()
+        out = self._tools.finished(event) + self.tell_news()
         nobody_waits = state.talk in (Talk.ASLEEP, Talk.LISTENING)
         if not out or self._tools.waiting or nobody_waits or state.link is not Link.READY:
             return out  # the next answer, or the next session, tells of it
         out += self._answers.request(c.RequestResponse(), insist=True)
         if state.talk is Talk.THINKING:
-            state.deadlines.set(Deadline.THINKING, state.config.thinking_max_s)
+            self._moves.await_answer()
         return out
 
     # --- calls whose session is gone ------------------------------------------------------
@@ -60,10 +63,12 @@ class ToolResults:
         text = self._tools.lost.still_running()
         return [c.AddMessage(self._memory.next_id("lost"), "system", text)] if text else []
 
-    def _tell_news(self) -> Commands:
-        """What became of them, to a session that stands already."""
+    def tell_news(self) -> Commands:
+        """What became of them, to a session that stands already; none while we are muted."""
         out: Commands = []
-        for text in self._tools.lost.take_news() if self._state.link is Link.READY else []:
+        state = self._state
+        may_tell = state.link is Link.READY and state.microphone is Microphone.OPEN
+        for text in self._tools.lost.take_news() if may_tell else []:
             item = self._memory.next_id("lost")
             self._memory.system_said(item, text)
             out.append(c.AddMessage(item, "system", text))

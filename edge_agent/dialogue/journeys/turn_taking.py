@@ -32,7 +32,7 @@ from edge_agent.dialogue.state import (
 class Listener(Protocol):
     """What is needed of the ears."""
 
-    def open(self, pre_roll_ms: int) -> Commands:
+    def open(self, pre_roll_ms: int, cause: str) -> Commands:
         """Somebody speaks."""
 
     def wake(self, cause: str, at: float, word: str = "") -> Commands:
@@ -82,13 +82,13 @@ class TurnTaking:
             if state.talk is Talk.SPEAKING and not self._answers.speaking:
                 state.transition(Cause.ANSWER_PAUSED)
                 self._moves.arm_gate()
-                deadlines.set(Deadline.THINKING, state.config.thinking_max_s)
+                self._moves.await_answer()
             return []
         if state.talk not in (Talk.SPEAKING, Talk.THINKING):
             return []
         state.turn = None
         state.transition(Cause.ANSWER_DONE)
-        deadlines.clear(Deadline.THINKING)
+        deadlines.clear(Deadline.THINKING, Deadline.PATIENCE)
         if state.owed.broken_answer:
             deadlines.set(Deadline.ANNOUNCE, state.config.announce_after_s)
         if self._tools.take_finish() or state.microphone is Microphone.MUTED:
@@ -118,8 +118,8 @@ class TurnTaking:
             share = heard_ms / received_ms if received_ms else 0.0
             corrections += self._memory.assistant_cut(item, share)
         out = self._answers.cut(event) + corrections
-        if cut is None:
-            return out + self.settle()
+        if cut is None:  # the speaker's own doing
+            return out + (self.settle() if state.talk is Talk.SPEAKING else [])
         if cut.why is CutFor.HUSH:
             return out
         if cut.why is CutFor.STOP:
@@ -137,7 +137,8 @@ class TurnTaking:
             out.append(c.Note("talk.interrupted", fields))
         out += tools.withdraw("interrupted") + tools.interrupted()
         tools.take_finish()  # the talk goes on after all
-        state.deadlines.clear(Deadline.THINKING, Deadline.CONFIRM, Deadline.TRANSCRIPT)
+        state.deadlines.clear(Deadline.THINKING, Deadline.PATIENCE)
+        state.deadlines.clear(Deadline.CONFIRM, Deadline.TRANSCRIPT)
         state.deadlines.clear(Deadline.ANNOUNCE, Deadline.KEEP)
         return out + self._listen_after(cut)
 
@@ -152,7 +153,7 @@ class TurnTaking:
         if state.microphone is Microphone.MUTED:
             return self._moves.end_talk("interrupted while muted")
         if cut.cause in ("speech", "server"):
-            out = self._listener.open(state.config.interrupt_pre_roll_ms)
+            out = self._listener.open(state.config.interrupt_pre_roll_ms, cut.cause)
             if state.turn is not None and cut.cause == "server":
                 state.turn.server_heard = True
                 self._answers.expect()

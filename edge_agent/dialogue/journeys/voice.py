@@ -20,7 +20,15 @@ from edge_agent.dialogue.gate import Gate
 from edge_agent.dialogue.journeys.costs import Costs
 from edge_agent.dialogue.moves import Moves
 from edge_agent.dialogue.recall.memory import Memory
-from edge_agent.dialogue.state import Cause, Commands, Deadline, Microphone, Talk, TalkState
+from edge_agent.dialogue.state import (
+    Cause,
+    Commands,
+    Deadline,
+    Link,
+    Microphone,
+    Talk,
+    TalkState,
+)
 
 
 class Question(Protocol):
@@ -66,10 +74,18 @@ class Voice:
     # --- an answer comes ------------------------------------------------------------------
 
     def response_started(self, event: e.ResponseStarted) -> Commands:
-        """The model begins to answer."""
-        deadlines = self._state.deadlines
+        """The model begins to answer.
+
+        Asleep, or in a window in which nobody has said anything, nobody waits for an answer: one
+        that the server begins all the same is not played, runs no tool and opens no window.
+        """
+        state, deadlines = self._state, self._state.deadlines
         if Deadline.THINKING in deadlines:
             deadlines.set(Deadline.THINKING, self._state.config.thinking_max_s)
+        nobody_waits = state.talk in (Talk.ASLEEP, Talk.LISTENING) and state.turn is None
+        if nobody_waits and self._answers.takes_unasked:
+            note = c.Note("response.unasked", {"state": state.talk.value})
+            return [note, *self._answers.started(event.response, wanted=False)]
         return self._answers.started(event.response)
 
     def chunk(self, event: e.VoiceChunk) -> Commands:
@@ -79,7 +95,8 @@ class Voice:
             return []
         if state.talk is not Talk.SPEAKING:
             state.transition(Cause.ANSWER_STARTED)
-            deadlines.clear(Deadline.THINKING, Deadline.FOLLOW_UP, Deadline.QUIET)
+            deadlines.clear(Deadline.THINKING, Deadline.PATIENCE)
+            deadlines.clear(Deadline.FOLLOW_UP, Deadline.QUIET)
             deadlines.clear(Deadline.UTTERANCE, Deadline.ANNOUNCE, Deadline.ONE_BREATH)
             state.breath_from = None
             self._gate.shut()
@@ -135,6 +152,7 @@ class Voice:
             state.owed.server_cancelled = event.status == "cancelled"
             if not state.owed.server_cancelled:
                 out.append(self._moves.say(f"response.{event.code or 'empty'}"))
+                return out + self._moves.end_talk("empty answer")  # a sentence opens no window
         out += self._question.ask_due()
         if not tools.waiting:
             if calls:
@@ -175,6 +193,14 @@ class Voice:
             turn.replays += 1
             return out
         return [*out, self._moves.say("server_trouble"), *self._moves.end_talk("no answer")]
+
+    def still_waiting(self) -> Commands:
+        """No answer yet, and nobody has been told why: it is still wanted."""
+        state = self._state
+        is_told = state.link is not Link.READY or self._moves.sounding
+        if state.talk is not Talk.THINKING or is_told:
+            return []
+        return [self._moves.say("still_waiting")]
 
     # --- the loudspeaker ------------------------------------------------------------------
 

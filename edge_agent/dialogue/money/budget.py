@@ -87,7 +87,7 @@ Verdict = Literal["", "budget_warning", "budget_spent"]
 class Budget:
     """The day's money.  `cap` 0: no limit, it only counts."""
 
-    def __init__(self, cap: Money, *, warn_percent: int = 80, purse: Purse | None = None) -> None:
+    def __init__(self, cap: Money, *, warn_percent: int, purse: Purse | None = None) -> None:
         self._cap = max(0, cap)
         self._warn_percent = warn_percent
         self._purse = purse or Purse()

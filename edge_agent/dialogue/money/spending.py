@@ -24,7 +24,7 @@ class Spending:
         budget: Budget | None = None,
         prices: Callable[[str], Prices | None] = lambda _model: None,
     ) -> None:
-        self.budget = budget or Budget(0)
+        self.budget = budget or Budget(0, warn_percent=100)  # no limit: nothing to warn of
         self.day = DAY_UNKNOWN
         self.model = ""
         """The model that answers now: its prices hold."""

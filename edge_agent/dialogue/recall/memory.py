@@ -170,15 +170,20 @@ class Memory:
 
     # --- a fresh session ---------------------------------------------------------------------
 
+    def session_over(self) -> None:
+        """No item of ours is in the present session."""
+        self.summary_item = ""
+        for entry in self._entries:
+            entry.seed, entry.is_old = "", True
+
     def reseed(self) -> list[Command]:
         """What tells a fresh session of the talk so far, in order."""
+        self.session_over()
         out: list[Command] = []
-        self.summary_item = ""
         if self.summary:
             self.summary_item = self.next_id("summary")
             out.append(AddMessage(self.summary_item, "system", as_item(self.summary)))
         for entry in self._entries:
-            entry.seed, entry.is_old = "", True
             if entry.role != "tool":
                 if entry.text or entry.pcm24k:
                     out.append(self._seed(entry))

@@ -50,12 +50,12 @@ HEADING = (
 class SummaryTerms:
     """What the owner wants; counts of turns (a turn is what the household says, and its answer)."""
 
-    how: str = "off"
+    how: str
     """`session`: asked of the model beside the talk.  `text`: of a text model.  `off`."""
-    after_turns: int = 30
-    after_tokens: int = 12_000
+    after_turns: int
+    after_tokens: int
     """Of input, as the last answer's usage told."""
-    keep_turns: int = 4
+    keep_turns: int
     """The newest, word by word."""
 
 

@@ -243,7 +243,7 @@ class TextSink:
 
 
 def open_journal(
-    level: str = "info",
+    level: str,
     *,
     transcripts: bool = False,
     environ: Mapping[str, str] | None = None,

@@ -98,6 +98,12 @@ MESSAGES: dict[str, Message] = {
         "Dropped[ {ms} ms of] kept speech: it was too old to be answered.",
         "The line has been down for a minute since it was said; the household was told.",
     ),
+    "talk.dropped_muted": Message(
+        NOTICE,
+        "Dropped[ {ms} ms of] kept speech: the microphone was muted.",
+        "It had been kept for a session that was not there. While the microphone is muted no "
+        "session is told anything of the talk; the household was told.",
+    ),
     "talk.continued": Message(
         INFO,
         "Going on with an answer that a lost connection had cut.",
@@ -144,6 +150,13 @@ MESSAGES: dict[str, Message] = {
     "mic.open": Message(
         NOTICE, "The microphone is open.", "It listens again, as listen.mode says."
     ),
+    "mic.streams": Message(
+        INFO,
+        "Sound of the room goes out ({cause}).",
+        "CAUSE says why: one breath (somebody went on after the wake word or the button), speech "
+        "(in a window that is open), server (the provider heard the rest of what had been sent, "
+        "and our own detector heard somebody too).",
+    ),
     # --- the link ----------------------------------------------------------------------
     "link.ready": Message(
         INFO,
@@ -173,6 +186,12 @@ MESSAGES: dict[str, Message] = {
         WARNING,
         "The answer failed ({code}).",
         "The provider gave up on it; the household was told.",
+    ),
+    "response.unasked": Message(
+        WARNING,
+        "An answer that nobody had asked for was refused ({state}).",
+        "The provider began to answer although nobody had said anything. It is not played, none of "
+        "its tools runs, and the microphone stays as it was. STATE tells whether the house slept.",
     ),
     "usage.response": Message(
         INFO,

@@ -32,6 +32,25 @@ MCP: dict[str, Message] = {
         "It may be misspelt, or another version of the server calls it otherwise. "
         "edge-agent mcp list shows the names.",
     ),
+    "mcp.changed": Message(
+        WARNING,
+        "The tool {tool} of {server} is described otherwise than when it was accepted.",
+        "What it is for, or what it is given, is not what you allowed. Until you accept it anew it "
+        "is done only after a press of the button, whatever the settings say. See the difference "
+        "with: sudo edge-agent mcp accept SERVER TOOL",
+    ),
+    "tools.repaired": Message(
+        WARNING,
+        "How tools were accepted could not be read ({why}); the old file is kept as {path}.",
+        "Every tool of a tool server is done only after a press of the button until you accept it: "
+        "sudo edge-agent mcp accept SERVER",
+    ),
+    "tools.unwritable": Message(
+        WARNING,
+        "How tools are described cannot be kept ({why}).",
+        "A change of them will not be noticed. See state.path in the settings: the file is beside "
+        "it.",
+    ),
     "mcp.missing": Message(
         WARNING,
         "Tool servers are configured, but the extra for them is not installed.",

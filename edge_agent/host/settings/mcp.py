@@ -30,9 +30,11 @@ class McpServer(Section):
     enabled: bool = True
     """false: it is left alone."""
     command: tuple[Text, ...] = Field(default=(), max_length=50)
-    """A program and its arguments, e.g. `["/opt/tools/bin/mcp-server-time"]`.  Take only one
-    that you trust: it runs under the service's account, though without the keys of its
-    environment.  Programs in somebody's home are out of its reach."""
+    """A program and its arguments, e.g. `["/opt/tools/bin/mcp-server-time"]`.  Under
+    systemd it runs confined, under an account of its own, without sound, key and network; else
+    under yours.  Programs in somebody's home are out of its reach."""
+    network: bool = False
+    """true: a confined program may use the network."""
     url: Name = ""
     """Or the address of a server that runs already, e.g. `https://homeassistant.local/api/mcp`
     (streamable HTTP)."""

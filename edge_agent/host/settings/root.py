@@ -9,6 +9,8 @@ The string under each field is its documentation: `text` turns it into
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextvars import ContextVar
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -172,6 +174,10 @@ class Realtime(Section):
     `wss://NAME.openai.azure.com/openai/v1/realtime` or `ws://127.0.0.1:8765/v1/realtime`."""
     allow_insecure_url: bool = False
     """Allow `ws://` (not encrypted: sound and key in the clear) to another machine."""
+    ca_file: PathText = ""
+    """A PEM file with authorities that are trusted besides the system's, for a service of your own
+    whose certificate none of those has signed.  It holds for every service that is spoken to by
+    wss:// or https://, tool servers excepted."""
     model: str = Field(default="gpt-realtime-2.1", min_length=1, max_length=100)
     """Model (azure: the deployment's name).  `gpt-realtime-2.1-mini` costs about a third.  Not
     set, it is the one that the provider's record names."""
@@ -309,6 +315,9 @@ class Panel(Section):
         return self
 
 
+_layers: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("layers", default=())
+
+
 class Settings(BaseSettings):
     """All settings.  `Settings()` is the defaults; `load.load` reads the layers."""
 
@@ -343,6 +352,15 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what is handed in: the layers are read by `load`, which keeps for every
-        value where it came from and finds misspelt variables, which the stock source ignores."""
-        return (init_settings,)
+        """What is handed in, and the layers while `layered` reads them: `Settings()` in code is
+        the defaults, whatever the environment says."""
+        return (init_settings, *_layers.get())
+
+
+def layered(sources: Iterable[PydanticBaseSettingsSource]) -> Settings:
+    """The settings of all these sources, the strongest first.  Raises `ValidationError`."""
+    before = _layers.set(tuple(sources))
+    try:
+        return Settings()
+    finally:
+        _layers.reset(before)

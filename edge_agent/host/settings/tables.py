@@ -6,6 +6,7 @@ Owner thread: the main one, at start; pure.  Must never judge a value: the secti
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
@@ -19,17 +20,23 @@ def row_type(annotation: Any) -> type[BaseModel] | None:
     return row if isinstance(row, type) and issubclass(row, BaseModel) else None
 
 
-def merged(annotation: Any, weaker: Any, stronger: Any) -> Any:
-    """A stronger layer's value over a weaker one's.
+def cells(annotation: Any, value: Any) -> Any:
+    """A layer's value, ready to be laid over a weaker one's.
 
-    Of a table only the keys that it names: a drop-in may switch a server off and leave the rest.
+    pydantic-settings merges dictionaries key by key.  That is right for a table's rows and their
+    keys (a drop-in may switch a server off and leave the rest); what stands in a cell, or is no
+    table of sections, replaces the weaker value as a whole, so it is no `dict`.
     """
-    if row_type(annotation) is None or not _are_tables(weaker, stronger):
-        return stronger
-    rows = dict(weaker)
-    for name, row in stronger.items():
-        rows[name] = {**rows[name], **row} if _are_tables(rows.get(name), row) else row
-    return rows
+    if row_type(annotation) is None or not isinstance(value, dict):
+        return _whole(value)
+    return {
+        name: {key: _whole(cell) for key, cell in row.items()} if isinstance(row, dict) else row
+        for name, row in value.items()
+    }
+
+
+def _whole(value: Any) -> Any:
+    return MappingProxyType(value) if isinstance(value, dict) else value
 
 
 def places(dotted: str, annotation: Any, value: Any) -> Iterator[str]:
@@ -39,7 +46,3 @@ def places(dotted: str, annotation: Any, value: Any) -> Iterator[str]:
             yield f"{dotted}.{name}"
             for key in row if isinstance(row, Mapping) else ():
                 yield f"{dotted}.{name}.{key}"
-
-
-def _are_tables(*values: Any) -> bool:
-    return all(isinstance(value, Mapping) for value in values)

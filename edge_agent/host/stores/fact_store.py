@@ -170,7 +170,8 @@ class FactStore:
         if writes:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # SQLite would give the file what the umask leaves; it copies this to its journal.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            os.close(os.open(self.path, flags, FILE_MODE))
         # Also to read: a journal that a power cut left is played back first.
         address = f"{self.path.absolute().as_uri()}?mode=rw"
         base = sqlite3.connect(address, uri=True, timeout=self._busy_s, isolation_level=None)
@@ -188,7 +189,7 @@ class FactStore:
 
     def _exists(self) -> bool:
         try:
-            return stat.S_ISREG(self.path.stat().st_mode)
+            return stat.S_ISREG(self.path.lstat().st_mode)
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as problem:

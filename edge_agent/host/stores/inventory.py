@@ -20,6 +20,7 @@ from edge_agent.host.stores.keepsakes import delete, keepsakes_folder, recording
 from edge_agent.host.stores.message_store import messages_path
 from edge_agent.host.stores.state import state_path
 from edge_agent.host.stores.timer_store import timers_path
+from edge_agent.host.stores.tool_store import tools_path
 from edge_agent.host.stores.usage_store import ANSWERS_KEPT, DAYS_KEPT, usage_path
 from edge_agent.host.voice.pack_store import cache_root, pack_root
 
@@ -117,6 +118,17 @@ def inventory(settings: Settings) -> list[Kept]:
             "Mute, volume and guest mode",
             "until they are changed",
             _with_leftovers(state_path(setting)),
+        ),
+        Kept(
+            "",
+            "How tools of tool servers were described when you accepted them",
+            "until you accept others",
+            _with_leftovers(tools_path(setting)),
+        ),
+        Kept(
+            "",
+            "What confined programs of tool servers keep for themselves",
+            "until you delete it (/var/cache/private/edge-agent-tools)",
         ),
         Kept("", "Recordings of its own sentences", "until you make others", tuple(pack)),
     ]

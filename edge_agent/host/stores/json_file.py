@@ -55,7 +55,9 @@ class JsonFile:
     def read(self) -> bytes | None:
         """What is there; None if there is no file.  Raises OSError, noted already."""
         try:
-            with self.path.open("rb") as file:
+            # A pipe is not waited for, a link not followed: neither is ours.
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            with os.fdopen(os.open(self.path, flags), "rb") as file:
                 return file.read(self._max_bytes + 1)
         except FileNotFoundError:
             return None
@@ -94,18 +96,10 @@ class JsonFile:
         """Write all of it or nothing (a power cut leaves the old or the new file, never half).
         False, and one note, if it cannot be written."""
         text = json.dumps({"version": self._version, **entry}) + "\n"
-        beside = self.path.with_name(self.path.name + ".new")
         with self._writing:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                with beside.open("w", encoding="utf-8") as file:
-                    os.fchmod(file.fileno(), PRIVATE_MODE)
-                    self._keep_owner(file.fileno())
-                    file.write(text)
-                    file.flush()
-                    os.fsync(file.fileno())
-                beside.replace(self.path)
-                _sync_folder(self.path.parent)
+                _put(self.path, text.encode())
             except OSError as problem:
                 if not self._complained:  # once: a full disk must not fill the journal as well
                     self._note(self._unwritable, why=problem.strerror or type(problem).__name__)
@@ -114,17 +108,21 @@ class JsonFile:
             self._complained = False
         return True
 
-    def _keep_owner(self, descriptor: int) -> None:
-        """Root may change it by the command line; it stays the service's."""
-        with contextlib.suppress(OSError):
-            now = self.path.stat()
-            os.fchown(descriptor, now.st_uid, now.st_gid)
 
-
-def _sync_folder(folder: Path) -> None:
-    """The rename itself reaches the disk only with its folder."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _put(path: Path, content: bytes) -> None:
+    """Into place in one step.  The file beside it is always a fresh one: whatever has its name,
+    a link perhaps, is removed, never written to."""
+    beside = path.name + ".new"
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside, dir_fd=folder)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with os.fdopen(os.open(beside, flags, PRIVATE_MODE, dir_fd=folder), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.fsync(folder)  # the rename itself reaches the disk only with its folder
     finally:
-        os.close(descriptor)
+        os.close(folder)

@@ -43,9 +43,9 @@ _RECORDING = re.compile(r"\d{2}-\d{2}-\d{2}-\d{3}-[a-z]+\.wav(\.part)?")
 class Terms:
     """For how many days, 0: not at all; and how much sound at most."""
 
-    transcripts_days: int = 0
-    audio_days: int = 0
-    audio_max_bytes: int = 500_000_000
+    transcripts_days: int
+    audio_days: int
+    audio_max_bytes: int
 
 
 def keepsakes_folder(state_setting: str, environ: Mapping[str, str] | None = None) -> Path:

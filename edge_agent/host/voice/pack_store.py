@@ -222,7 +222,8 @@ def _unwritable(root: Path, problem: OSError) -> PackError:
     if problem.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return PackError(
             f"This account may not write to {root}.",
-            fix="Start it with sudo, or name another folder in speech.voice_pack_dir.",
+            fix="Start it with sudo, or name another folder in speech.voice_pack_dir.  What an "
+            f"older version left there as root has to go first: sudo rm -r {root}",
         )
     return PackError(
         f"Nothing can be written to {root}: {problem.strerror or type(problem).__name__}.",

@@ -58,6 +58,21 @@ def api_base(
     return base
 
 
+def tls_context(ca_file: str = "") -> ssl.SSLContext:
+    """Trusts the system's authorities and those of `ca_file`.  Raises ConfigError."""
+    context = ssl.create_default_context()
+    try:
+        if ca_file:
+            context.load_verify_locations(ca_file)
+    except (OSError, ssl.SSLError) as problem:
+        why = "it holds no certificate" if isinstance(problem, ssl.SSLError) else problem.strerror
+        raise ConfigError(
+            f"The file of authorities {ca_file} cannot be used: {why}.",
+            fix="Correct realtime.ca_file: it must be a readable PEM file.",
+        ) from problem
+    return context
+
+
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """A redirect is an answer like any other, and one that we do not want."""
 
@@ -66,7 +81,10 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class HttpApi:
-    """One service.  `auth`: `bearer`, `api-key` (that header) or `none`; `key` may be empty."""
+    """One service.  `auth`: `bearer`, `api-key` (that header) or `none`; `key` may be empty.
+
+    `ca_file` as in `tls_context`, which says what is raised for it.
+    """
 
     def __init__(
         self,
@@ -75,6 +93,7 @@ class HttpApi:
         *,
         peer: Peer,
         auth: str = "bearer",
+        ca_file: str = "",
         silence_timeout_s: float = SILENCE_TIMEOUT_S,
         call_timeout_s: float = CALL_TIMEOUT_S,
         seconds: Callable[[], float] = time.monotonic,
@@ -92,7 +111,7 @@ class HttpApi:
         here = is_loopback(urlsplit(base).hostname or "")
         # Without an argument it reads the proxies of the environment.
         proxies = urllib.request.ProxyHandler({}) if here else urllib.request.ProxyHandler()
-        tls = urllib.request.HTTPSHandler(context=ssl.create_default_context())
+        tls = urllib.request.HTTPSHandler(context=tls_context(ca_file))
         self._opener = urllib.request.build_opener(proxies, tls, _NoRedirect)
 
     def __repr__(self) -> str:

@@ -194,7 +194,8 @@ def unreachable(peer: Peer, problem: Exception) -> LinkError:
             )
         return LinkRefused(
             "The certificate of the other side is not to be trusted.",
-            fix="Another device may be answering; or install: ca-certificates",
+            fix="Another device may be answering; or install: ca-certificates. A service of your "
+            "own needs its authority in realtime.ca_file.",
             code="link.tls",
         )
     if isinstance(problem, socket.gaierror):

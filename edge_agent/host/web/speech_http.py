@@ -49,7 +49,7 @@ FILE_KINDS = ("flac", "m4a", "mp3", "mp4", "mpeg", "mpga", "ogg", "wav", "webm")
 
 
 class SpeechApi:
-    """One service.  `options` are those of `HttpApi`: `auth` and its limits of time."""
+    """One service.  `options` are those of `HttpApi`: `auth`, `ca_file`, limits of time."""
 
     def __init__(self, base: str, key: str, **options: Any) -> None:
         self.base = base

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from edge_agent.contract.errors import AgentError, ConfigError, LinkRefused
+from edge_agent.contract.errors import AgentError, LinkRefused
 from edge_agent.host.price_list import load_providers, owners_path
+from edge_agent.host.secret_files import read_token
 from edge_agent.host.web.http_api import HttpApi, api_base
 from edge_agent.host.web.http_faults import Peer, garbage, refused_inside, web_page
 
@@ -41,8 +42,6 @@ ANSWER_MAX_BYTES = 2_000_000
 """More than any model writes within its limit of tokens, its hidden thoughts included."""
 OUTPUT_MIN_TOKENS = 16
 """The Responses API takes no smaller limit."""
-KEY_MAX_BYTES = 4096
-"""No key is longer; whatever is, is another file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class Answered:
 
 
 class TextModel:
-    """One model of one service.  `options` are those of `HttpApi`: `auth` and limits of time.
+    """One model of one service.  `options` are those of `HttpApi`: `auth`, `ca_file`, times.
 
     `peer` names the settings that an error's remedy speaks of.
     """
@@ -178,7 +177,7 @@ def text_model(
     is_same = urlsplit(base).netloc == urlsplit(realtime_url).netloc
     auth = record.auth if is_same else "bearer"
     if desk.api_key_file:
-        key = read_secret(desk.api_key_file, "supervisor.api_key_file")
+        key = read_token(Path(desk.api_key_file), "supervisor.api_key_file")
     else:
         key = realtime.api_key.get_secret_value() if is_same else ""
         if not key and is_same and record.needs_key:
@@ -196,24 +195,10 @@ def text_model(
         dialect=desk.api,
         peer=peer,
         auth=auth,
+        ca_file=realtime.ca_file,
         silence_timeout_s=seconds,
         call_timeout_s=seconds,
     )
-
-
-def read_secret(path: str, setting: str) -> str:
-    """What a file holds that holds nothing but a key or a token.  Raises ConfigError."""
-    try:
-        with Path(path).open("rb") as file:
-            key = file.read(KEY_MAX_BYTES + 1).decode("utf-8-sig").strip()
-    except OSError as problem:
-        why = problem.strerror or "unreadable"
-        raise ConfigError(f"{setting}: {path} cannot be read: {why}.") from problem
-    except UnicodeDecodeError as problem:
-        raise ConfigError(f"{setting}: {path} is not text.") from problem
-    if not key or len(key) > KEY_MAX_BYTES or not all("!" <= char <= "~" for char in key):
-        raise ConfigError(f"{setting}: {path} holds no key, or more than a key.")
-    return key
 
 
 def _count(value: object) -> int:

@@ -11,14 +11,15 @@ it answers is not read.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from random import Random
 
 from edge_agent.contract.backoff import Backoff
 from edge_agent.contract.errors import AgentError, LinkBusy, LinkRefused
+from edge_agent.host.secret_files import read_token
 from edge_agent.host.stores.message_store import Message
 from edge_agent.host.web.http_api import HttpApi
 from edge_agent.host.web.http_faults import Peer
-from edge_agent.host.web.text_model import read_secret
 
 PEER = Peer(
     name="webhook",
@@ -36,10 +37,19 @@ REFUSED_PAUSE_S = 3600.0
 """Where only the owner can help."""
 
 
-def send(url: str, token_file: str, timeout_s: float, message: Message) -> None:
+def send(
+    url: str, token_file: str, timeout_s: float, message: Message, *, ca_file: str = ""
+) -> None:
     """Deliver one message; returns when it was taken.  Raises AgentError."""
-    token = read_secret(token_file, "messages.webhook_token_file") if token_file else ""
-    http = HttpApi(url, token, peer=PEER, silence_timeout_s=timeout_s, call_timeout_s=timeout_s)
+    token = read_token(Path(token_file), "messages.webhook_token_file") if token_file else ""
+    http = HttpApi(
+        url,
+        token,
+        peer=PEER,
+        ca_file=ca_file,
+        silence_timeout_s=timeout_s,
+        call_timeout_s=timeout_s,
+    )
     http.post(
         "",
         json.dumps(body(message), ensure_ascii=False).encode(),

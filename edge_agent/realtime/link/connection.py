@@ -59,7 +59,7 @@ class RealtimeLink:
         post: Post,
         note: NoteSink,
         rng: random.Random,
-        timings: LinkTimings | None = None,
+        timings: LinkTimings,
         url: str = "",
         resource: str = "",
         allow_insecure: bool = False,
@@ -78,7 +78,7 @@ class RealtimeLink:
         self._config = config
         self._post = post
         self._note = note
-        self._timings = timings or LinkTimings()
+        self._timings = timings
         self._unix_time = unix_time
         self._routes = Routes((home, *fallbacks), config, rng, self._timings)
         self._goodbyes = Goodbyes(self._timings.close_s)

@@ -62,8 +62,8 @@ _CERT_NOT_YET_VALID, _CERT_EXPIRED = 9, 10  # X509_V_ERR_* of OpenSSL
 class DialTimings:
     """Limits of the library itself, in seconds."""
 
-    open_s: float = 10.0
-    close_s: float = 1.0
+    open_s: float
+    close_s: float
 
 
 class WebSocketWire:
@@ -159,18 +159,18 @@ def _closed(error: Any) -> WireClosed:
 class WebSocketDialer:
     """A `contract.ports.Dialer` over the `websockets` library.
 
-    `ca_file`: an authority to trust instead of the system's (a server in the house).
+    `ca_file`: a PEM file of authorities that are trusted besides the system's; "": none.
     `user_agent`: what the provider sees.
     """
 
     def __init__(
         self,
         *,
-        timings: DialTimings | None = None,
-        ca_file: str | None = None,
+        timings: DialTimings,
+        ca_file: str = "",
         user_agent: str = "edge-agent",
     ) -> None:
-        self._timings = timings or DialTimings()
+        self._timings = timings
         self._ca_file = ca_file
         self._user_agent = user_agent
         self._tls: ssl.SSLContext | None = None
@@ -197,11 +197,14 @@ class WebSocketDialer:
 
     def _tls_context(self) -> ssl.SSLContext:
         try:
-            return ssl.create_default_context(cafile=self._ca_file)
+            context = ssl.create_default_context()
+            if self._ca_file:
+                context.load_verify_locations(self._ca_file)
+            return context
         except (OSError, ssl.SSLError) as error:
             raise LinkRefused(
                 f"The file of trusted authorities {self._ca_file} cannot be used.",
-                fix="It must be a readable PEM file.",
+                fix="Correct realtime.ca_file: it must be a readable PEM file.",
                 code="link.tls",
             ) from error
 
@@ -364,7 +367,8 @@ def _translated_tls(error: Exception) -> LinkError | None:
             )
         return LinkRefused(
             f"The provider's certificate is not trusted ({error.verify_message}).",
-            fix="Check the URL; something may stand between us and the provider.",
+            fix="Check the URL; something may stand between us and the provider. A service of "
+            "your own needs its authority in realtime.ca_file.",
             code="link.tls",
         )
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):

@@ -25,11 +25,13 @@ HALF_OPEN = "link.dead"
 STALLED = "link.no_answer"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LinkTimings:
-    """How long the link is patient: seconds, but for `garbage_frames`."""
+    """How long the link is patient: seconds, but for `garbage_frames`.
 
-    dial_s: float = 10.0
+    What an owner can set has no default here: that stands in the settings."""
+
+    dial_s: float
     """Name, TCP, TLS and upgrade together."""
     redial_s: float = 2.0
     """A dial that hangs so long is joined by another: a slow but living network (mobile, with
@@ -40,11 +42,11 @@ class LinkTimings:
     """From the upgrade to `session.created`, and from there to `session.updated`."""
     healthy_s: float = 3.0
     """READY for so long, or one completed response, makes a session healthy."""
-    ping_active_s: float = 1.0
-    pong_active_s: float = 1.8
+    ping_active_s: float
+    pong_active_s: float
     """While a turn is active a dead peer is noticed within the sum, below 3 s …"""
-    ping_idle_s: float = 5.0
-    pong_idle_s: float = 4.0
+    ping_idle_s: float
+    pong_idle_s: float
     """… and otherwise within this sum, below 10 s, at the price of one ping in 5 s."""
     slow_s: float = 20.0
     """Limit while data waits and the peer's kernel keeps taking it: slow is not dead."""
@@ -54,13 +56,13 @@ class LinkTimings:
     """Silence in an active turn after which a server whose socket lives is asked for a sign."""
     stall_answer_s: float = 5.0
     """How long it may take with that."""
-    close_s: float = 1.0
+    close_s: float
     """For a polite close; the default of the library is ten times that."""
     key_poll_s: float = 5.0
     """How often a refused key is compared with the one in place now."""
-    retry_base_s: float = 0.25
-    retry_cap_s: float = 30.0
-    refused_s: float = 60.0
+    retry_base_s: float
+    retry_cap_s: float
+    refused_s: float
     """See `redial.RedialPauses`."""
     roll_early_s: float = 300.0
     """So long before the provider's limit a session is replaced: a household that talks for
@@ -75,7 +77,7 @@ class LinkTimings:
     """… or this, if nothing had answered there: that is over sooner than an empty account."""
     home_spell_s: float = 10.0
     """How long a session with the first provider must stand before it is trusted again."""
-    outbox_s: float = 30.0
+    outbox_s: float
     """Sound that may wait for a slow uplink; see `outbox`."""
     garbage_frames: int = 20
     """So many malformed frames in a row and the session is not worth keeping."""

@@ -10,7 +10,7 @@ without is an *option* that can be left out: see `OPTIONS` and `option_at_fault`
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from edge_agent.contract.errors import ConfigError
@@ -23,23 +23,23 @@ Dialect = Literal["ga", "beta", "xai"]
 class ServerVad:
     """The server ends turns by silence."""
 
-    threshold: float = 0.5
-    prefix_padding_ms: int = 300
-    silence_duration_ms: int = 500
+    threshold: float
+    prefix_padding_ms: int
+    silence_duration_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class SemanticVad:
     """The server ends turns by meaning; waits at most 8, 4 or 2 s for low, medium, high."""
 
-    eagerness: str = "auto"
+    eagerness: str
 
 
 TurnDetection = ServerVad | SemanticVad | None
 """None: we end turns ourselves (`CommitAudio`, `RequestResponse`)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionConfig:
     """All that a session is told when it opens.
 
@@ -50,17 +50,17 @@ class SessionConfig:
     Raises `ConfigError` when a value is outside what the protocol allows.
     """
 
-    model: str = "gpt-realtime-2.1"
-    voice: str = "marin"
-    instructions: str = ""
-    tools: tuple[Mapping[str, object], ...] = ()
-    turn_detection: TurnDetection = field(default_factory=ServerVad)
-    noise_reduction: str | None = "far_field"
-    transcription_model: str | None = None
-    transcription_language: str | None = None
-    max_output_tokens: int | None = None
-    speed: float = 1.0
-    reasoning_effort: str | None = None
+    model: str
+    voice: str
+    instructions: str
+    tools: tuple[Mapping[str, object], ...]
+    turn_detection: TurnDetection
+    noise_reduction: str | None
+    transcription_model: str | None
+    transcription_language: str | None
+    max_output_tokens: int | None
+    speed: float
+    reasoning_effort: str | None
     keep_ratio: float | None = None
     keep_tokens: int | None = None
 

@@ -21,7 +21,16 @@ from typing import Any, Protocol
 from edge_agent.contract.backoff import Backoff
 from edge_agent.contract.errors import AgentError, ToolError
 from edge_agent.tools.servers.mcp_results import in_words
-from edge_agent.tools.servers.mcp_tools import LeftOut, Listed, McpTool, ServerPlan, offered, plain
+from edge_agent.tools.servers.mcp_tools import (
+    Judge,
+    LeftOut,
+    Listed,
+    McpTool,
+    ServerPlan,
+    judged,
+    offered,
+    plain,
+)
 from edge_agent.tools.servers.mcp_wire import OpenWire
 
 CONNECT_MAX_S = 60.0
@@ -73,7 +82,12 @@ class ToolServer:
     """One tool server.  `run` keeps it connected until cancelled."""
 
     def __init__(
-        self, plan: ServerPlan, open_wire: OpenWire, watcher: Watcher, rng: random.Random
+        self,
+        plan: ServerPlan,
+        open_wire: OpenWire,
+        watcher: Watcher,
+        rng: random.Random,
+        judge: Judge | None = None,
     ) -> None:
         self.plan = plan
         self.tools: tuple[McpTool, ...] = ()
@@ -84,6 +98,7 @@ class ToolServer:
         self._open_wire = open_wire
         self._watcher = watcher
         self._rng = rng
+        self._judge = judge
         self._client: Any = None
         self._is_up = asyncio.Event()
         self._look = asyncio.Event()
@@ -174,6 +189,9 @@ class ToolServer:
                 break
         self.listed = tuple(found)
         tools, self.left_out = offered(self.plan, found, self.call)
+        if self._judge is not None:
+            named = {one.own_name: one.shape for one in tools if one.own_name in self.plan.tools}
+            tools = judged(tools, await self._judge(self.plan.name, named))
         offer = tuple((tool.risk, tool.cancellable, tool.schema()) for tool in tools)
         if offer == self._offer:
             return False

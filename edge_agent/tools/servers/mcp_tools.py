@@ -10,14 +10,15 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from edge_agent.contract.errors import ToolError
-from edge_agent.tools.registry import NAME, Risk, Tool
+from edge_agent.contract.risk import Risk
+from edge_agent.tools.registry import NAME, Tool
 
 SEPARATOR = "__"
 """Between a server's name and its tool's; no server's name holds it, so no two tools collide."""
@@ -77,6 +78,10 @@ class LeftOut:
     why: str
 
 
+Shape = tuple[str, str]
+"""Description and parameters (JSON) of a tool."""
+
+
 class _NoArguments(BaseModel):
     """In the place of a model of the arguments: the server checks them."""
 
@@ -88,6 +93,15 @@ class McpTool(Tool):
     """A tool whose schema came from elsewhere; its function takes any keywords."""
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    own_name: str = ""
+    """What its server calls it."""
+    is_changed: bool = False
+    """It is not as it was accepted, and HIGH until it is accepted anew."""
+
+    @property
+    def shape(self) -> Shape:
+        """What the model gets to know of it, to compare."""
+        return self.description, json.dumps(self.parameters, sort_keys=True)
 
     def schema(self) -> dict[str, Any]:
         """How `session.update` describes it (GA shape)."""
@@ -119,6 +133,9 @@ class McpTool(Tool):
 
 Call = Callable[[str, Mapping[str, Any]], Awaitable[str]]
 """Runs the server's tool of that name."""
+Judge = Callable[[str, Mapping[str, Shape]], Awaitable[Collection[str]]]
+"""Given a server's name and the tools that the owner has named, by their own names: those that
+are not as they were accepted."""
 
 
 def offered(
@@ -167,6 +184,17 @@ def _tool(
         # Taken at its word only where the owner finds it harmless in any case.
         cancellable=one.is_read_only and risk is Risk.LOW,
         parameters=parameters,
+        own_name=own_name,
+    )
+
+
+def judged(tools: Iterable[McpTool], changed: Collection[str]) -> tuple[McpTool, ...]:
+    """The same tools, those that have changed as the most dangerous there are."""
+    return tuple(
+        replace(tool, risk=Risk.HIGH, cancellable=False, is_changed=True)
+        if tool.own_name in changed
+        else tool
+        for tool in tools
     )
 
 

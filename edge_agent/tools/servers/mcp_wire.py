@@ -94,11 +94,15 @@ async def program_wire(
         raise ToolError(f"the program {command[0]} cannot be started: {why}") from error
     with contextlib.suppress(OSError):  # it has ended already, or we may not
         os.setpriority(os.PRIO_PGRP, process.pid, NICENESS)
+    assert process.stdin is not None, "it was started with pipes"
+    assert process.stdout is not None, "it was started with pipes"
     inbound, heard = anyio.create_memory_object_stream[Any](0)
     to_say, outbound = anyio.create_memory_object_stream[Any](0)
     tasks = [
-        asyncio.create_task(_listen(process, inbound, trouble), name="tool server, its words"),
-        asyncio.create_task(_speak(process, outbound), name="tool server, our words"),
+        asyncio.create_task(
+            listen(process.stdout, inbound, trouble), name="tool server, its words"
+        ),
+        asyncio.create_task(speak(process.stdin, outbound), name="tool server, our words"),
     ]
     if complain is not None:
         tasks.append(asyncio.create_task(_overhear(process, complain), name="tool server, errors"))
@@ -115,14 +119,14 @@ async def program_wire(
             await _end(process, mark)
 
 
-async def _listen(process: asyncio.subprocess.Process, inbound: Any, trouble: Trouble) -> None:
-    """Standard output, message by message; at its end everybody who waits is told."""
+async def listen(reader: asyncio.StreamReader, inbound: Any, trouble: Trouble) -> None:
+    """What a program says, message by message; at its end everybody who waits is told."""
     import anyio
 
     why = "its program ended"
     try:
         no_message = 0
-        while line := await _line(process):
+        while line := await _line(reader):
             message = _parsed(line)
             if message is None:
                 no_message += 1
@@ -141,9 +145,11 @@ async def _listen(process: asyncio.subprocess.Process, inbound: Any, trouble: Tr
         trouble(why)
 
 
-async def _line(process: asyncio.subprocess.Process) -> bytes:
-    assert process.stdout is not None, "it was started with a pipe"
-    line = await process.stdout.readline()
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    try:
+        line = await reader.readline()
+    except ConnectionError:
+        return b""
     await asyncio.sleep(0)  # a program that floods us must not keep the loop to itself
     return line
 
@@ -175,14 +181,13 @@ def _refusal(line: bytes) -> Any:
     return SessionMessage(JSONRPCError(jsonrpc="2.0", id=int(found[1]), error=error))
 
 
-async def _speak(process: asyncio.subprocess.Process, outbound: Any) -> None:
-    """Standard input.  That it is closed is told by the program's end."""
-    assert process.stdin is not None, "it was started with a pipe"
+async def speak(writer: asyncio.StreamWriter, outbound: Any) -> None:
+    """To a program.  That it hears no more is told by its end."""
     with contextlib.suppress(OSError):
         async for sent in outbound:
             text = sent.message.model_dump_json(by_alias=True, exclude_unset=True)
-            process.stdin.write(text.encode() + b"\n")
-            await process.stdin.drain()
+            writer.write(text.encode() + b"\n")
+            await writer.drain()
 
 
 async def _overhear(process: asyncio.subprocess.Process, complain: Callable[[str], None]) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from edge_agent.app.endpoints import NOT_A_KEY, KeySource
 from edge_agent.contract.errors import ConfigError
-from edge_agent.host.web.secret_lines import (
+from edge_agent.host.secret_files import (
     FILE_MAX_BYTES,
     is_open_to_others,
     read_headers,
     read_token,
     read_variables,
 )
+from edge_agent.host.settings.load import SettingsError, load
 
 SECRET = "hunter2"
 
@@ -44,7 +47,7 @@ def test_headers_and_variables(file: Path) -> None:
         (f"X: {SECRET}ü".encode(), "line 1 holds a strange letter"),
         (b"\xff\xfe", "is not text"),
         (f"X: {SECRET}\0".encode(), "is not text"),
-        (b"x" * (FILE_MAX_BYTES + 1), "is too long"),
+        (b"x" * (FILE_MAX_BYTES + 1), "is longer than"),
     ],
 )
 def test_what_cannot_be_a_header_is_refused(file: Path, content: bytes, why: str) -> None:
@@ -63,7 +66,7 @@ def test_a_second_header_cannot_be_smuggled_in(file: Path) -> None:
 
 
 def test_a_folder_is_no_secret(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+    with pytest.raises(ConfigError, match="is a folder, not a file"):
         read_token(tmp_path)
 
 
@@ -74,3 +77,34 @@ def test_who_may_read_it_is_known(file: Path) -> None:
     assert not is_open_to_others(file)
     file.chmod(0o640)
     assert is_open_to_others(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\xff\xfe", "is not text"),
+        (b"key\0", "is not text"),
+        (b"x" * (FILE_MAX_BYTES + 1), "is longer than"),
+    ],
+    ids=["no text", "a zero", "too long"],
+)
+def test_all_who_read_a_secret_take_and_refuse_the_same(
+    file: Path, content: bytes, words: str
+) -> None:
+    file.write_bytes(b"\xef\xbb\xbf k3y \n")
+    assert read_token(file) == load_key(file) == "k3y"
+    assert KeySource("", str(file))() == "k3y"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=words):
+        read_token(file)
+    with pytest.raises(ConfigError, match=words):
+        read_headers(file)
+    with pytest.raises(SettingsError, match=words):
+        load_key(file)
+    assert KeySource("", str(file))() == NOT_A_KEY
+
+
+def load_key(file: Path) -> str:
+    config = file.with_name("edge-agent.toml")
+    config.write_text(f"[realtime]\napi_key_file = {json.dumps(str(file))}\n")
+    return load(config, environ={}).settings.realtime.api_key.get_secret_value()

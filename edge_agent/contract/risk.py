@@ -1,0 +1,20 @@
+"""Risk: what a tool can do to a household.
+
+Declare it with the tool; `dialogue.calls.consent.decide` says what has to happen first.  Owner
+thread: none, an enumeration.  Must never be guessed low: a tool without a risk has the highest.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Risk(Enum):
+    """What a tool can do to a household; the values are the words of the settings."""
+
+    LOW = "low"
+    """Reads, or changes what a word undoes: runs at once."""
+    MEDIUM = "medium"
+    """Costs, sends or unlocks something: asks first."""
+    HIGH = "high"
+    """Cannot be undone: asks for the physical button."""

@@ -1,0 +1,167 @@
+#!/usr/bin/env bash
+# The installed service in a booted Debian 13: confinement, tool servers as units, root's commands.
+# Called by `scripts/lab.sh --units`.  Needs root, mmdebstrap and systemd-container (both from apt);
+# the container's root is made once in $EDGE_AGENT_LAB/trixie (a minute) and used through an overlay.
+set -euo pipefail
+
+ROOT="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)"
+LAB=${EDGE_AGENT_LAB:-${XDG_CACHE_HOME:-$HOME/.cache}/edge-agent-lab}
+TREE=$LAB/trixie
+SECURITY_TENTHS_MAX=15
+FAILED=0
+mkdir -p -- "$LAB"
+
+fail() {
+    printf 'units.sh: %s\n' "$*" >&2
+    exit 69
+}
+
+((EUID == 0)) || fail "a container needs root; run: sudo $ROOT/scripts/lab.sh --units"
+for tool in mmdebstrap systemd-nspawn; do
+    command -v "$tool" >/dev/null || fail "$tool is missing; run: sudo apt-get install -y mmdebstrap systemd-container"
+done
+
+# ------------------------------------------------------------------------- the machine, once
+
+PACKAGES=systemd,systemd-sysv,dbus,git,python3,python3-venv,python3-dev,gcc,libc6-dev,pkg-config
+PACKAGES+=,portaudio19-dev,libsystemd-dev,ca-certificates,procps,pulseaudio,libasound2-plugins
+if [[ ! -e $TREE/etc/lab.made ]]; then
+    mirror=$(grep -hE '^(URIs:|deb )' /etc/apt/sources.list /etc/apt/sources.list.d/*.sources 2>/dev/null | grep -oE 'https?://[^ ]+' | head -n 1) || true
+    rm -rf -- "$TREE"
+    mmdebstrap --quiet --variant=minbase --include="$PACKAGES" trixie "$TREE" "$mirror"
+    # This machine's way to the package registries.
+    cp -rL /etc/ssl/certs/. "$TREE/etc/ssl/certs/" || true
+    cp -r /etc/apt/apt.conf.d/. "$TREE/etc/apt/apt.conf.d/"
+    for file in /etc/pip.conf /etc/hosts /etc/resolv.conf; do
+        if [[ -e $file ]]; then cp --remove-destination -L "$file" "$TREE$file"; fi
+    done
+    if [[ -d ${PIP_FIND_LINKS:-} ]]; then mkdir -p -- "$TREE$PIP_FIND_LINKS" && cp -r -- "$PIP_FIND_LINKS/." "$TREE$PIP_FIND_LINKS/"; fi
+    touch -- "$TREE/etc/lab.made"
+fi
+rm -rf -- "$TREE/srv/checkout"
+mkdir -p -- "$TREE/srv/checkout"
+git -C "$ROOT" ls-files -z | tar -C "$ROOT" --null -cf - -T - | tar -xf - -C "$TREE/srv/checkout"
+cp -- "$ROOT/tests/lab/probing_server.py" "$TREE/opt/"
+
+# Sound: two null sinks, one of which is heard as the microphone.
+cat >"$TREE/etc/lab.pa" <<'PA'
+load-module module-native-protocol-unix auth-anonymous=1 socket=/run/lab-pulse
+load-module module-null-sink norewinds=1 sink_name=spk rate=48000 format=s16le channels=1
+load-module module-null-sink norewinds=1 sink_name=feed rate=48000 format=s16le channels=1
+load-module module-remap-source master=feed.monitor source_name=mic
+set-default-sink spk
+set-default-source mic
+PA
+printf '%s { type pulse }\n' pcm.pulse ctl.pulse pcm.default ctl.default >"$TREE/etc/lab-alsa.conf"
+units=$TREE/etc/systemd/system
+mkdir -p -- "$units/edge-agent.service.d" "$TREE/etc/edge-agent/config.d"
+printf '[Service]\nEnvironment=HOME=/srv\nExecStart=/usr/bin/pulseaudio -n -F /etc/lab.pa --exit-idle-time=-1 --daemonize=no\n' >"$units/lab-pulse.service"
+printf '[Service]\nDynamicUser=yes\nExecStart=/opt/edge-agent/venv/bin/edge-agent simulate-server --port 8765 --key sk-lab\n' >"$units/lab-server.service"
+printf '[Service]\nEnvironment=PULSE_SERVER=unix:/run/lab-pulse ALSA_CONFIG_PATH=/etc/lab-alsa.conf\n' >"$units/edge-agent.service.d/lab.conf"
+cat >"$TREE/etc/edge-agent/config.d/lab.toml" <<'TOML'
+[realtime]
+url = "ws://127.0.0.1:8765/v1/realtime"
+[mcp.servers.plain]
+command = ["/usr/bin/python3", "/opt/probing_server.py"]
+tools = { probe = "low" }
+env = { PLAIN = 'a "b" $HOME %n \ `x`' }
+[mcp.servers.stubborn]
+command = ["/usr/bin/python3", "/opt/probing_server.py", "stubborn", '$HOME %n "q"']
+env_file = "/etc/edge-agent/stubborn.env"
+network = true
+tools = { probe = "low" }
+TOML
+echo sk-lab >"$TREE/etc/edge-agent/openai_api_key"
+printf 'SECRET=it'"'"'s "so" $ec\\ret\n' >"$TREE/etc/edge-agent/stubborn.env"
+chmod 600 "$TREE"/etc/edge-agent/{openai_api_key,stubborn.env}
+
+# ------------------------------------------------------------------------------ it is booted
+
+inside() {
+    nsenter -t "$leader" -m -p -u -i "${own_net[@]}" -C env -i HOME=/srv LANG=C.UTF-8 \
+        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+        PIP_FIND_LINKS="${PIP_FIND_LINKS:-}" PIP_CERT=/etc/ssl/certs/ca-certificates.crt "$@"
+}
+
+# boot [nspawn options]: sets $leader, its first process.
+boot() {
+    own_net=()
+    if [[ " $* " == *" --private-network "* ]]; then own_net=(-n); fi
+    SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn -q -D "$TREE" --boot --register=no --keep-unit \
+        --machine="lab$$" "$@" </dev/null >"$LAB/nspawn.log" 2>&1 &
+    container=$!
+    trap halt EXIT
+    leader=
+    for _ in $(seq 100); do
+        leader=$(tr ' ' '\n' <"/proc/$container/task/$container/children" 2>/dev/null | head -n 1) || true
+        if [[ -n $leader ]] && inside systemctl is-system-running 2>/dev/null | grep -q 'running\|degraded'; then return; fi
+        sleep 0.2
+    done
+    fail "the container does not boot; see $LAB/nspawn.log"
+}
+
+halt() {
+    trap - EXIT
+    inside systemctl poweroff 2>/dev/null || true
+    for _ in $(seq 50); do
+        kill -0 "$container" 2>/dev/null || return 0
+        sleep 0.2
+    done
+    kill "$container" || true
+}
+
+# holds "what" command...: one line, and a red end if it does not.
+holds() {
+    local what=$1 status=0
+    shift
+    inside bash -c "$*" >"$LAB/last.txt" 2>&1 || status=$?
+    if ((status)); then
+        FAILED=1
+        printf 'BAD  %s\n' "$what"
+        tail -n 8 "$LAB/last.txt"
+    else
+        printf 'ok   %s\n' "$what"
+    fi
+}
+
+boot # with this machine's network, to install
+holds "the installer runs" 'cd /srv/checkout && scripts/install.sh'
+halt
+boot --private-network # in which systemd can give and take networks
+inside systemctl start lab-pulse lab-server
+inside systemctl restart edge-agent
+found() { printf 'python3 -c "import json; f = json.load(open(\\"/var/cache/private/edge-agent-tools/%s/found.json\\")); assert %s, f"' "$1" "$2"; }
+wait_for='for _ in $(seq 60); do edge-agent status | grep -q "ready (openai" && break; sleep 0.5; done'
+tenths="--threshold=$SECURITY_TENTHS_MAX --no-pager"
+
+holds "the speaker is ready and connected" "$wait_for; edge-agent status | grep -q 'ready (openai'"
+holds "it has sound" "for _ in \$(seq 60); do edge-agent status | grep -q 'default in, default out' && break; sleep 0.5; done; edge-agent status | grep -q 'default in, default out'"
+holds "systemd finds it tight" "systemd-analyze security $tenths edge-agent"
+holds "a group for devices counts in its user namespace" \
+    'touch /run/probe && chgrp audio /run/probe && chmod 640 /run/probe && systemd-run -q --wait --pipe -p User=edge-agent -p PrivateUsers=yes cat /run/probe'
+for name in plain stubborn; do
+    holds "$name: a unit of its own, connected" "for _ in \$(seq 60); do systemctl -q is-active 'edge-agent-tool-$name@*' && break; sleep 0.5; done; systemctl -q is-active 'edge-agent-tool-$name@*'"
+    holds "$name: mcp list reaches it beside the speaker, and says how it runs" "edge-agent mcp list $name | grep -q 'confined by systemd'"
+    holds "$name: an account of its own" "$(found "$name" "f['uid'] not in (0, $(inside id -u edge-agent))")"
+    holds "$name: no key, no settings, no state, no socket" "$(found "$name" "f['reads'] == [] and f['inherited'] == []")"
+    holds "$name: no sound, no GPIO; less urgent than sound" "$(found "$name" "f['devices'] == [] and f['nice'] == 5")"
+done
+here=$(inside readlink /proc/1/ns/net)
+holds "plain: no network" "$(found plain "f['network'] != '$here' and f['interfaces'] == ['lo']")"
+holds "stubborn: the network it was granted" "$(found stubborn "f['network'] == '$here'")"
+holds "plain: its variables arrive as they are" "python3 - <<'PY'
+import json
+f = json.load(open('/var/cache/private/edge-agent-tools/plain/found.json'))
+assert f['variables'] == {'PLAIN': 'a \"b\" \$HOME %n \\\\ \`x\`'}, f
+f = json.load(open('/var/cache/private/edge-agent-tools/stubborn/found.json'))
+assert f['variables'] == {'SECRET': 'it\\'s \"so\" \$ec\\\\ret'}, f
+PY"
+holds "stubborn: its arguments too" "tr '\\0' '|' </proc/\$(pgrep -f '^/usr/bin/python3 /opt/probing_server.py stubborn' | head -n 1)/cmdline | grep -qF 'stubborn|\$HOME %n \"q\"|'"
+holds "no secret in what every account may read" "! grep -r 'ec.*ret' /run/systemd/system && ! su -s /bin/sh nobody -c 'cat /run/edge-agent-tools/stubborn.env'"
+holds "nobody else may use the tools" "! su -s /bin/sh nobody -c 'python3 -c \"import socket; socket.socket(socket.AF_UNIX).connect(\\\"/run/edge-agent-tools/plain.sock\\\")\"'"
+holds "a program that will not end ends with the speaker" "systemctl stop edge-agent && for _ in \$(seq 20); do pgrep -f '^/usr/bin/python3 /opt/probing' >/dev/null || break; sleep 0.5; done; ! pgrep -f '^/usr/bin/python3 /opt/probing'"
+holds "a server that left the settings leaves no unit" "sed -i '/servers.stubborn/,\$d' /etc/edge-agent/config.d/lab.toml && systemctl start edge-agent && ! systemctl -q is-active edge-agent-tool-stubborn.socket && ! ls /run/systemd/system/*stubborn* /run/edge-agent-tools/stubborn*"
+holds "root's commands follow no link of the account's" 'systemctl stop edge-agent; echo precious >/srv/only && chmod 640 /srv/only && su -s /bin/sh edge-agent -c "ln -sf /srv/only /var/lib/edge-agent/messages.json.new; ln -sfn /srv /var/lib/edge-agent/transcripts; echo \"{\\\"version\\\": 1, \\\"messages\\\": [{\\\"id\\\": \\\"a\\\", \\\"at\\\": \\\"2026-11-20T18:00:00+00:00\\\", \\\"text\\\": \\\"x\\\"}]}\" >/var/lib/edge-agent/messages.json" && edge-agent messages delete --all && [[ $(cat /srv/only) == precious && $(stat -c %a.%U /srv/only) == 640.root && $(stat -c %U /var/lib/edge-agent/messages.json) == edge-agent ]]'
+holds "uninstalled with --purge, nothing of it is left" 'rm /var/lib/edge-agent/transcripts; /srv/checkout/scripts/uninstall.sh --purge && ! ls -d /run/edge-agent* /run/systemd/system/edge-agent* /var/cache/private/edge-agent-tools /var/lib/edge-agent /opt/edge-agent 2>/dev/null'
+halt
+exit "$FAILED"
