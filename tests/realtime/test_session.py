@@ -276,6 +276,23 @@ def test_a_spoken_answer() -> None:
     assert end.usage is None
 
 
+def test_a_piece_of_sound_that_is_delivered_twice_is_played_once() -> None:
+    """Counted twice, a cut would name more of the answer than the server has."""
+    session = ready()
+    piece, other = delta("r1", "a", b"\1\0" * 10), delta("r1", "a", b"\2\0" * 10)
+    events = feed(session, created("r1"), piece, piece, other, piece)
+    chunks = [event.pcm24k for event in events if isinstance(event, ev.VoiceChunk)]
+    assert chunks == [b"\1\0" * 10, b"\2\0" * 10, b"\1\0" * 10]
+    assert session.counts["repeated"] == 1
+
+
+def test_equal_pieces_without_an_id_are_all_played() -> None:
+    silent = json.loads(delta("r1", "a", b"\0\0" * 10))
+    del silent["event_id"]
+    events = feed(ready(), created("r1"), json.dumps(silent), json.dumps(silent))
+    assert sum(isinstance(event, ev.VoiceChunk) for event in events) == 2
+
+
 def test_audio_after_the_end_of_a_response_is_not_played() -> None:
     session = ready()
     feed(session, created("r1"), delta("r1", "a", b"\1\0"), done("r1", "cancelled"))
