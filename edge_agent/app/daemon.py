@@ -165,7 +165,13 @@ class Daemon:
         )
         self.panel = world.panel(self.post_from_thread)  # last: it holds pins that need closing
         self.dialogue = DialogueManager(
-            dialogue_config(settings, registry.risks(), begin.flow, registry.terms()),
+            dialogue_config(
+                settings,
+                registry.risks(),
+                begin.flow,
+                registry.terms(),
+                has_button=not isinstance(self.panel, NullPanel),
+            ),
             muted=self._state.saved.muted,
             guest=self._state.saved.guest,
             spending=self.ledger.spending,

@@ -35,8 +35,10 @@ def dialogue_config(
     risks: Mapping[str, Risk],
     flow: FlowTerms | None = None,
     terms: Mapping[str, ToolTerms] | None = None,
+    *,
+    has_button: bool = True,
 ) -> DialogueConfig:
-    """What the dialogue has to know of the settings."""
+    """What the dialogue has to know of the settings, and whether there is a talk button."""
     listen, barge_in = settings.listen, settings.barge_in
     return DialogueConfig(
         mode=listen.mode,
@@ -62,6 +64,7 @@ def dialogue_config(
         confirm_s=settings.consent.window_s,
         consent_by_voice=settings.consent.by_voice,
         wording=wording_in(settings.speech.language),
+        has_button=has_button,
         transcription=settings.realtime.transcription,
         flow=flow,
     )

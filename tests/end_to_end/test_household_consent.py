@@ -31,6 +31,7 @@ from edge_agent.contract.events import ToolsChanged
 from edge_agent.contract.risk import Risk
 from edge_agent.demo.judge import measure
 from edge_agent.demo.stage import Stage
+from edge_agent.panel.gpio import NullPanel
 from edge_agent.simulation.brains import Brain, Call, Part, Reply, Speech, Text, Turn
 from edge_agent.tools.registry import tool
 
@@ -240,6 +241,17 @@ def test_the_button_agrees_to_either_risk(risk: Risk) -> None:
         assert given_by(stage) == ["button"]
 
     in_the_house(act, risk=risk)
+
+
+def test_a_house_without_a_button_refuses_what_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stage, "_make_panel", lambda _stage, _post: NullPanel("none"))
+
+    async def act(stage: Stage, shop: Shop, _buyer: Buyer) -> None:
+        await stage.until(lambda: why_not(stage), PATIENCE_S, "it is refused")
+        assert why_not(stage) == ["no button"]
+        assert shop.bought == []
+
+    in_the_house(act, risk=Risk.HIGH)
 
 
 def test_changed_arguments_are_another_question() -> None:
