@@ -172,7 +172,10 @@ class Voice:
         if asked is not None:
             return asked
         code = event.code or "server_error"
-        out: Commands = [c.Note("response.failed", {"code": code})]
+        more = self._state.server_notes_missed
+        out = self._state.server_note(c.Note("response.failed", {"code": code, "more": more}))
+        if self._state.talk is Talk.ASLEEP:
+            return out  # nobody waits for it
         self._memory.forget_last_user()
         self._state.turn = None
         out.append(self._moves.say(f"response.{code}"))

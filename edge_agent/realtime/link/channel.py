@@ -15,10 +15,10 @@ from typing import Any
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract.errors import LinkError, LinkLost, WireClosed
-from edge_agent.contract.pcm import bytes_to_ms
+from edge_agent.contract.pcm import WIRE_BYTES_PER_MS, bytes_to_ms
 from edge_agent.contract.ports import Dialer, Wire
 from edge_agent.realtime.link.endpoints import Route
-from edge_agent.realtime.link.liveness import LinkTimings, Liveness
+from edge_agent.realtime.link.liveness import HALF_OPEN, LinkTimings, Liveness
 from edge_agent.realtime.link.outbox import Outbox, SilenceJudge
 from edge_agent.realtime.protocol import faults
 from edge_agent.realtime.protocol.session import Phase, Session
@@ -27,6 +27,13 @@ NoteSink = Callable[..., None]  # (code, **fields), as the journal takes it
 
 FRAMES_PER_TURN = 16
 """Frames handled before others get a turn: a burst of deltas must not starve the loop."""
+
+SLICE_BYTES = 1000 * WIRE_BYTES_PER_MS
+"""One second of sound is converted in some milliseconds, on a small board in some twenty."""
+
+CONTROL_MAX = 4096
+"""Messages without sound that may wait: more than a whole seed, many times over.  A server that
+makes us say more than it reads is left."""
 
 ABOUT_NOW_S = 0.001
 """A rest of a float's rounding is no reason to wait once more: timers fire that much early."""
@@ -290,12 +297,18 @@ class Channel:
             for event in session.receive(frame, now):
                 if isinstance(event, ev.LinkReady):
                     self._got_ready(now)
-                self._hear(self, event)
+                if isinstance(event, ev.VoiceChunk) and len(event.pcm24k) > SLICE_BYTES:
+                    await self._hear_slowly(event)
+                else:
+                    self._hear(self, event)
+            del frame  # it may be megabytes, and the next may be long in coming
             self._mail(session.take_outgoing())
             for code, fields in session.take_notes():
                 self._note(code, **fields)
             if session.failure is not None:
                 raise session.failure
+            if self._outbox.control > CONTROL_MAX:
+                raise LinkLost("The server does not take what it asks for.", code=HALF_OPEN)
             if session.garbage_run >= self._timings.garbage_frames:
                 raise LinkLost("The server sends only garbage.", code="link.garbage")
             if session.was_greeted and not was_greeted:
@@ -303,6 +316,12 @@ class Channel:
             frames += 1
             if frames % FRAMES_PER_TURN == 0:
                 await asyncio.sleep(0)
+
+    async def _hear_slowly(self, chunk: ev.VoiceChunk) -> None:
+        """A long sound in pieces: converting two minutes of it in one go would hold up the loop."""
+        for start in range(0, len(chunk.pcm24k), SLICE_BYTES):
+            self._hear(self, replace(chunk, pcm24k=chunk.pcm24k[start : start + SLICE_BYTES]))
+            await asyncio.sleep(0)
 
     def _got_ready(self, now: float) -> None:
         self.ready_at = now
