@@ -18,7 +18,6 @@ OPEN = {
     "F8": "A hedge or a sign is no yes",
     "F9": "Nothing is approved that the question does not name",
     "F13": "Root's command line follows no link that the service account planted",
-    "F16": "Silent askers do not lock everybody else out of the control socket",
     "F17": "--root never means the live system",
     "F18": "Set-up never deletes a folder that is not a virtual environment",
     "F19": "A settings file that cannot be read ends the start with 78",
