@@ -294,14 +294,15 @@ class Channel:
             now = loop.time()
             self._liveness.frame_came(now)
             was_greeted = session.was_greeted
-            for event in session.receive(frame, now):
+            events = session.receive(frame, now)
+            del frame  # it may be megabytes
+            for event in events:
                 if isinstance(event, ev.LinkReady):
                     self._got_ready(now)
                 if isinstance(event, ev.VoiceChunk) and len(event.pcm24k) > SLICE_BYTES:
                     await self._hear_slowly(event)
                 else:
                     self._hear(self, event)
-            del frame  # it may be megabytes, and the next may be long in coming
             self._mail(session.take_outgoing())
             for code, fields in session.take_notes():
                 self._note(code, **fields)

@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
     from websockets.http11 import Response
 
-FRAMES_AHEAD_MAX = 2
-"""Frames that the library reads before we take them; each may have `FRAME_MAX_BYTES`."""
+FRAMES_AHEAD_MAX = 0
+"""More frames than this wait for us, and the library stops reading: each may have
+`FRAME_MAX_BYTES`, and the kernel holds the rest."""
 
 HAPPY_EYEBALLS_DELAY_S = 0.25
 """RFC 8305's pause before the next address is tried beside one that does not answer."""
