@@ -19,17 +19,21 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from fuzz_frames import frames
 from pulse import PATIENCE_S, PulseServer, prepare_environment, wait_for
 from scenes import provider, ready
 
+from benchmarks.household import answer
 from edge_agent.host.journal.limits import OTHERS_PER_MIN, is_ours
 from edge_agent.realtime.protocol.session import Phase
+from edge_agent.simulation.sound import acoustics
 from edge_agent.simulation.traits import TRAITS
 
 HERE = Path(__file__).parent
@@ -44,6 +48,7 @@ KEYS = {
 """Made up."""
 CODE = re.compile(r"\[([a-z]+\.[a-z_]+)\]$")
 RSS_MAX_MIB, STEP_MAX_MS, STOP_MAX_S, FUZZED = 160.0, 100.0, 2.0, 100_000
+QUESTION_S, PAUSE_S = 1.5, 1.5
 SETTLE_S = 3.0
 """From READY: AEC3 is being loaded, which is nobody's attack."""
 
@@ -131,7 +136,30 @@ def crowd(path: Path, held: list[socket.socket]) -> None:
         held.pop(0).close()
 
 
-def run_case(name: str, traits: list[str], key: str, seconds: float, *, crowded: bool) -> Case:
+@contextlib.contextmanager
+def household(pulse: PulseServer, seconds: float) -> Iterator[None]:
+    """Questions at the microphone: so answers are waited for, and played."""
+    question = acoustics.from_pcm(answer(QUESTION_S))
+    once = np.concatenate([question, np.zeros(round(PAUSE_S * 24_000), np.float32)])
+    sound = np.tile(once, int(seconds / (QUESTION_S + PAUSE_S)))
+    pcm = acoustics.to_pcm(sound).tobytes()
+    thread = threading.Thread(target=pulse.say, args=(pcm, 24_000), name="the household")
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def gaps_in(told: dict[str, object]) -> int:
+    """Holes in what was played, by a status."""
+    counts = [told.get("underruns"), told.get("underflows")]
+    return sum(count for count in counts if isinstance(count, int))
+
+
+def run_case(
+    pulse: PulseServer, name: str, traits: list[str], key: str, seconds: float, *, crowded: bool
+) -> Case:
     """One daemon against it."""
     what = TRAITS[name].what if name in TRAITS else name
     case = Case(name, what)
@@ -150,6 +178,7 @@ def run_case(name: str, traits: list[str], key: str, seconds: float, *, crowded:
             "OPENAI_API_KEY": key,
             "EDGE_AGENT_STATE__PATH": str(folder / "state.json"),
             "EDGE_AGENT_PANEL__ENABLED": "off",
+            "EDGE_AGENT_LISTEN__MODE": "always",
             "EDGE_AGENT_CONTROL__PATH": str(control),
         }
         log_path, report = folder / "log", folder / "report"
@@ -164,6 +193,8 @@ def run_case(name: str, traits: list[str], key: str, seconds: float, *, crowded:
         ready_s = time.monotonic() - begin
         manager.setblocking(False)
         time.sleep(SETTLE_S)
+        before, _ = asked(control, {"do": "status"})
+        stack.enter_context(household(pulse, seconds))
         until = time.monotonic() + seconds
         held: list[socket.socket] = []
         told: dict[str, object] = {}
@@ -188,8 +219,7 @@ def run_case(name: str, traits: list[str], key: str, seconds: float, *, crowded:
         if process.poll() is not None:
             case.wrong.append(f"ended with {process.returncode}")
             return case
-        gaps = told.get("underruns", 0)
-        case.gaps = gaps if isinstance(gaps, int) else 0
+        case.gaps = gaps_in(told) - gaps_in(before)
         case.rss_mib = proc_mib(process, "VmHWM")
         begin = time.monotonic()
         process.send_signal(signal.SIGTERM)
@@ -247,7 +277,8 @@ def page(cases: list[Case], fuzzed: tuple[int, float, float], count: int, second
 `scripts/hostile.sh`: the real daemon with its shipped settings over PyAudio and null sinks, each
 case {seconds:g} s against `edge-agent simulate-server --as NAME` in a process of its own. Memory is
 the peak of the whole life, a step is the longest of the event loop in processor time after the
-start, lines are those about what others do, gaps are holes in sound that was playing. Limits:
+start, lines are those about what others do, gaps are times at which the loudspeaker had nothing
+to play while somebody asks and is answered (`listen.mode = "always"`). Limits:
 {RSS_MAX_MIB:.0f} MiB, {STEP_MAX_MS:.0f} ms, {OTHERS_PER_MIN} lines, no gap, {STOP_MAX_S:g} s from
 SIGTERM to the end, no key anywhere, no exception.
 
@@ -282,7 +313,7 @@ def main() -> int:
         for name, traits, key, crowded in plan:
             if chosen.only and name not in chosen.only:
                 continue
-            case = run_case(name, traits, key, chosen.seconds, crowded=crowded)
+            case = run_case(pulse, name, traits, key, chosen.seconds, crowded=crowded)
             print(case, flush=True)
             cases.append(case)
     finally:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import random
+from collections.abc import Mapping
 
 import pytest
 from fuzz_frames import frames
-from scenes import begun, done, frame, kept_bytes, provider, ready, spoken
+from scenes import CREATED, UPDATED, begun, done, frame, kept_bytes, provider, ready, sound, spoken
 
+from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import silence
+from edge_agent.contract.ports import Wire
+from edge_agent.realtime.link.channel import CONTROL_MAX, SLICE_BYTES
+from edge_agent.realtime.link.connection import RealtimeLink
+from edge_agent.realtime.link.liveness import HALF_OPEN
 from edge_agent.realtime.protocol import session as session_module
+from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.protocol.messages import FRAME_MAX_BYTES, PARTS_MAX
 from edge_agent.realtime.protocol.session import NOTES_MAX, Phase, Session
 from edge_agent.realtime.protocol.shapes import ID_MAX_CHARS
 from edge_agent.realtime.protocol.tracking import ARGUMENTS_MAX_CHARS
+from edge_agent.simulation.clock import run
+from edge_agent.simulation.wire import memory_wire_pair
 
 OPENAI = provider("openai")
 KEPT_MAX_BYTES = 3_000_000
@@ -121,3 +132,85 @@ def test_unknown_types_are_codes_and_noted_a_few_times() -> None:
     assert notes[0] == {"type": "other"}
     assert len(notes) <= NOTES_MAX
     assert session.counts["unknown"] == 501
+
+
+# --- the link around it --------------------------------------------------------------------
+
+
+def linked(frames_said: list[str], asks: int) -> tuple[list[e.Event], list[int]]:
+    """What a link tells of a server that says this and never reads on, and others' turns then."""
+    events: list[e.Event] = []
+    turns: list[int] = []
+
+    async def serve(wire: Wire) -> None:
+        await wire.send(CREATED)
+        await wire.receive()
+        for text in (UPDATED, *frames_said):
+            await wire.send(text)
+        await asyncio.sleep(0.5)
+        await wire.send(begun("resp_9"))
+
+    async def dial(_url: str, _headers: Mapping[str, str]) -> Wire:
+        near, far = memory_wire_pair()
+        near_send = near.send
+
+        async def stuck(text: str) -> None:
+            await (near_send(text) if "session.update" in text else asyncio.Event().wait())
+
+        near.send = stuck  # type: ignore[method-assign, assignment]
+        serving.append(asyncio.ensure_future(serve(far)))
+        return near
+
+    serving: list[asyncio.Future[None]] = []
+
+    async def main() -> None:
+        is_ready = asyncio.Event()
+        rounds: list[None] = []
+
+        def post(event: e.Event) -> None:
+            events.append(event)
+            turns.append(len(rounds))
+            if isinstance(event, e.LinkReady):
+                is_ready.set()
+
+        link = RealtimeLink(
+            dial=dial,
+            provider=provider("openai"),
+            config=SessionConfig(turn_detection=None),
+            key=lambda: "sk-test",
+            post=post,
+            note=lambda _code, **_fields: None,
+            rng=random.Random(1),
+        )
+        running = asyncio.create_task(link.run())
+        await is_ready.wait()
+        for _ in range(asks):
+            link.execute(c.CancelResponse("resp_1"))
+        for _ in range(1000):
+            rounds.append(None)
+            await asyncio.sleep(0)
+        await asyncio.sleep(1.0)
+        await link.close()
+        await running
+        for one in serving:
+            one.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
+    run(main())
+    return events, turns
+
+
+def test_two_minutes_of_sound_are_handed_on_a_second_at_a_time() -> None:
+    events, turns = linked([begun("resp_1"), spoken("resp_1", "item_1", silence(120_000))], 0)
+    chunks = sound(events)
+    assert sum(len(chunk.pcm24k) for chunk in chunks) == 120_000 * 48
+    assert max(len(chunk.pcm24k) for chunk in chunks) <= SLICE_BYTES
+    assert len(set(turns)) >= 120  # others have their turn in between
+
+
+def test_a_server_that_makes_us_say_more_than_it_takes_is_left() -> None:
+    quiet, _ = linked([begun("resp_1")], CONTROL_MAX // 2)
+    assert not [event for event in quiet if isinstance(event, e.LinkDown)]
+    events, _ = linked([begun("resp_1"), begun("resp_2")], CONTROL_MAX + 10)
+    downs = [event for event in events if isinstance(event, e.LinkDown)]
+    assert downs[0].code == HALF_OPEN

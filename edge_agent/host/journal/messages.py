@@ -189,7 +189,8 @@ MESSAGES: dict[str, Message] = {
     ),
     "response.unasked": Message(
         WARNING,
-        "An answer that nobody had asked for was refused ({state}).",
+        "An answer that nobody had asked for was refused ({state})[; {more} such lines before "
+        "it were left out].",
         "The provider began to answer although nobody had said anything. It is not played, none of "
         "its tools runs, and the microphone stays as it was. STATE tells whether the house slept.",
     ),

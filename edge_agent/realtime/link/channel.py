@@ -35,6 +35,13 @@ CONTROL_MAX = 4096
 """Messages without sound that may wait: more than a whole seed, many times over.  A server that
 makes us say more than it reads is left."""
 
+FRAMES_PER_S_MAX = 1000
+"""Ten times what the fastest honest server sends.  One that sends more is read no faster: else it
+would have the processor to itself, and the loudspeaker's callback would come too late."""
+
+FRAME_UNIT_BYTES = 16 * 1024
+"""A larger frame counts as several: two minutes of sound in one are half a second's worth."""
+
 ABOUT_NOW_S = 0.001
 """A rest of a float's rounding is no reason to wait once more: timers fire that much early."""
 
@@ -288,13 +295,15 @@ class Channel:
         loop = asyncio.get_running_loop()
         session = self.session
         greeted_at = self.opened_at
-        frames = 0
+        frames = frames_then = turn_began = 0
+        second_began = self.opened_at
         while True:
             frame = await self._next_frame(greeted_at)
             now = loop.time()
             self._liveness.frame_came(now)
             was_greeted = session.was_greeted
             events = session.receive(frame, now)
+            frames += 1 + len(frame) // FRAME_UNIT_BYTES
             del frame  # it may be megabytes
             for event in events:
                 if isinstance(event, ev.LinkReady):
@@ -314,9 +323,12 @@ class Channel:
                 raise LinkLost("The server sends only garbage.", code="link.garbage")
             if session.was_greeted and not was_greeted:
                 greeted_at = now
-            frames += 1
-            if frames % FRAMES_PER_TURN == 0:
-                await asyncio.sleep(0)
+            if now - second_began >= 1.0:
+                second_began, frames_then = now, frames
+            if (in_turn := frames - turn_began) >= FRAMES_PER_TURN:
+                turn_began = frames
+                is_flood = frames - frames_then > FRAMES_PER_S_MAX
+                await asyncio.sleep(in_turn / FRAMES_PER_S_MAX if is_flood else 0)
 
     async def _hear_slowly(self, chunk: ev.VoiceChunk) -> None:
         """A long sound in pieces: converting two minutes of it in one go would hold up the loop."""
