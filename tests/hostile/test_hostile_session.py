@@ -150,7 +150,8 @@ def linked(frames_said: list[str], asks: int) -> tuple[list[e.Event], list[int]]
         await asyncio.sleep(0.5)
         await wire.send(begun("resp_9"))
 
-    async def dial(_url: str, _headers: Mapping[str, str]) -> Wire:
+    async def dial(url: str, headers: Mapping[str, str]) -> Wire:
+        del url, headers
         near, far = memory_wire_pair()
         near_send = near.send
 

@@ -160,6 +160,9 @@ class ControlServer:
                 await writer.drain()
         except (TimeoutError, ConnectionError):
             pass  # gone, or too slow to be worth waiting for
+        except asyncio.CancelledError:
+            if task in self._askers:  # else: somebody else has his place, which is no fault
+                raise
         finally:
             self._askers.pop(task, None)
             writer.close()
