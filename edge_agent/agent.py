@@ -152,9 +152,8 @@ class Agent:
             else:
                 self._run[type(command)](command)
         except Exception as problem:
-            # one room's failure must not silence the others; it is counted and told
-            self.faults += 1
-            self._rooms.fault(problem)
+            # one room's failure must not silence the others; it is counted, and told once
+            self._note_once(type(command), problem)
 
     def _play(self, command: c.PlayVoice) -> None:
         self._rooms.speaker.voice(command.item, command.pcm24k)

@@ -59,8 +59,8 @@ def test_a_light_that_fails_is_told_and_the_speaker_goes_on_and_ends_politely() 
         assert not agent.finished.done()
         agent.post(e.StopRequested(at=1.0))
         await agent.finished
-        assert [type(problem) for problem in faults] == [_Fault] * agent.faults
-        assert agent.faults >= 1
+        assert [type(problem) for problem in faults] == [_Fault]  # told once, and counted
+        assert agent.faults > 1
 
     asyncio.run(life())
 

@@ -41,9 +41,9 @@ PREBUFFER_MS = 40.0
 FADE_MS = 5.0
 """Long enough not to click, short enough to be heard as "at once"."""
 
-MAX_BUFFER_S = 600.0
-"""Answers arrive faster than they are spoken; ten minutes is longer than any of them, and the
-58 MB which it takes at 48 kHz fit a small board."""
+MAX_BUFFER_S = 300.0
+"""Answers arrive faster than they are spoken; five minutes is longer than any of them (4096 tokens
+of sound are 205 s), and the 29 MB which it takes at 48 kHz fit a small board."""
 
 LATENCY_SLACK_S = 1.0
 """A block said to become audible later than the device's latency and this is a device's slip."""

@@ -157,8 +157,9 @@ class ConsentQuestion:
         question = self._open
         if question is None or event.response != question.response:
             return None
-        note = c.Note("response.failed", {"code": event.code or "server_error"})
-        return [note, *self._ask_by_sentence(question)]
+        code, more = event.code or "server_error", self._state.server_notes_missed
+        noted = self._state.server_note(c.Note("response.failed", {"code": code, "more": more}))
+        return [*noted, *self._ask_by_sentence(question)]
 
     def complained(self, event: e.ServerComplained) -> Commands:
         """The server will not begin a response, or was giving another one."""

@@ -179,17 +179,18 @@ MESSAGES: dict[str, Message] = {
     ),
     "server.complaint": Message(
         NOTICE,
-        "The provider complained: {code}.",
+        "The provider complained: {code}[; {more} such lines before it were left out].",
         "An error event that does not end the session.",
     ),
     "response.failed": Message(
         WARNING,
-        "The answer failed ({code}).",
+        "The answer failed ({code})[; {more} such lines before it were left out].",
         "The provider gave up on it; the household was told.",
     ),
     "response.unasked": Message(
         WARNING,
-        "An answer that nobody had asked for was refused ({state}).",
+        "An answer that nobody had asked for was refused ({state})[; {more} such lines before "
+        "it were left out].",
         "The provider began to answer although nobody had said anything. It is not played, none of "
         "its tools runs, and the microphone stays as it was. STATE tells whether the house slept.",
     ),
@@ -229,7 +230,7 @@ MESSAGES: dict[str, Message] = {
     ),
     "control.refused": Message(
         NOTICE,
-        "A control request was refused: {why}.",
+        "A control request was refused: {why}[; {more} before it were not noted].",
         "Somebody on this machine sent something that is not a request.",
     ),
     "link.audio_dropped": Message(
@@ -284,6 +285,12 @@ MESSAGES: dict[str, Message] = {
         WARNING,
         "An event of kind {type} made no sense.",
         "The server's slip; it is skipped. REASON is what could not be read.",
+    ),
+    "link.too_much": Message(
+        WARNING,
+        "The server sends too many {what}; the rest is left out.",
+        "What a server can make us keep has a bound, far above what an honest one needs. It is "
+        "noted once in a session.",
     ),
     "link.local_error": Message(
         WARNING,
@@ -384,6 +391,17 @@ MESSAGES: dict[str, Message] = {
         WARNING,
         "{count} lines before this one were lost: the journal could not take them.",
         "The program never waits for the journal; a household waits for nobody's log.",
+    ),
+    "journal.left_out": Message(
+        WARNING,
+        "{count} lines about what others do were left out: there were too many in a minute.",
+        "A server, a tool server or somebody at the control socket does the same thing over and "
+        "over. Lines about the speaker itself are never left out for that.",
+    ),
+    "journal.repeated": Message(
+        NOTICE,
+        "The line before this one came {count} times more, and was left out.",
+        "Something goes on and off, or fails again and again.",
     ),
     "journal.plain": Message(
         NOTICE,

@@ -22,6 +22,7 @@ from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract.errors import LinkError, LinkLost, LinkRefused, LocalProtocolError
 from edge_agent.contract.ports import Dialer
+from edge_agent.contract.secrets import in_use
 from edge_agent.realtime.link.channel import ABOUT_NOW_S, Channel, Goodbyes, NoteSink, dial, failure
 from edge_agent.realtime.link.endpoints import Endpoint, Route, Routes, endpoint_for
 from edge_agent.realtime.link.liveness import HALF_OPEN, LinkTimings
@@ -407,7 +408,7 @@ class RealtimeLink:
                 self._note("link.key_unreadable", error=kind)
             return None
         self._unreadable_key = ""
-        return key
+        return key and in_use(key)
 
     def _remember(self, update: cmd.UpdateSession) -> None:
         """A change of instructions or tools must survive a reconnect."""

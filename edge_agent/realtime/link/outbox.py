@@ -93,6 +93,11 @@ class Outbox:
     def __len__(self) -> int:
         return self._length
 
+    @property
+    def control(self) -> int:
+        """Messages without sound that wait."""
+        return self._length - len(self._silences) - len(self._words)
+
     def put(self, text: str, audio_ms: float = 0.0, *, is_silence: bool = False) -> None:
         """Queue a message (`audio_ms` > 0: audio of that length)."""
         entry = _Entry(text, audio_ms, is_silence)

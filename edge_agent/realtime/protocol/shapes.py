@@ -10,9 +10,15 @@ servers differ there and a lost `response.done` would silence a household.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+
+ID_MAX_CHARS = 256
+"""Of an id, which is kept and compared; services use up to 64."""
+
+Id = Annotated[str, msgspec.Meta(max_length=ID_MAX_CHARS)]
+"""A name that the server gives to something."""
 
 
 class ServerMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +49,7 @@ class Malformed(ServerMessage, frozen=True, kw_only=True):
 class Item(msgspec.Struct, frozen=True, kw_only=True):
     """A conversation item (PROTOCOL section 4.3), as far as a speaker reads it."""
 
-    id: str | None = None
+    id: Id | None = None
     type: Any = None
     role: Any = None
     status: Any = None
@@ -56,7 +62,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 class Response(msgspec.Struct, frozen=True, kw_only=True):
     """The response object of `response.created` and `response.done`."""
 
-    id: str
+    id: Id
     status: Any = None
     status_details: Any = None
     output: Any = None
@@ -100,14 +106,14 @@ class ItemAdded(ServerMessage, frozen=True, kw_only=True):
     """An item entered the conversation (legacy name: `conversation.item.created`)."""
 
     item: Item
-    previous_item_id: str | None = None
+    previous_item_id: Id | None = None
 
 
 class ItemDone(ServerMessage, frozen=True, kw_only=True):
     """An item is complete."""
 
     item: Item
-    previous_item_id: str | None = None
+    previous_item_id: Id | None = None
 
 
 class ItemRetrieved(ServerMessage, frozen=True, kw_only=True):
@@ -119,13 +125,13 @@ class ItemRetrieved(ServerMessage, frozen=True, kw_only=True):
 class ItemDeleted(ServerMessage, frozen=True, kw_only=True):
     """An item is gone.  xAI leaves the id empty."""
 
-    item_id: str | None = None
+    item_id: Id | None = None
 
 
 class ItemTruncated(ServerMessage, frozen=True, kw_only=True):
     """A spoken item was cut."""
 
-    item_id: str
+    item_id: Id
     content_index: Any = None
     audio_end_ms: Any = None
 
@@ -133,14 +139,14 @@ class ItemTruncated(ServerMessage, frozen=True, kw_only=True):
 class TranscriptionDelta(ServerMessage, frozen=True, kw_only=True):
     """A piece of the household's words (xAI: `.updated`, cumulative)."""
 
-    item_id: str | None = None
+    item_id: Id | None = None
     delta: Any = None
 
 
 class TranscriptionCompleted(ServerMessage, frozen=True, kw_only=True):
     """The household's words; may come after the answer to them."""
 
-    item_id: str
+    item_id: Id
     transcript: str
     usage: Any = None
 
@@ -148,14 +154,14 @@ class TranscriptionCompleted(ServerMessage, frozen=True, kw_only=True):
 class TranscriptionFailed(ServerMessage, frozen=True, kw_only=True):
     """No transcript will come for this item."""
 
-    item_id: str | None = None
+    item_id: Id | None = None
     error: ErrorBody | None = None
 
 
 class TranscriptionSegment(ServerMessage, frozen=True, kw_only=True):
     """A diarised piece; not used."""
 
-    item_id: str | None = None
+    item_id: Id | None = None
 
 
 # --- input audio buffer ----------------------------------------------------------------
@@ -164,22 +170,22 @@ class TranscriptionSegment(ServerMessage, frozen=True, kw_only=True):
 class SpeechStarted(ServerMessage, frozen=True, kw_only=True):
     """The server's voice detector heard an onset."""
 
-    item_id: str | None = None
+    item_id: Id | None = None
     audio_start_ms: Any = None
 
 
 class SpeechStopped(ServerMessage, frozen=True, kw_only=True):
     """The server's voice detector heard the end of a turn."""
 
-    item_id: str | None = None
+    item_id: Id | None = None
     audio_end_ms: Any = None
 
 
 class BufferCommitted(ServerMessage, frozen=True, kw_only=True):
     """The buffer became a user item."""
 
-    item_id: str | None = None
-    previous_item_id: str | None = None
+    item_id: Id | None = None
+    previous_item_id: Id | None = None
 
 
 class BufferCleared(ServerMessage, frozen=True, kw_only=True):
@@ -189,7 +195,7 @@ class BufferCleared(ServerMessage, frozen=True, kw_only=True):
 class TimeoutTriggered(ServerMessage, frozen=True, kw_only=True):
     """`idle_timeout_ms` passed in silence; the server will speak by itself."""
 
-    item_id: str | None = None
+    item_id: Id | None = None
 
 
 class DtmfReceived(ServerMessage, frozen=True, kw_only=True):
@@ -201,7 +207,7 @@ class DtmfReceived(ServerMessage, frozen=True, kw_only=True):
 class OutputBufferEvent(ServerMessage, frozen=True, kw_only=True):
     """WebRTC and SIP only: over a WebSocket playback is ours."""
 
-    response_id: str | None = None
+    response_id: Id | None = None
 
 
 # --- responses -------------------------------------------------------------------------
@@ -223,29 +229,29 @@ class OutputItemAdded(ServerMessage, frozen=True, kw_only=True):
     """A response began an item."""
 
     item: Item
-    response_id: str | None = None
+    response_id: Id | None = None
 
 
 class OutputItemDone(ServerMessage, frozen=True, kw_only=True):
     """A response finished an item."""
 
     item: Item
-    response_id: str | None = None
+    response_id: Id | None = None
 
 
 class ContentPartAdded(ServerMessage, frozen=True, kw_only=True):
     """An item got a content part."""
 
-    response_id: str | None = None
-    item_id: str | None = None
+    response_id: Id | None = None
+    item_id: Id | None = None
     part: Any = None
 
 
 class ContentPartDone(ServerMessage, frozen=True, kw_only=True):
     """A content part is complete."""
 
-    response_id: str | None = None
-    item_id: str | None = None
+    response_id: Id | None = None
+    item_id: Id | None = None
     part: Any = None
 
 
@@ -253,30 +259,30 @@ class AudioDelta(ServerMessage, frozen=True, kw_only=True, gc=False):
     """A piece of spoken answer: `delta` is decoded PCM16, whole samples."""
 
     delta: bytes
-    response_id: str | None = None
-    item_id: str | None = None
+    response_id: Id | None = None
+    item_id: Id | None = None
 
 
 class AudioDone(ServerMessage, frozen=True, kw_only=True):
     """No more audio for this item."""
 
-    response_id: str | None = None
-    item_id: str | None = None
+    response_id: Id | None = None
+    item_id: Id | None = None
 
 
 class TranscriptDelta(ServerMessage, frozen=True, kw_only=True):
     """A piece of what the model is saying."""
 
     delta: str
-    response_id: str | None = None
-    item_id: str | None = None
+    response_id: Id | None = None
+    item_id: Id | None = None
 
 
 class TranscriptDone(ServerMessage, frozen=True, kw_only=True):
     """All that the model said in this item."""
 
-    response_id: str | None = None
-    item_id: str | None = None
+    response_id: Id | None = None
+    item_id: Id | None = None
     transcript: Any = None
 
 
@@ -284,39 +290,39 @@ class TextDelta(ServerMessage, frozen=True, kw_only=True):
     """A piece of a text answer."""
 
     delta: str
-    response_id: str | None = None
-    item_id: str | None = None
+    response_id: Id | None = None
+    item_id: Id | None = None
 
 
 class TextDone(ServerMessage, frozen=True, kw_only=True):
     """All of a text answer."""
 
-    response_id: str | None = None
-    item_id: str | None = None
+    response_id: Id | None = None
+    item_id: Id | None = None
     text: Any = None
 
 
 class ArgumentsDelta(ServerMessage, frozen=True, kw_only=True):
     """A piece of a call's arguments; useless until complete."""
 
-    response_id: str | None = None
-    item_id: str | None = None
+    response_id: Id | None = None
+    item_id: Id | None = None
 
 
 class ArgumentsDone(ServerMessage, frozen=True, kw_only=True):
     """A call's arguments, complete.  `name` is missing on some servers."""
 
     arguments: str
-    response_id: str | None = None
-    item_id: str | None = None
-    call_id: str | None = None
+    response_id: Id | None = None
+    item_id: Id | None = None
+    call_id: Id | None = None
     name: str | None = None
 
 
 class McpProgress(ServerMessage, frozen=True, kw_only=True):
     """Progress of a tool that the *server* runs; we configure none."""
 
-    item_id: str | None = None
+    item_id: Id | None = None
 
 
 class RateLimitsUpdated(ServerMessage, frozen=True, kw_only=True):
