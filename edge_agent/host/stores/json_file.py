@@ -18,6 +18,11 @@ DEFAULT_FOLDER = Path("/var/lib/edge-agent")
 PRIVATE_MODE = 0o600
 """What a household named, said or left is nobody's but the program's and root's."""
 
+ASIDE = ".unusable"
+"""End of the name of a file that could not be read and was moved out of the way."""
+HALF_WRITTEN = ".new"
+"""End of the name of a file that has not yet taken the place of the old one."""
+
 NoteFunction = Callable[..., None]
 
 
@@ -83,7 +88,7 @@ class JsonFile:
 
     def set_aside(self, why: str) -> None:
         """Move a file that is of no use out of the way, and say so."""
-        aside = self.path.with_name(self.path.name + ".unusable")
+        aside = self.path.with_name(self.path.name + ASIDE)
         try:
             self.path.replace(aside)
         except OSError:
@@ -94,7 +99,7 @@ class JsonFile:
         """Write all of it or nothing (a power cut leaves the old or the new file, never half).
         False, and one note, if it cannot be written."""
         text = json.dumps({"version": self._version, **entry}) + "\n"
-        beside = self.path.with_name(self.path.name + ".new")
+        beside = self.path.with_name(self.path.name + HALF_WRITTEN)
         with self._writing:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
