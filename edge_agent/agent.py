@@ -82,7 +82,7 @@ class Agent:
             c.RunTool: lambda do: rooms.hands.run(do.call_id, do.name, do.arguments),
             c.CancelTool: lambda do: rooms.hands.cancel(do.call_id),
             c.Summarise: self._summarise,
-            c.SaveMute: lambda do: rooms.save_mute(do.muted),
+            c.SaveMute: self._save_mute,
             c.SaveGuest: lambda do: rooms.save_guest(do.on),
             c.RecordUsage: rooms.record_usage,
             c.Note: lambda do: rooms.note(do.code, **do.fields),
@@ -174,6 +174,11 @@ class Agent:
             self._rooms.speaker.sentence(command.name, pcm24k)
         else:
             self._inbox.append(e.SentenceDrained(at=self._loop.time(), name=command.name))
+
+    def _save_mute(self, command: c.SaveMute) -> None:
+        if command.muted:
+            self._rooms.link.purge_audio()  # first: a disk may fail
+        self._rooms.save_mute(command.muted)
 
     def _summarise(self, command: c.Summarise) -> None:
         if not self._rooms.summarise(command):

@@ -239,6 +239,12 @@ MESSAGES: dict[str, Message] = {
         "The network took less than was said; silence goes first, and the limit is "
         "realtime.outbox_max_s.",
     ),
+    "link.audio_purged": Message(
+        INFO,
+        "{ms} ms of sound that waited for the network were dropped at the mute.",
+        "They were said before the microphone was muted and had not left yet. What the kernel had "
+        "taken already, half a second at most, cannot be called back.",
+    ),
     "link.rolled_over": Message(
         INFO,
         "A fresh session[ with {provider}] took the place of the old one.",

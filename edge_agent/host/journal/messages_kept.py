@@ -11,7 +11,8 @@ KEPT: dict[str, Message] = {
     "state.repaired": Message(
         WARNING,
         "The saved state could not be used ({why}); the old file is kept as {path}.",
-        "Mute and volume are at their defaults. Mute is on if it could not be known.",
+        "The volume is at its default. Mute and guest mode are on where it could not be known, and "
+        "stay on until somebody ends them.",
     ),
     "state.unwritable": Message(
         WARNING,

@@ -18,6 +18,11 @@ DEFAULT_FOLDER = Path("/var/lib/edge-agent")
 PRIVATE_MODE = 0o600
 """What a household named, said or left is nobody's but the program's and root's."""
 
+ASIDE = ".unusable"
+"""End of the name of a file that could not be read and was moved out of the way."""
+HALF_WRITTEN = ".new"
+"""End of the name of a file that has not yet taken the place of the old one."""
+
 NoteFunction = Callable[..., None]
 
 
@@ -85,7 +90,7 @@ class JsonFile:
 
     def set_aside(self, why: str) -> None:
         """Move a file that is of no use out of the way, and say so."""
-        aside = self.path.with_name(self.path.name + ".unusable")
+        aside = self.path.with_name(self.path.name + ASIDE)
         try:
             self.path.replace(aside)
         except OSError:
@@ -112,7 +117,7 @@ class JsonFile:
 def _put(path: Path, content: bytes) -> None:
     """Into place in one step.  The file beside it is always a fresh one: whatever has its name,
     a link perhaps, is removed, never written to."""
-    beside = path.name + ".new"
+    beside = path.name + HALF_WRITTEN
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with contextlib.suppress(FileNotFoundError):

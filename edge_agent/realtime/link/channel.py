@@ -226,6 +226,10 @@ class Channel:
         """Find out at once whether the other side is still there."""
         self._liveness.ask_now()
 
+    def purge_audio(self) -> float:
+        """Drop the audio that waits for the network; returns how many milliseconds."""
+        return self._outbox.purge_audio()
+
     def _mail(self, texts: list[str], audio_ms: float = 0.0, *, is_silence: bool = False) -> None:
         for text in texts:
             self._outbox.put(text, audio_ms, is_silence=is_silence)

@@ -165,6 +165,12 @@ class RealtimeLink:
         if self._channel is not None:
             self._channel.set_active(active)
 
+    def purge_audio(self) -> None:
+        """Send nothing more of the sound that waits for a slow network: the room is private now."""
+        purged_ms = self._channel.purge_audio() if self._channel is not None else 0.0
+        if purged_ms:
+            self._note("link.audio_purged", ms=round(purged_ms))
+
     def reopen(self, reason: str) -> None:
         """Drop the session and dial again; see `RETRY_NOW_REASONS`."""
         if reason in RETRY_NOW_REASONS:
