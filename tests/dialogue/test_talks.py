@@ -362,6 +362,16 @@ def test_nothing_heard_before_a_mute_leaves_after_it() -> None:
     assert min(sent) >= 110
 
 
+def test_an_answer_to_a_muted_house_is_heard_out_and_opens_no_window() -> None:
+    house = question(awake_house()).run(4.0)
+    house.press("mute")
+    assert house.manager.talk is Talk.SPEAKING
+    while house.manager.talk is Talk.SPEAKING:
+        house.run(house.now + 0.1)
+    assert house.manager.talk is Talk.ASLEEP
+    assert house.did(c.CutPlayback) == []
+
+
 def test_barge_in_by_the_server() -> None:
     house = question(awake_house())
     for start_s in (3.5, 3.7):  # too little for our own decision
