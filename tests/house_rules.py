@@ -57,7 +57,7 @@ HEAVY: dict[str, Owner] = {
     "pydantic_core": Owner(r"host/.*\.py", lazy=False),
     "pydantic_settings": Owner(r"host/.*\.py", lazy=False),
     "pymicro_features": Owner(r"audio/detectors\.py"),
-    "pymicro_wakeword": Owner(r"audio/detectors\.py|simulation/sound/wake_check\.py"),
+    "pymicro_wakeword": Owner(r"audio/detectors\.py"),
     "rich": Owner(r"(cli|demo)/.*\.py", lazy=False),
     "systemd": Owner(r"host/journal/journal\.py"),
     "typer": Owner(r"cli/.*\.py", lazy=False),
