@@ -191,6 +191,7 @@ BAD: list[tuple[Rule, str, str, str]] = [
         "`old_pcm.play`",
     ),
     (r.files_have_one_purpose, "edge_agent/host/a.py", "x = 1\n" * 460, "lines"),
+    (r.files_have_one_purpose, min(r.TABLES), "def f() -> None: ...\n", "table"),
     (r.only_the_command_line_prints, "edge_agent/host/a.py", "print('hello')", "print"),
     (
         r.nothing_sleeps_or_reads_the_clock_in_async,
