@@ -154,10 +154,6 @@ class UsageStore:
         days[kept.day] = today
         self.days = dict(sorted(days.items())[-DAYS_KEPT:])
 
-    def turn_page(self, kept: Kept) -> None:
-        """A new day began without an answer yet."""
-        self.kept = kept
-
     def save(self) -> bool:
         """Write all of it.  False, and one note, if that is not possible."""
         kept = self.kept
