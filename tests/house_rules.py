@@ -51,7 +51,7 @@ HEAVY: dict[str, Owner] = {
     "matplotlib": Owner(r"(cli|demo)/.*\.py"),
     "mcp": Owner(r"tools/servers/mcp_\w+\.py"),
     "mcp_types": Owner(r"tools/servers/mcp_\w+\.py"),
-    "msgspec": Owner(r"realtime/.*\.py", lazy=False),
+    "msgspec": Owner(r"(realtime|host/stores)/.*\.py", lazy=False),
     "numpy": Owner(r"(audio|simulation|demo)/.*\.py|cli/demo.*\.py", lazy=False),
     "openai": Owner(r"(?!)"),  # a client for the tests, never ours
     "psutil": Owner(r"(?!)"),
