@@ -263,13 +263,8 @@ class Playout:
                 state.items
                 or len(state.fading)
                 or state.alarm.active
-                or state.spans.end > self._now
+                or state.sounds_until > self._now
             )
-
-    def was_audible(self, since: float, until: float) -> bool:
-        """Whether the loudspeaker emitted sound of ours between two loop times.  Any thread."""
-        with self._state.lock:
-            return self._state.spans.overlap(since, until)
 
     @property
     def queued_s(self) -> float:

@@ -27,17 +27,9 @@ from pathlib import Path
 from typing import Protocol, TextIO
 
 from edge_agent.contract.foreign import printable, text_of_others
+from edge_agent.host.journal.catalog import field_name, message_id
 from edge_agent.host.journal.limits import Limits
-from edge_agent.host.journal.messages import (
-    DEBUG,
-    ERROR,
-    INFO,
-    MESSAGES,
-    NOTICE,
-    WARNING,
-    field_name,
-    message_id,
-)
+from edge_agent.host.journal.messages import DEBUG, ERROR, INFO, MESSAGES, NOTICE, WARNING
 from edge_agent.host.journal.reasons import reason_of
 
 JOURNAL_SOCKET = Path("/run/systemd/journal/socket")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from edge_agent.contract.quota import Quota
-from edge_agent.host.journal.message import DEBUG
+from edge_agent.host.journal.messages import DEBUG
 
 OTHERS_PER_MIN = 60
 """Lines by the other side's doing; a lively talk has some thirty.  One of them tells how many were

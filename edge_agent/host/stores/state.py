@@ -12,6 +12,9 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 from edge_agent.host.stores.json_file import (
     ASIDE,
@@ -46,6 +49,13 @@ class Saved:
 UNKNOWN = Saved(muted=True, guest=True)
 """What holds when nobody can know: nobody may be overheard, and nothing risky be done, because a
 disk was full."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    muted: bool
+    volume_percent: Annotated[int, Meta(ge=0, le=100)] | None = None
+    guest: bool = False
 
 
 def state_path(setting: str, environ: Mapping[str, str] | None = None) -> Path:
@@ -88,7 +98,8 @@ class StateFile:
             saved = self._instead_of_none()
         else:
             try:
-                return _decode(self._file.object_in(raw))
+                found = self._file.decode(raw, _File)
+                return Saved(found.muted, found.volume_percent, found.guest)
             except ValueError as problem:
                 self._file.set_aside(str(problem))
                 saved = _salvaged(raw)
@@ -106,21 +117,6 @@ class StateFile:
             return Saved()
         self._note("state.repaired", why="missing", path="(missing)")
         return UNKNOWN
-
-
-def _decode(entry: Mapping[str, object]) -> Saved:
-    muted = entry.get("muted")
-    volume = entry.get("volume_percent")
-    guest = entry.get("guest", False)
-    if not isinstance(muted, bool):
-        raise ValueError("mute is not true or false")
-    if volume is not None and (
-        not isinstance(volume, int) or isinstance(volume, bool) or not 0 <= volume <= 100
-    ):
-        raise ValueError("volume is not 0 to 100")
-    if not isinstance(guest, bool):
-        raise ValueError("guest mode is not true or false")
-    return Saved(muted, volume, guest)
 
 
 def _salvaged(raw: bytes) -> Saved:

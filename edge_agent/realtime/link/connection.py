@@ -193,15 +193,6 @@ class RealtimeLink:
         elif self._channel is not None:
             self._channel.ask_now()
 
-    def configure(self, config: SessionConfig) -> None:
-        """Use `config` from the next session on; call `reopen("config")` to have it now.
-
-        The model is part of the URL and stays.
-        """
-        self._config = replace(config, model=self._config.model)
-        self._routes.renegotiate(self._config)
-        self._spare.outdated()
-
     async def close(self) -> None:
         """Close politely and wait until `run` has returned.  Posts nothing."""
         self._is_closing = True
