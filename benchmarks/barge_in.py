@@ -142,7 +142,7 @@ async def _measure(sheet: Sheet, setting: Setting, n: int, seed: int) -> None:
 
 
 def _has_aec3(home: Household) -> bool:
-    return "aec3 is not loaded" not in home.stage.daemon.sound.front_end.describe()
+    return home.stage.daemon.sound.front_end._stage.aec3_loaded
 
 
 class _Chain:

@@ -10,6 +10,7 @@ prices.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -17,14 +18,17 @@ from pathlib import Path
 from edge_agent.app.session_start import session_start
 from edge_agent.app.wiring import memory_turns, session_config, summary_terms
 from edge_agent.contract.events import Usage
-from edge_agent.demo.long_talk import LongTalk
 from edge_agent.dialogue.money.budget import Prices, cost_of
 from edge_agent.dialogue.recall.summaries import SummaryTerms
 from edge_agent.host.price_list import load_providers
 from edge_agent.host.settings.root import Settings
 from edge_agent.simulation import clock
-from edge_agent.simulation.note_taker import NoteTaker
 from edge_agent.tools.catalogue import shipped_tools
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from lab.long_talk import LongTalk
+from lab.note_taker import NoteTaker
 
 RESULT = Path(__file__).parent / "summaries.md"
 TURNS = 100

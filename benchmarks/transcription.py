@@ -10,6 +10,7 @@ minutes of sound times the transcribers' list prices below.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,13 +18,16 @@ from pathlib import Path
 from edge_agent.app.session_start import session_start
 from edge_agent.app.wiring import session_config
 from edge_agent.contract.events import Usage
-from edge_agent.demo.long_talk import LongTalk
 from edge_agent.dialogue.money.budget import Prices, cost_of
 from edge_agent.host.price_list import load_providers
 from edge_agent.host.settings.root import Settings
 from edge_agent.simulation import clock
 from edge_agent.simulation.brains import BYTES_PER_MS, Brain, Reply, Speech, Text, Turn
 from edge_agent.tools.catalogue import shipped_tools
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from lab.long_talk import LongTalk
 
 RESULT = Path(__file__).parent / "transcription.md"
 TURNS = 20

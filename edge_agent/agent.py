@@ -87,7 +87,7 @@ class Agent:
             c.RunTool: lambda do: rooms.hands.run(do.call_id, do.name, do.arguments),
             c.CancelTool: lambda do: rooms.hands.cancel(do.call_id),
             c.Summarise: self._summarise,
-            c.SaveMute: lambda do: rooms.save_mute(do.muted),
+            c.SaveMute: self._save_mute,
             c.SaveGuest: lambda do: rooms.save_guest(do.on),
             c.RecordUsage: rooms.record_usage,
             c.Note: lambda do: rooms.note(do.code, **do.fields),
@@ -157,9 +157,8 @@ class Agent:
             else:
                 self._run[type(command)](command)
         except Exception as problem:
-            # one room's failure must not silence the others; it is counted and told
-            self.faults += 1
-            self._rooms.fault(problem)
+            # one room's failure must not silence the others; it is counted, and told once
+            self._note_once(type(command), problem)
 
     def _play(self, command: c.PlayVoice) -> None:
         self._rooms.speaker.voice(command.item, command.pcm24k)
@@ -188,6 +187,11 @@ class Agent:
         else:
             at = self._loop.time()
             self._inbox.append(e.TextFailed(at=at, name=command.name, code="text.no_voice"))
+
+    def _save_mute(self, command: c.SaveMute) -> None:
+        if command.muted:
+            self._rooms.link.purge_audio()  # first: a disk may fail
+        self._rooms.save_mute(command.muted)
 
     def _summarise(self, command: c.Summarise) -> None:
         if not self._rooms.summarise(command):

@@ -24,10 +24,11 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from lab.wake_check import wake_score  # noqa: E402
 
 from edge_agent.simulation.sound import acoustics  # noqa: E402
-from edge_agent.simulation.sound.wake_check import wake_score  # noqa: E402
 
 ASSETS = ROOT / "edge_agent" / "simulation" / "assets"
 

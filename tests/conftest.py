@@ -20,6 +20,8 @@ from pulse import PulseServer, alone, prepare_environment, real_time_priority
 from text_service import TextService
 from webhook_service import Hook
 
+from edge_agent.contract import secrets
+
 pytest_plugins = ("other_ways", "workers")
 
 LEAK_PATIENCE_S = 2.0
@@ -86,6 +88,12 @@ def hook() -> Iterator[Hook]:
     """A webhook's receiver on this machine."""
     with Hook() as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def no_key_in_use() -> None:
+    """The keys of one test are hidden in no other."""
+    secrets._in_use.clear()
 
 
 @pytest.fixture(autouse=True)

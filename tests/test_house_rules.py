@@ -6,6 +6,7 @@ for each rule a file that breaks it, so that a rule which went blind fails here.
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -191,6 +192,7 @@ BAD: list[tuple[Rule, str, str, str]] = [
         "`old_pcm.play`",
     ),
     (r.files_have_one_purpose, "edge_agent/host/a.py", "x = 1\n" * 460, "lines"),
+    (r.files_have_one_purpose, min(r.TABLES), "def f() -> None: ...\n", "table"),
     (r.only_the_command_line_prints, "edge_agent/host/a.py", "print('hello')", "print"),
     (
         r.nothing_sleeps_or_reads_the_clock_in_async,
@@ -262,6 +264,12 @@ BAD: list[tuple[Rule, str, str, str]] = [
         "import asserting\ndef look(): ...\ndef test_a():\n    look()",
         "test_a asserts nothing",
     ),
+    (
+        r.everything_is_used,
+        "edge_agent/audio/a.py",
+        "class A:\n    def g(self): self.g()\nA()",
+        "g is used by nobody",
+    ),
 ]
 
 
@@ -288,6 +296,17 @@ def test_a_bad_house_is_told(rule: Rule, path: str, text: str, words: str, tmp_p
     assert len(offences) == 1
     assert path in offences[0]
     assert words in offences[0]
+
+
+def test_what_a_rule_excuses_is_there(house: House) -> None:
+    defined = {
+        node.name
+        for module in house.modules
+        for node in ast.walk(module.tree)
+        if isinstance(node, r.DEFINITION)
+    }
+    assert r.ALIVE.keys() <= defined
+    assert house.texts.keys() >= r.TABLES
 
 
 def test_every_rule_has_a_bad_house() -> None:

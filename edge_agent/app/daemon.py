@@ -223,6 +223,8 @@ class Daemon:
             ledger=self.ledger,
             watch=self._watch,
             volume=self.speaker_api.volume,
+            faults=lambda: self.agent.faults,
+            slips=self.dialogue.state.slips.total,
             time=self._loop.time,
             started_at=self._started_at,
         )

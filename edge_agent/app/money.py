@@ -24,6 +24,7 @@ class Ledger:
     def __init__(self, settings: Settings, journal: Journal, disk: Worker) -> None:
         self.store = UsageStore(usage_path(settings.state.path), journal.note)
         self._disk = disk
+        self._is_save_due = False
         kept = self.store.load()
         purse = Purse(kept.day, kept.spent_microusd, kept.unpriced, kept.warned)
         budget = settings.budget
@@ -44,4 +45,10 @@ class Ledger:
         purse = self.spending.budget.purse
         kept = Kept(purse.day, purse.spent, purse.unpriced, purse.warned)
         self.store.add(spent_by(command.usage, command.cost_microusd), kept)
-        self._disk.put(self.store.save)
+        if not self._is_save_due:  # one holds for all that come before it is written
+            self._is_save_due = True
+            self._disk.put(self._save)
+
+    def _save(self) -> bool:
+        self._is_save_due = False  # first: what comes from here on may miss this one
+        return self.store.save()

@@ -17,8 +17,12 @@ from edge_agent.host.service.control import ControlError
 from edge_agent.host.service.status import Status, in_words
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
+from edge_agent.host.stores.fact_store import facts_path
 from edge_agent.host.stores.json_file import NoteFunction
+from edge_agent.host.stores.message_store import messages_path
 from edge_agent.host.stores.state import Saved, StateFile, state_path
+from edge_agent.host.stores.timer_store import timers_path
+from edge_agent.host.stores.usage_store import usage_path
 
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
 """A request of the control socket to its answer."""
@@ -48,7 +52,9 @@ class SavedState:
     """The little that survives a reboot, in memory and on its way to the disk."""
 
     def __init__(self, settings: Settings, disk: Worker, note: NoteFunction) -> None:
-        self._file = StateFile(state_path(settings.state.path), note)
+        setting = settings.state.path
+        others = (facts_path, messages_path, timers_path, usage_path)
+        self._file = StateFile(state_path(setting), note, beside=[at(setting) for at in others])
         self._disk = disk
         self._volume_percent = settings.device.volume_percent
         self.saved: Saved = self._file.load()

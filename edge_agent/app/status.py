@@ -62,6 +62,8 @@ class SpeakerStatus:
         ledger: Ledger,
         watch: Watch,
         volume: Callable[[], int],
+        faults: Callable[[], int],
+        slips: Callable[[], int],
         time: Callable[[], float],
         started_at: float,
     ) -> None:
@@ -70,6 +72,8 @@ class SpeakerStatus:
         self._ledger = ledger
         self._watch = watch
         self._volume = volume
+        self._faults = faults
+        self._slips = slips
         self._time = time
         self._started_at = started_at
         self._status = Status(version=__version__, provider=provider, model=model)
@@ -126,6 +130,8 @@ class SpeakerStatus:
             mic_clipped=self._watch.sound_judge.loud_looks,
             mic_lost=sound.overflows,
             underflows=sound.underflows,
+            faults=self._faults(),
+            slips=self._slips(),
             drops=self._sound.drops,
         )
 

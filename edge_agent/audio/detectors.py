@@ -38,7 +38,6 @@ class VoiceDetector:
             )
         import webrtcvad
 
-        self.mode = mode
         self._vad = webrtcvad.Vad(mode)
 
     def is_speech(self, pcm16k: bytes) -> bool:

@@ -335,17 +335,3 @@ class FrontEnd:
     def echo(self) -> str:
         """Whether our voice was found in the microphone: see `EchoStage.echo`."""
         return self._stage.echo
-
-    def describe(self) -> str:
-        """One line for the journal."""
-        words = "none"
-        if self._wake is not None:
-            words = ", ".join(f"{name} {cut:.2f}" for name, cut in self._wake.cutoffs.items())
-        echo = self._stage.choice.value
-        if self._stage.choice is EchoChoice.AEC3 and not self._stage.aec3_loaded:
-            echo = "linear (aec3 is not loaded yet)"
-        speaker_hz = self._stage.reference.rate_hz
-        return (
-            f"microphone {self.capture_rate_hz} Hz, loudspeaker {speaker_hz} Hz, "
-            f"wake words: {words}, voice detector mode {self._voice.mode}, echo: {echo}"
-        )

@@ -37,6 +37,12 @@ def simulate_server(
         list[str] | None, typer.Option(help="API key that is let in; repeatable.  Default: any.")
     ] = None,
     first_delta_ms: Annotated[int, typer.Option(min=0, help="Thinking time of the model.")] = 250,
+    as_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--as", help="A way that no honest server has; repeatable.  help: lists them."
+        ),
+    ] = None,
     events: Annotated[bool, typer.Option(help="Print the type of every event.")] = False,
 ) -> int:
     """Serve the Realtime protocol on this machine, to try a speaker without key or internet."""
@@ -44,7 +50,14 @@ def simulate_server(
 
     from edge_agent.simulation.faults import FaultError, Faults
     from edge_agent.simulation.server import RealtimeServer
+    from edge_agent.simulation.traits import TRAITS
 
+    names = as_ or []
+    if unknown := [name for name in names if name not in TRAITS]:
+        known = "\n".join(f"  {name:12} {trait.what}" for name, trait in TRAITS.items())
+        raise typer.BadParameter(
+            f"There is no {unknown[0]}.  There are:\n{known}", param_hint="--as"
+        )
     try:
         switches = Faults.parse(faults)
     except FaultError as problem:
@@ -58,6 +71,7 @@ def simulate_server(
         faults=switches,
         keys=frozenset(key) if key else None,
         first_delta_ms=first_delta_ms,
+        traits=[TRAITS[name] for name in names],
         on_event=show if events else None,
         unix_time=time.time,
     )

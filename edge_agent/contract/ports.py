@@ -162,6 +162,9 @@ class ModelLink(Protocol):
     def set_active(self, active: bool) -> None:
         """A turn is going on: notice a dead line sooner."""
 
+    def purge_audio(self) -> None:
+        """Send nothing more of the sound that waits for the network."""
+
 
 class Hands(Protocol):
     """The tools, as the pump sees them (`tools.runner`)."""

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from edge_agent.app.world import real_dialer
 from edge_agent.contract.events import Event
@@ -53,16 +52,6 @@ class WatchedBrain(Brain):
 
     def abandoned(self, turn: Turn) -> None:
         self.inner.abandoned(turn)
-
-
-class Network(Protocol):
-    """What stands between the daemon and the server, and can be broken."""
-
-    async def down(self) -> None:
-        """Reset the live connection and refuse dials."""
-
-    async def up(self) -> None:
-        """Answer dials again."""
 
 
 class SocketNetwork:

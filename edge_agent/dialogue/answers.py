@@ -30,6 +30,9 @@ from edge_agent.contract.pcm import bytes_to_ms
 REMEMBERED_MAX = 256
 """Identifiers of cut responses and items that are remembered; late deltas come in seconds."""
 
+SPEAKING_MAX = 256
+"""Items that may wait to be heard; an answer has two or three."""
+
 
 def crossed(complaint: ServerComplained) -> bool:
     """Was the server already answering the talk when we asked for a response?"""
@@ -182,6 +185,8 @@ class Answers:
         if event.response != self.active or event.response in self._dead:
             return False
         if event.item in self._gone_items:
+            return False
+        if event.item not in self.speaking and len(self.speaking) >= SPEAKING_MAX:
             return False
         spoken = self.speaking.setdefault(event.item, Spoken(event.response))
         spoken.received_bytes += len(event.pcm24k)

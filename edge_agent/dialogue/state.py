@@ -22,10 +22,14 @@ from enum import Enum
 from edge_agent.contract import commands as c
 from edge_agent.contract.errors import AgentError
 from edge_agent.contract.events import LinkDown
+from edge_agent.contract.quota import Quota
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.turn import UserTurn
 
 Commands = list[c.Command]
+
+SERVER_NOTES_PER_MIN = 20
+"""Journal lines in one minute that a server can cause at will, by errors and failures."""
 
 
 class Link(Enum):
@@ -314,6 +318,7 @@ class TalkState:
         self.slips: Counter[tuple[str, ...]] = Counter()
         """Our own mistakes of each kind: the code of the note and its fields."""
         self._slip_notes: Commands = []
+        self._notes_of_server = Quota(SERVER_NOTES_PER_MIN)
 
     @property
     def now(self) -> float:
@@ -344,6 +349,18 @@ class TalkState:
         self.slips[kind] += 1
         if self.slips[kind] == 1:
             self._slip_notes.append(note)
+
+    @property
+    def server_notes_missed(self) -> str:
+        """How many lines `server_note` has left out since the last one; "" for none."""
+        return str(self._notes_of_server.untold or "")
+
+    def server_note(self, note: c.Note) -> Commands:
+        """A journal line that a server can cause at will: past the bound it is counted."""
+        if not self._notes_of_server.takes(self.now):
+            return []
+        self._notes_of_server.left_out()  # told by the note
+        return [note]
 
     def take_slip_notes(self) -> Commands:
         """Journal lines about our own mistakes since the last call."""

@@ -13,6 +13,7 @@ import stat
 from pathlib import Path
 
 from edge_agent.contract.errors import ConfigError
+from edge_agent.contract.secrets import in_use
 from edge_agent.host.settings.files import read_bytes
 
 FILE_MAX_BYTES = 65_536
@@ -52,6 +53,7 @@ def read_token(path: Path, setting: str = "") -> str:
         raise ConfigError(f"{where} is empty", code="secret.empty")
     if not _fits_a_header(token) or " " in token:
         raise ConfigError(f"{where} holds more than a token", code="secret.bad")
+    in_use(token)
     return token
 
 
@@ -88,6 +90,8 @@ def _pairs(path: Path, separator: str, names: re.Pattern[str]) -> dict[str, str]
         if not _fits_a_header(value) and separator == ":":
             raise ConfigError(f"{path} line {number} holds a strange letter", code="secret.bad")
         found[name] = value
+        in_use(value)
+        in_use(value.rpartition(" ")[2])  # of "Bearer ..."
     return found
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qs, urlsplit
 
 from edge_agent.contract.errors import WireClosed
@@ -29,6 +29,7 @@ from edge_agent.simulation.realtime_server.outbox import Observer
 from edge_agent.simulation.realtime_server.peer import Refusal
 from edge_agent.simulation.realtime_server.schemas import DEFAULT_MODEL
 from edge_agent.simulation.realtime_server.session import Session
+from edge_agent.simulation.traits import Trait, speak
 
 __all__ = ["Listening", "RealtimeServer", "Refusal", "Session", "listen"]
 
@@ -59,7 +60,8 @@ class RealtimeServer:
     `keys` are the API keys that are let in (`None`: any, also none at all).  Audio leaves in
     deltas of `delta_ms` at `audio_speed` times realtime, the first after `first_delta_ms`.
     `on_event(side, event, at)` sees every event, side `client` or `server`, at loop time.
-    `unix_time` fills `session.expires_at`; without it the field is left out.
+    `unix_time` fills `session.expires_at`; without it the field is left out.  `traits` are ways
+    that are not those of the service (`simulation.traits`).
     """
 
     def __init__(
@@ -75,10 +77,14 @@ class RealtimeServer:
         session_max_s: float = SESSION_MAX_S,
         on_event: Observer | None = None,
         unix_time: Callable[[], float] | None = None,
+        traits: Sequence[Trait] = (),
     ) -> None:
         self.brain = brain
         self.faults = faults if faults is not None else Faults()
         self.keys = keys
+        self.traits = tuple(traits)
+        for trait in self.traits:
+            self.faults.set_from(trait.faults)
         self.audio_speed = audio_speed
         self.delta_ms = delta_ms
         self.first_delta_ms = first_delta_ms
@@ -131,9 +137,18 @@ class RealtimeServer:
         self.sessions_begun += 1
         session = Session(self, wire, self.sessions_begun, kind, model)
         self.sessions.append(session)
+        key = _key(headers)
+        speakers = [
+            asyncio.create_task(speak(trait.says, key, session, wire))
+            for trait in self.traits
+            if trait.says is not None
+        ]
         try:
             await session.serve()
         finally:
+            for speaker in speakers:
+                speaker.cancel()
+            await asyncio.gather(*speakers, return_exceptions=True)
             self._forget_old_sessions()
 
     def _forget_old_sessions(self) -> None:

@@ -91,10 +91,3 @@ def test_the_last_sound_is_found_to_the_sample() -> None:
     assert measure.last_sound_s(samples, 48_000) == 0.0
     samples[:4800] = 1
     assert measure.last_sound_s(samples, 48_000) == pytest.approx(0.1)
-
-
-def test_the_longest_gap() -> None:
-    samples = np.ones(48_000, np.int16)
-    samples[1000 : 1000 + 480] = 0
-    assert measure.longest_gap_ms(samples, 48_000) == pytest.approx(10.0, abs=0.05)
-    assert measure.longest_gap_ms(np.zeros(100, np.int16), 48_000) == 0.0

@@ -134,17 +134,14 @@ def test_without_a_cap_it_only_counts() -> None:
     assert budget.add(10**12, DAY) == ""
     assert budget.may_start_turn(DAY)
     assert budget.spent == 10**12
-    assert not budget.blind
 
 
-def test_a_cap_that_cannot_count_is_blind_and_says_so() -> None:
+def test_what_a_cap_cannot_count_is_remembered_for_the_day() -> None:
     budget = Budget(100, warn_percent=80)
-    assert not budget.blind
     assert budget.add(None, DAY) == ""
-    assert budget.blind
     assert (budget.spent, budget.purse.unpriced) == (0, 1)
     budget.may_start_turn(DAY + timedelta(days=1))
-    assert not budget.blind
+    assert budget.purse.unpriced == 0
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,6 @@ def test_a_withdrawn_question_was_not_refused_by_anybody() -> None:
     consent = opened()
     consent.ask(call("2", "{}"), Way.VOICE)
     assert consent.waits(call("9", "{}"))
-    assert consent.holds("2")
     assert consent.withdraw() == [call(), call("2", "{}")]
     assert consent.pending is None
     assert consent.may_ask(call("3"))

@@ -255,6 +255,16 @@ def test_item_rendered_to_its_end_is_neither_truncated_nor_deleted() -> None:
     ]
 
 
+def test_a_request_that_waits_is_given_up_with_the_talk() -> None:
+    answers = Answers()
+    answers.started("r")
+    assert answers.request(c.RequestResponse("more"), insist=True) == []
+    assert answers.abandon(owed=False) == [c.CancelResponse("r")]
+    answers.ended(ended("r"))
+    assert answers.ask_waiting() == []
+    assert not answers.pending
+
+
 def test_second_request_waits_for_the_end_of_the_first() -> None:
     answers = Answers()
     first, second = c.RequestResponse("1"), c.RequestResponse("2")

@@ -59,7 +59,7 @@ def test_every_path_through_bedtime() -> None:
             offered = {tool["name"] for tool in flow.tools()}
             assert offered - {MOVE_TOOL} == set(plan.states[to].tools or ())
             assert flow.update() == UpdateSession(flow.instructions(), flow.tools())
-        assert flow.is_final
+        assert plan.states[flow.state].final
         assert flow.schema() is None
         assert MOVE_TOOL not in {tool["name"] for tool in flow.tools()}
         flow.reset()
@@ -164,7 +164,7 @@ def test_a_sound_flow_only_takes_allowed_moves_and_can_always_end(
         answer = flow.move(to)
         assert isinstance(answer, Moved) == (to in allowed)
         assert flow.state == answer.state == (to if to in allowed else before)
-        assert flow.is_final or enum(flow)
+        assert plan.states[flow.state].final or enum(flow)
         if flow.next:
             assert enum(flow) == list(flow.next)
     assert any(

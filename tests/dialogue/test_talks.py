@@ -350,6 +350,28 @@ def test_barge_in_by_wake_word_does_not_need_speech_evidence() -> None:
     assert house.talk() is Talk.ASLEEP
 
 
+def test_nothing_heard_before_a_mute_leaves_after_it() -> None:
+    house = awake_house()
+    house.says(0.5, 2.4)
+    for at_s in (1.0, 1.1):  # muted, and open again within the pre-roll
+        house.at(at_s, lambda: house.press("mute"))
+    house.wake_word(1.3)
+    house.run(4.0)
+    sent = house.sent_frames()
+    assert sent
+    assert min(sent) >= 110
+
+
+def test_an_answer_to_a_muted_house_is_heard_out_and_opens_no_window() -> None:
+    house = question(awake_house()).run(4.0)
+    house.press("mute")
+    assert house.manager.talk is Talk.SPEAKING
+    while house.manager.talk is Talk.SPEAKING:
+        house.run(house.now + 0.1)
+    assert house.manager.talk is Talk.ASLEEP
+    assert house.did(c.CutPlayback) == []
+
+
 def test_barge_in_by_the_server() -> None:
     house = question(awake_house())
     for start_s in (3.5, 3.7):  # too little for our own decision

@@ -106,6 +106,7 @@ def test_nothing_is_kept_unless_the_owner_wants_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("trouble", ["damaged", "newer", "locked"])
 def test_a_file_in_trouble_is_told_and_talk_goes_on(tmp_path: Path, trouble: str) -> None:
     path = tmp_path / "facts.sqlite"
+    (tmp_path / "state.json").write_text('{"version": 1, "muted": false}')
     other = None
     if trouble == "damaged":
         path.write_bytes(b"no database" * 99)

@@ -14,17 +14,17 @@ import pytest
 from house_config import household_session, household_summaries
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lab.long_talk import LongTalk
+from lab.note_taker import NoteTaker
 from whole_house import PATIENCE_S, Answers, faults, still_works
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.risk import Risk
-from edge_agent.demo.long_talk import LongTalk
 from edge_agent.demo.stage import Stage
 from edge_agent.dialogue.recall.summaries import HEADING, WISH, SummaryTerms
 from edge_agent.dialogue.state import Talk
 from edge_agent.simulation import clock
-from edge_agent.simulation.note_taker import NoteTaker
 
 LIMIT_S = 500_000.0
 SISTER, ASKED, KNOWN, UNKNOWN = (

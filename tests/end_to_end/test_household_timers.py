@@ -167,6 +167,7 @@ def test_what_was_missed_while_off_is_told(
 @pytest.mark.parametrize("text", ["{", '{"version": 99}', '{"version": 1, "timers": 3}'])
 def test_a_file_that_is_of_no_use_is_kept_and_does_not_matter(tmp_path: Path, text: str) -> None:
     (tmp_path / "timers.json").write_text(text)
+    (tmp_path / "state.json").write_text('{"version": 1, "muted": false}')
 
     async def talk() -> None:
         settings = {"state": {"path": str(tmp_path / "state.json")}}

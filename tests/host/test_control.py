@@ -16,6 +16,7 @@ import pytest
 from edge_agent.contract.errors import ConfigError
 from edge_agent.host.service.control import (
     ASKERS_MAX,
+    REFUSALS_NOTED_PER_MIN,
     REQUEST_MAX_BYTES,
     SERVICE_FOLDER,
     ControlError,
@@ -185,19 +186,44 @@ def test_one_that_asks_and_leaves_does_no_harm(path: Path) -> None:
     assert with_house(path, play).faults == []
 
 
+def test_mute_always_gets_in_and_refusals_are_noted_a_few_times(path: Path) -> None:
+    async def play(house: House) -> None:
+        async def crowd() -> None:
+            while True:
+                for raw in (b"", b"{}\n"):
+                    _, writer = await asyncio.open_unix_connection(str(path))
+                    writer.write(raw)
+                    held.append(writer)
+
+        held: list[asyncio.StreamWriter] = []
+        crowds = [asyncio.create_task(crowd()) for _ in range(8)]
+        for to in ("on", "off") * 20:
+            assert json.loads(
+                await said(path, json.dumps({"do": "mute", "to": to}).encode() + b"\n")
+            )
+            assert house.muted is (to == "on")
+        for one in crowds:
+            one.cancel()
+        await asyncio.gather(*crowds, return_exceptions=True)
+        for writer in held:
+            writer.close()
+        assert len(held) > ASKERS_MAX
+
+    house = with_house(path, play)
+    assert 0 < len(house.notes) <= REFUSALS_NOTED_PER_MIN
+
+
 def test_those_who_only_hold_the_line_are_few_and_leave_with_the_house(path: Path) -> None:
     late: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def play(_house: House) -> None:
         silent = [await asyncio.open_unix_connection(str(path)) for _ in range(ASKERS_MAX)]
-        assert await said(path, b'{"do": "status"}\n') == b""
+        assert await said(path, b'{"do": "status"}\n')
+        assert await silent[0][0].read() == b""  # the oldest had to go, and nobody else
+        assert not any(reader.at_eof() for reader, _ in silent[1:])
         for _, writer in silent:
             writer.close()
             await writer.wait_closed()
-        for _ in range(100):  # the server has yet to see them leave
-            if served := await said(path, b'{"do": "status"}\n'):
-                break
-        assert served
         # One more, which still holds the line when the house closes.
         late.append(await asyncio.open_unix_connection(str(path)))
         assert await said(path, b'{"do": "status"}\n')  # so the one before has been let in

@@ -213,7 +213,8 @@ def test_the_journal_takes_the_catalogue(tmp_path: Path) -> None:
     answer = subprocess.run(
         [*command, "--list-catalog"], check=True, capture_output=True, text=True
     )
-    from edge_agent.host.journal.messages import MESSAGES, message_id
+    from edge_agent.host.journal.catalog import message_id
+    from edge_agent.host.journal.messages import MESSAGES
 
     listed = {line.split()[0] for line in answer.stdout.splitlines()}
     assert {message_id(code) for code in MESSAGES} <= listed

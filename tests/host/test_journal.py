@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from other_ways import TELL, namespaces
 
+from edge_agent.host.journal.catalog import catalog, message_id
 from edge_agent.host.journal.journal import (
     FIELD_MAX_CHARS,
     QUEUE_MAX_LINES,
@@ -32,7 +33,7 @@ from edge_agent.host.journal.journal import (
     fault_fields,
     open_journal,
 )
-from edge_agent.host.journal.messages import DEBUG, MESSAGES, WARNING, catalog, message_id
+from edge_agent.host.journal.messages import DEBUG, MESSAGES, WARNING
 
 CATALOG = Path(__file__).parents[2] / "systemd" / "edge-agent.catalog"
 

@@ -13,8 +13,9 @@ from notes_sent import Sent, Unreadable, notes_sent
 from edge_agent.app.status import UNANSWERED
 from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.calls.tool_calls import REFUSED
+from edge_agent.host.journal.catalog import field_name
 from edge_agent.host.journal.journal import CONTENT_FIELDS, filled
-from edge_agent.host.journal.messages import MESSAGES, field_name
+from edge_agent.host.journal.messages import MESSAGES
 from edge_agent.host.journal.reasons import REASONS
 from edge_agent.host.settings.root import Settings
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from edge_agent.host.stores.state import (
     DEFAULT_FOLDER,
     FILE_MAX_BYTES,
+    UNKNOWN,
     Saved,
     StateFile,
     state_path,
@@ -48,42 +49,100 @@ def test_what_is_saved_comes_back(tmp_path: Path, saved: Saved) -> None:
 
 def test_a_first_start_is_open_and_quiet(tmp_path: Path) -> None:
     notes = Notes()
-    assert StateFile(tmp_path / "state.json", notes).load() == Saved()
+    usage = tmp_path / "usage.json"
+    assert StateFile(tmp_path / "state.json", notes, beside=[usage]).load() == Saved()
+    usage.write_text("{}")  # written later: the state was there before it
+    assert StateFile(tmp_path / "state.json", notes, beside=[usage]).load() == Saved()
     assert notes.codes == []
 
 
-@pytest.mark.parametrize(
-    ("content", "muted"),
-    [
-        (b"", True),
-        (b"{", True),
-        (b"[]", True),
-        (b"\xff\xfe\x00", True),
-        (b"[" * 50_000, True),
-        (b" " * (FILE_MAX_BYTES + 1), True),
-        (b"{}", True),
-        (b'{"version": 1}', True),
-        (b'{"version": 1, "muted": "no"}', True),
-        (b'{"version": 1, "muted": false, "volume_percent": 101}', False),
-        (b'{"version": 1, "muted": true, "volume_percent": true}', True),
-        (b'{"version": true, "muted": false}', False),
-        (b'{"version": 2, "muted": false}', False),
-        (b'{"version": 2, "muted": true}', True),
-    ],
-)
-def test_an_unusable_file_is_kept_aside_and_an_unknown_mute_is_a_mute(
-    tmp_path: Path, content: bytes, muted: bool
+DAMAGED = [  # content, the mute and the guest mode that must hold
+    (b"", True, True),
+    (b"\0" * 60, True, True),
+    (b"{", True, True),
+    (b'{"version": 1, "muted": tr', True, True),
+    (b"[]", True, True),
+    (b"\xff\xfe\x00", True, True),
+    (b"[" * 50_000, True, True),
+    (b" " * (FILE_MAX_BYTES + 1), True, True),
+    (b"{}", True, True),
+    (b'{"version": 1}', True, True),
+    (b'{"version": 1, "muted": "no"}', True, True),
+    (b'{"version": 1, "muted": "no", "guest": false}', True, False),
+    (b'{"version": 1, "muted": false, "guest": 3}', False, True),
+    (b'{"version": 1, "muted": false, "volume_percent": 101, "guest": false}', False, False),
+    (b'{"version": 1, "muted": false, "volume_percent": 101, "guest": true}', False, True),
+    (b'{"version": 1, "muted": true, "volume_percent": true}', True, True),
+    (b'{"version": true, "muted": false, "guest": false}', False, False),
+    (b'{"version": 2, "muted": false}', False, True),
+    (b'{"version": 2, "muted": true, "guest": false}', True, False),
+]
+
+
+@pytest.mark.parametrize(("content", "muted", "guest"), DAMAGED)
+def test_what_a_damaged_file_leaves_unknown_is_muted_and_guest_at_every_boot(
+    tmp_path: Path, content: bytes, muted: bool, guest: bool
 ) -> None:
     notes = Notes()
     path = tmp_path / "state.json"
     path.write_bytes(content)
-    state = StateFile(path, notes)
-    assert state.load() == Saved(muted=muted)
+    boots = [StateFile(path, notes).load() for _boot in range(3)]
+    assert boots == [Saved(muted=muted, guest=guest)] * 3
     assert notes.codes == ["state.repaired"]
     assert (tmp_path / "state.json.unusable").read_bytes() == content
+    state = StateFile(path, notes)
     assert state.save(Saved())
     assert state.load() == Saved()
     assert notes.codes == ["state.repaired"]
+
+
+@pytest.mark.parametrize("trace", ["usage.json", "state.json.unusable", "state.json.new"])
+def test_a_file_that_is_missing_beside_others_was_lost(tmp_path: Path, trace: str) -> None:
+    notes = Notes()
+    (tmp_path / trace).write_text("{}")
+    path, beside = tmp_path / "state.json", [tmp_path / "usage.json"]
+    boots = [StateFile(path, notes, beside=beside).load() for _boot in range(3)]
+    assert boots == [UNKNOWN] * 3
+    assert notes.codes == ["state.repaired"]
+
+
+@pytest.mark.parametrize("call", ["replace", "fsync"])
+def test_two_power_cuts_in_a_row_open_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """The first cut left half a file; the second comes while the repair is written."""
+    path = tmp_path / "state.json"
+    path.write_bytes(b'{"muted": tr')
+
+    class PowerCut(BaseException):
+        pass
+
+    def cut(*_given: object) -> None:
+        raise PowerCut
+
+    real_replace = Path.replace
+
+    def cut_at_the_end(source: Path, target: Path) -> Path:
+        if source.suffix == ".new":
+            raise PowerCut
+        return real_replace(source, target)
+
+    with monkeypatch.context() as broken:
+        if call == "fsync":
+            broken.setattr(os, "fsync", cut)
+        else:
+            broken.setattr(Path, "replace", cut_at_the_end)
+        with pytest.raises(PowerCut):
+            StateFile(path, Notes()).load()
+    assert not path.exists(), "the cut came in between"
+    assert [StateFile(path, Notes()).load() for _boot in range(3)] == [UNKNOWN] * 3
+
+
+def test_a_file_that_cannot_be_moved_aside_opens_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    path.write_bytes(b'{"muted": tr')
+    (tmp_path / "state.json.unusable" / "x").mkdir(parents=True)  # nothing can take its place
+    assert [StateFile(path, Notes()).load() for _boot in range(3)] == [UNKNOWN] * 3
 
 
 def test_a_file_of_an_older_program_knows_no_guests(tmp_path: Path) -> None:
@@ -95,8 +154,9 @@ def test_a_file_of_an_older_program_knows_no_guests(tmp_path: Path) -> None:
 def test_an_unreadable_file_is_a_mute(tmp_path: Path) -> None:
     notes = Notes()
     (tmp_path / "state.json").mkdir()
-    assert StateFile(tmp_path / "state.json", notes).load() == Saved(muted=True)
-    assert notes.codes == ["state.repaired"]
+    boots = [StateFile(tmp_path / "state.json", notes).load() for _boot in range(3)]
+    assert boots == [UNKNOWN] * 3
+    assert set(notes.codes) == {"state.repaired"}
 
 
 def test_a_place_that_cannot_be_written_is_noted_once(tmp_path: Path) -> None:
@@ -128,7 +188,7 @@ def test_a_failing_write_leaves_the_old_state(
     st.recursive(
         st.none() | st.booleans() | st.integers(-2, 200) | st.text("ab", max_size=2),
         lambda inner: st.dictionaries(
-            st.sampled_from(["version", "muted", "volume_percent", "x"]), inner, max_size=4
+            st.sampled_from(["version", "muted", "guest", "volume_percent"]), inner, max_size=4
         ),
         max_leaves=8,
     )
@@ -141,7 +201,9 @@ def test_any_json_loads_and_never_opens_a_mute(tree: object) -> None:
     finally:
         for file in (path, path.with_name(path.name + ".unusable")):
             file.unlink(missing_ok=True)
-    assert saved.muted or (isinstance(tree, dict) and tree.get("muted") is False)
+    known = tree if isinstance(tree, dict) else {}
+    assert saved.muted or known.get("muted") is False
+    assert saved.guest or known.get("guest", False) is False
 
 
 def test_a_link_in_the_new_files_place_is_not_written_through(tmp_path: Path) -> None:

@@ -12,13 +12,7 @@ from __future__ import annotations
 import pytest
 
 OPEN = {
-    "F4": "Mute and guest survive a damaged file",
     "F5": "A mute that could not be saved is told",
-    "F10": "Memory and the event loop are bounded against the server",
-    "F11": "A peer cannot fill the journal",
-    "F12": "No words and no keys reach the journal through what the server says",
-    "F14": "Session.receive never raises",
-    "F16": "Silent askers do not lock everybody else out of the control socket",
     "S1": "A pong that comes late is slow, not dead, and is learnt from",
     "S2": "Only a refusal of the configuration costs an option",
     "S4": "No default names a model that is about to be shut down",

@@ -172,7 +172,6 @@ def test_a_call_that_nobody_asked_for_runs_nothing() -> None:
 # --- F4, F5, F6: mute -------------------------------------------------------------------------
 
 
-@known_break("F4", "mute and guest survive a damaged file, at every later boot")
 @pytest.mark.parametrize("damage", [b"", b"\0" * 40, b'{"muted": tr', b'{"muted": 3}'])
 def test_what_a_damaged_file_held_stays_muted_at_the_second_boot(
     tmp_path: Path, damage: bytes

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
 from house_config import household_session, household_timings
-from known import given, known_break
+from known import given
 from scenes import CREATED, Home, Paper, begun, done, error, provider
 
 from edge_agent.contract import commands as c
@@ -100,12 +100,10 @@ def refuses(message: str) -> Server:
         pytest.param(
             error(code=SAID, message="No."),
             id="error",
-            marks=known_break("F12", "the code of an error event is a name, not a text"),
         ),
         pytest.param(
             done("resp_1", "failed", status_details={"error": {"code": SAID}}),
             id="failed",
-            marks=known_break("F12", "the code of a failed response is a name, not a text"),
         ),
     ],
 )
@@ -125,16 +123,8 @@ def test_words_in_a_code_reach_no_line(text: str) -> None:
 @pytest.mark.parametrize(
     "server",
     [
-        pytest.param(
-            closes,
-            id="close reason",
-            marks=known_break("F12", "the key in use is not told, whatever it looks like"),
-        ),
-        pytest.param(
-            refuses,
-            id="configuring",
-            marks=known_break("F12", "the key in use is not told, whatever it looks like"),
-        ),
+        pytest.param(closes, id="close reason"),
+        pytest.param(refuses, id="configuring"),
     ],
 )
 def test_the_key_in_use_is_never_told(server: Callable[[str], Server]) -> None:
@@ -147,7 +137,6 @@ def test_the_key_in_use_is_never_told(server: Callable[[str], Server]) -> None:
     assert leaked == []
 
 
-@known_break("F12", "words in a close reason reach neither journal nor status")
 def test_words_in_a_close_reason_reach_no_line() -> None:
     downs = [x for x in told_by(closes(SAID), "sk-test") if isinstance(x, e.LinkDown)]
     home = Home()

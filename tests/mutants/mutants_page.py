@@ -50,9 +50,14 @@ def caught_by(result: Result | None) -> str:
 
 
 def only_rule(result: Result) -> int | None:
-    """The one rule without which no run of the referee would notice this mutant."""
-    named = {rule_of(code) for codes in result.judged.values() for code in codes}
-    return named.pop() if len(named) == 1 and named != {0} else None
+    """The one rule without which the referee would not notice this mutant in any of its runs."""
+    named = _named(result) - {0}
+    return named.pop() if len(named) == 1 else None
+
+
+def _named(result: Result) -> set[int]:
+    """Rules that the referee named; 0 for an assertion of the run itself."""
+    return {rule_of(code) for codes in result.judged.values() for code in codes}
 
 
 def page(mutants: Sequence[Mutant], rows: Mapping[str, Result], tree: str) -> str:
@@ -141,13 +146,14 @@ def _only(mutants: Sequence[Mutant], rows: Mapping[str, Result]) -> str:
     lines = []
     for rule, name in PROMISES.items():
         alone = [row for row in known if only_rule(row) == rule]
-        nothing_else = [row.name for row in alone if not row.checks_failed]
+        nothing_else = [row.name for row in alone if not row.checks_failed and 0 not in _named(row)]
         lines.append(
             (f"{rule} {name}", ", ".join(row.name for row in alone), ", ".join(nothing_else))
         )
     said = (
-        "Without the rule no run of the referee would notice these; the last column are those that "
-        "nothing else in the net notices either.\n"
+        "Without the rule the referee would not notice these in any of its runs.  The last column "
+        "are those that nothing else in the net notices either, the runs' own assertions "
+        "included.\n"
     )
     return said + "\n" + _table(("rule", "only this rule", "only this rule in all the net"), lines)
 

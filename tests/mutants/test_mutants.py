@@ -216,7 +216,7 @@ def test_the_page_names_survivors_and_what_only_one_rule_catches(
     rows["alone"].codes = ["6 cut.late"]
     rows["shared"].judged = {"tests/referee/test_a.py::t": ["6 cut.late", CHECK]}
     page = mutants_page.page(mutants, rows, "t")
-    assert "| 6 the cut | alone | alone |" in page
+    assert "| 6 the cut | alone, shared | alone |" in page
     assert "* **hole** (`a.py`): w3" in page
     assert "a-123456** (`a.py`, `compare: a < b → (a <= b)`): **not explained**" in page
     assert [mutants_page.caught_by(rows[m.name]) for m in mutants] == [

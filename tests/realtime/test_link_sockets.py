@@ -20,6 +20,7 @@ from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.realtime.link.liveness import LinkTimings
+from edge_agent.realtime.protocol.messages import FRAME_MAX_BYTES
 from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.brains import ParrotBrain
 from edge_agent.simulation.server import RealtimeServer, listen
@@ -142,18 +143,31 @@ def test_a_server_that_stalls_behind_a_living_socket_is_noticed_in_a_turn() -> N
     asyncio.run(main())
 
 
-def test_a_frame_of_20_mb_and_garbage_do_not_end_a_session() -> None:
+def test_a_frame_of_8_mib_and_garbage_do_not_end_a_session() -> None:
     async def main() -> None:
         server = RealtimeServer(ParrotBrain())
         calm = household_timings()
         async with listen(server, "127.0.0.1", 0) as port, linked(port.port, calm) as world:
             await until(lambda: world.link.is_ready)
-            server.faults.huge_frame_bytes = 20_000_000
+            server.faults.huge_frame_bytes = FRAME_MAX_BYTES - 1000  # with its envelope
             server.faults.garbage_frames = 3
             world.link.execute(cmd.AddMessage("", "user", "hello"))
             world.link.execute(cmd.RequestResponse())
             await until(lambda: any(isinstance(e, ev.ResponseEnded) for e in world.events))
             assert not world.downs
+
+    asyncio.run(main())
+
+
+def test_a_larger_frame_ends_the_session_with_its_code_and_the_next_one_works() -> None:
+    async def main() -> None:
+        server = RealtimeServer(ParrotBrain())
+        async with listen(server, "127.0.0.1", 0) as port, linked(port.port, QUICK) as world:
+            await until(lambda: world.link.is_ready)
+            server.faults.huge_frame_bytes = FRAME_MAX_BYTES + 1
+            world.link.execute(cmd.AddMessage("", "user", "hello"))
+            await until(lambda: world.link.sessions == 2)
+            assert [down.code for down in world.downs] == ["link.frame_too_big"]
 
     asyncio.run(main())
 

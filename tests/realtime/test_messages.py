@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.realtime.protocol import messages, shapes
+from edge_agent.realtime.protocol.responses import Responses
+from edge_agent.realtime.protocol.session import Session
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
@@ -130,3 +132,14 @@ def test_what_we_write_is_json(pcm: bytes, words: str) -> None:
     create = json.loads(messages.create_item("edge_2", item, "root"))
     assert create["item"]["content"] == [{"type": "output_text", "text": words}]
     assert create["previous_item_id"] == "root"
+
+
+def test_whatever_is_decoded_is_looked_at() -> None:
+    looked_at = {
+        kind
+        for part in (Session, Responses)
+        for kind in vars(part)["_on"].dispatcher.registry
+        if issubclass(kind, shapes.ServerMessage)
+    }
+    in_table = set(shapes.SERVER_EVENTS.values())
+    assert looked_at - {shapes.ServerMessage, shapes.Unknown} == in_table - {shapes.Ignored}

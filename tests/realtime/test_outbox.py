@@ -6,9 +6,11 @@ Owner thread: none.  Must never need a network.
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from array import array
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from link_world import World, play
@@ -51,6 +53,24 @@ def test_control_passes_in_order_and_what_is_lost_is_counted(
     episode = box.take_episode(at_end=True)
     assert (episode is None) == (lost_ms == 0)
     assert box.take_episode(at_end=True) is None
+
+
+@given(PIECES)
+def test_a_purge_leaves_control_in_order_and_no_audio(story: list[tuple[str, int, bool]]) -> None:
+    box = Outbox(1_000_000)
+    waiting: list[tuple[str, int]] = []
+    for number, (kind, ms, is_silence) in enumerate(story):
+        if kind == "pop":
+            if waiting:
+                assert box.pop() == waiting.pop(0)[0]
+            continue
+        waiting.append((str(number), ms))
+        box.put(str(number), ms, is_silence=is_silence)
+    assert box.purge_audio() == sum(ms for _text, ms in waiting)
+    assert box.audio_ms == 0
+    box.put("later", 5)
+    assert [box.pop() for _ in range(len(box))] == [t for t, ms in waiting if not ms] + ["later"]
+    assert box.take_episode(at_end=True) is None, "no network was too slow"
 
 
 def test_silence_goes_first_then_the_oldest_words() -> None:
@@ -138,3 +158,40 @@ def test_a_slow_uplink_loses_pauses_first_and_says_so_once() -> None:
     assert len(losses) == 1
     assert losses[0]["silence_ms"] > 40_000  # type: ignore[operator]
     assert world.link.dropped_ms == losses[0]["dropped_ms"]
+
+
+def test_what_waits_is_purged_at_a_mute_and_told_and_control_still_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def act(world: World) -> None:
+        await world.ready()
+        (near,) = world.home.links
+        world.home.black_hole()
+        filler = bytes(24_000 * 2)
+        for _second in range(90):  # the wire's own buffer is full now, and the outbox fills
+            world.link.execute(cmd.SendAudio(filler))
+            await asyncio.sleep(0)
+        given_up_ms = world.link.queued_ms
+        assert given_up_ms > 5_000
+        before_ms = world.link.dropped_ms
+        world.link.purge_audio()
+        assert world.link.queued_ms == 0
+        assert world.link.dropped_ms - before_ms == given_up_ms
+        world.link.purge_audio()  # nothing waits: nothing to tell
+        sent: list[str] = []
+        send = near.send
+
+        async def watched(text: str | bytes) -> None:
+            sent.append(json.loads(text)["type"])
+            await send(text)
+
+        monkeypatch.setattr(near, "send", watched)
+        world.link.execute(cmd.ClearAudio())
+        world.home.up()
+        await asyncio.sleep(1)
+        assert "input_audio_buffer.clear" in sent
+        assert "input_audio_buffer.append" not in sent
+        purges = [fields for code, fields in world.note_fields if code == "link.audio_purged"]
+        assert purges == [{"ms": round(given_up_ms)}]
+
+    play(act)

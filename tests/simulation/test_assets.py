@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lab.wake_check import wake_score
 
 from edge_agent.simulation.brains import Speech, load_play
 from edge_agent.simulation.clock import run
 from edge_agent.simulation.sound import acoustics, voices
 from edge_agent.simulation.sound.room import Room
-from edge_agent.simulation.sound.wake_check import wake_score
 
 WORDS = ("okay_nabu", "hey_jarvis", "alexa", "hey_mycroft")
 CLIPS = voices.clips()

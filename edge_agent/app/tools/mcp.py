@@ -16,6 +16,7 @@ from typing import Any
 
 from edge_agent.contract.events import Event, ToolsChanged
 from edge_agent.contract.risk import Risk
+from edge_agent.contract.secrets import in_use
 from edge_agent.host.secret_files import read_headers, read_token, read_variables
 from edge_agent.host.service.tool_units import tool_socket
 from edge_agent.host.service.worker import Worker
@@ -48,7 +49,7 @@ def plan_of(name: str, server: McpServer) -> ServerPlan:
         name=name,
         command=server.command,
         url=server.url,
-        env={key: value.get_secret_value() for key, value in server.env.items()},
+        env={key: in_use(value.get_secret_value()) for key, value in server.env.items()},
         tools={tool: Risk(risk) for tool, risk in server.tools.items()},
         allow_all=server.allow_all,
         timeout_s=server.timeout_s,

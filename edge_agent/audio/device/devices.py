@@ -37,12 +37,6 @@ class DeviceEntry:
     index: int = field(default=-1, compare=False, repr=False)
     """PortAudio's index, valid until its next start only: never store it."""
 
-    @property
-    def directions(self) -> str:
-        """`in`, `out` or `in+out`."""
-        pairs = ((self.capture_channels, "in"), (self.render_channels, "out"))
-        return "+".join(word for channels, word in pairs if channels > 0)
-
 
 def stable_name(name: str, *, proc: Path = PROC_ASOUND) -> str:
     """Replace an ALSA card number by the card's id: `hw:1,0` → `hw:CARD=Device,DEV=0`."""

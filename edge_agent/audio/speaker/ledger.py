@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from math import ceil, inf
+from math import ceil
 
 import numpy as np
 
@@ -18,12 +18,6 @@ from edge_agent.contract.pcm import BYTES_PER_SAMPLE, WIRE_RATE_HZ, samples_to_m
 
 FLUSH_MARGIN_SAMPLES = 2
 """Zeros beyond the filter's delay, so that rounding never costs the last sample."""
-
-AUDIBLE_SPANS = 64
-"""The microphone is asked about a moment less than a second ago; spans are mostly longer."""
-
-SAME_SPAN_S = 0.005
-"""Half a block: time stamps of a sound card jitter, so touching blocks rarely touch exactly."""
 
 NO_SOUND: Int16Array = np.zeros(0, dtype=np.int16)
 
@@ -76,28 +70,6 @@ def convert_whole(pcm: bytes, from_hz: int, to_hz: int) -> Int16Array:
     """Convert a sound that is complete: length `ceil(n · to/from)`, no delay."""
     converter = Converter(from_hz, to_hz)
     return np.concatenate((converter.feed(pcm), converter.finish()))
-
-
-class AudibleSpans:
-    """When the loudspeaker emitted sound of ours, in loop time; the latest spans only."""
-
-    def __init__(self) -> None:
-        self._spans: deque[tuple[float, float]] = deque(maxlen=AUDIBLE_SPANS)
-
-    @property
-    def end(self) -> float:
-        """When the last sound ends; minus infinity if there was none."""
-        return self._spans[-1][1] if self._spans else -inf
-
-    def note(self, start: float, end: float) -> None:
-        """A block sounds from `start` to `end`; blocks that touch are one span."""
-        if self._spans and start - self.end < SAME_SPAN_S:
-            start = min(start, self._spans.pop()[0])
-        self._spans.append((start, end))
-
-    def overlap(self, since: float, until: float) -> bool:
-        """Whether there was sound between the two moments."""
-        return any(start < until and end > since for start, end in self._spans)
 
 
 class Kind(Enum):

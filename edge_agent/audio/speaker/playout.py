@@ -42,9 +42,9 @@ PREBUFFER_MS = 40.0
 FADE_MS = 5.0
 """Long enough not to click, short enough to be heard as "at once"."""
 
-MAX_BUFFER_S = 600.0
-"""Answers arrive faster than they are spoken; ten minutes is longer than any of them, and the
-58 MB which it takes at 48 kHz fit a small board."""
+MAX_BUFFER_S = 300.0
+"""Answers arrive faster than they are spoken; five minutes is longer than any of them (4096 tokens
+of sound are 205 s), and the 29 MB which it takes at 48 kHz fit a small board."""
 
 LATENCY_SLACK_S = 1.0
 """A block said to become audible later than the device's latency and this is a device's slip."""
@@ -279,13 +279,8 @@ class Playout:
                 state.items
                 or len(state.fading)
                 or state.alarm.active
-                or state.spans.end > self._now
+                or state.sounds_until > self._now
             )
-
-    def was_audible(self, since: float, until: float) -> bool:
-        """Whether the loudspeaker emitted sound of ours between two loop times.  Any thread."""
-        with self._state.lock:
-            return self._state.spans.overlap(since, until)
 
     @property
     def queued_s(self) -> float:

@@ -103,7 +103,7 @@ class Renderer:
         if alarm is not None:
             floor = max(ALARM_FLOOR_GAIN, state.volume.gain)
             mixed = mixed + np.rint(alarm * floor).astype(np.int32)
-        state.spans.note(at, end)
+        state.sounds_until = end
         return np.clip(mixed, -32768, 32767).astype("<i2").tobytes()
 
     def _speech(self, frames: int, at: float) -> Int32Array | None:
@@ -165,7 +165,7 @@ class Renderer:
             enough = ms_to_samples(state.prebuffer.target_ms, state.rate_hz)
             if not (flows or entry.ended or entry.queued >= max(1, enough)):
                 return None
-            if not entry.announced and at - state.spans.end > SLEEPY_AFTER_S:
+            if not entry.announced and at - state.sounds_until > SLEEPY_AFTER_S:
                 state.warm_up_left = ms_to_samples(self._warm_up_ms, state.rate_hz)
             entry.announced = True
             return entry

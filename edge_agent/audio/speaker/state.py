@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from math import inf
 
 from edge_agent.audio.resample import Int16Array
 from edge_agent.audio.speaker.jitter import Prebuffer
-from edge_agent.audio.speaker.ledger import NO_SOUND, AudibleSpans, Item
+from edge_agent.audio.speaker.ledger import NO_SOUND, Item
 from edge_agent.audio.speaker.mixing import VOLUME_RAMP_MS, Alarm, Earcons, RampedGain
 from edge_agent.contract.events import Event
 from edge_agent.contract.pcm import WIRE_RATE_HZ
@@ -44,7 +45,8 @@ class SpeakerState:
         self.earcons = Earcons()
         self.due: deque[tuple[float, Event]] = deque()
         """Events and the loop time from which they are true."""
-        self.spans = AudibleSpans()
+        self.sounds_until = -inf
+        """Loop time at which the last sound of ours ends."""
 
     def remember(self, name: str) -> None:
         """This voice is over: what still comes of it is late.  Call with `lock` held."""

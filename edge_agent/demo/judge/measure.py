@@ -147,14 +147,6 @@ def last_sound_s(samples: NDArray[np.int16], rate_hz: int) -> float:
     return (int(loud[-1]) + 1) / rate_hz if len(loud) else 0.0
 
 
-def longest_gap_ms(samples: NDArray[np.int16], rate_hz: int) -> float:
-    """Longest run of digital silence inside a sound, in milliseconds (0.0 for silence)."""
-    loud = np.flatnonzero(samples)
-    if len(loud) < 2:
-        return 0.0
-    return float(np.max(np.diff(loud)) - 1) * 1000 / rate_hz
-
-
 def median(values: list[float]) -> float:
     """Median; NaN for an empty list."""
     return float(np.median(values)) if values else float("nan")

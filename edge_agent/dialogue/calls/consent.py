@@ -115,11 +115,6 @@ class Consent:
         asked = [*self._waiting, *([self._question] if self._question else [])]
         return any(_key(question.call) == _key(call) for question in asked)
 
-    def holds(self, call_id: str) -> bool:
-        """Is consent to this call still open?"""
-        asked = [*self._waiting, *([self._question] if self._question else [])]
-        return any(question.call.call_id == call_id for question in asked)
-
     def may_ask(self, call: ToolCall) -> bool:
         """Not agreed to: only after the household has spoken again, and not for ever."""
         times, turn = self._refused.get(_key(call), (0, -1))

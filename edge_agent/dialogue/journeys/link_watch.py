@@ -241,4 +241,8 @@ class LinkWatch:
 
     def complained(self, event: e.ServerComplained) -> Commands:
         """An error of the server that did not end the session."""
-        return [] if crossed(event) else [c.Note("server.complaint", {"code": event.code})]
+        if crossed(event):
+            return []
+        more = self._state.server_notes_missed
+        note = c.Note("server.complaint", {"code": event.code, "more": more})
+        return self._state.server_note(note)

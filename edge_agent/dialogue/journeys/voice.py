@@ -84,8 +84,10 @@ class Voice:
             deadlines.set(Deadline.THINKING, self._state.config.thinking_max_s)
         nobody_waits = state.talk in (Talk.ASLEEP, Talk.LISTENING) and state.turn is None
         if nobody_waits and self._answers.takes_unasked:
-            note = c.Note("response.unasked", {"state": state.talk.value})
-            return [note, *self._answers.started(event.response, wanted=False)]
+            more = state.server_notes_missed
+            fields = {"state": state.talk.value, "more": more}
+            noted = state.server_note(c.Note("response.unasked", fields))
+            return [*noted, *self._answers.started(event.response, wanted=False)]
         return self._answers.started(event.response)
 
     def chunk(self, event: e.VoiceChunk) -> Commands:
@@ -163,7 +165,10 @@ class Voice:
 
     def _failed(self, event: e.ResponseEnded) -> Commands:
         code = event.code or "server_error"
-        out: Commands = [c.Note("response.failed", {"code": code})]
+        more = self._state.server_notes_missed
+        out = self._state.server_note(c.Note("response.failed", {"code": code, "more": more}))
+        if self._state.talk is Talk.ASLEEP:
+            return out  # nobody waits for it
         self._memory.forget_last_user()
         self._state.turn = None
         out.append(self._moves.say(f"response.{code}"))

@@ -107,11 +107,6 @@ class Budget:
         """Of this day, as far as prices are known."""
         return self._purse.spent
 
-    @property
-    def blind(self) -> bool:
-        """There is a limit, and responses of this day that it could not count."""
-        return self._cap > 0 and self._purse.unpriced > 0
-
     def add(self, cost: Money | None, day: date) -> Verdict:
         """Count one response.  `cost` as of `cost_of`; `day` is the local day.
 

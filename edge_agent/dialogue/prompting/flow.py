@@ -63,11 +63,6 @@ class Flow:
         """Has nothing been walked yet?"""
         return self.state == self._terms.plan.start
 
-    @property
-    def is_final(self) -> bool:
-        """May the talk end here?"""
-        return self._terms.plan.states[self.state].final
-
     def reset(self) -> None:
         """Back to the start: another talk begins."""
         self.state = self._terms.plan.start

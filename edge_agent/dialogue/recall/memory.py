@@ -25,6 +25,9 @@ from edge_agent.dialogue.recall.summaries import as_item
 OUTPUT_MAX_CHARS = 2000
 """Of a tool's output that a fresh session is told again."""
 
+ANSWER_MAX_CHARS = 50_000
+"""Of one answer: an hour of speech."""
+
 
 class Memory:
     """The notes of what is older, and the last turns, bounded by count and by seconds of audio."""
@@ -85,9 +88,9 @@ class Memory:
         """A piece of an answer's transcript."""
         for entry in reversed(self._entries):
             if entry.item == item:
-                entry.text += text
+                entry.text += text[: max(0, ANSWER_MAX_CHARS - len(entry.text))]
                 return
-        self._add(Remembered("assistant", item=item, text=text))
+        self._add(Remembered("assistant", item=item, text=text[:ANSWER_MAX_CHARS]))
 
     def assistant_cut(self, item: str, heard_share: float) -> list[Command]:
         """Only `heard_share` (0 … 1) of an answer's audio was heard: keep as much text.

@@ -18,6 +18,7 @@ import queue
 import re
 import sys
 import threading
+import time
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -25,23 +26,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from edge_agent.contract.secrets import hide_keys
-from edge_agent.host.journal.messages import (
-    DEBUG,
-    ERROR,
-    INFO,
-    MESSAGES,
-    NOTICE,
-    WARNING,
-    field_name,
-    message_id,
-)
+from edge_agent.contract.foreign import printable, text_of_others
+from edge_agent.host.journal.catalog import field_name, message_id
+from edge_agent.host.journal.limits import Limits
+from edge_agent.host.journal.messages import DEBUG, ERROR, INFO, MESSAGES, NOTICE, WARNING
 from edge_agent.host.journal.reasons import reason_of
 
 JOURNAL_SOCKET = Path("/run/systemd/journal/socket")
 """Where libsystemd finds journald; without it, it drops every line and says that all is well."""
 QUEUE_MAX_LINES = 512
 """Some minutes of a busy evening; 512 is also what systemd lets a socket hold."""
+DEBUG_QUEUE_MAX_LINES = QUEUE_MAX_LINES // 2
+"""Debug lines leave the rest to the lines that matter."""
 CLOSE_S = 0.5
 """Far below `health.stop_s`: a stop does not wait for a log."""
 NAME_MAX_CHARS = 64
@@ -59,7 +55,6 @@ CONTENT_FIELDS = frozenset(
 
 _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
 _PLACE = re.compile(r"\{(\w+)\}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 class Sink(Protocol):
@@ -70,9 +65,23 @@ class Sink(Protocol):
 
 
 class Journal:
-    """`note(code, **fields)`; make one with `open_journal`."""
+    """`note(code, **fields)`; make one with `open_journal`.
 
-    def __init__(self, sink: Sink, *, level: int = INFO, transcripts: bool = False) -> None:
+    `clock` is for the bounds of `limits`; without it there are none.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        *,
+        level: int = INFO,
+        transcripts: bool = False,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._limits = Limits()
+        self._lock = threading.Lock()
+        """Notes come from several threads, and the limits count."""
         self._sink = sink
         self._level = level
         self._transcripts = transcripts
@@ -88,7 +97,7 @@ class Journal:
         if code == "talk.words":
             if not self._transcripts:
                 return
-            clean = {name: _CONTROL.sub(" ", str(value)) for name, value in fields.items()}
+            clean = {name: printable(str(value)) for name, value in fields.items()}
         else:
             clean = {n: text for n, v in fields.items() if (text := _clean(n, v)) is not None}
         if level > self._level:
@@ -96,7 +105,20 @@ class Journal:
         if message:
             text = filled(message.text, clean)
         else:
-            text = _CONTROL.sub(" ", " ".join([code, *(f"{n}={v}" for n, v in clean.items())]))
+            text = printable(" ".join([code, *(f"{n}={v}" for n, v in clean.items())]))
+        left_out = repeated = 0
+        if self._clock is not None:
+            with self._lock:
+                if not self._limits.takes(level, code, text, self._clock()):
+                    return
+                left_out, repeated = self._limits.owed()
+        self._write(level, text, code, clean)
+        if left_out:
+            self.note("journal.left_out", count=left_out)
+        if repeated:
+            self.note("journal.repeated", count=repeated)
+
+    def _write(self, level: int, text: str, code: str, clean: Mapping[str, str]) -> None:
         if not self._sink.write(level, text, code, clean):
             self.dropped += 1
             self._untold += 1
@@ -134,8 +156,7 @@ def _clean(name: str, value: object) -> str | None:
         return f"{value:.3f}".rstrip("0").rstrip(".")
     if not isinstance(value, (int, str)):  # bool is an int
         return f"<{type(value).__name__}>"
-    text = hide_keys(_CONTROL.sub(" ", str(value)))
-    return text if len(text) <= FIELD_MAX_CHARS else text[: FIELD_MAX_CHARS - 1] + "…"
+    return text_of_others(str(value), FIELD_MAX_CHARS)
 
 
 # --- sinks -----------------------------------------------------------------------------
@@ -159,6 +180,8 @@ class JournaldSink:
 
     def write(self, level: int, text: str, code: str, fields: Mapping[str, str]) -> bool:
         """Queue one entry.  May be called from any thread."""
+        if level >= DEBUG and self._queue.qsize() >= DEBUG_QUEUE_MAX_LINES:
+            return False
         entry = {field_name(name)[:NAME_MAX_CHARS]: _utf8(v) for name, v in fields.items()}
         entry |= _entry(level, _utf8(text), code, reason_of(code, dict(fields)))
         try:
@@ -254,10 +277,10 @@ def open_journal(
     out = sys.stderr if stream is None else stream
     if not _leads_to_journald(env, out):
         sink: Sink = TextSink(out, colour=out.isatty() and "NO_COLOR" not in env)
-        return Journal(sink, level=LEVELS[level], transcripts=transcripts)
+        return Journal(sink, level=LEVELS[level], transcripts=transcripts, clock=time.monotonic)
     send, why = _journald()
     sink = JournaldSink(send) if send is not None else TextSink(out, prefix=True)
-    journal = Journal(sink, level=LEVELS[level], transcripts=transcripts)
+    journal = Journal(sink, level=LEVELS[level], transcripts=transcripts, clock=time.monotonic)
     if why:
         journal.note("journal.plain", why=why)
     return journal

@@ -1,44 +1,28 @@
-"""Messages: the catalogue of every line that the journal may hold (purpose).
+"""Messages: the table of every line that the journal may hold.  `catalog` makes of it what
+`journalctl -x` shows, and the message ids.
 
-Owner thread: none, a table.  Must never hold a field for a household's words, a key or sound.
-The code is stable: scripts filter on it and the message id is made from it.  `explanation` is
-what `journalctl -x` shows; `systemd/edge-agent.catalog` is generated from here.
+Owner thread: none, a table.  Must never hold a field for a household's words, a question, an
+answer, a tool's arguments or results, a key or sound; nor anything but the table.
+The code is stable: scripts filter on it and the message id is made from it.
 """
 
 from __future__ import annotations
 
-import re
-import uuid
+from dataclasses import dataclass
 
-from edge_agent.host.journal.message import DEBUG, ERROR, INFO, NOTICE, WARNING, Message
-from edge_agent.host.journal.messages_consent import CONSENT
-from edge_agent.host.journal.messages_desk import DESK
-from edge_agent.host.journal.messages_kept import KEPT
-from edge_agent.host.journal.messages_mcp import MCP
-from edge_agent.host.journal.messages_sound import SOUND
-from edge_agent.host.journal.reasons import REASONS
-
-__all__ = [
-    "DEBUG",
-    "ERROR",
-    "INFO",
-    "MESSAGES",
-    "NAMESPACE",
-    "NOTICE",
-    "WARNING",
-    "Message",
-    "catalog",
-    "field_name",
-    "message_id",
-]
-
-NAMESPACE = uuid.UUID("3f0c6a0e-6b5e-4d0b-9f6c-2f7f2d1f5c41")
-"""Drawn at random once; message ids are name-based UUIDs in it, so none is typed by hand."""
+DEBUG, INFO, NOTICE, WARNING, ERROR = 7, 6, 5, 4, 3
+"""syslog priorities (RFC 5424 section 6.2.1)."""
 
 
-def message_id(code: str) -> str:
-    """The 128-bit MESSAGE_ID of a code, as journald wants it: 32 hexadecimal digits."""
-    return uuid.uuid5(NAMESPACE, code).hex
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One kind of line: priority, text with `{field}` places (a `[part]` is left out when its
+    fields are missing or empty), and what it means.  `explanation` names the fields that the text
+    does not show, in capitals (a test holds both)."""
+
+    level: int
+    text: str
+    explanation: str
 
 
 MESSAGES: dict[str, Message] = {
@@ -179,17 +163,18 @@ MESSAGES: dict[str, Message] = {
     ),
     "server.complaint": Message(
         NOTICE,
-        "The provider complained: {code}.",
+        "The provider complained: {code}[; {more} such lines before it were left out].",
         "An error event that does not end the session.",
     ),
     "response.failed": Message(
         WARNING,
-        "The answer failed ({code}).",
+        "The answer failed ({code})[; {more} such lines before it were left out].",
         "The provider gave up on it; the household was told.",
     ),
     "response.unasked": Message(
         WARNING,
-        "An answer that nobody had asked for was refused ({state}).",
+        "An answer that nobody had asked for was refused ({state})[; {more} such lines before "
+        "it were left out].",
         "The provider began to answer although nobody had said anything. It is not played, none of "
         "its tools runs, and the microphone stays as it was. STATE tells whether the house slept.",
     ),
@@ -229,7 +214,7 @@ MESSAGES: dict[str, Message] = {
     ),
     "control.refused": Message(
         NOTICE,
-        "A control request was refused: {why}.",
+        "A control request was refused: {why}[; {more} before it were not noted].",
         "Somebody on this machine sent something that is not a request.",
     ),
     "link.audio_dropped": Message(
@@ -237,6 +222,12 @@ MESSAGES: dict[str, Message] = {
         "{dropped_ms} ms of waiting sound were dropped, {silence_ms} ms of it silence.",
         "The network took less than was said; silence goes first, and the limit is "
         "realtime.outbox_max_s.",
+    ),
+    "link.audio_purged": Message(
+        INFO,
+        "{ms} ms of sound that waited for the network were dropped at the mute.",
+        "They were said before the microphone was muted and had not left yet. What the kernel had "
+        "taken already, half a second at most, cannot be called back.",
     ),
     "link.rolled_over": Message(
         INFO,
@@ -285,6 +276,12 @@ MESSAGES: dict[str, Message] = {
         "An event of kind {type} made no sense.",
         "The server's slip; it is skipped. REASON is what could not be read.",
     ),
+    "link.too_much": Message(
+        WARNING,
+        "The server sends too many {what}; the rest is left out.",
+        "What a server can make us keep has a bound, far above what an honest one needs. It is "
+        "noted once in a session.",
+    ),
     "link.local_error": Message(
         WARNING,
         "The program was about to send something wrong: {error}",
@@ -297,9 +294,132 @@ MESSAGES: dict[str, Message] = {
         "report it with this line.",
     ),
     # --- the sound device --------------------------------------------------------------
-    **SOUND,
+    "device.ready": Message(
+        INFO,
+        "Microphone and loudspeaker are open[: {capture} and {render}].",
+        "Both could be opened. Whether frames move is watched from here on.",
+    ),
+    "device.down": Message(
+        ERROR,
+        "No sound device ({code}); looking for it.[ {message}][ {fix}]",
+        "The microphone or the loudspeaker is missing or was lost. The program opens it as soon "
+        "as it is there. Names: edge-agent devices.",
+    ),
+    "audio.underrun": Message(
+        WARNING,
+        "Gaps in an answer, because the loudspeaker ran dry: {count}.",
+        "The network or this machine was too slow; the answer had gaps.",
+    ),
+    "audio.fault": Message(
+        ERROR,
+        "{count} blocks for the loudspeaker could not be made; it was silent instead.",
+        "A fault in the program. If none can be made any more, the watchdog restarts it.",
+    ),
+    "audio.dropped": Message(
+        WARNING,
+        "{ms} ms of sound were not played: too late, or too much waited for the loudspeaker.",
+        "The model answered at far greater length than it was asked to, and its end was left out; "
+        "or pieces came after the end.",
+    ),
+    "audio.clipped": Message(
+        WARNING,
+        "The microphone is too loud: it has clipped {count} times. Turn its gain down.",
+        "Clipped sound is understood badly, and its echo cannot be cancelled. Lower the capture "
+        "level, by alsamixer (F4) or `wpctl set-volume @DEFAULT_SOURCE@ 70%`, until nobody who "
+        "speaks close to it makes this line come back. It comes once in six hours at most; "
+        "edge-agent status counts.",
+    ),
+    "audio.mic_lost": Message(
+        WARNING,
+        "Holes in the microphone's sound, lost by the sound system: {count}.",
+        "This machine was too busy, or its power is weak. Words may be missing; device.block_ms "
+        "makes blocks longer, which spares it work.",
+    ),
+    "audio.underflow": Message(
+        WARNING,
+        "Holes in what was played, because the sound system had nothing: {count}.",
+        "A short hole in what was heard: this machine was too busy. device.block_ms makes blocks "
+        "longer, which spares it work.",
+    ),
+    "echo.unavailable": Message(
+        ERROR,
+        "Echo cannot be cancelled as set[: {message}][ {fix}]",
+        "Talking over the speaker is not safe to notice without it: wake word and button still "
+        "interrupt.",
+    ),
+    "echo.found": Message(
+        INFO,
+        "The echo of our own voice was found; it is {erle_db} dB quieter now.",
+        "Talking over the speaker interrupts it from now on. Below 10 dB look for a loudspeaker "
+        "that distorts or a microphone that clips.",
+    ),
+    "echo.none": Message(
+        INFO,
+        "Our own voice does not reach the microphone.",
+        "Headphones, a device that cancels echo by itself, or a loudspeaker far away: nothing has "
+        "to be cancelled.",
+    ),
+    "echo.not_found": Message(
+        WARNING,
+        "The echo of our own voice was not found in {seconds} s of speaking.",
+        "Until it is, mostly the wake word and the button interrupt. Microphone and loudspeaker "
+        "may be on different machines or links (Bluetooth adds and changes delay), or one of "
+        "them was chosen wrongly: see edge-agent devices.",
+    ),
+    "queue.overflow": Message(
+        WARNING,
+        "Queue {queue} was full; {count} entries were dropped.",
+        "This machine could not keep up.",
+    ),
     # --- tools -------------------------------------------------------------------------
-    **CONSENT,
+    "tool.started": Message(
+        INFO, "Tool {name} started[ (risk: {risk})].", "The model asked for it, and it might."
+    ),
+    "tool.finished": Message(
+        INFO,
+        "Tool {name} finished[ in {ms} ms][ (ok: {ok})].",
+        "Its result went back to the model. RISK is that of its start.",
+    ),
+    "tool.refused": Message(
+        NOTICE,
+        "Tool {name} was not run[ ({why})].",
+        "The model was told so in words. RISK is low, medium or high. WHY: no, unclear: that was "
+        "the household's answer; expired: nobody answered; unheard: the question could not be "
+        "heard; guest: guest mode is on; interrupted, "
+        "gone, connection lost: the question was withdrawn; asked already, refused before, runs "
+        "already: it was the same call again; changed: the tool became more dangerous while it was "
+        "asked about; no such tool: the model made it up, or its server has gone.",
+    ),
+    "consent.asked": Message(
+        INFO,
+        "The household has to agree to {name} (risk: {risk}, by {by}).",
+        "A tool of medium risk needs a yes in words, one of high risk the button. See consent in "
+        "the settings.",
+    ),
+    "consent.given": Message(
+        NOTICE,
+        "The household agreed to {name} by {by}[ after {seconds} s] (risk: {risk}).",
+        "Exactly the call that was asked about runs now.",
+    ),
+    "consent.press_ignored": Message(
+        NOTICE,
+        "A press of the button came too early to agree to anything.",
+        "Only a press that begins 0.4 s after the end of the question agrees to it, and only once "
+        "the button is up again: what was pressed before meant something else.",
+    ),
+    "guest.on": Message(
+        NOTICE,
+        "Guest mode is on.",
+        "Only what is harmless is done until it is off again, also after a restart: "
+        "`edge-agent guest off`, or two quick presses of the talk button while it sleeps.",
+    ),
+    "guest.off": Message(NOTICE, "Guest mode is off.", "Consent is asked for again where needed."),
+    "transcript.failed": Message(
+        DEBUG,
+        "A turn could not be written down.",
+        "The talk does not need it. If it is always so, the provider answers no side questions: "
+        'set realtime.transcription to "builtin" or "off".',
+    ),
     # --- timers and alarms ---------------------------------------------------------------
     "alarm.ringing": Message(
         INFO,
@@ -373,10 +493,159 @@ MESSAGES: dict[str, Message] = {
     "shutdown.timeout": Message(
         WARNING, "{part} did not stop in time.", "The stop goes on without it."
     ),
-    # --- what is kept, in a file of its own ----------------------------------------------
-    **KEPT,
-    **MCP,
-    **DESK,
+    # --- what is kept on this machine ------------------------------------------------
+    "state.repaired": Message(
+        WARNING,
+        "The saved state could not be used ({why}); the old file is kept as {path}.",
+        "The volume is at its default. Mute and guest mode are on where it could not be known, and "
+        "stay on until somebody ends them.",
+    ),
+    "state.unwritable": Message(
+        WARNING,
+        "The state cannot be saved ({why}).",
+        "Mute and volume will not survive a reboot. See state.path in the settings.",
+    ),
+    "usage.repaired": Message(
+        WARNING,
+        "The record of use could not be read ({why}); the old file is kept as {path}.",
+        "Tokens and money are counted from zero again, also for a daily cap.",
+    ),
+    "usage.unwritable": Message(
+        WARNING,
+        "The record of use cannot be saved ({why}).",
+        "Tokens and money of today will be forgotten at a restart. See state.path in the "
+        "settings: the file is beside it.",
+    ),
+    "timers.repaired": Message(
+        WARNING,
+        "The timers and alarms could not be read ({why}); the old file is kept as {path}.",
+        "None of them will ring: set them again.",
+    ),
+    "timers.unwritable": Message(
+        WARNING,
+        "The timers and alarms cannot be saved ({why}).",
+        "They will ring, but will be forgotten at a restart. See state.path in the settings: the "
+        "file is beside it.",
+    ),
+    "facts.repaired": Message(
+        WARNING,
+        "The facts could not be read ({why}); the old file is kept as {path}.",
+        "What the household had asked to be remembered is in that file; the memory begins anew.",
+    ),
+    "facts.unusable": Message(
+        WARNING,
+        "The facts cannot be read or kept ({why}).",
+        "The household is told so when it asks. Nothing is lost. The file is beside state.path.",
+    ),
+    "keepsakes.unwritable": Message(
+        WARNING,
+        "Transcripts or recordings cannot be kept ({why}).",
+        "Talk goes on; what is said in the meantime is not kept. See privacy in the settings.",
+    ),
+    "keepsakes.dropped": Message(
+        WARNING,
+        "{count} turns were not kept: the disk is too slow.",
+        "Nothing waits for the disk, least of all talk.",
+    ),
+    "keepsakes.deleted": Message(
+        NOTICE,
+        "Deleted {count} files of transcripts and recordings.",
+        "They were older than privacy.keep_transcripts_days or keep_audio_days allow, or the "
+        "recordings had grown beyond keep_audio_max_mb.",
+    ),
+    # --- tool servers ----------------------------------------------------------------
+    "mcp.ready": Message(
+        INFO,
+        "The tool server {server} is connected; the model may use {count} of its tools.",
+        "See mcp.servers in the settings for which these are. edge-agent mcp list shows all.",
+    ),
+    "mcp.down": Message(
+        WARNING,
+        "The tool server {server} cannot be used: {why}.",
+        "It is tried again, for ever, at most a minute apart, and at once when the model asks for "
+        "one of its tools. Said once for each reason. edge-agent mcp list tries it now, and shows "
+        "what its program complains of.",
+    ),
+    "mcp.left_out": Message(
+        NOTICE,
+        "The tool {tool} of {server} is left out: {why}.",
+        "The model is not told of it; the server's other tools can be used.",
+    ),
+    "mcp.absent": Message(
+        NOTICE,
+        "The tool server {server} has no tool {tool}, which the settings allow.",
+        "It may be misspelt, or another version of the server calls it otherwise. "
+        "edge-agent mcp list shows the names.",
+    ),
+    "mcp.changed": Message(
+        WARNING,
+        "The tool {tool} of {server} is described otherwise than when it was accepted.",
+        "What it is for, or what it is given, is not what you allowed. Until you accept it anew it "
+        "is done only after a press of the button, whatever the settings say. See the difference "
+        "with: sudo edge-agent mcp accept SERVER TOOL",
+    ),
+    "tools.repaired": Message(
+        WARNING,
+        "How tools were accepted could not be read ({why}); the old file is kept as {path}.",
+        "Every tool of a tool server is done only after a press of the button until you accept it: "
+        "sudo edge-agent mcp accept SERVER",
+    ),
+    "tools.unwritable": Message(
+        WARNING,
+        "How tools are described cannot be kept ({why}).",
+        "A change of them will not be noticed. See state.path in the settings: the file is beside "
+        "it.",
+    ),
+    "mcp.missing": Message(
+        WARNING,
+        "Tool servers are configured, but the extra for them is not installed.",
+        "Everything else runs. Run scripts/install.sh once more: it installs the extra when the "
+        "settings name a tool server. In an environment of your own install edge-agent[mcp].",
+    ),
+    # --- the stronger model and what people left -------------------------------------
+    "supervisor.answered": Message(
+        INFO,
+        "The stronger model answered after {seconds} s ({tokens_in} tokens in, {tokens_out} out).",
+        "The voice had asked it by the tool answer. These tokens are not in the day's costs.",
+    ),
+    "supervisor.failed": Message(
+        WARNING,
+        "The stronger model gave no answer: {message}[ {fix}] ({code})",
+        "The household was told so. See supervisor in the settings. Nothing is tried again by "
+        "itself; the next question is a new try, with the key as it is in its file then.",
+    ),
+    "messages.taken": Message(
+        INFO,
+        "Somebody left a message for the owner ({count} are kept).",
+        "Read it: sudo edge-agent messages list.",
+    ),
+    "messages.sent": Message(
+        INFO,
+        "A message was sent[; {waiting} wait].",
+        "The other side of messages.webhook_url has it.",
+    ),
+    "messages.undelivered": Message(
+        WARNING,
+        "{waiting} messages cannot be sent: {message}[ {fix}] ({code})",
+        "They are kept, also over a restart, and tried again until they are taken: soon where "
+        "that can help, every half to whole hour where only the owner can. Each is sent with an "
+        "id of its own, so that one that arrives twice can be told.",
+    ),
+    "messages.deleted": Message(
+        NOTICE, "{count} messages were deleted.", "Asked for by edge-agent messages delete."
+    ),
+    "messages.repaired": Message(
+        WARNING,
+        "The messages could not be read ({why}); the old file is kept as {path}.",
+        "What people left is in that file; new messages begin a new one.",
+    ),
+    "messages.unwritable": Message(
+        WARNING,
+        "The messages cannot be saved ({why}).",
+        "They will be sent if there is a webhook, but are forgotten at a restart; who left them "
+        "was told so. See state.path in the settings: the file is beside it.",
+    ),
+    # --- settings, the journal itself, libraries -------------------------------------
     "settings.advice": Message(
         NOTICE, "Settings: {advice}.", "Allowed, but probably not what was wanted."
     ),
@@ -384,6 +653,17 @@ MESSAGES: dict[str, Message] = {
         WARNING,
         "{count} lines before this one were lost: the journal could not take them.",
         "The program never waits for the journal; a household waits for nobody's log.",
+    ),
+    "journal.left_out": Message(
+        WARNING,
+        "{count} lines about what others do were left out: there were too many in a minute.",
+        "A server, a tool server or somebody at the control socket does the same thing over and "
+        "over. Lines about the speaker itself are never left out for that.",
+    ),
+    "journal.repeated": Message(
+        NOTICE,
+        "The line before this one came {count} times more, and was left out.",
+        "Something goes on and off, or fails again and again.",
     ),
     "journal.plain": Message(
         NOTICE,
@@ -397,36 +677,3 @@ MESSAGES: dict[str, Message] = {
         "A library underneath logged a warning; its arguments are left out.",
     ),
 }
-
-
-def catalog() -> str:
-    """The text of `systemd/edge-agent.catalog`, for `journalctl --update-catalog`."""
-    parts = ["# Generated from edge_agent/host/journal/messages.py; do not edit.\n"]
-    for code, message in MESSAGES.items():
-        # The subject is for all entries of this kind: without the optional parts.
-        subject = re.sub(r"\[[^\[\]]*\]", "", message.text).rstrip(".")
-        subject = re.sub(r"\{(\w+)\}", lambda m: f"@{field_name(m[1])}@", subject)
-        parts.append(_catalog_entry(code, subject, message.explanation))
-    for code, explanation in REASONS.items():
-        if code not in MESSAGES:
-            parts.append(_catalog_entry(code, f"Trouble: {code}", explanation))
-    return "\n".join(parts)
-
-
-def _catalog_entry(code: str, subject: str, explanation: str) -> str:
-    return (
-        f"-- {message_id(code)}\n"
-        f"Subject: {subject}\n"
-        "Defined-By: edge-agent\n\n"
-        f"{code}: {explanation}\n"
-    )
-
-
-def field_name(name: str) -> str:
-    """The journal field of a note's field: `latency_ms` → `EDGE_LATENCY_MS`.
-
-    A field called `code` (why a link is down) must not hide the line's own EDGE_CODE.
-    """
-    if name == "code":
-        return "EDGE_REASON_CODE"
-    return "EDGE_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in name).upper()

@@ -28,7 +28,7 @@ REASONS: dict[str, str] = {
     "link.no_answer": f"The server was reached but does not answer what it is told. {_ALONE}",
     "link.garbage": f"The server sends what is not the protocol. Is realtime.url right? {_ALONE}",
     "link.protocol": f"One side did not understand a frame of the other. {_ALONE}",
-    "link.frame_too_big": f"A frame was larger than the other side takes. {_ALONE}",
+    "link.frame_too_big": f"A frame was larger than 8 MiB, or than the server takes. {_ALONE}",
     "link.error": f"Trouble with the connection that has no better name. {_ALONE}",
     "link.internal": "A fault in this program ended the session; please report it with the lines "
     "around this one. A new session is opened.",

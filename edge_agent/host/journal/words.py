@@ -21,6 +21,9 @@ from edge_agent.contract.events import (
 HOUSEHOLD = "household"
 SPEAKER = "speaker"
 
+WORDS_MAX_CHARS = 50_000
+"""Of what was said since an answer ended last: an hour of speech."""
+
 
 class Words:
     """Call `see` with every event; `tell` gets who spoke and what is left of it by `redact`."""
@@ -29,6 +32,7 @@ class Words:
         self._tell = tell
         self._redact = redact
         self._pieces: list[str] = []
+        self._chars = 0
 
     def see(self, event: Event) -> None:
         """One text per turn of the household and per answer, as far as it was made."""
@@ -38,9 +42,11 @@ class Words:
             case SideAnswer(ok=True) if event.tag.startswith(TRANSCRIPT):
                 self._said(HOUSEHOLD, event.text)
             case VoiceText():
-                self._pieces.append(event.text)
+                self._chars += len(event.text)
+                if self._chars <= WORDS_MAX_CHARS:
+                    self._pieces.append(event.text)
             case ResponseEnded() | LinkDown():
-                whole, self._pieces = "".join(self._pieces), []
+                whole, self._pieces, self._chars = "".join(self._pieces), [], 0
                 self._said(SPEAKER, whole)
             case _:
                 pass

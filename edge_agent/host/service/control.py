@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.contract.errors import AgentError
+from edge_agent.contract.quota import Quota
 
 SERVICE_FOLDER = Path("/run/edge-agent")
 """What the shipped unit's RuntimeDirectory becomes."""
@@ -28,8 +29,12 @@ SOCKET_MODE = 0o660
 REQUEST_MAX_BYTES = 4096
 ANSWER_MAX_BYTES = 65_536
 """A status is some 1 kB."""
-ASKERS_MAX = 8
-"""At once; more is a loop in somebody's script."""
+ASKERS_MAX = 32
+"""At once; one more takes the place of the one that has been silent longest."""
+ACCEPTED_AT_ONCE_MAX = ASKERS_MAX // 2
+"""In one round of the loop: so whoever asks at once is read before he could be displaced."""
+REFUSALS_NOTED_PER_MIN = 10
+"""More is a loop in somebody's script."""
 ASKER_PATIENCE_S = 2.0
 """For a request to arrive and an answer to be taken."""
 PATH_MAX_BYTES = 107
@@ -89,13 +94,18 @@ class ControlServer:
         self._note = note
         self._fault = fault
         self._server: asyncio.Server | None = None
-        self._askers: set[asyncio.Task[None]] = set()
+        self._askers: dict[asyncio.Task[None], bool] = {}
+        """Who is connected, the oldest first, and whether his request is still awaited."""
+        self._refusals = Quota(REFUSALS_NOTED_PER_MIN)
 
     async def start(self) -> bool:
         """Listen.  False, and a note, if that is not possible: the speaker goes on without."""
         try:
             self._server = await asyncio.start_unix_server(
-                self._serve, sock=self._bound(), limit=REQUEST_MAX_BYTES
+                self._serve,
+                sock=self._bound(),
+                limit=REQUEST_MAX_BYTES,
+                backlog=ACCEPTED_AT_ONCE_MAX,
             )
         except OSError as problem:
             why = problem.strerror or str(problem) or type(problem).__name__
@@ -136,20 +146,35 @@ class ControlServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        if task is None or self._server is None or len(self._askers) >= ASKERS_MAX:
+        if task is None or self._server is None:
             writer.transport.abort()
             return
-        self._askers.add(task)
+        self._make_room()
+        self._askers[task] = True
         try:
             async with asyncio.timeout(ASKER_PATIENCE_S):
-                answer = self._answer(await _request(reader))
+                request = await _request(reader)
+                self._askers[task] = False
+                answer = self._answer(request)
                 writer.write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
                 await writer.drain()
         except (TimeoutError, ConnectionError):
             pass  # gone, or too slow to be worth waiting for
+        except asyncio.CancelledError:
+            if task in self._askers:  # else: somebody else has his place, which is no fault
+                raise
         finally:
-            self._askers.discard(task)
+            self._askers.pop(task, None)
             writer.close()
+
+    def _make_room(self) -> None:
+        """End the oldest silent asker if there are too many, else the oldest that takes nothing."""
+        if len(self._askers) < ASKERS_MAX:
+            return
+        silent = (asker for asker, is_silent in self._askers.items() if is_silent)
+        oldest = next(silent, next(iter(self._askers)))
+        del self._askers[oldest]
+        oldest.cancel()
 
     def _answer(self, raw: bytes) -> Answer:
         try:
@@ -173,7 +198,9 @@ class ControlServer:
             return {"ok": False, "error": "A fault in the program.", "fix": "See the journal."}
 
     def _refusal(self, why: str, fix: str) -> Answer:
-        self._note("control.refused", why=why)
+        if self._refusals.takes(asyncio.get_running_loop().time()):
+            more = str(self._refusals.left_out() or "")
+            self._note("control.refused", why=why, more=more)
         return {"ok": False, "error": f"The speaker refused: {why}.", "fix": fix}
 
 

@@ -74,6 +74,10 @@ class Status:
     """Times the sound system lost sound of the microphone …"""
     underflows: int = 0
     """… and had nothing to play."""
+    faults: int = 0
+    """Faults in the program that it survived, since the start, like the following."""
+    slips: int = 0
+    """Moves of the talk that its table does not have."""
     drops: Mapping[str, int] = field(default_factory=dict)
     """Queue → entries that were dropped, since the start."""
 
@@ -230,5 +234,8 @@ def _hitches(status: Status) -> str:
     ):
         if count:
             parts.append(f"{what} {_times(count)}")
+    if status.faults + status.slips:
+        times = _times(status.faults + status.slips)
+        parts.append(f"a fault in the program {times} (journalctl: agent.fault, dialogue)")
     parts += [f"{count} dropped in {name}" for name, count in status.drops.items() if count]
     return "; ".join(parts) or "none"

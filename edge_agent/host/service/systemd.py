@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import time
 from collections.abc import Callable, Mapping
 
 STATUS_MAX_CHARS = 200
@@ -49,23 +48,9 @@ class Notifier:
         """Still healthy.  Call at least every `watchdog_interval_s()`."""
         return self._send("WATCHDOG=1")
 
-    def give_up(self) -> bool:
-        """Ask to be killed and restarted now, instead of when the watchdog runs out."""
-        return self._send("WATCHDOG=trigger")
-
     def stopping(self, status: str = "") -> bool:
         """An orderly stop began."""
         return self._send("STOPPING=1", *_status(status))
-
-    def reloading(self) -> bool:
-        """Settings are read again; `ready` ends it."""
-        # Newer managers (Type=notify-reload) want the time of the request beside it.
-        now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        return self._send("RELOADING=1", f"MONOTONIC_USEC={now_us}")
-
-    def extend_timeout(self, seconds: float) -> bool:
-        """Starting or stopping takes longer than usual, but goes on."""
-        return self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * MICROSECONDS_PER_S)}")
 
     def watchdog_interval_s(self) -> float | None:
         """How often `watchdog` must be called: half of what the manager allows, as

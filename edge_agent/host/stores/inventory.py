@@ -162,8 +162,9 @@ def _count_in(path: Path, key: str) -> int:
 
 
 def _with_leftovers(path: Path) -> tuple[Path, ...]:
-    """The file, and what was put aside, half-written or left by a power cut beside it."""
-    beside = (".unusable*", ".new", "-journal")
+    """The file, and beside it what was put aside, half-written, of the version before or left by
+    a power cut."""
+    beside = (".unusable*", ".new", ".v*", "-journal")
     found = [path, *(one for end in beside for one in sorted(path.parent.glob(path.name + end)))]
     return tuple(one for one in found if one.is_file())
 

@@ -11,14 +11,25 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+import msgspec
 
 DEFAULT_FOLDER = Path("/var/lib/edge-agent")
 PRIVATE_MODE = 0o600
 """What a household named, said or left is nobody's but the program's and root's."""
 
+ASIDE = ".unusable"
+"""End of the name of a file that could not be read and was moved out of the way."""
+HALF_WRITTEN = ".new"
+"""End of the name of a file that has not yet taken the place of the old one."""
+
 NoteFunction = Callable[..., None]
+T = TypeVar("T")
+Count = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
+"""More than any household has of anything; a larger number is not ours."""
 
 
 def state_folder(environ: Mapping[str, str] | None = None) -> Path:
@@ -52,6 +63,34 @@ class JsonFile:
         self._complained = False
         self._writing = threading.Lock()
 
+    def load(self, kind: type[T]) -> T | None:
+        """What is there, as a `kind`: a dataclass whose types say what may be in the file.  None
+        if there is nothing, or nothing of use: that is moved aside."""
+        try:
+            raw = self.read()
+            return None if raw is None else self.decode(raw, kind)
+        except OSError:
+            return None
+        except ValueError as problem:
+            self.set_aside(str(problem))
+            return None
+
+    def decode(self, raw: bytes, kind: type[T]) -> T:
+        """`raw` as a `kind`.  Raises ValueError; its words quote nothing of the content."""
+        entry = self.object_in(raw)
+        found = msgspec.convert(entry, kind)
+        if entry["version"] < self._version:
+            self._keep_version(entry["version"])
+        return found
+
+    def _keep_version(self, version: int) -> None:
+        """The next `save` puts a file of our version in the place of this one, which the program
+        before could read: it keeps a name of its own, for the way back."""
+        kept = self.path.with_name(f"{self.path.name}.v{version}")
+        with contextlib.suppress(OSError):
+            kept.unlink(missing_ok=True)
+            os.link(self.path, kept, follow_symlinks=False)
+
     def read(self) -> bytes | None:
         """What is there; None if there is no file.  Raises OSError, noted already."""
         try:
@@ -81,11 +120,13 @@ class JsonFile:
             raise ValueError("no version")
         if version > self._version:
             raise ValueError("written by a newer program")
+        if version < self._version - 1:
+            raise ValueError("written by a much older program")
         return entry
 
     def set_aside(self, why: str) -> None:
         """Move a file that is of no use out of the way, and say so."""
-        aside = self.path.with_name(self.path.name + ".unusable")
+        aside = self.path.with_name(self.path.name + ASIDE)
         try:
             self.path.replace(aside)
         except OSError:
@@ -112,7 +153,7 @@ class JsonFile:
 def _put(path: Path, content: bytes) -> None:
     """Into place in one step.  The file beside it is always a fresh one: whatever has its name,
     a link perhaps, is removed, never written to."""
-    beside = path.name + ".new"
+    beside = path.name + HALF_WRITTEN
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with contextlib.suppress(FileNotFoundError):
@@ -126,3 +167,8 @@ def _put(path: Path, content: bytes) -> None:
         os.fsync(folder)  # the rename itself reaches the disk only with its folder
     finally:
         os.close(folder)
+
+
+def check_time(text: str, *, zone: bool) -> None:
+    """Raises ValueError for what is no date and time, with a zone or without one."""
+    msgspec.convert(text, Annotated[datetime, msgspec.Meta(tz=zone)])

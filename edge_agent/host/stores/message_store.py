@@ -12,10 +12,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from msgspec import Meta
 
 from edge_agent.contract.errors import ToolError
-from edge_agent.host.stores.json_file import JsonFile, NoteFunction, state_folder
+from edge_agent.host.stores.json_file import JsonFile, NoteFunction, check_time, state_folder
 
 VERSION = 1
 """Grows when an older program could misread the file."""
@@ -25,7 +27,6 @@ SENDER_MAX_CHARS = 100
 FILE_MAX_BYTES = 8_000_000
 """500 messages of 1000 letters, each written as its number at the worst."""
 COUNT_MAX = 500
-URGENCIES = ("normal", "urgent")
 HOUR = timedelta(hours=1)
 
 
@@ -33,17 +34,30 @@ HOUR = timedelta(hours=1)
 class Message:
     """One message.  Times are ISO 8601 with their zone."""
 
-    id: str
+    id: Annotated[str, Meta(min_length=1, max_length=64)]
     """Sent along, so that the other side knows a message that it gets twice."""
     at: str
-    text: str
-    sender: str = ""
+    text: Annotated[str, Meta(min_length=1, max_length=TEXT_MAX_CHARS)]
+    sender: Annotated[str, Meta(max_length=SENDER_MAX_CHARS)] = ""
     """As the person called themselves; nobody has checked it."""
-    urgency: str = "normal"
+    urgency: Annotated[str, Meta(pattern=r"^(normal|urgent)\Z")] = "normal"
     sent_at: str = ""
     """When the webhook took it, "" if it has not."""
-    problem: str = ""
+    problem: Annotated[str, Meta(max_length=100)] = ""
     """Code of the error at the last attempt to send it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    messages: Annotated[tuple[Message, ...], Meta(max_length=COUNT_MAX)]
+
+    def __post_init__(self) -> None:
+        for message in self.messages:
+            check_time(message.at, zone=True)
+            if message.sent_at:
+                check_time(message.sent_at, zone=True)
+        if len({message.id for message in self.messages}) != len(self.messages):
+            raise ValueError("an id comes twice")
 
 
 def messages_path(state_setting: str, environ: Mapping[str, str] | None = None) -> Path:
@@ -133,61 +147,9 @@ class MessageStore:
     def load(self) -> tuple[Message, ...]:
         """What was saved; nothing if the file is not there, broken or from a newer program (then
         it is moved aside, not thrown away)."""
-        try:
-            raw = self._file.read()
-        except OSError:
-            return ()
-        if raw is None:
-            return ()
-        try:
-            entry = self._file.object_in(raw)
-            found = entry.get("messages")
-            if not isinstance(found, list) or len(found) > COUNT_MAX:
-                raise ValueError("messages is not a list, or too long")
-            messages = tuple(_message(one) for one in found)
-            if len({message.id for message in messages}) != len(messages):
-                raise ValueError("an id comes twice")
-        except ValueError as problem:
-            self._file.set_aside(str(problem))
-            return ()
-        return messages
+        found = self._file.load(_File)
+        return found.messages if found else ()
 
     def save(self, messages: Iterable[Message]) -> bool:
         """Write all of them or nothing.  False, and one note, if that cannot be done."""
         return self._file.save({"messages": [asdict(message) for message in messages]})
-
-
-def _message(entry: Any) -> Message:
-    if not isinstance(entry, dict):
-        raise ValueError("a message is not an object")
-    message = Message(
-        id=_text(entry, "id", 64, least=1),
-        at=_time(entry, "at"),
-        text=_text(entry, "text", TEXT_MAX_CHARS, least=1),
-        sender=_text(entry, "sender", SENDER_MAX_CHARS),
-        urgency=_text(entry, "urgency", 20, default="normal"),
-        sent_at=_time(entry, "sent_at") if entry.get("sent_at") else "",
-        problem=_text(entry, "problem", 100),
-    )
-    if message.urgency not in URGENCIES:
-        raise ValueError("an urgency is unknown")
-    return message
-
-
-def _text(
-    entry: Mapping[str, Any], key: str, longest: int, *, least: int = 0, default: str = ""
-) -> str:
-    value = entry.get(key, default)
-    if not isinstance(value, str) or not least <= len(value) <= longest:
-        raise ValueError(f"{key} is not a text of the right length")
-    return value
-
-
-def _time(entry: Mapping[str, Any], key: str) -> str:
-    try:
-        value = datetime.fromisoformat(str(entry.get(key)))
-    except ValueError:
-        raise ValueError(f"{key} is not a date and time") from None
-    if value.tzinfo is None:
-        raise ValueError(f"{key} has no zone")
-    return value.isoformat()

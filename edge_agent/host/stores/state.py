@@ -8,11 +8,22 @@ the speaker: a file that cannot be read or written costs a note, not a start.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
-from edge_agent.host.stores.json_file import DEFAULT_FOLDER, JsonFile, NoteFunction, state_folder
+from msgspec import Meta
+
+from edge_agent.host.stores.json_file import (
+    ASIDE,
+    DEFAULT_FOLDER,
+    HALF_WRITTEN,
+    JsonFile,
+    NoteFunction,
+    state_folder,
+)
 
 __all__ = ["DEFAULT_FOLDER", "FILE_MAX_BYTES", "Saved", "StateFile", "state_path"]
 
@@ -27,11 +38,23 @@ FILE_MAX_BYTES = 65_536
 class Saved:
     """What is remembered.  `volume_percent` None: never changed, the setting holds.
 
-    `guest`: guest mode is on; a file without a word about it is from an older program.
+    `guest`: guest mode is on; a whole file without a word about it is from an older program.
     """
 
     muted: bool = False
     volume_percent: int | None = None
+    guest: bool = False
+
+
+UNKNOWN = Saved(muted=True, guest=True)
+"""What holds when nobody can know: nobody may be overheard, and nothing risky be done, because a
+disk was full."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    muted: bool
+    volume_percent: Annotated[int, Meta(ge=0, le=100)] | None = None
     guest: bool = False
 
 
@@ -41,9 +64,16 @@ def state_path(setting: str, environ: Mapping[str, str] | None = None) -> Path:
 
 
 class StateFile:
-    """`load` once, `save` at every change.  `note` is `Journal.note`."""
+    """`load` once, `save` at every change.  `note` is `Journal.note`.
 
-    def __init__(self, path: Path, note: NoteFunction) -> None:
+    `beside`: the other stores.  The file is written at the first start, so where it is missing
+    beside one of them, it was lost.
+    """
+
+    def __init__(self, path: Path, note: NoteFunction, *, beside: Iterable[Path] = ()) -> None:
+        self._path = path
+        self._note = note
+        self._beside = tuple(beside)
         self._file = JsonFile(
             path,
             note,
@@ -54,45 +84,48 @@ class StateFile:
         )
 
     def load(self) -> Saved:
-        """What was saved, or the defaults.
+        """What was saved, or what has to hold instead; that is on the disk before this returns,
+        if the disk takes it, so that the next start decides the same.
 
-        A file that is broken or from a newer program is moved aside; its mute is kept where it
-        can still be read.  An unknown mute is a mute: nobody may be overheard because a disk
-        was full.
+        A file that is broken or from a newer program is moved aside; its mute and guest mode are
+        kept where they can still be read.  What is not known is `UNKNOWN`.
         """
         try:
             raw = self._file.read()
         except OSError:
-            return Saved(muted=True)
+            return UNKNOWN  # not written over: it may be whole, and readable the next time
         if raw is None:
-            return Saved()
-        try:
-            return _decode(self._file.object_in(raw))
-        except ValueError as problem:
-            self._file.set_aside(str(problem))
-            return Saved(muted=_mute_of(raw))
+            saved = self._instead_of_none()
+        else:
+            try:
+                found = self._file.decode(raw, _File)
+                return Saved(found.muted, found.volume_percent, found.guest)
+            except ValueError as problem:
+                self._file.set_aside(str(problem))
+                saved = _salvaged(raw)
+        self._file.save(asdict(saved))
+        return saved
 
     def save(self, saved: Saved) -> bool:
         """Write it, whole or not at all.  False, and one note, if it cannot be written."""
         return self._file.save(asdict(saved))
 
-
-def _decode(entry: Mapping[str, object]) -> Saved:
-    muted = entry.get("muted")
-    volume = entry.get("volume_percent")
-    if not isinstance(muted, bool):
-        raise ValueError("mute is not true or false")
-    if volume is not None and (
-        not isinstance(volume, int) or isinstance(volume, bool) or not 0 <= volume <= 100
-    ):
-        raise ValueError("volume is not 0 to 100")
-    return Saved(muted, volume, entry.get("guest") is True)
+    def _instead_of_none(self) -> Saved:
+        """There is no file: a first start is open, a loss is not."""
+        leftovers = (self._path.with_name(self._path.name + end) for end in (ASIDE, HALF_WRITTEN))
+        if not any(os.path.lexists(trace) for trace in (*leftovers, *self._beside)):
+            return Saved()
+        self._note("state.repaired", why="missing", path="(missing)")
+        return UNKNOWN
 
 
-def _mute_of(raw: bytes) -> bool:
-    """The mute in a file that is otherwise of no use; True if that is not to be known."""
+def _salvaged(raw: bytes) -> Saved:
+    """Mute and guest mode of a file that is otherwise of no use, where they can be read."""
     try:
         entry = json.loads(raw)
     except (ValueError, RecursionError):
-        return True
-    return not isinstance(entry, dict) or entry.get("muted") is not False
+        return UNKNOWN
+    if not isinstance(entry, dict):
+        return UNKNOWN
+    muted, guest = entry.get("muted"), entry.get("guest")
+    return Saved(muted=muted is not False, guest=guest is not False)

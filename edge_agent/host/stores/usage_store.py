@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from edge_agent.contract.events import Usage
-from edge_agent.host.stores.json_file import JsonFile, NoteFunction, state_folder
+from edge_agent.host.stores.json_file import Count, JsonFile, NoteFunction, state_folder
 
 VERSION = 1
 """Grows when an older program could misread the file."""
@@ -28,8 +27,6 @@ DAYS_KEPT = 31
 """A month, so that one bill can be compared."""
 ANSWERS_KEPT = 50
 """An evening of talk."""
-COUNT_MAX = 10**15
-"""More than any household; a larger number is not ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +34,15 @@ class Spent:
     """Tokens and money, of one answer or of a day.  `cached` is a part of the tokens in;
     `unpriced` counts the answers whose cost is not known and therefore not in it."""
 
-    answers: int = 0
-    text_in: int = 0
-    audio_in: int = 0
-    image_in: int = 0
-    cached: int = 0
-    text_out: int = 0
-    audio_out: int = 0
-    cost_microusd: int = 0
-    unpriced: int = 0
+    answers: Count = 0
+    text_in: Count = 0
+    audio_in: Count = 0
+    image_in: Count = 0
+    cached: Count = 0
+    text_out: Count = 0
+    audio_out: Count = 0
+    cost_microusd: Count = 0
+    unpriced: Count = 0
 
     @property
     def tokens_in(self) -> int:
@@ -67,9 +64,19 @@ class Kept:
     """What the budget remembers, in this file's words (see `dialogue.money.budget.Purse`)."""
 
     day: date | None = None
-    spent_microusd: int = 0
-    unpriced: int = 0
+    spent_microusd: Count = 0
+    unpriced: Count = 0
     warned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    day: date | None
+    spent_microusd: Count
+    unpriced: Count
+    warned: bool
+    days: dict[date, Spent]
+    answers: list[Spent]
 
 
 def usage_path(state_setting: str, environ: Mapping[str, str] | None = None) -> Path:
@@ -121,22 +128,11 @@ class UsageStore:
 
     def load(self) -> Kept:
         """Read what is there.  A broken file, or one of a newer program, is moved aside."""
-        try:
-            raw = self._file.read()
-        except OSError:
-            return self.kept
-        if raw is None:
-            return self.kept
-        try:
-            entry = self._file.object_in(raw)
-            kept = _kept(entry)
-            days = {_day(text): _spent(of_day) for text, of_day in _table(entry, "days").items()}
-            answers = [_spent(one) for one in _list(entry, "answers")]
-        except ValueError as problem:
-            self._file.set_aside(str(problem))
-            return self.kept
-        self.kept, self.days = kept, dict(sorted(days.items()))
-        self.answers.extend(answers)
+        found = self._file.load(_File)
+        if found is not None:
+            self.kept = Kept(found.day, found.spent_microusd, found.unpriced, found.warned)
+            self.days = dict(sorted(found.days.items()))
+            self.answers.extend(found.answers)
         return self.kept
 
     def add(self, answer: Spent, kept: Kept) -> None:
@@ -154,10 +150,6 @@ class UsageStore:
         days[kept.day] = today
         self.days = dict(sorted(days.items())[-DAYS_KEPT:])
 
-    def turn_page(self, kept: Kept) -> None:
-        """A new day began without an answer yet."""
-        self.kept = kept
-
     def save(self) -> bool:
         """Write all of it.  False, and one note, if that is not possible."""
         kept = self.kept
@@ -171,51 +163,3 @@ class UsageStore:
                 "answers": [asdict(spent) for spent in tuple(self.answers)],
             }
         )
-
-
-def _kept(entry: Mapping[str, Any]) -> Kept:
-    day = entry.get("day")
-    warned = entry.get("warned")
-    if not isinstance(warned, bool):
-        raise ValueError("the warning is not true or false")
-    return Kept(
-        None if day is None else _day(day),
-        _count(entry, "spent_microusd"),
-        _count(entry, "unpriced"),
-        warned,
-    )
-
-
-def _spent(entry: object) -> Spent:
-    if not isinstance(entry, dict):
-        raise ValueError("a day or an answer is not an object")
-    known = {field.name for field in fields(Spent)}
-    return replace(Spent(), **{name: _count(entry, name) for name in known & entry.keys()})
-
-
-def _count(entry: Mapping[str, Any], name: str) -> int:
-    value = entry.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= COUNT_MAX:
-        raise ValueError(f"{name} is not a count")
-    return value
-
-
-def _day(text: object) -> date:
-    try:
-        return date.fromisoformat(str(text))
-    except ValueError:
-        raise ValueError("a day is not a date") from None
-
-
-def _table(entry: Mapping[str, Any], name: str) -> dict[str, object]:
-    value = entry.get(name)
-    if not isinstance(value, dict):
-        raise ValueError(f"{name} is not an object")
-    return value
-
-
-def _list(entry: Mapping[str, Any], name: str) -> list[object]:
-    value = entry.get(name)
-    if not isinstance(value, list):
-        raise ValueError(f"{name} is not a list")
-    return value

@@ -42,7 +42,7 @@ SENTENCE_FOR_CODE: dict[str, str] = {
     "link.closed": "offline",
     "link.error": "offline",
     "link.protocol": "offline",
-    "link.frame_too_big": "offline",
+    "link.frame_too_big": "service_garbled",
     "link.dead": "offline",
     "link.dns": "no_internet",
     "link.unreachable": "no_internet",

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from edge_agent.contract.errors import AgentError, ConfigError, LinkLost
 from edge_agent.contract.hosts import is_loopback
+from edge_agent.contract.secrets import in_use
 from edge_agent.host.web.http_faults import Peer, error_in, garbage, refused, unreachable
 
 SILENCE_TIMEOUT_S = 60.0
@@ -101,6 +102,7 @@ class HttpApi:
         self.base = base
         self.peer = peer
         self._headers: dict[str, str] = {}
+        in_use(key)
         if key and auth == "api-key":
             self._headers["api-key"] = key
         elif key and auth != "none":

@@ -15,10 +15,10 @@ from typing import Any
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract.errors import LinkError, LinkLost, WireClosed
-from edge_agent.contract.pcm import bytes_to_ms
+from edge_agent.contract.pcm import WIRE_BYTES_PER_MS, bytes_to_ms
 from edge_agent.contract.ports import Dialer, Wire
 from edge_agent.realtime.link.endpoints import Route
-from edge_agent.realtime.link.liveness import LinkTimings, Liveness
+from edge_agent.realtime.link.liveness import HALF_OPEN, LinkTimings, Liveness
 from edge_agent.realtime.link.outbox import Outbox, SilenceJudge
 from edge_agent.realtime.protocol import faults
 from edge_agent.realtime.protocol.session import Phase, Session
@@ -27,6 +27,20 @@ NoteSink = Callable[..., None]  # (code, **fields), as the journal takes it
 
 FRAMES_PER_TURN = 16
 """Frames handled before others get a turn: a burst of deltas must not starve the loop."""
+
+SLICE_BYTES = 1000 * WIRE_BYTES_PER_MS
+"""One second of sound is converted in some milliseconds, on a small board in some twenty."""
+
+CONTROL_MAX = 4096
+"""Messages without sound that may wait: more than a whole seed, many times over.  A server that
+makes us say more than it reads is left."""
+
+FRAMES_PER_S_MAX = 1000
+"""Ten times what the fastest honest server sends.  One that sends more is read no faster: else it
+would have the processor to itself, and the loudspeaker's callback would come too late."""
+
+FRAME_UNIT_BYTES = 16 * 1024
+"""A larger frame counts as several: two minutes of sound in one are half a second's worth."""
 
 ABOUT_NOW_S = 0.001
 """A rest of a float's rounding is no reason to wait once more: timers fire that much early."""
@@ -212,6 +226,10 @@ class Channel:
         """Find out at once whether the other side is still there."""
         self._liveness.ask_now()
 
+    def purge_audio(self) -> float:
+        """Drop the audio that waits for the network; returns how many milliseconds."""
+        return self._outbox.purge_audio()
+
     def _mail(self, texts: list[str], audio_ms: float = 0.0, *, is_silence: bool = False) -> None:
         for text in texts:
             self._outbox.put(text, audio_ms, is_silence=is_silence)
@@ -281,28 +299,46 @@ class Channel:
         loop = asyncio.get_running_loop()
         session = self.session
         greeted_at = self.opened_at
-        frames = 0
+        frames = frames_then = turn_began = 0
+        second_began = self.opened_at
         while True:
             frame = await self._next_frame(greeted_at)
             now = loop.time()
             self._liveness.frame_came(now)
             was_greeted = session.was_greeted
-            for event in session.receive(frame, now):
+            events = session.receive(frame, now)
+            frames += 1 + len(frame) // FRAME_UNIT_BYTES
+            del frame  # it may be megabytes
+            for event in events:
                 if isinstance(event, ev.LinkReady):
                     self._got_ready(now)
-                self._hear(self, event)
+                if isinstance(event, ev.VoiceChunk) and len(event.pcm24k) > SLICE_BYTES:
+                    await self._hear_slowly(event)
+                else:
+                    self._hear(self, event)
             self._mail(session.take_outgoing())
             for code, fields in session.take_notes():
                 self._note(code, **fields)
             if session.failure is not None:
                 raise session.failure
+            if self._outbox.control > CONTROL_MAX:
+                raise LinkLost("The server does not take what it asks for.", code=HALF_OPEN)
             if session.garbage_run >= self._timings.garbage_frames:
                 raise LinkLost("The server sends only garbage.", code="link.garbage")
             if session.was_greeted and not was_greeted:
                 greeted_at = now
-            frames += 1
-            if frames % FRAMES_PER_TURN == 0:
-                await asyncio.sleep(0)
+            if now - second_began >= 1.0:
+                second_began, frames_then = now, frames
+            if (in_turn := frames - turn_began) >= FRAMES_PER_TURN:
+                turn_began = frames
+                is_flood = frames - frames_then > FRAMES_PER_S_MAX
+                await asyncio.sleep(in_turn / FRAMES_PER_S_MAX if is_flood else 0)
+
+    async def _hear_slowly(self, chunk: ev.VoiceChunk) -> None:
+        """A long sound in pieces: converting two minutes of it in one go would hold up the loop."""
+        for start in range(0, len(chunk.pcm24k), SLICE_BYTES):
+            self._hear(self, replace(chunk, pcm24k=chunk.pcm24k[start : start + SLICE_BYTES]))
+            await asyncio.sleep(0)
 
     def _got_ready(self, now: float) -> None:
         self.ready_at = now

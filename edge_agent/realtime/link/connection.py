@@ -22,6 +22,7 @@ from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract.errors import LinkError, LinkLost, LinkRefused, LocalProtocolError
 from edge_agent.contract.ports import Dialer
+from edge_agent.contract.secrets import in_use
 from edge_agent.realtime.link.channel import ABOUT_NOW_S, Channel, Goodbyes, NoteSink, dial, failure
 from edge_agent.realtime.link.endpoints import Endpoint, Route, Routes, endpoint_for
 from edge_agent.realtime.link.liveness import HALF_OPEN, LinkTimings
@@ -164,6 +165,12 @@ class RealtimeLink:
         if self._channel is not None:
             self._channel.set_active(active)
 
+    def purge_audio(self) -> None:
+        """Send nothing more of the sound that waits for a slow network: the room is private now."""
+        purged_ms = self._channel.purge_audio() if self._channel is not None else 0.0
+        if purged_ms:
+            self._note("link.audio_purged", ms=round(purged_ms))
+
     def reopen(self, reason: str) -> None:
         """Drop the session and dial again; see `RETRY_NOW_REASONS`."""
         if reason in RETRY_NOW_REASONS:
@@ -185,15 +192,6 @@ class RealtimeLink:
             self.reopen("network")
         elif self._channel is not None:
             self._channel.ask_now()
-
-    def configure(self, config: SessionConfig) -> None:
-        """Use `config` from the next session on; call `reopen("config")` to have it now.
-
-        The model is part of the URL and stays.
-        """
-        self._config = replace(config, model=self._config.model)
-        self._routes.renegotiate(self._config)
-        self._spare.outdated()
 
     async def close(self) -> None:
         """Close politely and wait until `run` has returned.  Posts nothing."""
@@ -407,7 +405,7 @@ class RealtimeLink:
                 self._note("link.key_unreadable", error=kind)
             return None
         self._unreadable_key = ""
-        return key
+        return key and in_use(key)
 
     def _remember(self, update: cmd.UpdateSession) -> None:
         """A change of instructions or tools must survive a reconnect."""

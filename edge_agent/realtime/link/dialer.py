@@ -33,14 +33,15 @@ from edge_agent.contract.errors import LinkError, LinkLost, LinkRefused, WireClo
 from edge_agent.contract.hosts import is_loopback
 from edge_agent.contract.ports import Wire
 from edge_agent.realtime.protocol import faults
+from edge_agent.realtime.protocol.messages import FRAME_MAX_BYTES
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
     from websockets.http11 import Response
 
-FRAME_LIMIT_BYTES = 32 * 1024 * 1024
-"""A retrieved item with 15 MiB of audio is 20 MiB of base64 (PROTOCOL section 13).  Anything
-larger ends the connection with 1009 (`link.frame_too_big`), and a fresh session follows."""
+FRAMES_AHEAD_MAX = 0
+"""More frames than this wait for us, and the library stops reading: each may have
+`FRAME_MAX_BYTES`, and the kernel holds the rest."""
 
 HAPPY_EYEBALLS_DELAY_S = 0.25
 """RFC 8305's pause before the next address is tried beside one that does not answer."""
@@ -226,7 +227,9 @@ class WebSocketDialer:
             open_timeout=self._timings.open_s,
             close_timeout=self._timings.close_s,
             ping_interval=None,  # `liveness` pings: it knows whether a turn is active
-            max_size=FRAME_LIMIT_BYTES,
+            # A larger one ends the connection with 1009 (`link.frame_too_big`), and we dial anew.
+            max_size=FRAME_MAX_BYTES,
+            max_queue=FRAMES_AHEAD_MAX,
             write_limit=WRITE_LIMIT_BYTES,
             logger=_silent_logger(),
             happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY_S,

@@ -93,6 +93,11 @@ class Outbox:
     def __len__(self) -> int:
         return self._length
 
+    @property
+    def control(self) -> int:
+        """Messages without sound that wait."""
+        return self._length - len(self._silences) - len(self._words)
+
     def put(self, text: str, audio_ms: float = 0.0, *, is_silence: bool = False) -> None:
         """Queue a message (`audio_ms` > 0: audio of that length)."""
         entry = _Entry(text, audio_ms, is_silence)
@@ -125,15 +130,28 @@ class Outbox:
         self._episode_ms = self._episode_silence_ms = 0.0
         return episode
 
+    def purge_audio(self) -> float:
+        """Drop all audio that waits; returns how many milliseconds.  No part of an episode: it
+        was not the network that was too slow."""
+        purged_ms = 0.0
+        for kind in (self._silences, self._words):
+            while kind:
+                purged_ms += self._give_up(kind).audio_ms
+        return purged_ms
+
     def _drop(self, kind: deque[_Entry]) -> None:
+        entry = self._give_up(kind)
+        self._episode_ms += entry.audio_ms
+        self._episode_silence_ms += entry.audio_ms if entry.is_silence else 0.0
+
+    def _give_up(self, kind: deque[_Entry]) -> _Entry:
         entry = kind.popleft()
         entry.text = None  # its place in the queue is skipped later
         self._forget(entry)
         self.dropped_ms += entry.audio_ms
-        self._episode_ms += entry.audio_ms
-        self._episode_silence_ms += entry.audio_ms if entry.is_silence else 0.0
         while self._queue and self._queue[0].text is None:
             self._queue.popleft()
+        return entry
 
     def _forget(self, entry: _Entry) -> None:
         self._length -= 1

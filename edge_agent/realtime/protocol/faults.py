@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edge_agent.contract.errors import LinkBusy, LinkError, LinkLost, LinkRefused
-from edge_agent.contract.secrets import hide_keys
+from edge_agent.contract.foreign import OTHER, code_of, text_of_others
 
 _TEXT_LIMIT_CHARS = 200
 """A provider's sentence, not a page: these texts end up in one journal line."""
 
 
 def in_short(text: object) -> str:
-    """A provider's text, short, on one line and without anything that looks like a key."""
+    """A provider's text, short, on one line and without a key in use or what looks like one."""
     if not isinstance(text, str):
         return ""
-    return " ".join(hide_keys(text).split())[:_TEXT_LIMIT_CHARS]
+    return text_of_others(" ".join(text.split()), _TEXT_LIMIT_CHARS)
 
 
 BAD_KEY = "link.bad_key"
@@ -133,8 +133,9 @@ def from_close(code: int, reason: str, hints: Mapping[int, str] = _NO_HINTS) -> 
     found = _find(reason) or hints.get(code)
     if found in NAMED:
         return named(found)
-    text = in_short(reason)
-    said = f", reason {text!r}" if text else ""
+    # A reason that is a text may hold what was said in the room: its code is told, not its words.
+    word = code_of(reason)
+    said = f", reason {word}" if word and word != OTHER else ""
     if code == 1013:
         return LinkBusy(f"The provider asks to come back later (close code {code}{said}).")
     if code in RECONNECT_CLOSE_CODES:

@@ -17,6 +17,7 @@ from edge_agent.contract.pcm import whole_samples
 from edge_agent.realtime.protocol.shapes import (
     SERVER_EVENTS,
     AudioDelta,
+    Id,
     Malformed,
     ServerMessage,
     Unknown,
@@ -24,6 +25,17 @@ from edge_agent.realtime.protocol.shapes import (
 
 Json = Mapping[str, Any]
 """A JSON object on its way out."""
+
+
+FRAME_MAX_BYTES = 8 * 1024 * 1024
+"""Two minutes of sound in one delta, as servers send that speak a whole answer at once."""
+
+SMALL_FRAME_BYTES = 64 * 1024
+"""Below it there is no room for more parts than a frame may have."""
+
+PARTS_MAX = 30_000
+"""Values in one frame: each becomes an object of some 100 bytes.  The longest honest frame, a
+configuration with all of its tools, has a few thousand."""
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -34,8 +46,8 @@ class _LooseAudio(msgspec.Struct, frozen=True):
     """An audio delta whose base64 the strict decoder refused."""
 
     delta: str
-    response_id: str | None = None
-    item_id: str | None = None
+    response_id: Id | None = None
+    item_id: Id | None = None
 
 
 _head = msgspec.json.Decoder(_Head)
@@ -55,6 +67,8 @@ def decode(frame: str | bytes) -> ServerMessage:
         return Malformed(type="", reason="a binary frame")
     try:
         data = frame.encode()
+        if problem := _too_much(data):
+            return Malformed(type="", reason=problem)
         kind = _head.decode(data).type
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         return Malformed(type="", reason=_place(error))
@@ -70,6 +84,17 @@ def decode(frame: str | bytes) -> ServerMessage:
     if isinstance(message, AudioDelta) and len(message.delta) % 2:
         return msgspec.structs.replace(message, delta=whole_samples(message.delta))
     return message
+
+
+def _too_much(data: bytes) -> str:
+    """Why this frame is refused unread; "" if it may be read."""
+    if len(data) <= SMALL_FRAME_BYTES:
+        return ""
+    if len(data) > FRAME_MAX_BYTES:
+        return f"larger than {FRAME_MAX_BYTES // 1024 // 1024} MiB"
+    # Base64 has none of these.
+    parts = data.count(b",") + data.count(b"[") + data.count(b"{")
+    return f"more than {PARTS_MAX} parts" if parts > PARTS_MAX else ""
 
 
 def _decode_loose_audio(kind: str, data: bytes) -> ServerMessage:

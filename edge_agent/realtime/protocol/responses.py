@@ -8,11 +8,14 @@ and gets the events back.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from functools import singledispatchmethod
 
 from edge_agent.contract import events as ev
+from edge_agent.contract.foreign import code_of
 from edge_agent.realtime.protocol import faults, shapes
 from edge_agent.realtime.protocol.tracking import (
+    TEXT_MAX_CHARS,
     Track,
     content_text,
     item_of,
@@ -25,12 +28,18 @@ from edge_agent.realtime.protocol.tracking import (
 REMEMBERED = 256
 """Finished responses kept to recognise what comes late: it comes within a few events."""
 
+UNDER_WAY_MAX = 16
+"""Responses that have begun and are not over: one of the talk and a few side questions.  One more
+ends the oldest."""
+
 
 class Responses:
-    """The responses under way and those that ended lately; oddities are added to `counts`."""
+    """The responses under way and those that ended lately; oddities are added to `counts`, and
+    `over` is told of what there was too much of."""
 
-    def __init__(self, counts: Counter[str]) -> None:
+    def __init__(self, counts: Counter[str], over: Callable[[str], None]) -> None:
         self.counts = counts
+        self._over = over
         self._events: list[ev.Event] = []
         """What the message in hand has meant so far."""
         self._at = 0.0
@@ -65,10 +74,19 @@ class Responses:
         return track
 
     def _begin(self, response: str, tag: str | None) -> Track:
-        track = self._tracks[response] = Track(response, tag)
+        if len(self._tracks) >= UNDER_WAY_MAX:
+            self._over("responses")
+            self._is_over(next(iter(self._tracks)))
+        track = self._tracks[response] = Track(response, tag, over=self._over)
         if tag is None:
             self._events.append(ev.ResponseStarted(at=self._at, response=response))
         return track
+
+    def _is_over(self, response: str) -> None:
+        del self._tracks[response]
+        self.finished[response] = None
+        while len(self.finished) > REMEMBERED:
+            self.finished.popitem(last=False)
 
     @_on.register
     def _(self, message: shapes.ResponseCreated) -> None:
@@ -86,7 +104,8 @@ class Responses:
         if track.tag is not None or not message.delta or track.voiced.get(item):
             self.counts["unwanted_audio"] += 1
             return
-        track.note_item(item)
+        if not track.note_item(item):
+            return
         track.voiced[item] = False
         self._events.append(
             ev.VoiceChunk(at=self._at, response=track.response, item=item, pcm24k=message.delta)
@@ -107,13 +126,14 @@ class Responses:
     @_on.register(shapes.TextDelta)
     def _(self, message: shapes.TranscriptDelta | shapes.TextDelta) -> None:
         track = self._track(message.response_id)
-        if track is None or not message.delta:
+        if track is None or not message.delta or not track.takes_text(message.delta):
             return
         if track.tag is not None:
             track.text.append(message.delta)
             return
         item = message.item_id or track.last_item or track.response
-        track.note_item(item)
+        if not track.note_item(item):
+            return
         self._events.append(
             ev.VoiceText(at=self._at, response=track.response, item=item, text=message.delta)
         )
@@ -155,10 +175,7 @@ class Responses:
             self.counts["duplicate_done"] += 1
             return
         track = self._tracks.get(response.id) or self._begin(response.id, tag_of(response))
-        del self._tracks[response.id]
-        self.finished[response.id] = None
-        while len(self.finished) > REMEMBERED:
-            self.finished.popitem(last=False)
+        self._is_over(response.id)
         status, code, text = outcome_of(response)
         self.completed += status == "completed"
         usage = usage_of(response.usage)
@@ -167,10 +184,11 @@ class Responses:
             item = item_of(fields)
             track.note_item(item.id or "")
             track.note_call(item, at_done=True)
-            final_text.append(content_text(item))
+            if track.tag is not None and not track.text:
+                final_text.append(content_text(item))
         if track.tag is not None:
             # The deltas are what was generated; the object repeats it, if the server bothers.
-            answer = "".join(track.text) or "".join(final_text)
+            answer = "".join(track.text) or "".join(final_text)[:TEXT_MAX_CHARS]
             ok = status == "completed"
             self._events.append(
                 ev.SideAnswer(at=self._at, tag=track.tag, text=answer, ok=ok, usage=usage)
@@ -183,7 +201,7 @@ class Responses:
                 at=self._at,
                 response=response.id,
                 status=status,
-                code=code[:64],
+                code=code_of(code),
                 message=faults.in_short(text),
                 calls=track.complete_calls(),
                 items=tuple(track.items),

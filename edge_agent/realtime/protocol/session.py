@@ -26,18 +26,22 @@ from typing import Any
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract.errors import LinkError, LinkLost, LinkRefused, LocalProtocolError
+from edge_agent.contract.foreign import code_of
 from edge_agent.realtime.protocol import config as cfg
 from edge_agent.realtime.protocol import faults, messages, shapes
 from edge_agent.realtime.protocol.responses import Responses
 from edge_agent.realtime.protocol.terms import Note, Terms
 from edge_agent.realtime.protocol.tracking import (
+    TEXT_MAX_CHARS,
     count_of,
+    id_of,
     text_of,
 )
 from edge_agent.realtime.protocol.uplink import Uplink
 
-UNKNOWN_TYPES_NOTED = 50
-"""Event types we do not know that get a journal note each; a peer must not fill the journal."""
+NOTES_MAX = 10
+"""Journal notes with one code that a session may cause: a peer must not fill the journal.  All of
+it is counted."""
 
 ITEMS_REMEMBERED_MAX = 4096
 """Announced items, so that "added" and "done" of one count once; a session at home may last for
@@ -78,6 +82,7 @@ class Session:
         self._probe_id = ""
         self._items: set[str] = set()
         self._unknown: set[str] = set()
+        self._noted: Counter[str] = Counter()
         self._at = 0.0
         self.phase = Phase.CONFIGURING
         self.failure: LinkError | None = None
@@ -86,8 +91,8 @@ class Session:
         """Oddities by kind: `malformed`, `unknown`, `benign`, `late_audio`, `swallowed` …"""
         self.garbage_run = 0
         """Malformed frames in a row."""
-        self._responses = Responses(self.counts)
-        self._last_frame: str | bytes = b""
+        self._responses = Responses(self.counts, self._over)
+        self._last_sound: str | bytes = b""
 
     # --- configuring --------------------------------------------------------------------
 
@@ -156,9 +161,7 @@ class Session:
             self.counts["malformed"] += 1
             self.garbage_run += 1
             if self.garbage_run == 1:
-                self._notes.append(
-                    ("link.garbage", {"type": message.type[:64], "reason": message.reason})
-                )
+                self._note("link.garbage", type=message.type, reason=message.reason)
             return []
         self.garbage_run = 0
         if self.phase is Phase.CLOSED:
@@ -171,16 +174,35 @@ class Session:
         if self._comes_again(frame, message):
             self.counts["repeated"] += 1
             return []
-        self._on(message)
+        try:
+            self._on(message)
+        except Exception as problem:  # what it was is for us to mend; the talk goes on
+            self.counts["unread"] += 1
+            reason = f"a fault of ours ({type(problem).__name__})"
+            self._note("link.garbage", type=_name_of(message), reason=reason)
         return self.take_events()
 
     def _comes_again(self, frame: str | bytes, message: shapes.ServerMessage) -> bool:
         """The same piece of sound delivered twice: played twice it would stutter, and we would
         count more of the answer than the server has.  Without an id, two may be equal by chance."""
-        last, self._last_frame = self._last_frame, frame
-        if frame != last or not isinstance(message, shapes.AudioDelta):
+        last, self._last_sound = self._last_sound, b""
+        if not isinstance(message, shapes.AudioDelta):
+            return False
+        self._last_sound = frame
+        if frame != last:
             return False
         return "event_id" in frame if isinstance(frame, str) else b"event_id" in frame
+
+    def _note(self, code: str, **fields: object) -> None:
+        self._noted[code] += 1
+        if self._noted[code] <= NOTES_MAX:
+            self._notes.append((code, fields))
+
+    def _over(self, what: str) -> None:
+        """There is too much of something, and it is left out: one note of each kind."""
+        self.counts[f"over {what}"] += 1
+        if self.counts[f"over {what}"] == 1:
+            self._notes.append(("link.too_much", {"what": what}))
 
     @singledispatchmethod
     def _on(self, message: shapes.ServerMessage) -> None:
@@ -190,9 +212,10 @@ class Session:
     @_on.register
     def _(self, message: shapes.Unknown) -> None:
         self.counts["unknown"] += 1
-        if message.type not in self._unknown and len(self._unknown) < UNKNOWN_TYPES_NOTED:
-            self._unknown.add(message.type)
-            self._notes.append(("link.unknown_event", {"type": message.type}))
+        kind = code_of(message.type)
+        if kind not in self._unknown and len(self._unknown) < NOTES_MAX:
+            self._unknown.add(kind)
+            self._note("link.unknown_event", type=kind)
 
     @_on.register
     def _(self, message: shapes.SessionCreated) -> None:
@@ -259,7 +282,7 @@ class Session:
                 kind, subject = ev.ABOUT_ASIDE, ""
             self._events.append(
                 ev.ServerComplained(
-                    at=self._at, code=code[:64], message=text, about=f"{kind} {subject}".strip()
+                    at=self._at, code=code_of(code), message=text, about=f"{kind} {subject}".strip()
                 )
             )
 
@@ -278,7 +301,7 @@ class Session:
         else:
             self._close(
                 LinkRefused(
-                    f"The server refuses even the plainest session ({code[:64]}): {text}",
+                    f"The server refuses even the plainest session ({code_of(code)}): {text}",
                     fix="Check that the provider setting fits the URL, and update the server.",
                     code=faults.DIALECT,
                 )
@@ -303,7 +326,9 @@ class Session:
     @_on.register
     def _(self, message: shapes.TranscriptionCompleted) -> None:
         self._events.append(
-            ev.UserTranscript(at=self._at, item=message.item_id, text=message.transcript)
+            ev.UserTranscript(
+                at=self._at, item=message.item_id, text=message.transcript[:TEXT_MAX_CHARS]
+            )
         )
 
     @_on.register
@@ -322,9 +347,9 @@ class Session:
                 ev.ItemAdded(
                     at=self._at,
                     item=item,
-                    role=text_of(message.item.role),
-                    kind=text_of(message.item.type),
-                    call_id=text_of(message.item.call_id),
+                    role=id_of(message.item.role),
+                    kind=id_of(message.item.type),
+                    call_id=id_of(message.item.call_id),
                 )
             )
 
@@ -372,6 +397,12 @@ class Session:
         return messages.update_session(
             self._probe_id, cfg.session_patch(None, None, self._terms.dialect)
         )
+
+
+def _name_of(message: shapes.ServerMessage) -> str:
+    """The wire's name for a message."""
+    names = (name for name, kind in shapes.SERVER_EVENTS.items() if isinstance(message, kind))
+    return next(names, "")
 
 
 _WHILE_CONFIGURING = (

@@ -10,9 +10,15 @@ servers differ there and a lost `response.done` would silence a household.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+
+ID_MAX_CHARS = 256
+"""Of an id, which is kept and compared; services use up to 64."""
+
+Id = Annotated[str, msgspec.Meta(max_length=ID_MAX_CHARS)]
+"""A name that the server gives to something."""
 
 
 class ServerMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +29,10 @@ class Unknown(ServerMessage, frozen=True, kw_only=True):
     """A well-formed event whose type we have never heard of.  Not an error."""
 
     type: str
+
+
+class Ignored(ServerMessage, frozen=True, kw_only=True):
+    """An event of the protocol that a speaker need not act upon: no field of it is read."""
 
 
 class Malformed(ServerMessage, frozen=True, kw_only=True):
@@ -43,7 +53,7 @@ class Malformed(ServerMessage, frozen=True, kw_only=True):
 class Item(msgspec.Struct, frozen=True, kw_only=True):
     """A conversation item (PROTOCOL section 4.3), as far as a speaker reads it."""
 
-    id: str | None = None
+    id: Id | None = None
     type: Any = None
     role: Any = None
     status: Any = None
@@ -56,13 +66,12 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 class Response(msgspec.Struct, frozen=True, kw_only=True):
     """The response object of `response.created` and `response.done`."""
 
-    id: str
+    id: Id
     status: Any = None
     status_details: Any = None
     output: Any = None
     usage: Any = None
     metadata: Any = None
-    conversation_id: Any = None
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,25 +102,15 @@ class SessionUpdated(ServerMessage, frozen=True, kw_only=True):
 class ConversationCreated(ServerMessage, frozen=True, kw_only=True):
     """Sent by xAI and beta servers, sometimes instead of `session.created`."""
 
-    conversation: Any = None
-
 
 class ItemAdded(ServerMessage, frozen=True, kw_only=True):
     """An item entered the conversation (legacy name: `conversation.item.created`)."""
 
     item: Item
-    previous_item_id: str | None = None
 
 
 class ItemDone(ServerMessage, frozen=True, kw_only=True):
     """An item is complete."""
-
-    item: Item
-    previous_item_id: str | None = None
-
-
-class ItemRetrieved(ServerMessage, frozen=True, kw_only=True):
-    """Answer to a retrieve; we never ask for one."""
 
     item: Item
 
@@ -119,43 +118,18 @@ class ItemRetrieved(ServerMessage, frozen=True, kw_only=True):
 class ItemDeleted(ServerMessage, frozen=True, kw_only=True):
     """An item is gone.  xAI leaves the id empty."""
 
-    item_id: str | None = None
-
-
-class ItemTruncated(ServerMessage, frozen=True, kw_only=True):
-    """A spoken item was cut."""
-
-    item_id: str
-    content_index: Any = None
-    audio_end_ms: Any = None
-
-
-class TranscriptionDelta(ServerMessage, frozen=True, kw_only=True):
-    """A piece of the household's words (xAI: `.updated`, cumulative)."""
-
-    item_id: str | None = None
-    delta: Any = None
+    item_id: Id | None = None
 
 
 class TranscriptionCompleted(ServerMessage, frozen=True, kw_only=True):
     """The household's words; may come after the answer to them."""
 
-    item_id: str
+    item_id: Id
     transcript: str
-    usage: Any = None
 
 
 class TranscriptionFailed(ServerMessage, frozen=True, kw_only=True):
     """No transcript will come for this item."""
-
-    item_id: str | None = None
-    error: ErrorBody | None = None
-
-
-class TranscriptionSegment(ServerMessage, frozen=True, kw_only=True):
-    """A diarised piece; not used."""
-
-    item_id: str | None = None
 
 
 # --- input audio buffer ----------------------------------------------------------------
@@ -164,44 +138,21 @@ class TranscriptionSegment(ServerMessage, frozen=True, kw_only=True):
 class SpeechStarted(ServerMessage, frozen=True, kw_only=True):
     """The server's voice detector heard an onset."""
 
-    item_id: str | None = None
+    item_id: Id | None = None
     audio_start_ms: Any = None
 
 
 class SpeechStopped(ServerMessage, frozen=True, kw_only=True):
     """The server's voice detector heard the end of a turn."""
 
-    item_id: str | None = None
+    item_id: Id | None = None
     audio_end_ms: Any = None
 
 
 class BufferCommitted(ServerMessage, frozen=True, kw_only=True):
     """The buffer became a user item."""
 
-    item_id: str | None = None
-    previous_item_id: str | None = None
-
-
-class BufferCleared(ServerMessage, frozen=True, kw_only=True):
-    """The buffer was emptied."""
-
-
-class TimeoutTriggered(ServerMessage, frozen=True, kw_only=True):
-    """`idle_timeout_ms` passed in silence; the server will speak by itself."""
-
-    item_id: str | None = None
-
-
-class DtmfReceived(ServerMessage, frozen=True, kw_only=True):
-    """SIP only."""
-
-    event: Any = None
-
-
-class OutputBufferEvent(ServerMessage, frozen=True, kw_only=True):
-    """WebRTC and SIP only: over a WebSocket playback is ours."""
-
-    response_id: str | None = None
+    item_id: Id | None = None
 
 
 # --- responses -------------------------------------------------------------------------
@@ -223,110 +174,55 @@ class OutputItemAdded(ServerMessage, frozen=True, kw_only=True):
     """A response began an item."""
 
     item: Item
-    response_id: str | None = None
+    response_id: Id | None = None
 
 
 class OutputItemDone(ServerMessage, frozen=True, kw_only=True):
     """A response finished an item."""
 
     item: Item
-    response_id: str | None = None
-
-
-class ContentPartAdded(ServerMessage, frozen=True, kw_only=True):
-    """An item got a content part."""
-
-    response_id: str | None = None
-    item_id: str | None = None
-    part: Any = None
-
-
-class ContentPartDone(ServerMessage, frozen=True, kw_only=True):
-    """A content part is complete."""
-
-    response_id: str | None = None
-    item_id: str | None = None
-    part: Any = None
+    response_id: Id | None = None
 
 
 class AudioDelta(ServerMessage, frozen=True, kw_only=True, gc=False):
     """A piece of spoken answer: `delta` is decoded PCM16, whole samples."""
 
     delta: bytes
-    response_id: str | None = None
-    item_id: str | None = None
+    response_id: Id | None = None
+    item_id: Id | None = None
 
 
 class AudioDone(ServerMessage, frozen=True, kw_only=True):
     """No more audio for this item."""
 
-    response_id: str | None = None
-    item_id: str | None = None
+    response_id: Id | None = None
+    item_id: Id | None = None
 
 
 class TranscriptDelta(ServerMessage, frozen=True, kw_only=True):
     """A piece of what the model is saying."""
 
     delta: str
-    response_id: str | None = None
-    item_id: str | None = None
-
-
-class TranscriptDone(ServerMessage, frozen=True, kw_only=True):
-    """All that the model said in this item."""
-
-    response_id: str | None = None
-    item_id: str | None = None
-    transcript: Any = None
+    response_id: Id | None = None
+    item_id: Id | None = None
 
 
 class TextDelta(ServerMessage, frozen=True, kw_only=True):
     """A piece of a text answer."""
 
     delta: str
-    response_id: str | None = None
-    item_id: str | None = None
-
-
-class TextDone(ServerMessage, frozen=True, kw_only=True):
-    """All of a text answer."""
-
-    response_id: str | None = None
-    item_id: str | None = None
-    text: Any = None
-
-
-class ArgumentsDelta(ServerMessage, frozen=True, kw_only=True):
-    """A piece of a call's arguments; useless until complete."""
-
-    response_id: str | None = None
-    item_id: str | None = None
+    response_id: Id | None = None
+    item_id: Id | None = None
 
 
 class ArgumentsDone(ServerMessage, frozen=True, kw_only=True):
     """A call's arguments, complete.  `name` is missing on some servers."""
 
     arguments: str
-    response_id: str | None = None
-    item_id: str | None = None
-    call_id: str | None = None
+    response_id: Id | None = None
+    item_id: Id | None = None
+    call_id: Id | None = None
     name: str | None = None
-
-
-class McpProgress(ServerMessage, frozen=True, kw_only=True):
-    """Progress of a tool that the *server* runs; we configure none."""
-
-    item_id: str | None = None
-
-
-class RateLimitsUpdated(ServerMessage, frozen=True, kw_only=True):
-    """What is left of the provider's limits."""
-
-    rate_limits: Any = None
-
-
-class Heartbeat(ServerMessage, frozen=True, kw_only=True):
-    """xAI's `ping` event: shows life, wants no answer."""
 
 
 class ErrorEvent(ServerMessage, frozen=True, kw_only=True):
@@ -341,56 +237,58 @@ SERVER_EVENTS: dict[str, type[ServerMessage]] = {
     "conversation.created": ConversationCreated,
     "conversation.item.added": ItemAdded,
     "conversation.item.done": ItemDone,
-    "conversation.item.retrieved": ItemRetrieved,
+    "conversation.item.retrieved": Ignored,
     "conversation.item.deleted": ItemDeleted,
-    "conversation.item.truncated": ItemTruncated,
-    "conversation.item.input_audio_transcription.delta": TranscriptionDelta,
+    "conversation.item.truncated": Ignored,
+    "conversation.item.input_audio_transcription.delta": Ignored,
     "conversation.item.input_audio_transcription.completed": TranscriptionCompleted,
     "conversation.item.input_audio_transcription.failed": TranscriptionFailed,
-    "conversation.item.input_audio_transcription.segment": TranscriptionSegment,
+    "conversation.item.input_audio_transcription.segment": Ignored,
     "input_audio_buffer.speech_started": SpeechStarted,
     "input_audio_buffer.speech_stopped": SpeechStopped,
     "input_audio_buffer.committed": BufferCommitted,
-    "input_audio_buffer.cleared": BufferCleared,
-    "input_audio_buffer.timeout_triggered": TimeoutTriggered,
-    "input_audio_buffer.dtmf_event_received": DtmfReceived,
-    "output_audio_buffer.started": OutputBufferEvent,
-    "output_audio_buffer.stopped": OutputBufferEvent,
-    "output_audio_buffer.cleared": OutputBufferEvent,
+    "input_audio_buffer.cleared": Ignored,
+    "input_audio_buffer.timeout_triggered": Ignored,
+    # telephone and WebRTC only: over a WebSocket playback is ours
+    "input_audio_buffer.dtmf_event_received": Ignored,
+    "output_audio_buffer.started": Ignored,
+    "output_audio_buffer.stopped": Ignored,
+    "output_audio_buffer.cleared": Ignored,
     "response.created": ResponseCreated,
     "response.done": ResponseDone,
     "response.output_item.added": OutputItemAdded,
     "response.output_item.done": OutputItemDone,
-    "response.content_part.added": ContentPartAdded,
-    "response.content_part.done": ContentPartDone,
+    "response.content_part.added": Ignored,
+    "response.content_part.done": Ignored,
     "response.output_text.delta": TextDelta,
-    "response.output_text.done": TextDone,
+    "response.output_text.done": Ignored,
     "response.output_audio.delta": AudioDelta,
     "response.output_audio.done": AudioDone,
     "response.output_audio_transcript.delta": TranscriptDelta,
-    "response.output_audio_transcript.done": TranscriptDone,
-    "response.function_call_arguments.delta": ArgumentsDelta,
+    "response.output_audio_transcript.done": Ignored,
+    "response.function_call_arguments.delta": Ignored,
     "response.function_call_arguments.done": ArgumentsDone,
-    "mcp_list_tools.in_progress": McpProgress,
-    "mcp_list_tools.completed": McpProgress,
-    "mcp_list_tools.failed": McpProgress,
-    "response.mcp_call_arguments.delta": McpProgress,
-    "response.mcp_call_arguments.done": McpProgress,
-    "response.mcp_call.in_progress": McpProgress,
-    "response.mcp_call.completed": McpProgress,
-    "response.mcp_call.failed": McpProgress,
-    "rate_limits.updated": RateLimitsUpdated,
+    # tools that the *server* runs; we configure none
+    "mcp_list_tools.in_progress": Ignored,
+    "mcp_list_tools.completed": Ignored,
+    "mcp_list_tools.failed": Ignored,
+    "response.mcp_call_arguments.delta": Ignored,
+    "response.mcp_call_arguments.done": Ignored,
+    "response.mcp_call.in_progress": Ignored,
+    "response.mcp_call.completed": Ignored,
+    "response.mcp_call.failed": Ignored,
+    "rate_limits.updated": Ignored,
     "error": ErrorEvent,
     # retired beta names, still spoken by older local servers
     "conversation.item.created": ItemAdded,
     "response.audio.delta": AudioDelta,
     "response.audio.done": AudioDone,
     "response.audio_transcript.delta": TranscriptDelta,
-    "response.audio_transcript.done": TranscriptDone,
+    "response.audio_transcript.done": Ignored,
     "response.text.delta": TextDelta,
-    "response.text.done": TextDone,
+    "response.text.done": Ignored,
     # xAI
-    "conversation.item.input_audio_transcription.updated": TranscriptionDelta,
-    "ping": Heartbeat,
+    "conversation.item.input_audio_transcription.updated": Ignored,
+    "ping": Ignored,
 }
 """Every event name that has a meaning for us."""

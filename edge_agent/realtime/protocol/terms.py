@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edge_agent.contract.foreign import code_of
 from edge_agent.realtime.protocol.config import (
     Capabilities,
     Dialect,
@@ -61,9 +62,9 @@ class Terms:
         option = option_at_fault(param, message, self._used)
         if option is not None:
             self.refused |= {option}
-            return "link.option_dropped", {"option": option, "error": code[:64]}
+            return "link.option_dropped", {"option": option, "error": code_of(code)}
         if len(self._dialects) > 1:
             self._dialects = self._dialects[1:]
             self.refused = frozenset()
-            return "link.dialect_changed", {"dialect": self.dialect, "error": code[:64]}
+            return "link.dialect_changed", {"dialect": self.dialect, "error": code_of(code)}
         return None

@@ -6,13 +6,31 @@ take whatever a server put there and never raise.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from edge_agent.contract.events import ToolCall, Usage
-from edge_agent.realtime.protocol.shapes import Item, Response
+from edge_agent.realtime.protocol.shapes import ID_MAX_CHARS, Item, Response
+
+CALLS_MAX = 64
+"""Of one response; a model that wants more in one breath is broken."""
+
+ITEMS_MAX = 256
+"""Of one response; an answer has two or three."""
+
+TEXT_MAX_CHARS = 50_000
+"""Of one response, spoken or written: an hour of speech, and forty times the longest notes."""
+
+ARGUMENTS_MAX_CHARS = 65_536
+"""Of one call; what is cut is no JSON any more, and its tool tells the model so."""
+
+NAME_MAX_CHARS = 128
+"""Of a tool; services allow 64."""
+
+COUNT_MAX = 10**9
+"""Tokens of a response, or milliseconds of a session (eleven days): more is a slip, and thousands
+of them still add up to a number that every file can hold."""
 
 TAG_KEY = "edge_agent_side_question"
 """Metadata key that marks a response as a side question of ours (keys hold 64 characters)."""
@@ -35,34 +53,55 @@ class Track:
     """One response between `response.created` and `response.done`.
 
     `calls` by item id, in order of appearance; `voiced` are items that had audio, with
-    whether their end was reported; `text` collects a side answer.
+    whether their end was reported; `text` collects a side answer.  `over` is told of what there
+    is too much of and is left out.
     """
 
     response: str
     tag: str | None = None
-    items: list[str] = field(default_factory=list)
+    items: dict[str, None] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
     voiced: dict[str, bool] = field(default_factory=dict)
     text: list[str] = field(default_factory=list)
+    text_chars: int = 0
     last_item: str = ""
+    over: Callable[[str], None] = lambda _what: None
 
-    def note_item(self, item: str) -> None:
-        """Remember an output item, in order of first appearance."""
+    def note_item(self, item: str) -> bool:
+        """Remember an output item, in order of first appearance; False: one too many."""
         if item and item not in self.items:
-            self.items.append(item)
+            if len(self.items) >= ITEMS_MAX:
+                self.over("items")
+                return False
+            self.items[item] = None
         self.last_item = item or self.last_item
+        return True
 
     def note_call(self, item: Item, *, at_done: bool) -> None:
         """Take what an item object says about a function call."""
         if item.type != "function_call":
             return
-        key = item.id or text_of(item.call_id)
-        call = self.calls.setdefault(key, Call())
-        call.call_id = text_of(item.call_id) or call.call_id
-        call.name = text_of(item.name) or call.name
+        call_id = id_of(item.call_id)
+        key = item.id or call_id
+        call = self.calls.get(key)
+        if call is None:
+            if len(self.calls) >= CALLS_MAX:
+                self.over("calls")
+                return
+            call = self.calls[key] = Call()
+        call.call_id = call_id or call.call_id
+        call.name = text_of(item.name)[:NAME_MAX_CHARS] or call.name
         if at_done and isinstance(item.arguments, str) and item.status != "incomplete":
-            call.arguments = item.arguments or call.arguments
+            call.arguments = item.arguments[:ARGUMENTS_MAX_CHARS] or call.arguments
             call.is_complete = call.is_complete or item.status in ("completed", None)
+
+    def takes_text(self, text: str) -> bool:
+        """Count a piece of text; False: too much."""
+        self.text_chars += len(text)
+        if self.text_chars > TEXT_MAX_CHARS:
+            self.over("text")
+            return False
+        return True
 
     def complete_calls(self) -> tuple[ToolCall, ...]:
         """Each complete call once; one without a call id cannot be answered and is left out."""
@@ -79,11 +118,16 @@ def text_of(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def id_of(value: object) -> str:
+    """`value` if it is an id, else ""."""
+    return value if isinstance(value, str) and len(value) <= ID_MAX_CHARS else ""
+
+
 def count_of(value: object) -> int:
     """A token count or a time in ms from the wire; anything odd is 0."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return 0
-    return int(value) if math.isfinite(value) and value > 0 else 0
+    return int(value) if 0 < value <= COUNT_MAX else 0  # false for what is no number, too
 
 
 def mapping_of(value: object) -> Mapping[str, Any]:
@@ -105,9 +149,8 @@ def tag_of(response: Response) -> str | None:
 
 def item_of(fields: Mapping[str, Any]) -> Item:
     """An item inside a response's `output`, read with care."""
-    item_id = fields.get("id")
     return Item(
-        id=item_id if isinstance(item_id, str) else None,
+        id=id_of(fields.get("id")) or None,
         type=fields.get("type"),
         role=fields.get("role"),
         status=fields.get("status"),

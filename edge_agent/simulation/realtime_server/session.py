@@ -65,6 +65,8 @@ class Session:
         """Client events by type."""
         self.errors: list[Json] = []
         """The `error` objects this client earned, in order."""
+        self.configured = asyncio.Event()
+        """Set once a configuration of the client's has been acknowledged."""
         self.is_open = True
         self._wire = wire
         self._broken: asyncio.Future[None] | None = None
@@ -280,6 +282,7 @@ class Session:
         if self._audio_input()["turn_detection"] != before:
             self.input.configure(self._audio_input()["turn_detection"])
         self.emit("session.updated", session=self.config)
+        self.configured.set()
 
     def _append(self, event: dict[str, Any]) -> None:
         kind = self._audio_input()["format"]["type"]

@@ -1,4 +1,4 @@
-"""A long talk in no time: the real dialogue, pump and link, and an honest bill (purpose).
+"""A long talk in no time: the real dialogue, pump and link, and an honest bill.
 
 Owner thread: a virtual event loop.  Must never reach into the speaker to make it do something:
 people speak, the button is pressed, the line is cut.  Microphone and loudspeaker are stand-ins

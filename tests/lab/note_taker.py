@@ -1,4 +1,4 @@
-"""A model that remembers only what its conversation holds, and takes notes when asked (purpose).
+"""A model that remembers only what its conversation holds, and takes notes when asked.
 
 Owner thread: the event loop that serves the session.  Must never know more than the items that a
 response was given: whether a fact survives a summary is judged by what this brain can answer.
