@@ -165,6 +165,10 @@ class Hands:
             self._moves.close_gate()
         return out + (self._sessions.muted() if muted else self._sessions.unmuted())
 
+    def state_unsaved(self, _event: e.StateUnsaved) -> Commands:
+        """What was asked for holds, but only until a restart."""
+        return [self._moves.say("not_saved")]
+
     # --- guests ---------------------------------------------------------------------------
 
     def guest_requested(self, event: e.GuestRequested) -> Commands:

@@ -5,7 +5,7 @@ Owner thread: none, a table.  Must never hold a field for a household's words, a
 
 from __future__ import annotations
 
-from edge_agent.host.journal.message import NOTICE, WARNING, Message
+from edge_agent.host.journal.message import INFO, NOTICE, WARNING, Message
 
 KEPT: dict[str, Message] = {
     "state.repaired": Message(
@@ -17,7 +17,13 @@ KEPT: dict[str, Message] = {
     "state.unwritable": Message(
         WARNING,
         "The state cannot be saved ({why}).",
-        "Mute and volume will not survive a reboot. See state.path in the settings.",
+        "Mute, guest mode and volume will not survive a reboot. The household is told so, and it "
+        "is tried again until it is saved. See state.path in the settings.",
+    ),
+    "state.saved": Message(
+        INFO,
+        "The state could be saved again.",
+        "Mute, guest mode and volume survive a reboot.",
     ),
     "usage.repaired": Message(
         WARNING,
