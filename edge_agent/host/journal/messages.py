@@ -242,8 +242,9 @@ MESSAGES: dict[str, Message] = {
     "link.audio_purged": Message(
         INFO,
         "{ms} ms of sound that waited for the network were dropped at the mute.",
-        "They were said before the microphone was muted and had not left yet. What the kernel had "
-        "taken already, half a second at most, cannot be called back.",
+        "They were said before the microphone was muted and had not left yet. What the socket's "
+        "buffers in this program and in the kernel had taken already, half a second at most, "
+        "cannot be called back.",
     ),
     "link.rolled_over": Message(
         INFO,
