@@ -106,6 +106,7 @@ NO_REASONS = frozenset(
         "confirm_by_voice",
         "confirm_by_button",
         "alarm_missed",
+        "bell_muted",
     }
 )
 """Sentences that say something else than why there is no answer."""
