@@ -84,7 +84,9 @@ class Daemon:
             Worker(name, threads=world.threads, on_fault=journal.fault)
             for name in ("devices", "disk", "voices", "words")
         )
-        self._state = SavedState(settings, self._disk, journal.note)
+        self._state = SavedState(
+            settings, self._disk, journal.note, post=self.post_from_thread, time=self._loop.time
+        )
         self._build_sound()
         self._build_tools()
         self._build_talk()
@@ -213,7 +215,7 @@ class Daemon:
             time=self._loop.time,
             started_at=self._started_at,
             show_status=self._status_line.show,
-            chores=(self._calendar.look, self.agent.collect),
+            chores=(self._calendar.look, self.agent.collect, self._state.look),
         )
         self.status = SpeakerStatus(
             settings.realtime.provider,
@@ -222,7 +224,7 @@ class Daemon:
             sound=self.sound,
             ledger=self.ledger,
             watch=self._watch,
-            volume=self.speaker_api.volume,
+            saved_state=self._state,
             faults=lambda: self.agent.faults,
             slips=self.dialogue.state.slips.total,
             time=self._loop.time,

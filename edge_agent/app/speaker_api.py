@@ -7,11 +7,13 @@ the control socket answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
-from edge_agent.contract.events import Event, GuestRequested, MuteRequested
+from edge_agent.contract.backoff import Backoff
+from edge_agent.contract.events import Event, GuestRequested, MuteRequested, StateUnsaved
 from edge_agent.dialogue.state import Link, Microphone, Talk
 from edge_agent.host.service.control import ControlError
 from edge_agent.host.service.status import Status, in_words
@@ -24,8 +26,16 @@ from edge_agent.host.stores.state import Saved, StateFile, state_path
 from edge_agent.host.stores.timer_store import timers_path
 from edge_agent.host.stores.usage_store import usage_path
 
-Handler = Callable[[dict[str, Any]], dict[str, Any]]
+Handler = Callable[[dict[str, Any]], dict[str, Any] | Awaitable[dict[str, Any]]]
 """A request of the control socket to its answer."""
+
+SAVE_AGAIN_S = 5.0
+"""After the first failed save; a disk that is full for a moment costs no more."""
+SAVE_AGAIN_MAX_S = 300.0
+"""A disk that stays full is not worn out by our tries."""
+SAVED_WITHIN_S = 1.0
+"""The owner waits so long for the disk: a write takes tens of ms, and an asker gives up after 2 s.
+"""
 
 
 class TalkView(Protocol):
@@ -49,15 +59,38 @@ class TalkView(Protocol):
 
 
 class SavedState:
-    """The little that survives a reboot, in memory and on its way to the disk."""
+    """The little that survives a reboot, in memory and on its way to the disk.
 
-    def __init__(self, settings: Settings, disk: Worker, note: NoteFunction) -> None:
+    `look` is called now and then: what the disk refused is tried again until it is saved.  `post`
+    is called on the disk's thread.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        disk: Worker,
+        note: NoteFunction,
+        *,
+        post: Callable[[Event], None],
+        time: Callable[[], float],
+    ) -> None:
         setting = settings.state.path
         others = (facts_path, messages_path, timers_path, usage_path)
         self._file = StateFile(state_path(setting), note, beside=[at(setting) for at in others])
         self._disk = disk
+        self._note = note
+        self._post = post
+        self._time = time
+        self._backoff = Backoff(SAVE_AGAIN_S, SAVE_AGAIN_MAX_S)
+        self._again_at: float | None = None
+        """When it is tried again; None: nothing has failed."""
         self._volume_percent = settings.device.volume_percent
         self.saved: Saved = self._file.load()
+
+    @property
+    def is_unsaved(self) -> bool:
+        """The disk refused what was last given to it."""
+        return not self._file.is_written
 
     @property
     def volume_percent(self) -> int:
@@ -68,7 +101,37 @@ class SavedState:
     def save(self, **changes: Any) -> None:
         """Change fields of `Saved` and write them down."""
         self.saved = saved = replace(self.saved, **changes)
-        self._disk.put(lambda: self._file.save(saved))
+        is_promise = bool(changes.keys() & {"muted", "guest"})
+
+        def write() -> None:
+            if not self._file.save(saved) and is_promise:
+                self._post(StateUnsaved(at=self._time()))
+
+        self._disk.put(write)
+
+    def look(self) -> None:
+        """Try again what could not be saved, if it is time."""
+        if not self.is_unsaved:
+            if self._again_at is not None:
+                self._again_at = None
+                self._backoff.reset()
+                self._note("state.saved")
+            return
+        now = self._time()
+        if self._again_at is not None and now >= self._again_at:
+            saved = self.saved
+            self._disk.put(lambda: self._file.save(saved))
+        if self._again_at is None or now >= self._again_at:
+            self._again_at = now + self._backoff.next_s()
+
+    async def settled(self) -> bool:
+        """Whether what was asked for is on the disk; False too if the disk takes too long."""
+        try:
+            async with asyncio.timeout(SAVED_WITHIN_S):
+                await self._disk.drain()
+        except TimeoutError:
+            return False
+        return not self.is_unsaved
 
 
 class SpeakerApi:
@@ -110,6 +173,10 @@ class SpeakerApi:
         """Begin or end guest mode (which no tool may ask for)."""
         self._post(GuestRequested(at=self._time(), on=on))
 
+    async def saved(self) -> bool:
+        """Whether mute, guest mode and volume would survive a restart."""
+        return await self._state.settled()
+
     def snapshot(self) -> Status:
         """Everything, as data."""
         return self._status()
@@ -122,14 +189,16 @@ class SpeakerApi:
 def owner_commands(speaker: SpeakerApi, talk: TalkView, forget: Handler) -> dict[str, Handler]:
     """What the control socket answers; `forget` deletes messages."""
 
-    def mute(request: dict[str, Any]) -> dict[str, Any]:
+    async def mute(request: dict[str, Any]) -> dict[str, Any]:
         muted = talk.microphone is Microphone.MUTED
         speaker.want_mute(_wish(request, muted, "the microphone"))
-        return {"muted": talk.microphone is Microphone.MUTED}
+        saved = await speaker.saved()
+        return {"muted": talk.microphone is Microphone.MUTED, "saved": saved}
 
-    def guest(request: dict[str, Any]) -> dict[str, Any]:
+    async def guest(request: dict[str, Any]) -> dict[str, Any]:
         speaker.want_guest(_wish(request, talk.guest, "guest mode"))
-        return {"guest": talk.guest}
+        saved = await speaker.saved()
+        return {"guest": talk.guest, "saved": saved}
 
     return {
         "status": lambda _request: speaker.snapshot().plain(),

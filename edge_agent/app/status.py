@@ -14,7 +14,7 @@ from edge_agent import __version__
 from edge_agent.app.health import Watch
 from edge_agent.app.money import Ledger
 from edge_agent.app.sound.chain import SoundChain
-from edge_agent.app.speaker_api import TalkView
+from edge_agent.app.speaker_api import SavedState, TalkView
 from edge_agent.contract.commands import Command, Note
 from edge_agent.contract.events import (
     DeviceDown,
@@ -61,7 +61,7 @@ class SpeakerStatus:
         sound: SoundChain,
         ledger: Ledger,
         watch: Watch,
-        volume: Callable[[], int],
+        saved_state: SavedState,
         faults: Callable[[], int],
         slips: Callable[[], int],
         time: Callable[[], float],
@@ -71,7 +71,7 @@ class SpeakerStatus:
         self._sound = sound
         self._ledger = ledger
         self._watch = watch
-        self._volume = volume
+        self._saved_state = saved_state
         self._faults = faults
         self._slips = slips
         self._time = time
@@ -114,7 +114,8 @@ class SpeakerStatus:
             guest=talk.guest,
             link=talk.link.value,
             device_present=self._sound.supervisor.present,
-            volume_percent=self._volume(),
+            volume_percent=self._saved_state.volume_percent,
+            unsaved=self._saved_state.is_unsaved,
             failure=replace(failure, ago_s=now - self._failure_at) if failure else None,
             uptime_s=now - self._started_at,
             answers=today.answers,

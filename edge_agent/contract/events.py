@@ -66,6 +66,12 @@ class MuteRequested(Event):
     muted: bool
 
 
+class StateUnsaved(Event):
+    """The mute or the guest mode that somebody wanted is not on the disk: a restart forgets it."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayBegan(Event):
     """A new local day, or the first look at the calendar after the start."""

@@ -66,6 +66,7 @@ class DialogueManager:
             e.ButtonReleased: (p.hands.released,),
             e.MuteRequested: (p.hands.mute_requested,),
             e.GuestRequested: (p.hands.guest_requested,),
+            e.StateUnsaved: (p.hands.state_unsaved,),
             e.DayBegan: (p.costs.day_began,),
             e.AlarmDue: (p.alarms.alarm_due,),
             e.AlarmStopRequested: (p.alarms.stop_requested,),

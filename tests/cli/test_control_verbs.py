@@ -29,18 +29,20 @@ def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(cli.app, arguments)
 
 
-def invoke_while_running(path: Path, *arguments: str) -> Result:
+def invoke_while_running(path: Path, *arguments: str, saved: bool = True) -> Result:
     status = Status(
         link="down",
         link_code="link.dns",
         failure=Failure(code="link.dns", message="No name.", fix="See the router."),
+        unsaved=not saved,
     )
 
-    def mute(request: dict[str, Any]) -> dict[str, Any]:
-        return {"muted": request["to"] != "off"}
+    async def mute(request: dict[str, Any]) -> dict[str, Any]:
+        await asyncio.sleep(0)  # the disk
+        return {"muted": request["to"] != "off", "saved": saved}
 
-    def guest(request: dict[str, Any]) -> dict[str, Any]:
-        return {"guest": request["to"] != "off"}
+    async def guest(request: dict[str, Any]) -> dict[str, Any]:
+        return {"guest": request["to"] != "off", "saved": saved}
 
     async def evening() -> Result:
         doors = {"status": lambda _: status.plain(), "mute": mute, "guest": guest}
@@ -84,6 +86,20 @@ def test_mute_says_what_holds_now(tmp_path: Path, to: str, words: str) -> None:
 def test_guest_says_what_holds_now(tmp_path: Path, to: str, word: str) -> None:
     result = invoke_while_running(tmp_path / "control.sock", "guest", to)
     assert (result.exit_code, result.output) == (0, f"Guest mode is {word}.\n")
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [("mute", "The microphone is off (muted).\n"), ("guest", "Guest mode is on.\n")],
+)
+def test_what_a_restart_would_forget_is_1_and_a_sentence(
+    tmp_path: Path, verb: str, words: str
+) -> None:
+    result = invoke_while_running(tmp_path / "control.sock", verb, "on", saved=False)
+    assert result.exit_code == 1
+    assert result.output.startswith(words + "edge-agent: That could not be saved: ")
+    status = invoke_while_running(tmp_path / "control.sock", "status", saved=False)
+    assert "Not saved:     mute, guest mode and volume will be" in status.output
 
 
 @pytest.mark.parametrize(

@@ -57,13 +57,15 @@ def test_the_button_stops_it_without_link_and_while_muted(muted: bool) -> None:
     def shown(light: str) -> list[c.Command]:
         return [] if muted else [c.ShowLight(light)]  # mute is always shown
 
+    said = [c.PlaySentence("bell_muted")] if muted else []
+    heard = [on(e.SentenceDrained, name="bell_muted")] if muted else []
     assert (
         playbook(muted=muted, ignoring=(c.Note, c.SetStatus))
         << on(e.DeviceReady)
         >> [c.ShowLight("muted" if muted else "asleep")]
         << pasta()
-        >> [c.RingAlarm("pasta"), *shown("alarm")]
-        << frames(3.0, speech=False)
+        >> [c.RingAlarm("pasta"), *said, *shown("alarm")]
+        << [frames(3.0, speech=False), *heard]
         << on(e.ButtonPressed)
         >> [c.StopAlarm(("pasta",)), *shown("asleep")]
         << frames(2.0, speech=False)  # a sleepy hand: no long press either
@@ -72,6 +74,24 @@ def test_the_button_stops_it_without_link_and_while_muted(muted: bool) -> None:
         >> Talk.ASLEEP
         >> (Microphone.MUTED if muted else Microphone.OPEN)
     )
+
+
+def test_a_bell_in_a_muted_house_says_once_what_stops_it() -> None:
+    house = House()
+    house.connect()
+    house.press("mute")
+    due(house, 1.0)
+    due(house, 3.0, "tea")
+    house.run(20.0)
+    assert house.sentences() == ["bell_muted"]
+    house.press()
+    due(house, 40.0, "bread")
+    house.run(40.5)
+    assert house.sentences() == ["bell_muted", "bell_muted"]
+    house.press(hold_s=4.0)  # into the sentence, and a sleepy hand stays on it
+    house.run(50.0)
+    assert [state for _, state in bell(house)] == ["on", "off", "on", "off"]
+    assert house.manager.microphone is Microphone.MUTED
 
 
 def test_the_wake_word_stops_it_and_listens() -> None:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edge_agent.app.calendar import Calendar
-from edge_agent.app.speaker_api import SavedState, SpeakerApi, owner_commands
+from edge_agent.app.speaker_api import SAVE_AGAIN_MAX_S, SavedState, SpeakerApi, owner_commands
 from edge_agent.app.status import StatusLine
-from edge_agent.contract.events import DayBegan, Event, GuestRequested, MuteRequested
+from edge_agent.contract.events import (
+    DayBegan,
+    Event,
+    GuestRequested,
+    MuteRequested,
+    StateUnsaved,
+)
 from edge_agent.dialogue.state import Link, Microphone, Talk
 from edge_agent.host.service.control import ControlError
 from edge_agent.host.service.status import Status
@@ -37,6 +49,20 @@ class Dialogue:
                 self.guest = event.on
 
 
+class CountedWorker(Worker):
+    """Does all at once, and says when it is asked."""
+
+    def __init__(
+        self, asked: Callable[[], None], *, on_fault: Callable[[BaseException], None]
+    ) -> None:
+        super().__init__("disk", threads=False, on_fault=on_fault)
+        self._asked = asked
+
+    def put(self, work: Callable[[], object]) -> None:
+        self._asked()
+        super().put(work)
+
+
 class Speaker:
     """A speaker's api over a state file."""
 
@@ -46,16 +72,42 @@ class Speaker:
         self.notes: list[str] = []
         self.dialogue = Dialogue()
         settings = Settings.model_validate({"state": {"path": str(folder / "state.json")}})
-        disk = Worker("disk", threads=False, on_fault=lambda problem: pytest.fail(str(problem)))
-        self.state = SavedState(settings, disk, lambda code, /, **_fields: self.notes.append(code))
+        self.tried: list[float] = []
+        """When the disk was asked."""
+        disk = CountedWorker(
+            lambda: self.tried.append(self.now), on_fault=lambda problem: pytest.fail(str(problem))
+        )
+        self.now = 7.0
+        self.state = SavedState(
+            settings,
+            disk,
+            lambda code, /, **_fields: self.notes.append(code),
+            post=self.posted.append,
+            time=lambda: self.now,
+        )
         self.api = SpeakerApi(
             self.state,
             set_loudness=self.loudness.append,
             status=lambda: Status(provider="local", guest=self.dialogue.guest),
             post=self._post,
-            time=lambda: 7.0,
+            time=lambda: self.now,
         )
         self.commands = owner_commands(self.api, self.dialogue, lambda _request: {"deleted": 3})
+
+    def asked(self, name: str, to: object) -> dict[str, Any]:
+        """What the owner is answered."""
+
+        async def answer() -> dict[str, Any]:
+            said = self.commands[name]({"to": to})
+            return await said if inspect.isawaitable(said) else said
+
+        return asyncio.run(answer())
+
+    def looks(self, until: float) -> None:
+        """Look every second until then."""
+        while self.now < until:
+            self.now += 1.0
+            self.state.look()
 
     def _post(self, event: Event) -> None:
         self.posted.append(event)
@@ -81,18 +133,64 @@ def test_a_tool_can_mute_and_nothing_more(tmp_path: Path) -> None:
 
 def test_the_owner_switches_and_toggles_and_is_told_what_came_of_it(tmp_path: Path) -> None:
     speaker = Speaker(tmp_path)
-    mute, guest = speaker.commands["mute"], speaker.commands["guest"]
     wishes = [("on", True), ("toggle", False), ("toggle", True), ("off", False)]
-    assert [mute({"to": to}) for to, _ in wishes] == [{"muted": is_on} for _, is_on in wishes]
-    assert [guest({"to": to}) for to, _ in wishes] == [{"guest": is_on} for _, is_on in wishes]
+    for name, what in (("mute", "muted"), ("guest", "guest")):
+        answers = [speaker.asked(name, to) for to, _ in wishes]
+        assert answers == [{what: is_on, "saved": True} for _, is_on in wishes]
     assert speaker.commands["forget_messages"]({}) == {"deleted": 3}
     assert speaker.commands["status"]({})["provider"] == "local"
     asked = len(speaker.posted)
-    for command in (mute, guest):
-        for wrong in ({}, {"to": "perhaps"}, {"to": True}):
+    for name in ("mute", "guest"):
+        for wrong in (None, "perhaps", True):
             with pytest.raises(ControlError, match="no such state"):
-                command(wrong)
+                speaker.asked(name, wrong)
     assert len(speaker.posted) == asked
+
+
+def test_what_cannot_be_saved_is_told_and_tried_again_until_it_is(tmp_path: Path) -> None:
+    (tmp_path / "away").symlink_to(tmp_path / "nowhere")  # a disk that is not there any more
+    speaker = Speaker(tmp_path / "away")
+    assert speaker.state.is_unsaved
+    speaker.state.save(volume_percent=30)
+    assert speaker.posted == []  # a volume is no promise
+    speaker.state.save(muted=True)
+    assert speaker.posted == [StateUnsaved(at=7.0)]
+    assert speaker.asked("mute", "on")["saved"] is False
+
+    speaker.tried.clear()
+    speaker.looks(until=600.0)
+    pauses = [later - sooner for sooner, later in pairwise(speaker.tried)]
+    assert pauses[0] < pauses[-1] <= SAVE_AGAIN_MAX_S + 1.0
+    assert [event for event in speaker.posted if isinstance(event, StateUnsaved)] == [
+        StateUnsaved(at=7.0)
+    ]  # told once
+
+    (tmp_path / "nowhere").mkdir()
+    speaker.looks(until=speaker.now + SAVE_AGAIN_MAX_S + 2.0)
+    assert not speaker.state.is_unsaved
+    assert speaker.notes == ["state.unwritable", "state.saved"]
+    again = Speaker(tmp_path / "away").state.saved
+    assert (again.muted, again.volume_percent) == (True, 30)
+    assert speaker.asked("mute", "on")["saved"] is True
+
+
+def test_the_owner_is_not_kept_waiting_by_a_disk_that_hangs(tmp_path: Path) -> None:
+    free = threading.Event()
+    disk = Worker("disk", threads=True, on_fault=lambda problem: pytest.fail(str(problem)))
+    state = SavedState(
+        Settings.model_validate({"state": {"path": str(tmp_path / "state.json")}}),
+        disk,
+        lambda _code, **_fields: None,
+        post=lambda _event: None,
+        time=lambda: 0.0,
+    )
+    disk.put(free.wait)
+    try:
+        assert asyncio.run(state.settled()) is False
+    finally:
+        free.set()
+    assert asyncio.run(state.settled()) is True
+    disk.close()
 
 
 def test_a_day_begins_once() -> None:

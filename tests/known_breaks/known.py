@@ -12,7 +12,6 @@ from __future__ import annotations
 import pytest
 
 OPEN = {
-    "F5": "A mute that could not be saved is told",
     "S1": "A pong that comes late is slow, not dead, and is learnt from",
     "S2": "Only a refusal of the configuration costs an option",
     "S4": "No default names a model that is about to be shut down",

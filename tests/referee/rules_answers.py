@@ -101,7 +101,15 @@ CALL_BEFORE_S = 2.0
 ONSET_S = 0.4
 """Who begins so shortly before a window closes is not heard in time."""
 NO_REASONS = frozenset(
-    {"guest_on", "guest_off", "confirm_by_voice", "confirm_by_button", "alarm_missed"}
+    {
+        "guest_on",
+        "guest_off",
+        "not_saved",
+        "confirm_by_voice",
+        "confirm_by_button",
+        "alarm_missed",
+        "bell_muted",
+    }
 )
 """Sentences that say something else than why there is no answer."""
 REMEMBERED = 64

@@ -52,6 +52,7 @@ def mute(
     answer = _ask({"do": "mute", "to": to.value}, config_file)
     muted = answer.get("muted") is True
     typer.echo("The microphone is off (muted)." if muted else "The microphone is on.")
+    _check_saved(answer)
 
 
 @guarded
@@ -63,6 +64,19 @@ def guest(
     answer = _ask({"do": "guest", "to": to.value}, config_file)
     on = answer.get("guest") is True
     typer.echo("Guest mode is on." if on else "Guest mode is off.")
+    _check_saved(answer)
+
+
+def _check_saved(answer: dict[str, Any]) -> None:
+    """Raises `AgentError` if a restart would forget what was asked for."""
+    from edge_agent.contract.errors import AgentError
+
+    if answer.get("saved") is False:  # an older speaker does not say
+        raise AgentError(
+            "That could not be saved: after a restart it will be as it was before.",
+            fix="Make room on the disk of state.path, or make it writable; it is tried again. "
+            "See: journalctl -u edge-agent -n 30",
+        )
 
 
 def _ask(request: dict[str, object], config_file: Path | None) -> dict[str, Any]:

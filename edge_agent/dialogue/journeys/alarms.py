@@ -13,7 +13,7 @@ from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.dialogue.answers import Answers
 from edge_agent.dialogue.moves import Moves
-from edge_agent.dialogue.state import Commands, Deadline, Talk, TalkState
+from edge_agent.dialogue.state import Commands, Deadline, Microphone, Talk, TalkState
 
 RING_MAX_S = 300.0
 """Whoever has not come after five minutes is not at home, and the neighbours are."""
@@ -46,6 +46,8 @@ class Alarms:
         """Names of what is due and was not stopped."""
         self._has_rung = False
         """It has begun to sound for what is due: whoever wakes us now means the bell."""
+        self._told_button = False
+        """For what is due it was said that the button stops it."""
         self._ring_by = float("inf")
         self._told_late_at = float("-inf")
 
@@ -85,7 +87,15 @@ class Alarms:
             return []
         self.rings = self._has_rung = True
         fields = {"count": len(self._due)} if len(self._due) > 1 else {}
-        return [c.RingAlarm(self._due[-1]), c.Note("alarm.ringing", fields)]
+        out: Commands = [c.RingAlarm(self._due[-1]), c.Note("alarm.ringing", fields)]
+        return out + self._tell_button()
+
+    def _tell_button(self) -> Commands:
+        """Muted, the wake word stops nothing, and whoever calls in vain should know what does."""
+        if self._state.microphone is not Microphone.MUTED or self._told_button:
+            return []
+        self._told_button = True
+        return [self._moves.say("bell_muted")]
 
     def device_ready(self, _event: e.DeviceReady) -> Commands:
         """What fell due while there was no speaker rings now."""
@@ -106,7 +116,7 @@ class Alarms:
             return []
         names = tuple(self._due)
         self._due.clear()
-        self.rings = self._has_rung = False
+        self.rings = self._has_rung = self._told_button = False
         self._state.deadlines.clear(Deadline.RING, Deadline.ALARM_OVER)
         return [c.StopAlarm(names), c.Note("alarm.stopped", {"cause": cause})]
 

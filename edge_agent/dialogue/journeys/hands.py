@@ -97,7 +97,8 @@ class Hands:
             return self._set_mute(self._state.microphone is Microphone.OPEN)
         rang = self._bell.silence("button") if self._bell.rings else []
         confirming = self._state.talk is Talk.CONFIRMING
-        if rang and (confirming or not self._moves.sounding):
+        muted = self._state.microphone is Microphone.MUTED and self._state.talk is Talk.ASLEEP
+        if rang and (confirming or muted or not self._moves.sounding):
             return rang  # a sleepy hand may stay on it: no long press either
         return rang + self._pressed_talk(event)
 
@@ -164,6 +165,10 @@ class Hands:
         elif state.talk is Talk.ASLEEP:
             self._moves.close_gate()
         return out + (self._sessions.muted() if muted else self._sessions.unmuted())
+
+    def state_unsaved(self, _event: e.StateUnsaved) -> Commands:
+        """What was asked for holds, but only until a restart."""
+        return [self._moves.say("not_saved")]
 
     # --- guests ---------------------------------------------------------------------------
 

@@ -226,8 +226,9 @@ MESSAGES: dict[str, Message] = {
     "link.audio_purged": Message(
         INFO,
         "{ms} ms of sound that waited for the network were dropped at the mute.",
-        "They were said before the microphone was muted and had not left yet. What the kernel had "
-        "taken already, half a second at most, cannot be called back.",
+        "They were said before the microphone was muted and had not left yet. What the socket's "
+        "buffers in this program and in the kernel had taken already, half a second at most, "
+        "cannot be called back.",
     ),
     "link.rolled_over": Message(
         INFO,
@@ -503,7 +504,13 @@ MESSAGES: dict[str, Message] = {
     "state.unwritable": Message(
         WARNING,
         "The state cannot be saved ({why}).",
-        "Mute and volume will not survive a reboot. See state.path in the settings.",
+        "Mute, guest mode and volume will not survive a reboot. The household is told so, and it "
+        "is tried again until it is saved. See state.path in the settings.",
+    ),
+    "state.saved": Message(
+        INFO,
+        "The state could be saved again.",
+        "Mute, guest mode and volume survive a reboot.",
     ),
     "usage.repaired": Message(
         WARNING,

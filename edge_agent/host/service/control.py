@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import json
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ PATH_MAX_BYTES = 107
 """What a Unix socket's address holds (unix(7), sun_path without its final zero)."""
 
 Answer = dict[str, Any]
-Handler = Callable[[Answer], Answer]
+Handler = Callable[[Answer], Answer | Awaitable[Answer]]
 NoteFunction = Callable[..., None]
 
 
@@ -78,8 +79,9 @@ def client_paths(setting: str, environ: Mapping[str, str] | None = None) -> list
 
 
 class ControlServer:
-    """`handlers`: request name → function from the request's object to the answer's; it runs on
-    the loop and must be quick.  An `AgentError` from it becomes a refusal with its words."""
+    """`handlers`: request name → function from the request's object to the answer's.  It runs on
+    the loop and must be quick; what it awaits takes less than `ASKER_PATIENCE_S`.  An `AgentError`
+    from it becomes a refusal with its words."""
 
     def __init__(
         self,
@@ -155,7 +157,7 @@ class ControlServer:
             async with asyncio.timeout(ASKER_PATIENCE_S):
                 request = await _request(reader)
                 self._askers[task] = False
-                answer = self._answer(request)
+                answer = await self._answer(request)
                 writer.write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
                 await writer.drain()
         except (TimeoutError, ConnectionError):
@@ -176,7 +178,7 @@ class ControlServer:
         del self._askers[oldest]
         oldest.cancel()
 
-    def _answer(self, raw: bytes) -> Answer:
+    async def _answer(self, raw: bytes) -> Answer:
         try:
             request = json.loads(raw)
         except (ValueError, RecursionError):
@@ -189,7 +191,8 @@ class ControlServer:
             known = ", ".join(sorted(self._handlers))
             return self._refusal("there is no such request", f"There are: {known}.")
         try:
-            return {"ok": True, **handler(request)}
+            answer = handler(request)
+            return {"ok": True, **(await answer if inspect.isawaitable(answer) else answer)}
         except AgentError as problem:
             return {"ok": False, "error": problem.message, "fix": problem.fix}
         except Exception as problem:

@@ -50,6 +50,8 @@ class Status:
     capture_name: str = ""
     render_name: str = ""
     volume_percent: int = 0
+    unsaved: bool = False
+    """Microphone, guest mode and volume could not be saved: a restart brings back the old ones."""
     failure: Failure | None = None
     uptime_s: float = 0.0
     answers: int = 0
@@ -101,6 +103,11 @@ def from_plain(entry: Mapping[str, Any]) -> Status:
     return Status(**known)
 
 
+UNSAVED = (
+    "mute, guest mode and volume will be as before after a restart; "
+    "is the disk full or read-only? It is tried again"
+)
+
 _TALK = {
     "asleep": "asleep; it waits for its wake word or the button, and nothing leaves the house",
     "listening": "listening to you",
@@ -145,6 +152,8 @@ def in_words(status: Status) -> list[tuple[str, str]]:
         lines.insert(4, ("Echo", _echo(status)))
     if status.guest:
         lines.insert(2, ("Guests", "guest mode is on; `edge-agent guest off` ends it"))
+    if status.unsaved:
+        lines.append(("Not saved", UNSAVED))
     if status.failure is not None:
         lines.append(("Last trouble", _failure(status.failure)))
         if status.failure.fix:

@@ -74,6 +74,8 @@ class StateFile:
         self._path = path
         self._note = note
         self._beside = tuple(beside)
+        self.is_written = True
+        """The disk took what was last given to it."""
         self._file = JsonFile(
             path,
             note,
@@ -103,12 +105,13 @@ class StateFile:
             except ValueError as problem:
                 self._file.set_aside(str(problem))
                 saved = _salvaged(raw)
-        self._file.save(asdict(saved))
+        self.save(saved)
         return saved
 
     def save(self, saved: Saved) -> bool:
         """Write it, whole or not at all.  False, and one note, if it cannot be written."""
-        return self._file.save(asdict(saved))
+        self.is_written = self._file.save(asdict(saved))
+        return self.is_written
 
     def _instead_of_none(self) -> Saved:
         """There is no file: a first start is open, a loss is not."""
