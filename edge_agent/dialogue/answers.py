@@ -96,11 +96,6 @@ class Answers:
         return asked or running or self._wanted is not None
 
     @property
-    def requested(self) -> RequestResponse | None:
-        """What was asked for, is wanted, and has not begun."""
-        return self._requested.request if self._requested and not self._stale else None
-
-    @property
     def pending(self) -> bool:
         """Is any answer still to come or to be heard?"""
         return self.in_flight or self._wanted is not None or bool(self.speaking)

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edge_agent.cli import main as cli
-from edge_agent.host.service.control import ControlServer
+from edge_agent.host.service.control import ControlServer, Handler
 from edge_agent.host.service.status import Failure, Status
 
 
@@ -45,7 +45,8 @@ def invoke_while_running(path: Path, *arguments: str, saved: bool = True) -> Res
         return {"guest": request["to"] != "off", "saved": saved}
 
     async def evening() -> Result:
-        doors = {"status": lambda _: status.plain(), "mute": mute, "guest": guest}
+        doors: dict[str, Handler] = {"mute": mute, "guest": guest}
+        doors["status"] = lambda _: status.plain()
         server = ControlServer(path, doors)
         assert await server.start()
         try:

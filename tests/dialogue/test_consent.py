@@ -133,6 +133,26 @@ def test_a_press_that_becomes_a_mute_agrees_to_nothing() -> None:
     assert consent.pending is not None, "and may still be agreed to"
 
 
+@pytest.mark.parametrize(
+    ("first", "again", "is_same"),
+    [
+        ('{"what": "Bread", "n": 2}', '{ "n": 2.0, "what":"bread " }', True),
+        ('{"n": 2}', '{"n": "2"}', True),
+        ('{"n": 2}', '{"n": 3}', False),
+        ('{"what": "bread"}', '{"what": "bred"}', False),
+        ("no JSON", "no  json", True),
+    ],
+)
+def test_what_was_refused_is_the_same_however_it_is_written(
+    first: str, again: str, is_same: bool
+) -> None:
+    consent = Consent(WINDOW_S)
+    consent.ask(call("1", first), Way.VOICE)
+    consent.next(1.0)
+    consent.refuse()
+    assert consent.may_ask(call("2", again)) is not is_same
+
+
 def test_the_same_again_is_asked_only_so_often() -> None:
     consent = Consent(WINDOW_S)
     for times in range(REFUSALS_MAX):

@@ -138,7 +138,9 @@ def test_the_owner_switches_and_toggles_and_is_told_what_came_of_it(tmp_path: Pa
         answers = [speaker.asked(name, to) for to, _ in wishes]
         assert answers == [{what: is_on, "saved": True} for _, is_on in wishes]
     assert speaker.commands["forget_messages"]({}) == {"deleted": 3}
-    assert speaker.commands["status"]({})["provider"] == "local"
+    status = speaker.commands["status"]({})
+    assert isinstance(status, dict)
+    assert status["provider"] == "local"
     asked = len(speaker.posted)
     for name in ("mute", "guest"):
         for wrong in (None, "perhaps", True):

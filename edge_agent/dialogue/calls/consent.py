@@ -17,6 +17,7 @@ from enum import Enum
 
 from edge_agent.contract.events import ToolCall
 from edge_agent.contract.risk import Risk
+from edge_agent.dialogue.calls.wording import canonical
 from edge_agent.dialogue.calls.yes_no import Answer, read_answer
 
 TRIES_MAX = 2
@@ -239,4 +240,4 @@ class Consent:
 
 
 def _key(call: ToolCall) -> tuple[str, str]:
-    return call.name, call.arguments
+    return call.name, canonical(call.arguments)
