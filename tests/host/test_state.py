@@ -120,18 +120,18 @@ def test_two_power_cuts_in_a_row_open_nothing(
     def cut(*_given: object) -> None:
         raise PowerCut
 
-    real_replace = Path.replace
+    real_replace = os.replace
 
-    def cut_at_the_end(source: Path, target: Path) -> Path:
-        if source.suffix == ".new":
+    def cut_at_the_end(source: Path | str, target: Path | str, **folders: int) -> None:
+        if Path(source).suffix == ".new":
             raise PowerCut
-        return real_replace(source, target)
+        real_replace(source, target, **folders)
 
     with monkeypatch.context() as broken:
         if call == "fsync":
             broken.setattr(os, "fsync", cut)
         else:
-            broken.setattr(Path, "replace", cut_at_the_end)
+            broken.setattr(os, "replace", cut_at_the_end)
         with pytest.raises(PowerCut):
             StateFile(path, Notes()).load()
     assert not path.exists(), "the cut came in between"
