@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from referee import Referee
@@ -58,9 +59,15 @@ def test_every_border_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen["Sound"] > 100
 
 
+def hides_nothing(daemon: Daemon) -> None:
+    """The journal writes what it is given, a key as well."""
+    with patch("edge_agent.contract.foreign.hide_keys", str):
+        daemon.journal.note("tool.started", tool=KEY)
+
+
 BREAKS: dict[str, Callable[[Daemon], Any]] = {
     "silence.line": lambda daemon: daemon.journal.note("tool.started", tool="what time is it"),
-    "silence.key": lambda daemon: daemon.journal.note("tool.started", tool=KEY),
+    "silence.key": hides_nothing,
     "consent.ran": lambda daemon: daemon.toolbox.hands.run("x", "current_time", "{}"),
 }
 

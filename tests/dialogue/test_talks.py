@@ -617,7 +617,7 @@ def test_an_answer_before_any_question_is_refused(woken: bool) -> None:
         >> [...]
         >> state
         << on(e.ResponseStarted, response="r")
-        >> [c.Note("response.unasked", {"state": state.value}), c.CancelResponse("r")]
+        >> [c.Note("response.unasked", {"state": state.value, "more": ""}), c.CancelResponse("r")]
         << on(e.VoiceChunk, response="r", item="i", pcm24k=bytes(480))
         << on(e.ResponseEnded, response="r", status="completed", items=("i",), calls=(call,))
         >> [c.DeleteItem("i"), c.Note("usage.unpriced", ANY)]
