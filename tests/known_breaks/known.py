@@ -14,7 +14,6 @@ import pytest
 OPEN = {
     "F2": "A question says what it is about, aloud",
     "F5": "A mute that could not be saved is told",
-    "F8": "A hedge or a sign is no yes",
     "F9": "Nothing is approved that the question does not name",
     "S1": "A pong that comes late is slow, not dead, and is learnt from",
     "S2": "Only a refusal of the configuration costs an option",

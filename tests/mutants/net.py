@@ -35,6 +35,7 @@ CHECKS = (
     "tests/dialogue/test_dialogue_parts.py",
     "tests/dialogue/test_consent.py",
     "tests/dialogue/test_yes_no.py",
+    "tests/dialogue/test_yes_no_generated.py",
     "tests/dialogue/test_memory.py",
     "tests/dialogue/test_budget.py",
     "tests/dialogue/test_spending.py",
