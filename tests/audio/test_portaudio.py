@@ -146,7 +146,9 @@ def test_what_is_said_into_the_microphone_arrives_sample_by_sample(
 
     undisturbed(talk.device, attempt)
     assert talk.device.faults == 0
-    assert (np.diff(talk.stamps) > -0.1).all()
+    # The median: a sound server that was held up reports another latency, and its stamps step
+    # once, in either direction (the front end keeps frames in order, `test_front_end`).
+    assert np.median(np.diff(talk.stamps)) == pytest.approx(480 / RATE_HZ, abs=1e-3)
 
 
 @pytest.mark.parametrize("rested", [False, True])

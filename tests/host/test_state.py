@@ -123,7 +123,7 @@ def test_two_power_cuts_in_a_row_open_nothing(
     real_replace = os.replace
 
     def cut_at_the_end(source: Path | str, target: Path | str, **folders: int) -> None:
-        if str(source).endswith(".new"):
+        if Path(source).suffix == ".new":
             raise PowerCut
         real_replace(source, target, **folders)
 

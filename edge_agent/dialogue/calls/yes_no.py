@@ -31,8 +31,8 @@ YES = {
     "en": "yes, yeah, yep, yup, yea, aye, sure, sure thing, of course, certainly, absolutely, "
     "definitely, by all means, affirmative, okay, ok, okey, alright, all right, confirm, "
     "confirmed, i confirm, approve, approved, i approve, agreed, i agree, that's right, "
-    "that is right, that's correct, that is correct, correct, exactly, sounds good, "
-    "that's fine, that is fine",
+    "that is right, that's correct, that is correct, correct, exactly, sounds good, that's fine, "
+    "that is fine",
     "de": "ja, jawohl, jo, jep, klar, na klar, natürlich, selbstverständlich, sicher, gerne, gern, "
     "genau, einverstanden, auf jeden fall, in ordnung, das ist in ordnung, unbedingt, passt, "
     "das passt, passt so, das passt so, passt schon, bestätigt, bestätige, ich bestätige, "
