@@ -14,9 +14,10 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from edge_agent.contract.errors import ConfigError, LinkRefused
 from edge_agent.contract.hosts import is_loopback
+from edge_agent.contract.net_faults import BAD_KEY, DIALECT, NAMED
 from edge_agent.contract.pcm import WIRE_BYTES_PER_MS, WIRE_RATE_HZ
 from edge_agent.realtime.protocol.config import Capabilities, Dialect
-from edge_agent.realtime.protocol.faults import BAD_KEY, DIALECT, NAMED, NO_KEY
+from edge_agent.realtime.protocol.faults import NO_KEY
 
 Auth = Literal["bearer", "api-key", "bearer-optional", "none"]
 
@@ -45,7 +46,7 @@ class Provider:
     max_session_s: float = HOUR_S
     pong_active_s: float | None = None
     close_hints: Mapping[int, str] = field(default_factory=dict)
-    """What a close code without words means here: code → one of `faults.NAMED`."""
+    """What a close code without words means here: code → one of `net_faults.NAMED`."""
 
 
 _REASONING_MODELS = ("gpt-realtime-2",)
@@ -58,7 +59,7 @@ PROVIDERS: dict[str, Provider] = {
             name="openai",
             url_template="wss://api.openai.com/v1/realtime",
             capabilities=Capabilities(reasoning_models=_REASONING_MODELS, probe=True),
-            close_hints={3000: BAD_KEY, 4000: DIALECT},
+            close_hints={3000: BAD_KEY.code, 4000: DIALECT.code},
         ),
         Provider(
             name="azure",
@@ -311,7 +312,7 @@ def build_headers(provider: Provider, key: str | None) -> SecretHeaders:
         raise LinkRefused(
             "The API key holds a space, a line break or a character no key has.",
             fix="Store the key alone, on one line.",
-            code=BAD_KEY,
+            code=BAD_KEY.code,
         )
     if provider.auth == "api-key":
         return SecretHeaders({"api-key": key})

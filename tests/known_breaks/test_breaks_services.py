@@ -34,6 +34,7 @@ from scenes import (
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.errors import LinkLost, WireClosed
+from edge_agent.contract.net_faults import NO_MODEL
 from edge_agent.contract.pcm import silence
 from edge_agent.contract.ports import Wire
 from edge_agent.dialogue.recall.memory import Memory
@@ -185,7 +186,7 @@ def test_a_reason_is_stronger_than_the_hint_of_its_code() -> None:
 
 @known_break("S5", "4004 without words is a model that is not there")
 def test_4004_is_a_missing_model() -> None:
-    assert faults.from_close(4004, "", OPENAI.close_hints).code == faults.NO_MODEL
+    assert faults.from_close(4004, "", OPENAI.close_hints).code == NO_MODEL.code
 
 
 # --- S6: call ids ----------------------------------------------------------------------

@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.contract.errors import ConfigError, LinkBusy, LinkError, LinkLost, LinkRefused
-from edge_agent.realtime.link.dialer import retry_after_s, translated
 from edge_agent.realtime.protocol import config as cfg
 from edge_agent.realtime.protocol import faults
 from edge_agent.realtime.providers import (
@@ -152,34 +151,6 @@ def test_what_a_close_means(code: int, reason: str, kind: type, name: str) -> No
 def test_every_close_means_something(code: int, reason: str) -> None:
     assert isinstance(faults.from_close(code, f"{reason} {KEY}"), LinkError)
     assert KEY not in str(faults.from_close(code, f"{reason} {KEY}"))
-
-
-@given(st.integers(200, 599), st.text(), st.booleans())
-def test_every_http_answer_means_something(status: int, body: str, html: bool) -> None:
-    fault = faults.from_http_status(status, body, html=html, retry_after_s=None)
-    assert isinstance(fault, LinkError)
-    assert fault.message
-
-
-@given(st.text())
-def test_a_retry_after_of_any_text(text: str) -> None:
-    assert (retry_after_s(text) or 0.0) >= 0.0
-
-
-def test_a_retry_after_date_in_the_past_is_now() -> None:
-    assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
-    assert retry_after_s("7") == 7.0
-    assert retry_after_s("soon") is None
-    assert retry_after_s("nan") is None
-
-
-@pytest.mark.parametrize(
-    "error", [RuntimeError("sk-x"), ValueError(), OSError(), TimeoutError(), EOFError()]
-)
-def test_no_exception_of_a_library_gets_out(error: Exception) -> None:
-    fault = translated(error)
-    assert isinstance(fault, LinkError)
-    assert "sk-x" not in str(fault)
 
 
 # --- from the owner's table ----------------------------------------------------------------
