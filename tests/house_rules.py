@@ -548,7 +548,6 @@ ALIVE: dict[str, str] = {
     "aec3_loaded": "the benchmarks wait for it",
     "catalog": "systemd/edge-agent.catalog is made by it",
     "diagram": "ARCHITECTURE.md's picture is drawn by it",
-    "provider_named": "tests choose their providers by it",
     "queued_ms": "chaos and soak judge the uplink by it",
     # What a library calls.
     "get_map": "selectors",
