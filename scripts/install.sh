@@ -83,8 +83,11 @@ install_program() {
     setup run # packages, $VENV (below /opt), locked Python packages
     # Set-up links to the checkout; a service needs a copy that stays when the checkout goes.
     source=$(mktemp -d)
-    cp -R -- "$ROOT/pyproject.toml" "$ROOT/edge_agent" "$source/"
+    cp -R -- "$ROOT/pyproject.toml" "$ROOT/setup.py" "$ROOT/edge_agent" "$source/"
     local file
+    # The copy has no history of its own: without this, --version would not know the commit.
+    PYTHONPATH=$ROOT "$VENV/bin/python" -B -c \
+        'from edge_agent.version import this_build; print(this_build())' >"$source/edge_agent/build.txt"
     for file in README.md LICENSE; do
         if [[ -e $ROOT/$file ]]; then cp -- "$ROOT/$file" "$source/"; fi
     done

@@ -235,7 +235,7 @@ profiles_with() {
 }
 
 lock_hash() { cat -- "$ROOT/requirements/build.txt" "$ROOT/requirements/$1.txt" | sha256sum | cut -c1-16; }
-project_hash() { sha256sum <"$ROOT/pyproject.toml" | cut -c1-16; }
+project_hash() { cat -- "$ROOT/pyproject.toml" "$ROOT/setup.py" | sha256sum | cut -c1-16; }
 fact() { cat -- "$STATE/$1" 2>/dev/null || true; }
 
 # Prints "ready", "add" (the venv is sound, packages are to be added) or "make".

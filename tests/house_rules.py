@@ -80,7 +80,9 @@ HOSTS = re.compile(
 )
 UNFINISHED = re.compile(r"\b(?:TO" + "DO|FIX" + r"ME|XX" + r"X)\b")
 
-TEXTS = (".py", ".sh", ".md", ".toml", ".txt", ".service", ".json", ".html", ".conf", ".yml")
+TEXTS = (
+    *(".py", ".sh", ".md", ".toml", ".txt", ".service", ".json", ".html", ".conf", ".yml", ".yaml"),
+)
 FOLDERS = (
     *("edge_agent", "tests", "benchmarks", "scripts"),
     *("config", "systemd", "requirements", ".ci"),

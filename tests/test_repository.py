@@ -250,3 +250,16 @@ def test_a_desktop_keeps_its_own_sound_server(tmp_path: Path) -> None:
     """
     done = lib(code, tmp_path / "venv")
     assert done.stdout.splitlines() == ["apt: pulseaudio-utils systemd libpulse0", "told: 1"]
+
+
+def test_hooks_before_a_commit_use_only_what_set_up_brings() -> None:
+    text = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"repo: (.+)", text)) == {"local"}
+    assert set(re.findall(r"language: (.+)", text)) == {"system"}
+    installed = set(read_lock(ROOT / "requirements" / "dev.txt"))
+    for entry in re.findall(r"entry: (.+)", text):
+        program, *words = entry.split()
+        tool = words[1] if words[0] == "-m" else program.removeprefix(".venv/bin/")
+        assert program.startswith(".venv/bin/"), entry
+        assert tool in installed, entry
+        assert all((ROOT / word).is_file() for word in words if "/" in word), entry

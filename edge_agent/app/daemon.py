@@ -18,7 +18,6 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from edge_agent import __version__
 from edge_agent.agent import Agent, Rooms
 from edge_agent.app.calendar import Calendar
 from edge_agent.app.endpoints import endpoints
@@ -48,6 +47,7 @@ from edge_agent.host.settings.root import Settings
 from edge_agent.panel.gpio import GpioPanel, NullPanel
 from edge_agent.panel.patterns import EARCONS
 from edge_agent.realtime.link.connection import RealtimeLink
+from edge_agent.version import this_build
 
 __all__ = ["Daemon", "World", "real_world", "run"]
 
@@ -77,7 +77,7 @@ class Daemon:
         self._stop_limit: asyncio.Timeout | None = None
         self._is_hurried = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        journal.note("agent.start", version=__version__, provider=settings.realtime.provider)
+        journal.note("agent.start", version=this_build(), provider=settings.realtime.provider)
         # Four, so that a mute is on the disk although a driver hangs or a voice is rendered, and
         # a question is rendered although forty sentences are.
         self._devices, self._disk, self._voices, self._words = (

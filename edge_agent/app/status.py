@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from edge_agent import __version__
 from edge_agent.app.health import Watch
 from edge_agent.app.money import Ledger
 from edge_agent.app.sound.chain import SoundChain
@@ -28,6 +27,7 @@ from edge_agent.host.journal.journal import filled
 from edge_agent.host.journal.messages import MESSAGES
 from edge_agent.host.service.status import Failure, Status
 from edge_agent.host.service.systemd import Notifier
+from edge_agent.version import this_build
 
 UNANSWERED = ("talk.no_answer", "talk.dropped_old")
 """What leaves somebody without an answer and is no failure of a response, the line or a device."""
@@ -76,7 +76,7 @@ class SpeakerStatus:
         self._slips = slips
         self._time = time
         self._started_at = started_at
-        self._status = Status(version=__version__, provider=provider, model=model)
+        self._status = Status(version=this_build(), provider=provider, model=model)
         self._failure_at = 0.0
 
     def see(self, event: Event, commands: list[Command], at: float) -> None:

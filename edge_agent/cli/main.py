@@ -45,10 +45,36 @@ app.command("transcribe")(transcribe.transcribe)
 app.command("simulate-server")(server.simulate_server)
 
 
+def _version_line() -> str:
+    import platform
+
+    from edge_agent.version import this_build
+
+    return (
+        f"edge-agent {this_build()} (Python {platform.python_version()}, "
+        f"{platform.system()} {platform.machine()})"
+    )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(_version_line())
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show where in the program an error came from.")
+    ] = False,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Print the version, and what it runs on.",
+        ),
     ] = False,
 ) -> None:
     """The smart speaker that belongs to the household that owns it."""
@@ -105,14 +131,7 @@ def demo(
 @guarded
 def version() -> None:
     """Print the version, and what it runs on."""
-    import platform
-
-    from edge_agent import __version__
-
-    typer.echo(
-        f"edge-agent {__version__} (Python {platform.python_version()}, "
-        f"{platform.system()} {platform.machine()})"
-    )
+    typer.echo(_version_line())
 
 
 def main() -> None:

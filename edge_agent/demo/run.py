@@ -13,7 +13,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from edge_agent import __version__
 from edge_agent.demo.acts import ACTS
 from edge_agent.demo.evening import Evening, take_evening
 from edge_agent.demo.play import Act, Play
@@ -23,6 +22,7 @@ from edge_agent.demo.show.view import View, print_results
 from edge_agent.demo.stage import Stage
 from edge_agent.host.settings.root import Settings
 from edge_agent.simulation import clock
+from edge_agent.version import this_build
 
 OUT_FOLDER = "edge-agent-demo"
 
@@ -101,7 +101,7 @@ async def _play(acts: Sequence[Act], console: Console) -> Evening:
 def write_out(evening: Evening, folder: Path) -> list[Path]:
     """Write report, picture and sound; returns the files there are."""
     report, picture, sound = (folder / name for name in ("report.html", "timeline.png", "room.wav"))
-    report.write_text(write_report(evening, version=__version__), encoding="utf-8")
+    report.write_text(write_report(evening, version=this_build()), encoding="utf-8")
     write_sound(evening, sound)
     written = [report, sound]
     if draw_picture(evening, picture):

@@ -16,12 +16,12 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner, Result
 
-from edge_agent import __version__
 from edge_agent.audio.device.devices import DeviceEntry
 from edge_agent.cli import main as cli
 from edge_agent.cli.outcome import debugging
 from edge_agent.contract.errors import DeviceMissing, ToolError
 from edge_agent.host.settings.root import Settings
+from edge_agent.version import this_build
 
 HEAVY = ["numpy", "pyaudio", "websockets", "pydantic", "gpiozero", "rich", "asyncio", "msgspec"]
 COMMAND = [sys.executable, "-m", "edge_agent.cli.main"]
@@ -73,10 +73,11 @@ def test_help_names_every_verb_and_exit_code() -> None:
         assert re.search(rf"\b{code}\b", text.partition("Exit codes")[2])
 
 
-def test_version() -> None:
-    result = invoke("version")
+@pytest.mark.parametrize("how", ["version", "--version"])
+def test_version(how: str) -> None:
+    result = invoke(how)
     assert result.exit_code == 0
-    assert result.output.startswith(f"edge-agent {__version__} (Python 3.")
+    assert result.output.startswith(f"edge-agent {this_build()} (Python 3.")
 
 
 @pytest.mark.parametrize(
