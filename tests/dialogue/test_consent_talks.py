@@ -168,6 +168,86 @@ def test_muted_only_the_button_can_answer() -> None:
     assert "button" in questions(house)[-1]
 
 
+# --- presses that agree to nothing ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["shop", "unlock"])
+def test_a_press_that_comes_too_early_is_told_and_the_next_one_agrees(name: str) -> None:
+    house = at_question(asked(shop(name=name)))
+    house.run(house.now + 0.2)
+    house.press()
+    house.run(house.now + 0.2)
+    assert house.sentences() == ["press_early"]
+    house.agree()
+    assert ran(house) == [("call_1", MILK)]
+
+
+def test_a_press_over_the_question_for_it_cuts_it_and_is_told() -> None:
+    house = until(asked(shop(name="unlock")), Talk.SPEAKING)
+    house.run(house.now + 0.5)
+    house.press()
+    assert house.sentences() == ["press_over_question"]
+    assert whys(house) == ["interrupted"]
+    assert house.manager.talk is Talk.LISTENING, "with words it goes on at once"
+    house.run(house.now + 5)
+    assert ran(house) == []
+
+
+def test_who_talks_over_the_word_about_a_press_is_heard() -> None:
+    house = until(asked(shop(name="unlock")), Talk.SPEAKING)
+    house.run(house.now + 0.5)
+    house.press()
+    house.says(house.now + 0.1, house.now + 2.0)
+    house.run(house.now + 0.7)
+    assert not house.speaker.audible
+    assert house.sentences() == ["press_over_question"]
+
+
+def test_a_press_over_a_question_for_words_only_interrupts() -> None:
+    house = until(asked(), Talk.SPEAKING)
+    house.press()
+    assert house.sentences() == []
+    assert house.manager.talk is Talk.LISTENING
+
+
+@pytest.mark.parametrize("in_s", [0.3, 1.3, 1.5])
+def test_a_press_over_our_sentence_or_soon_after_it_agrees_to_nothing(in_s: float) -> None:
+    """The sentence of 1.2 s tells that the first press came too early."""
+    house = at_question(asked(shop(name="unlock")))
+    house.press()
+    house.run(house.now + in_s)
+    sounding = house.speaker.audible
+    house.press()
+    assert house.speaker.audible is not sounding, "cut, or told once more"
+    house.run(house.now + 1.3)
+    assert ran(house) == []
+    assert house.manager.talk is Talk.CONFIRMING
+    house.agree()
+    assert ran(house) == [("call_1", MILK)], "the question still stands"
+
+
+def test_a_press_that_agrees_twice_agrees_once_and_sends_nobody_to_sleep() -> None:
+    house = at_question(asked(shop(name="unlock")))
+    house.run(house.now + 1.0)
+    for _ in range(3):
+        house.press(hold_s=0.05)
+        house.run(house.now + 0.2)
+    assert ran(house) == [("call_1", MILK)]
+    house.run(house.now + 5)
+    assert outputs(house) == ["done"]
+    assert len(house.speaker.played) == 2, "the question, and what came of it"
+
+
+@pytest.mark.parametrize("after_s", [-0.8, 0.1, 0.7])
+def test_no_series_of_presses_at_a_question_is_the_gesture_for_guests(after_s: float) -> None:
+    house = until(asked(shop(name="unlock")), Talk.SPEAKING)
+    house.run(house.now + 1.2 + after_s)
+    for _ in range(8):
+        house.press(hold_s=0.05)
+        house.run(house.now + 0.3)
+    assert house.did(c.SaveGuest) == []
+
+
 # --- what is no answer ------------------------------------------------------------------------
 
 

@@ -70,6 +70,7 @@ class Silent:
 
     rings = False
     is_given = False
+    stands = False
 
     def silence(self, cause: str, *, unheard: bool = False) -> Commands:
         return []

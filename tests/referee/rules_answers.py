@@ -107,6 +107,8 @@ NO_REASONS = frozenset(
         "not_saved",
         "confirm_by_voice",
         "confirm_by_button",
+        "press_early",
+        "press_over_question",
         "alarm_missed",
         "bell_muted",
     }

@@ -158,12 +158,15 @@ class Consent:
 
     # --- answers ------------------------------------------------------------------------
 
-    def press_began(self, at: float) -> bool:
-        """The button went down at `at`; False when that is too early to agree to anything."""
+    def press_began(self, at: float, silent_since: float = float("-inf")) -> bool:
+        """The button went down at `at`; False when that is too early to agree to anything.
+
+        `silent_since`: when we last ended to say something, of which the question was not the last.
+        """
         question = self._question
         if question is None or question.stage is not Stage.OPEN:
             return False
-        if not question.opened_at + PRESS_AFTER_S <= at < question.closes_at:
+        if not max(question.opened_at, silent_since) + PRESS_AFTER_S <= at < question.closes_at:
             return False
         question.pressed_at = at
         return True

@@ -144,6 +144,15 @@ class ConsentQuestion:
         state.deadlines.set(Deadline.CONFIRM, state.config.confirm_s)
         return []
 
+    def pressed_over(self) -> Commands:
+        """The button has cut it, and somebody may have meant to agree."""
+        question = self._open
+        if question is None or question.began_at is None or question.stage is not Stage.ASKING:
+            return []
+        if question.way is not Way.BUTTON:
+            return []
+        return [self._moves.say("press_over_question"), c.Note("consent.press_ignored", {})]
+
     def text_failed(self, event: e.TextFailed) -> Commands:
         """Nobody will hear it."""
         question = self._open

@@ -79,6 +79,11 @@ class ConsentReply:
         return question if question is not None and question.stage is Stage.ANSWERING else None
 
     @property
+    def stands(self) -> bool:
+        """Is there a question, heard or not?"""
+        return self._open is not None
+
+    @property
     def is_given(self) -> bool:
         """Does the present turn of the household answer a question of ours?"""
         return self._answered is not None
@@ -187,9 +192,9 @@ class ConsentReply:
 
         It agrees when it comes up again (`released`), unless it is held to mute (`held`).
         """
-        if self._tools.consent.press_began(at):
+        if self._tools.consent.press_began(at, self._state.own_words_until):
             return []
-        return [c.PlayEarcon("sleep"), c.Note("consent.press_ignored", {})]
+        return [self._moves.say("press_early"), c.Note("consent.press_ignored", {})]
 
     def released(self) -> Commands:
         """The button came up: that agrees, if it went down to agree."""

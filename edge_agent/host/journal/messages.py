@@ -407,7 +407,8 @@ MESSAGES: dict[str, Message] = {
         NOTICE,
         "A press of the button came too early to agree to anything.",
         "Only a press that begins 0.4 s after the end of the question agrees to it, and only once "
-        "the button is up again: what was pressed before meant something else.",
+        "the button is up again: what was pressed before meant something else. The household was "
+        "told so.",
     ),
     "guest.on": Message(
         NOTICE,
