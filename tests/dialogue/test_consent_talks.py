@@ -394,6 +394,32 @@ def test_after_a_no_the_same_is_not_asked_until_the_household_speaks_again() -> 
     assert house.server.offences == []
 
 
+def test_after_two_refusals_a_tool_is_not_asked_for_until_the_next_wake() -> None:
+    other = [
+        Plan(items_ms=(), calls=(shop(f"call_{n}", f'{{"item":"{n}"}}'),)) for n in range(2, 6)
+    ]
+    house = at_question(asked())
+    house.server.plans = [Plan(), other[0]]
+    reply(house, "No.")
+    at_question(house)
+    house.server.plans = [Plan(), other[1]]
+    reply(house, "No.").run(house.now + 4)
+    assert whys(house) == ["no", "no", "refused twice"]
+    until(house, Talk.LISTENING)
+    house.server.plans = [other[2]]
+    house.says(house.now + 0.3, house.now + 1.3)
+    house.run(house.now + 4)
+    assert whys(house)[3:] == ["refused twice"], "not even in a new turn"
+    until(house, Talk.ASLEEP)
+    house.server.plans = [other[3]]
+    house.wake_word(house.now + 0.5)
+    house.says(house.now + 0.2, house.now + 1.8)
+    at_question(house)
+    assert "item: 5" in questions(house)[-1], "a call starts anew"
+    assert len(questions(house)) == 3
+    assert house.server.offences == []
+
+
 def test_a_yes_is_not_enough_for_what_has_become_more_dangerous() -> None:
     house = at_question(asked())
     risks = {"shop": Risk.HIGH, "clock": Risk.LOW}

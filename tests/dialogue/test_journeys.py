@@ -78,6 +78,9 @@ class Silent:
     def begins(self) -> bool:
         return False
 
+    def woken(self) -> None:
+        """Nothing had been refused."""
+
     def held(self) -> None:
         """No press was to agree to anything."""
 

@@ -45,12 +45,16 @@ REFUSED = {
     "asked already": "Refused: the household is being asked about exactly this. Wait.",
     "no such tool": "There is no such tool. Say so if it was asked for; do not try others.",
     "refused before": "Refused: the household did not agree to exactly this. Do not ask again.",
+    "refused twice": "Refused: the household did not agree to this tool twice. Do not use it again "
+    "before they call you anew.",
     "interrupted": "Refused: the household began to speak. Listen to what they say now.",
     "gone": "Refused: the household has gone.",
     "changed": "Refused: this tool has changed. Ask for it anew if they still want it.",
     "runs already": "Refused: exactly this is under way from before. Its result comes by itself.",
 }
 """Why a call did not run: for the journal, and in words for the model."""
+NOT_AGREED = frozenset({"no", "unclear", "expired"})
+"""Of these reasons: the household had heard the question."""
 OFFER_A_MESSAGE = f" Offer to take a message for the household with `{MESSAGE_TOOL}` instead."
 
 
@@ -131,6 +135,8 @@ class ToolCalls:
             return self._refused(call, "guest")
         if self.consent.waits(call):
             return self._refused(call, "asked already")
+        if self.consent.is_unwanted(call.name):
+            return self._refused(call, "refused twice")
         if not self.consent.may_ask(call):
             return self._refused(call, "refused before")
         self.consent.ask(call, way)
@@ -147,7 +153,7 @@ class ToolCalls:
 
     def refuse(self, why: str) -> list[Command]:
         """The open question is over without consent."""
-        call = self.consent.refuse()
+        call = self.consent.refuse(by_household=why in NOT_AGREED)
         return self._refused(call, why) if call else []
 
     def withdraw(self, why: str) -> list[Command]:

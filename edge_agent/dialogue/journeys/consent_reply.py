@@ -115,6 +115,10 @@ class ConsentReply:
         state.deadlines.clear(Deadline.CONFIRM)
         return True
 
+    def woken(self) -> None:
+        """The household calls: it may be asked for everything again."""
+        self._tools.consent.woken()
+
     def turn_ended(self, *, by_us: bool) -> Commands:
         """A turn of the household has ended, an answer to us or not."""
         if not self.is_given:

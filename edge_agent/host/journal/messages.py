@@ -389,7 +389,8 @@ MESSAGES: dict[str, Message] = {
         "heard; too long, unspeakable: it could not be asked whole; no voice: espeak-ng is not "
         "installed; no button: there is none; guest: guest mode is on; interrupted, "
         "gone, connection lost: the question was withdrawn; asked already, refused before, runs "
-        "already: it was the same call again; changed: the tool became more dangerous while it was "
+        "already: it was the same call again; refused twice: the household did not agree to that "
+        "tool twice since it last called; changed: the tool became more dangerous while it was "
         "asked about; no such tool: the model made it up, or its server has gone.",
     ),
     "consent.asked": Message(
