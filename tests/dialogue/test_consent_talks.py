@@ -359,6 +359,62 @@ def test_a_question_is_void_in_another_session(after_s: float) -> None:
     assert house.server.offences == []
 
 
+def test_a_word_that_was_given_survives_a_lost_line_once() -> None:
+    """Although it may be stopped it runs on, and is neither asked for nor run again."""
+    house = at_question(asked(tool_terms={"shop": e.ToolTerms(cancellable=True)}))
+    house.tools = lambda _command: None
+    house.agree()
+    assert ran(house) == [("call_1", MILK)]
+    for n in (2, 3):
+        house.drop()
+        house.run(house.now + 0.3)
+        house.connect()
+        until(house, Talk.LISTENING)
+        again = shop(f"call_{n}", '{ "item": "Milk" }')
+        house.server.plans = [Plan(items_ms=(), calls=(again,))]
+        house.says(house.now + 0.3, house.now + 1.3)
+        house.run(house.now + 3)
+        assert whys(house) == ["runs already"] * (n - 1)
+    assert house.did(c.CancelTool) == []
+    house.send(e.ToolFinished(at=house.now, call_id="call_1", output="bought"))
+    until(house, Talk.LISTENING)
+    house.server.plans = [Plan(items_ms=(), calls=(shop("call_4"),))]
+    house.says(house.now + 0.3, house.now + 1.3)
+    house.run(house.now + 1.0)
+    at_question(house)
+    assert len(questions(house)) == 2, "it has been used up"
+    assert ran(house) == [("call_1", MILK)]
+    assert house.server.offences == []
+
+
+@pytest.mark.parametrize("moment", ["pressed", "said"])
+def test_a_word_that_was_half_given_is_lost_with_the_line(moment: str) -> None:
+    house = at_question(asked(shop(name="unlock" if moment == "pressed" else "shop")))
+    house.run(house.now + 1.0)
+    if moment == "pressed":
+        house.press(hold_s=0.4)
+    else:
+        house.says(house.now + 0.1, house.now + 0.7)
+    house.run(house.now + 0.2)
+    house.drop()
+    house.run(house.now + 0.3)
+    house.connect()
+    house.run(house.now + 6)
+    assert ran(house) == []
+
+
+def test_the_same_again_while_it_runs_is_the_same_call() -> None:
+    house = at_question(asked())
+    house.tools = lambda _command: None
+    house.agree()
+    house.says(house.now + 0.5, house.now + 1.5)
+    house.server.plans = [Plan(items_ms=(), calls=(shop("call_2"),))]
+    house.run(house.now + 4)
+    assert whys(house) == ["runs already"]
+    assert len(questions(house)) == 1
+    assert ran(house) == [("call_1", MILK)]
+
+
 def test_a_roll_over_waits_for_the_answer() -> None:
     house = at_question(asked())
     assert house.send(e.RollOverDue(at=house.now)) == []

@@ -119,7 +119,7 @@ class Consent:
     def waits(self, call: ToolCall) -> bool:
         """Is the very same thing being asked about already?"""
         asked = [*self._waiting, *([self._question] if self._question else [])]
-        return any(_key(question.call) == _key(call) for question in asked)
+        return any(is_same(question.call, call) for question in asked)
 
     def may_ask(self, call: ToolCall) -> bool:
         """Not agreed to: only after the household has spoken again, and not for ever."""
@@ -257,6 +257,11 @@ class Consent:
         question, self._question = self._question, None
         assert question is not None
         return question
+
+
+def is_same(one: ToolCall, other: ToolCall) -> bool:
+    """Would both do the same, however their arguments are written?"""
+    return _key(one) == _key(other)
 
 
 def _key(call: ToolCall) -> tuple[str, str]:

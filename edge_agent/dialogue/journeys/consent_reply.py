@@ -186,7 +186,7 @@ class ConsentReply:
             return self._asking.ask_for_button_instead()
         if call is not None:
             waited_s = state.now - question.asked_at
-            return self._asking.go_on(tools.granted(call, state.now, "voice", waited_s))
+            return self._asking.go_on(tools.granted(call, state.now, Way.VOICE, waited_s))
         return self._asking.go_on(tools.refuse(verdict.value))
 
     # --- the button, and no answer at all -------------------------------------------------
@@ -207,7 +207,7 @@ class ConsentReply:
         if question is None or call is None:
             return []
         waited_s = self._state.now - question.asked_at
-        return self.settle(self._tools.granted(call, self._state.now, "button", waited_s))
+        return self.settle(self._tools.granted(call, self._state.now, Way.BUTTON, waited_s))
 
     def held(self) -> None:
         """The button is held: that means something else."""
