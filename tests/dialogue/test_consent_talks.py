@@ -527,7 +527,15 @@ def test_what_cannot_be_asked_aloud_is_refused(
     house.run(8.0)
     assert ran(house) == []
     assert whys(house) == [why]
+    assert house.sentences() == ["cannot_ask"]
     assert house.server.offences == []
+
+
+def test_several_calls_that_cannot_be_asked_are_told_once() -> None:
+    house = asked(shop("a", "["), shop("b", "{")).run(9.0)
+    assert whys(house) == ["unspeakable"] * 2
+    assert house.sentences() == ["cannot_ask"]
+    assert len(house.speaker.played) == 1, "and what the model makes of it"
 
 
 @pytest.mark.parametrize(
@@ -552,6 +560,7 @@ def test_without_a_button_what_needs_one_is_refused() -> None:
     house = asked(shop(name="unlock"), has_button=False).run(6.0)
     assert whys(house) == ["no button"]
     assert questions(house) == []
+    assert house.sentences() == ["no_button"]
 
 
 def test_words_that_cannot_be_read_leave_the_button() -> None:

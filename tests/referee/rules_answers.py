@@ -109,6 +109,8 @@ NO_REASONS = frozenset(
         "confirm_by_button",
         "press_early",
         "press_over_question",
+        "cannot_ask",
+        "no_button",
         "alarm_missed",
         "bell_muted",
     }

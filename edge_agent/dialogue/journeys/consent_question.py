@@ -29,6 +29,9 @@ CUTS_MAX = 1
 """A question that was cut short for no wish of the household is asked once more."""
 NOT_HEARD = {"text.no_voice": "no voice", "text.too_long": "too long"}
 """Code of `TextFailed` → why the call is refused; any other is `unheard`."""
+TOLD = dict.fromkeys(("no voice", "too long", "unspeakable", "unheard"), "cannot_ask")
+TOLD["no button"] = "no_button"
+"""Why a call is refused → what the household hears of it, whatever the model makes of it."""
 
 
 class ConsentQuestion:
@@ -97,15 +100,18 @@ class ConsentQuestion:
         return [self._moves.say_text(question.text, text, LEAST_VOLUME_PERCENT)]
 
     def _refuse(self, why: str) -> Commands:
-        return self.go_on(self._tools.refuse(why))
+        """Nobody can be asked: that is said once, however many calls wait."""
+        told = TOLD[why]
+        said = [] if told in self._state.sentences else [self._moves.say(told)]
+        return said + self.go_on(self._tools.refuse(why))
 
     def go_on(self, decided: Commands) -> Commands:
         """Ask the next question, or have the model tell how it ended."""
         self._moves.await_answer()
-        out = decided + self.ask_due()
-        if not self._tools.waiting:
-            out += self._answers.request(c.RequestResponse(), insist=True)
-        return out
+        asked = self.ask_due()  # what cannot be asked has been gone on from already
+        if asked or self._tools.waiting:
+            return decided + asked
+        return decided + self._answers.request(c.RequestResponse(), insist=True)
 
     # --- hearing it -----------------------------------------------------------------------
 

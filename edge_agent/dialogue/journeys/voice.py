@@ -156,8 +156,9 @@ class Voice:
             if not state.owed.server_cancelled:
                 out.append(self._moves.say(f"response.{event.code or 'empty'}"))
                 return out + self._moves.end_talk("empty answer")  # a sentence opens no window
-        out += self._question.ask_due()
-        if not tools.waiting:
+        asked = self._question.ask_due()
+        out += asked
+        if not (tools.waiting or asked):  # else it goes on from there
             if calls:
                 out += answers.request(c.RequestResponse(), insist=True)
             else:

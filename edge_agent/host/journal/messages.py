@@ -656,6 +656,12 @@ MESSAGES: dict[str, Message] = {
         "was told so. See state.path in the settings: the file is beside it.",
     ),
     # --- settings, the journal itself, libraries -------------------------------------
+    "voice.missing": Message(
+        WARNING,
+        "There is no voice to ask the household with: espeak-ng is not installed.",
+        "Tools of medium and high risk are refused, because their questions are spoken by "
+        "espeak-ng. Run: sudo apt-get install -y espeak-ng, then restart the service.",
+    ),
     "settings.advice": Message(
         NOTICE, "Settings: {advice}.", "Allowed, but probably not what was wanted."
     ),
