@@ -5,4 +5,5 @@
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 setup demo
+install_voice
 exec "$VENV/bin/edge-agent" demo "$@"

@@ -93,6 +93,7 @@ install_program() {
     done
     quietly "copying edge-agent to $OPT" pip_install --no-index --no-deps --force-reinstall "$source" || pip_failed
     rm -rf -- "$source"
+    install_voice
     install_gpio
     install_mcp
 }

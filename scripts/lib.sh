@@ -117,6 +117,13 @@ missing_test_packages() {
     command -v systemd-analyze >/dev/null && command -v journalctl >/dev/null || echo systemd
 }
 
+# The voice of questions for consent.  Without it what needs a yes is refused and all else works, so
+# nothing here is fatal.
+install_voice() {
+    if command -v espeak-ng >/dev/null; then return 0; fi
+    (install_packages espeak-ng) || say "note: without espeak-ng, tools that need your yes are refused"
+}
+
 # Runs apt-get as root, however root is to be had here.
 as_root() {
     if ((EUID == 0)); then "$@"; else sudo -n "$@"; fi

@@ -240,6 +240,26 @@ def test_every_program_that_tests_call_has_its_package(tmp_path: Path) -> None:
     assert (here.stdout, here.stderr) == ("", ""), "the machine that runs this has them all"
 
 
+@pytest.mark.parametrize(
+    ("installs", "said"),
+    [("echo apt: $*", "apt: espeak-ng\n"), ("fail 69 no root", "are refused\n")],
+)
+def test_the_voice_of_questions_is_installed_and_its_lack_stops_nothing(
+    installs: str, said: str, tmp_path: Path
+) -> None:
+    code = f"install_packages() {{ {installs}; }}; PATH=/nowhere; install_voice; echo goes on"
+    done = lib(code, tmp_path / "venv")
+    assert done.stdout.removesuffix("goes on\n").endswith(said)
+    assert done.returncode == 0
+    assert lib("install_voice", tmp_path / "venv").stdout == "", "it is here"
+
+
+@pytest.mark.parametrize("script", ["install.sh", "demo.sh"])
+def test_both_ways_in_bring_the_voice_of_questions(script: str) -> None:
+    lines = (ROOT / "scripts" / script).read_text().splitlines()
+    assert [line.strip() for line in lines].count("install_voice") == 1
+
+
 def test_a_desktop_keeps_its_own_sound_server(tmp_path: Path) -> None:
     """Refused for the sake of another sound server, the rest of the list is still installed."""
     code = """

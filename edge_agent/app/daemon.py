@@ -156,7 +156,7 @@ class Daemon:
             wanted=lambda: self._stop_at is None,
         )
         self.texts = Texts(
-            world.voice or own_voice(settings.speech),
+            world.voice or own_voice(settings.speech, journal.note),
             self.sound.playout,
             self._words,
             volume=self.speaker_api.volume,

@@ -34,7 +34,12 @@ def check(config_file: ConfigOption = None) -> None:
     loaded = load(config_file)
     check_persona(loaded.settings)
     tls_context(loaded.settings.realtime.ca_file)  # raises for a file that will not do
-    for warning in (*loaded.warnings, *_service_advice(loaded), *_desk_advice(loaded)):
+    for warning in (
+        *loaded.warnings,
+        *_voice_advice(loaded),
+        *_service_advice(loaded),
+        *_desk_advice(loaded),
+    ):
         # The service is handed a key that this account may not read.
         if not (warning.startswith(NO_KEY) and service_has_key()):
             note(warning)
@@ -71,6 +76,18 @@ def template() -> None:
     from edge_agent.host.settings.text import default_file
 
     typer.echo(default_file(), nl=False)
+
+
+def _voice_advice(loaded: Loaded) -> list[str]:
+    """What nobody could be asked aloud."""
+    from edge_agent.host.voice.espeak import is_installed
+
+    if is_installed() or not loaded.settings.speech.sentences:
+        return []
+    return [
+        "espeak-ng is not installed, so nobody can be asked aloud: tools of medium and high risk "
+        "are refused.  Run: sudo apt-get install -y espeak-ng"
+    ]
 
 
 def _service_advice(loaded: Loaded) -> list[str]:

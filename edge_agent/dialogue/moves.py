@@ -38,7 +38,7 @@ class Moves:
     @property
     def sounding(self) -> bool:
         """Does our own voice come from the speaker, or is it about to?"""
-        return self._state.sentences > 0 or bool(self._answers.speaking)
+        return bool(self._state.sentences or self._answers.speaking)
 
     @property
     def nothing_goes_on(self) -> bool:
@@ -68,12 +68,12 @@ class Moves:
 
     def say(self, sentence: str) -> c.PlaySentence:
         """One of our own sentences; it counts as sounding until `SentenceDrained`."""
-        self._state.sentences += 1
+        self._state.sentences[sentence] += 1
         return c.PlaySentence(sentence)
 
     def say_text(self, name: str, text: str, least_volume_percent: float = 0.0) -> c.SayText:
         """Words of our own; they count as sounding until `TextDrained` or `TextFailed`."""
-        self._state.sentences += 1
+        self._state.sentences[name] += 1
         return c.SayText(name, text, least_volume_percent)
 
     def await_answer(self) -> None:

@@ -305,8 +305,10 @@ class TalkState:
         None: that is decided."""
         self.owed = Owed()
         self.pending_cut: PendingCut | None = None
-        self.sentences = 0
-        """Sentences of our own that are in the speaker."""
+        self.sentences: Counter[str] = Counter()
+        """Words of our own that are in the speaker, by name: what was cut is over late."""
+        self.own_words_until = float("-inf")
+        """When the last of them ended, or was cut."""
         self.commits_due = 0
         """Commits of ours that the server has not acknowledged yet."""
         self.device_ok = True

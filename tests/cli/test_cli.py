@@ -132,6 +132,16 @@ def test_check_of_good_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "note" not in result.output
 
 
+def test_check_tells_that_nobody_could_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    monkeypatch.setattr("edge_agent.host.voice.espeak.is_installed", lambda: False)
+    assert "apt-get install -y espeak-ng" in invoke("config", "check").output
+    monkeypatch.setenv("EDGE_AGENT_SPEECH__SENTENCES", "false")
+    told = invoke("config", "check").output
+    assert "espeak-ng" not in told
+    assert "speech.sentences = false: nobody can be asked aloud" in told
+
+
 def test_check_tells_what_would_keep_the_desk_from_working(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -149,8 +149,24 @@ def test_what_was_refused_is_the_same_however_it_is_written(
     consent = Consent(WINDOW_S)
     consent.ask(call("1", first), Way.VOICE)
     consent.next(1.0)
-    consent.refuse()
+    consent.refuse(by_household=True)
     assert consent.may_ask(call("2", again)) is not is_same
+
+
+def test_a_tool_that_was_refused_twice_waits_for_the_next_wake() -> None:
+    consent = Consent(WINDOW_S)
+    for arguments, by_household in (("[]", False), ("{}", True), ('{"n":1}', True)):
+        assert not consent.is_unwanted("unlock")
+        consent.ask(call(arguments=arguments), Way.VOICE)
+        consent.next(1.0)
+        consent.refuse(by_household=by_household)
+    assert consent.is_unwanted("unlock")
+    assert not consent.is_unwanted("shop")
+    consent.talk_over()
+    consent.household_spoke()
+    assert consent.is_unwanted("unlock"), "a talk that ends is no wake"
+    consent.woken()
+    assert not consent.is_unwanted("unlock")
 
 
 def test_the_same_again_is_asked_only_so_often() -> None:
@@ -159,7 +175,7 @@ def test_the_same_again_is_asked_only_so_often() -> None:
         assert consent.may_ask(call(str(times)))
         consent.ask(call(str(times)), Way.VOICE)
         consent.next(1.0)
-        assert consent.refuse() == call(str(times))
+        assert consent.refuse(by_household=True) == call(str(times))
         assert not consent.may_ask(call("again")), "not in the same turn"
         assert consent.may_ask(call("other", "{}")), "other arguments are another question"
         consent.household_spoke()
@@ -263,7 +279,7 @@ class AnyOrder(RuleBasedStateMachine):
         if all_of_them:
             self.consent.withdraw()
         else:
-            self.consent.refuse()
+            self.consent.refuse(by_household=True)
         self._closed()
 
     @invariant()

@@ -168,6 +168,86 @@ def test_muted_only_the_button_can_answer() -> None:
     assert "button" in questions(house)[-1]
 
 
+# --- presses that agree to nothing ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["shop", "unlock"])
+def test_a_press_that_comes_too_early_is_told_and_the_next_one_agrees(name: str) -> None:
+    house = at_question(asked(shop(name=name)))
+    house.run(house.now + 0.2)
+    house.press()
+    house.run(house.now + 0.2)
+    assert house.sentences() == ["press_early"]
+    house.agree()
+    assert ran(house) == [("call_1", MILK)]
+
+
+def test_a_press_over_the_question_for_it_cuts_it_and_is_told() -> None:
+    house = until(asked(shop(name="unlock")), Talk.SPEAKING)
+    house.run(house.now + 0.5)
+    house.press()
+    assert house.sentences() == ["press_over_question"]
+    assert whys(house) == ["interrupted"]
+    assert house.manager.talk is Talk.LISTENING, "with words it goes on at once"
+    house.run(house.now + 5)
+    assert ran(house) == []
+
+
+def test_who_talks_over_the_word_about_a_press_is_heard() -> None:
+    house = until(asked(shop(name="unlock")), Talk.SPEAKING)
+    house.run(house.now + 0.5)
+    house.press()
+    house.says(house.now + 0.1, house.now + 2.0)
+    house.run(house.now + 0.7)
+    assert not house.speaker.audible
+    assert house.sentences() == ["press_over_question"]
+
+
+def test_a_press_over_a_question_for_words_only_interrupts() -> None:
+    house = until(asked(), Talk.SPEAKING)
+    house.press()
+    assert house.sentences() == []
+    assert house.manager.talk is Talk.LISTENING
+
+
+@pytest.mark.parametrize("in_s", [0.3, 1.3, 1.5])
+def test_a_press_over_our_sentence_or_soon_after_it_agrees_to_nothing(in_s: float) -> None:
+    """The sentence of 1.2 s tells that the first press came too early."""
+    house = at_question(asked(shop(name="unlock")))
+    house.press()
+    house.run(house.now + in_s)
+    sounding = house.speaker.audible
+    house.press()
+    assert house.speaker.audible is not sounding, "cut, or told once more"
+    house.run(house.now + 1.3)
+    assert ran(house) == []
+    assert house.manager.talk is Talk.CONFIRMING
+    house.agree()
+    assert ran(house) == [("call_1", MILK)], "the question still stands"
+
+
+def test_a_press_that_agrees_twice_agrees_once_and_sends_nobody_to_sleep() -> None:
+    house = at_question(asked(shop(name="unlock")))
+    house.run(house.now + 1.0)
+    for _ in range(3):
+        house.press(hold_s=0.05)
+        house.run(house.now + 0.2)
+    assert ran(house) == [("call_1", MILK)]
+    house.run(house.now + 5)
+    assert outputs(house) == ["done"]
+    assert len(house.speaker.played) == 2, "the question, and what came of it"
+
+
+@pytest.mark.parametrize("after_s", [-0.8, 0.1, 0.7])
+def test_no_series_of_presses_at_a_question_is_the_gesture_for_guests(after_s: float) -> None:
+    house = until(asked(shop(name="unlock")), Talk.SPEAKING)
+    house.run(house.now + 1.2 + after_s)
+    for _ in range(8):
+        house.press(hold_s=0.05)
+        house.run(house.now + 0.3)
+    assert house.did(c.SaveGuest) == []
+
+
 # --- what is no answer ------------------------------------------------------------------------
 
 
@@ -295,6 +375,62 @@ def test_a_line_lost_while_the_question_sounds_is_no_end_of_the_talk(down_s: flo
     assert house.server.offences == []
 
 
+def test_a_word_that_was_given_survives_a_lost_line_once() -> None:
+    """Although it may be stopped it runs on, and is neither asked for nor run again."""
+    house = at_question(asked(tool_terms={"shop": e.ToolTerms(cancellable=True)}))
+    house.tools = lambda _command: None
+    house.agree()
+    assert ran(house) == [("call_1", MILK)]
+    for n in (2, 3):
+        house.drop()
+        house.run(house.now + 0.3)
+        house.connect()
+        until(house, Talk.LISTENING)
+        again = shop(f"call_{n}", '{ "item": "Milk" }')
+        house.server.plans = [Plan(items_ms=(), calls=(again,))]
+        house.says(house.now + 0.3, house.now + 1.3)
+        house.run(house.now + 3)
+        assert whys(house) == ["runs already"] * (n - 1)
+    assert house.did(c.CancelTool) == []
+    house.send(e.ToolFinished(at=house.now, call_id="call_1", output="bought"))
+    until(house, Talk.LISTENING)
+    house.server.plans = [Plan(items_ms=(), calls=(shop("call_4"),))]
+    house.says(house.now + 0.3, house.now + 1.3)
+    house.run(house.now + 1.0)
+    at_question(house)
+    assert len(questions(house)) == 2, "it has been used up"
+    assert ran(house) == [("call_1", MILK)]
+    assert house.server.offences == []
+
+
+@pytest.mark.parametrize("moment", ["pressed", "said"])
+def test_a_word_that_was_half_given_is_lost_with_the_line(moment: str) -> None:
+    house = at_question(asked(shop(name="unlock" if moment == "pressed" else "shop")))
+    house.run(house.now + 1.0)
+    if moment == "pressed":
+        house.press(hold_s=0.4)
+    else:
+        house.says(house.now + 0.1, house.now + 0.7)
+    house.run(house.now + 0.2)
+    house.drop()
+    house.run(house.now + 0.3)
+    house.connect()
+    house.run(house.now + 6)
+    assert ran(house) == []
+
+
+def test_the_same_again_while_it_runs_is_the_same_call() -> None:
+    house = at_question(asked())
+    house.tools = lambda _command: None
+    house.agree()
+    house.says(house.now + 0.5, house.now + 1.5)
+    house.server.plans = [Plan(items_ms=(), calls=(shop("call_2"),))]
+    house.run(house.now + 4)
+    assert whys(house) == ["runs already"]
+    assert len(questions(house)) == 1
+    assert ran(house) == [("call_1", MILK)]
+
+
 def test_a_roll_over_waits_for_the_answer() -> None:
     house = at_question(asked())
     assert house.send(e.RollOverDue(at=house.now)) == []
@@ -327,6 +463,32 @@ def test_after_a_no_the_same_is_not_asked_until_the_household_speaks_again() -> 
     house.run(house.now + 1.0)
     at_question(house)
     assert len(questions(house)) == 2
+    assert house.server.offences == []
+
+
+def test_after_two_refusals_a_tool_is_not_asked_for_until_the_next_wake() -> None:
+    other = [
+        Plan(items_ms=(), calls=(shop(f"call_{n}", f'{{"item":"{n}"}}'),)) for n in range(2, 6)
+    ]
+    house = at_question(asked())
+    house.server.plans = [Plan(), other[0]]
+    reply(house, "No.")
+    at_question(house)
+    house.server.plans = [Plan(), other[1]]
+    reply(house, "No.").run(house.now + 4)
+    assert whys(house) == ["no", "no", "refused twice"]
+    until(house, Talk.LISTENING)
+    house.server.plans = [other[2]]
+    house.says(house.now + 0.3, house.now + 1.3)
+    house.run(house.now + 4)
+    assert whys(house)[3:] == ["refused twice"], "not even in a new turn"
+    until(house, Talk.ASLEEP)
+    house.server.plans = [other[3]]
+    house.wake_word(house.now + 0.5)
+    house.says(house.now + 0.2, house.now + 1.8)
+    at_question(house)
+    assert "item: 5" in questions(house)[-1], "a call starts anew"
+    assert len(questions(house)) == 3
     assert house.server.offences == []
 
 
@@ -381,7 +543,15 @@ def test_what_cannot_be_asked_aloud_is_refused(
     house.run(8.0)
     assert ran(house) == []
     assert whys(house) == [why]
+    assert house.sentences() == ["cannot_ask"]
     assert house.server.offences == []
+
+
+def test_several_calls_that_cannot_be_asked_are_told_once() -> None:
+    house = asked(shop("a", "["), shop("b", "{")).run(9.0)
+    assert whys(house) == ["unspeakable"] * 2
+    assert house.sentences() == ["cannot_ask"]
+    assert len(house.speaker.played) == 1, "and what the model makes of it"
 
 
 @pytest.mark.parametrize(
@@ -406,6 +576,7 @@ def test_without_a_button_what_needs_one_is_refused() -> None:
     house = asked(shop(name="unlock"), has_button=False).run(6.0)
     assert whys(house) == ["no button"]
     assert questions(house) == []
+    assert house.sentences() == ["no_button"]
 
 
 def test_words_that_cannot_be_read_leave_the_button() -> None:

@@ -70,12 +70,16 @@ class Silent:
 
     rings = False
     is_given = False
+    stands = False
 
     def silence(self, cause: str, *, unheard: bool = False) -> Commands:
         return []
 
     def begins(self) -> bool:
         return False
+
+    def woken(self) -> None:
+        """Nothing had been refused."""
 
     def held(self) -> None:
         """No press was to agree to anything."""

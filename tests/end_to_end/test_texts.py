@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from edge_agent.app.sound.sentences import own_voice
 from edge_agent.app.sound.texts import SPOKEN_MAX_S, Texts
 from edge_agent.contract.commands import SayText
 from edge_agent.contract.errors import AgentError
 from edge_agent.contract.events import Event, TextDrained, TextFailed
 from edge_agent.contract.pcm import silence
+from edge_agent.host.settings.house import Speech
 
 TEXT = SayText("q", "Shall I?", 40.0)
 
@@ -102,3 +104,13 @@ def test_what_is_rendered_after_a_cut_is_not_spoken() -> None:
     rig.worker.work()
     assert rig.spoken == []
     assert rig.events == [TextDrained(at=1.0, name="q", whole=False)]
+
+
+def test_no_voice_on_this_machine_is_one_line_where_something_would_be_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("edge_agent.app.sound.sentences.is_installed", lambda: False)
+    lines: list[str] = []
+    for speech in (Speech(), Speech(sentences=False)):
+        assert own_voice(speech, lambda code, **_fields: lines.append(code)) is None
+    assert lines == ["voice.missing"]

@@ -22,6 +22,7 @@ def test_the_defaults_need_none_but_a_key() -> None:
     ("sections", "words"),
     [
         ({"listen": {"mode": "always"}}, "everything said near it leaves the house"),
+        ({"speech": {"sentences": False}}, "medium and high risk are refused"),
         ({"echo": {"mode": "off"}}, "the speaker will interrupt itself"),
         ({"journal": {"transcripts": True}}, "written into the journal"),
         ({"conversation": {"summarise": "text"}}, "supervisor.model is empty: nobody takes notes"),

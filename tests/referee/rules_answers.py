@@ -107,6 +107,10 @@ NO_REASONS = frozenset(
         "not_saved",
         "confirm_by_voice",
         "confirm_by_button",
+        "press_early",
+        "press_over_question",
+        "cannot_ask",
+        "no_button",
         "alarm_missed",
         "bell_muted",
     }

@@ -17,9 +17,11 @@ from edge_agent.host.voice.pack_store import pack_root
 from edge_agent.host.voice.sentences import FALLBACK_LANGUAGE, Sentences, find_language
 
 
-def own_voice(speech: Speech) -> Callable[[str], bytes] | None:
-    """The voice for words that nobody recorded; None if there is no such program here."""
+def own_voice(speech: Speech, note: NoteFunction) -> Callable[[str], bytes] | None:
+    """The voice for words that nobody recorded; None, and one line, if there is none here."""
     if not is_installed():
+        if speech.sentences:  # else nothing would be said anyway
+            note("voice.missing")
         return None
     language = find_language(speech.language) or FALLBACK_LANGUAGE
     return Espeak(

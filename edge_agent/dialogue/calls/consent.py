@@ -11,7 +11,7 @@ made them, so that every yes belongs to one call.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from enum import Enum
 
@@ -24,6 +24,9 @@ TRIES_MAX = 2
 """An answer that is no plain yes or no is asked for once more, then it counts as no."""
 REFUSALS_MAX = 3
 """So often in one talk the household may be asked for the very same thing and not agree."""
+TOOL_REFUSALS_MAX = 2
+"""So often from one wake to the next it may not agree to a tool, whatever its details: who has said
+no twice does not want to be asked a third time in other words."""
 PRESS_AFTER_S = 0.4
 """A press so soon after the question's end began as something else: nobody decides that fast."""
 ANSWER_MAX_S = 45.0
@@ -104,6 +107,8 @@ class Consent:
         self._waiting: deque[Question] = deque()
         self._refused: dict[tuple[str, str], tuple[int, int]] = {}
         """(name, arguments) → how often, and in which turn of the household the last time."""
+        self._refused_tools: Counter[str] = Counter()
+        """Tools that the household did not agree to since it last woke us."""
         self._turns = 0
 
     @property
@@ -114,12 +119,20 @@ class Consent:
     def waits(self, call: ToolCall) -> bool:
         """Is the very same thing being asked about already?"""
         asked = [*self._waiting, *([self._question] if self._question else [])]
-        return any(_key(question.call) == _key(call) for question in asked)
+        return any(is_same(question.call, call) for question in asked)
 
     def may_ask(self, call: ToolCall) -> bool:
         """Not agreed to: only after the household has spoken again, and not for ever."""
         times, turn = self._refused.get(_key(call), (0, -1))
         return times < REFUSALS_MAX and turn < self._turns
+
+    def is_unwanted(self, name: str) -> bool:
+        """Has the household not agreed to that tool so often that it is not asked again?"""
+        return self._refused_tools[name] >= TOOL_REFUSALS_MAX
+
+    def woken(self) -> None:
+        """The household calls: what it did not want before, it may want now."""
+        self._refused_tools.clear()
 
     def household_spoke(self) -> None:
         """A turn that was no answer to a question."""
@@ -158,12 +171,15 @@ class Consent:
 
     # --- answers ------------------------------------------------------------------------
 
-    def press_began(self, at: float) -> bool:
-        """The button went down at `at`; False when that is too early to agree to anything."""
+    def press_began(self, at: float, silent_since: float = float("-inf")) -> bool:
+        """The button went down at `at`; False when that is too early to agree to anything.
+
+        `silent_since`: when we last ended to say something, of which the question was not the last.
+        """
         question = self._question
         if question is None or question.stage is not Stage.OPEN:
             return False
-        if not question.opened_at + PRESS_AFTER_S <= at < question.closes_at:
+        if not max(question.opened_at, silent_since) + PRESS_AFTER_S <= at < question.closes_at:
             return False
         question.pressed_at = at
         return True
@@ -217,13 +233,17 @@ class Consent:
 
     # --- without consent ----------------------------------------------------------------
 
-    def refuse(self) -> ToolCall | None:
-        """The open question is over without consent; the call that must not run."""
+    def refuse(self, *, by_household: bool) -> ToolCall | None:
+        """The open question is over without consent; the call that must not run.
+
+        `by_household`: it was asked, and did not agree.
+        """
         if self._question is None:
             return None
         call = self._settle().call
         times, _ = self._refused.get(_key(call), (0, 0))
         self._refused[_key(call)] = (times + 1, self._turns)
+        self._refused_tools[call.name] += by_household
         return call
 
     def withdraw(self) -> list[ToolCall]:
@@ -237,6 +257,11 @@ class Consent:
         question, self._question = self._question, None
         assert question is not None
         return question
+
+
+def is_same(one: ToolCall, other: ToolCall) -> bool:
+    """Would both do the same, however their arguments are written?"""
+    return _key(one) == _key(other)
 
 
 def _key(call: ToolCall) -> tuple[str, str]:

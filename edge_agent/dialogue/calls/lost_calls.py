@@ -3,8 +3,9 @@
 Owner thread: event loop; pure.  Must never let a call that runs, or has run, be made a second time
 because nobody told the model: a fresh session knows nothing of it (PROTOCOL section 9).
 
-A call that may be stopped is stopped.  One that may not runs on; a fresh session is told that it
-does, and of its result when there is one.  Calls that had their output are `memory`'s.
+A call that may be stopped is stopped.  One that may not, or that the household agreed to, runs on;
+a fresh session is told that it does, and of its result when there is one.  Calls that had their
+output are `memory`'s.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edge_agent.contract.events import ToolCall
+from edge_agent.dialogue.calls.consent import is_same
 
 LOST_MAX = 8
 """More than this at once is no household; the oldest is not told any more."""
@@ -27,7 +29,7 @@ class LostCalls:
         """What the next session has to be told once."""
 
     def runs_on(self, call: ToolCall) -> None:
-        """Its session is gone and it must not be stopped."""
+        """Its session is gone and it is not stopped."""
         self._running[call.call_id] = call
 
     def never_ran(self, call: ToolCall) -> None:
@@ -39,8 +41,8 @@ class LostCalls:
 
     def is_running(self, call: ToolCall) -> bool:
         """Would that be the same again, or a name for it that is taken?"""
-        same = ((one.name, one.arguments) for one in self._running.values())
-        return call.call_id in self._running or (call.name, call.arguments) in same
+        same = any(is_same(one, call) for one in self._running.values())
+        return call.call_id in self._running or same
 
     def finished(self, call_id: str, output: str) -> ToolCall | None:
         """A call ended; the call if it is one of these."""

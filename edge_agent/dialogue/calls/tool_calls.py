@@ -9,6 +9,7 @@ Rule (PROTOCOL section 6): run all calls of a response, one output per call id, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from edge_agent.contract.commands import (
     AddToolOutput,
@@ -21,7 +22,7 @@ from edge_agent.contract.commands import (
 from edge_agent.contract.events import ToolCall, ToolFinished, ToolsChanged, ToolTerms
 from edge_agent.contract.persona import MOVE_TOOL
 from edge_agent.contract.risk import Risk
-from edge_agent.dialogue.calls.consent import Consent, Way, decide
+from edge_agent.dialogue.calls.consent import Consent, Way, decide, is_same
 from edge_agent.dialogue.calls.lost_calls import LostCalls
 from edge_agent.dialogue.prompting.flow import Flow, FlowTerms, Moved
 
@@ -45,13 +46,26 @@ REFUSED = {
     "asked already": "Refused: the household is being asked about exactly this. Wait.",
     "no such tool": "There is no such tool. Say so if it was asked for; do not try others.",
     "refused before": "Refused: the household did not agree to exactly this. Do not ask again.",
+    "refused twice": "Refused: the household did not agree to this tool twice. Do not use it again "
+    "before they call you anew.",
     "interrupted": "Refused: the household began to speak. Listen to what they say now.",
     "gone": "Refused: the household has gone.",
     "changed": "Refused: this tool has changed. Ask for it anew if they still want it.",
     "runs already": "Refused: exactly this is under way from before. Its result comes by itself.",
 }
 """Why a call did not run: for the journal, and in words for the model."""
+NOT_AGREED = frozenset({"no", "unclear", "expired"})
+"""Of these reasons: the household had heard the question."""
 OFFER_A_MESSAGE = f" Offer to take a message for the household with `{MESSAGE_TOOL}` instead."
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A call that runs."""
+
+    at: float
+    how: Way
+    """How the household agreed."""
 
 
 class ToolCalls:
@@ -69,8 +83,8 @@ class ToolCalls:
         self._terms = terms or {}
         self._flow = Flow(flow) if flow is not None else None
         self._open: dict[str, ToolCall] = {}
-        self._began_at: dict[str, float] = {}
-        """Calls that run, and since when."""
+        self._begun: dict[str, Begun] = {}
+        """Calls that run, also those that outlived their session."""
         self._seen: dict[str, None] = {}
         self._finish = False
         self._changed: UpdateSession | None = None
@@ -123,31 +137,31 @@ class ToolCalls:
         if call.name not in self._risks:  # nobody is asked about what cannot be done
             return self._refused(call, "no such tool")
         way = decide(self.risk(call), guest=self.guest, by_voice=by_voice)
-        if self.lost.is_running(call):
+        if self.lost.is_running(call) or (way is not Way.AT_ONCE and self._is_running(call)):
             return self._refused(call, "runs already")
         if way is Way.AT_ONCE:
-            return self._run(call, at)
+            return self._run(call, at, way)
         if way is Way.NEVER:
             return self._refused(call, "guest")
         if self.consent.waits(call):
             return self._refused(call, "asked already")
+        if self.consent.is_unwanted(call.name):
+            return self._refused(call, "refused twice")
         if not self.consent.may_ask(call):
             return self._refused(call, "refused before")
         self.consent.ask(call, way)
         return [Note("consent.asked", {**self._named(call), "by": way.value})]
 
-    def granted(self, call: ToolCall | None, at: float, by: str, waited_s: float) -> list[Command]:
+    def granted(self, call: ToolCall, at: float, by: Way, waited_s: float) -> list[Command]:
         """The household agreed, by voice or button: run exactly that."""
-        if call is None:
-            return []
-        if by == Way.VOICE.value and self.risk(call) is Risk.HIGH:  # since it was asked about
+        if by is Way.VOICE and self.risk(call) is Risk.HIGH:  # since it was asked about
             return self._refused(call, "changed")
-        fields = {**self._named(call), "by": by, "seconds": round(waited_s, 1)}
-        return [Note("consent.given", fields), *self._run(call, at)]
+        fields = {**self._named(call), "by": by.value, "seconds": round(waited_s, 1)}
+        return [Note("consent.given", fields), *self._run(call, at, by)]
 
     def refuse(self, why: str) -> list[Command]:
         """The open question is over without consent."""
-        call = self.consent.refuse()
+        call = self.consent.refuse(by_household=why in NOT_AGREED)
         return self._refused(call, why) if call else []
 
     def withdraw(self, why: str) -> list[Command]:
@@ -156,18 +170,18 @@ class ToolCalls:
 
     def interrupted(self) -> list[Command]:
         """The household speaks: nobody waits any longer for what may be stopped half-way."""
-        running = [call for i, call in self._open.items() if i in self._began_at]
+        running = [call for i, call in self._open.items() if i in self._begun]
         return [CancelTool(call.call_id) for call in running if self._may_stop(call)]
 
     def finished(self, event: ToolFinished) -> list[Command]:
         """A tool ended.  Doubled or unknown results yield nothing."""
-        began_at = self._began_at.pop(event.call_id, None)
-        if began_at is None:
+        begun = self._begun.pop(event.call_id, None)
+        if begun is None:
             return []  # nobody consented, or nobody asked: whatever ran, it was not this call
         call = self._open.get(event.call_id) or self.lost.finished(event.call_id, event.output)
         if call is None:
             return []  # stopped with its session
-        fields = {"ok": event.ok, "ms": round((event.at - began_at) * 1000)}
+        fields = {"ok": event.ok, "ms": round((event.at - begun.at) * 1000)}
         told = Note("tool.finished", {**self._named(call), **fields})
         if event.call_id not in self._open:
             return [told]
@@ -205,17 +219,21 @@ class ToolCalls:
         return finish
 
     def session_lost(self) -> list[Command]:
-        """The session is gone: its calls can never be answered there (PROTOCOL section 9)."""
+        """The session is gone: its calls can never be answered there (PROTOCOL section 9).
+
+        What the household agreed to is not stopped, so that its word is worth one run, not two.
+        """
         out: list[Command] = []
         for call in self.consent.withdraw():
             self.lost.never_ran(call)
             out.append(self._not_run(call, "connection lost"))
         for call in self._open.values():
-            if call.call_id not in self._began_at:
+            begun = self._begun.get(call.call_id)
+            if begun is None:
                 continue
-            if self._may_stop(call):
+            if begun.how is Way.AT_ONCE and self._may_stop(call):
                 out.append(CancelTool(call.call_id))
-                del self._began_at[call.call_id]
+                del self._begun[call.call_id]
             else:
                 self.lost.runs_on(call)
         self._open.clear()
@@ -227,11 +245,15 @@ class ToolCalls:
         """What the call can do; one that is not known can do the worst."""
         return self._risks.get(call.name, Risk.HIGH)
 
+    def _is_running(self, call: ToolCall) -> bool:
+        running = (one for i, one in self._open.items() if i in self._begun)
+        return any(is_same(one, call) for one in running)
+
     def _may_stop(self, call: ToolCall) -> bool:
         return self._terms.get(call.name, ToolTerms()).cancellable
 
-    def _run(self, call: ToolCall, at: float) -> list[Command]:
-        self._began_at[call.call_id] = at
+    def _run(self, call: ToolCall, at: float, how: Way) -> list[Command]:
+        self._begun[call.call_id] = Begun(at, how)
         told = Note("tool.started", self._named(call))
         return [told, RunTool(call.call_id, call.name, call.arguments)]
 

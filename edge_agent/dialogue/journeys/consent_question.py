@@ -29,6 +29,9 @@ CUTS_MAX = 1
 """A question that was cut short for no wish of the household is asked once more."""
 NOT_HEARD = {"text.no_voice": "no voice", "text.too_long": "too long"}
 """Code of `TextFailed` → why the call is refused; any other is `unheard`."""
+TOLD = dict.fromkeys(("no voice", "too long", "unspeakable", "unheard"), "cannot_ask")
+TOLD["no button"] = "no_button"
+"""Why a call is refused → what the household hears of it, whatever the model makes of it."""
 
 
 class ConsentQuestion:
@@ -99,15 +102,18 @@ class ConsentQuestion:
         return [self._moves.say_text(question.text, text, LEAST_VOLUME_PERCENT)]
 
     def _refuse(self, why: str) -> Commands:
-        return self.go_on(self._tools.refuse(why))
+        """Nobody can be asked: that is said once, however many calls wait."""
+        told = TOLD[why]
+        said = [] if told in self._state.sentences else [self._moves.say(told)]
+        return said + self.go_on(self._tools.refuse(why))
 
     def go_on(self, decided: Commands) -> Commands:
         """Ask the next question, or have the model tell how it ended."""
         self._moves.await_answer()
-        out = decided + self.ask_due()
-        if not self._tools.waiting:
-            out += self._answers.request(c.RequestResponse(), insist=True)
-        return out
+        asked = self.ask_due()  # what cannot be asked has been gone on from already
+        if asked or self._tools.waiting:
+            return decided + asked
+        return decided + self._answers.request(c.RequestResponse(), insist=True)
 
     # --- hearing it -----------------------------------------------------------------------
 
@@ -155,6 +161,15 @@ class ConsentQuestion:
         self._state.transition(Cause.ANSWER_PAUSED)
         self._moves.await_answer()
         return [] if self._open is not None or self._answers.pending else self.go_on([])
+
+    def pressed_over(self) -> Commands:
+        """The button has cut it, and somebody may have meant to agree."""
+        question = self._open
+        if question is None or question.began_at is None or question.stage is not Stage.ASKING:
+            return []
+        if question.way is not Way.BUTTON:
+            return []
+        return [self._moves.say("press_over_question"), c.Note("consent.press_ignored", {})]
 
     def text_failed(self, event: e.TextFailed) -> Commands:
         """Nobody will hear it."""

@@ -79,6 +79,11 @@ class ConsentReply:
         return question if question is not None and question.stage is Stage.ANSWERING else None
 
     @property
+    def stands(self) -> bool:
+        """Is there a question, heard or not?"""
+        return self._open is not None
+
+    @property
     def is_given(self) -> bool:
         """Does the present turn of the household answer a question of ours?"""
         return self._answered is not None
@@ -109,6 +114,10 @@ class ConsentReply:
         state.transition(Cause.INTERRUPTED)
         state.deadlines.clear(Deadline.CONFIRM)
         return True
+
+    def woken(self) -> None:
+        """The household calls: it may be asked for everything again."""
+        self._tools.consent.woken()
 
     def turn_ended(self, *, by_us: bool) -> Commands:
         """A turn of the household has ended, an answer to us or not."""
@@ -177,7 +186,7 @@ class ConsentReply:
             return self._asking.ask_for_button_instead()
         if call is not None:
             waited_s = state.now - question.asked_at
-            return self._asking.go_on(tools.granted(call, state.now, "voice", waited_s))
+            return self._asking.go_on(tools.granted(call, state.now, Way.VOICE, waited_s))
         return self._asking.go_on(tools.refuse(verdict.value))
 
     # --- the button, and no answer at all -------------------------------------------------
@@ -187,9 +196,9 @@ class ConsentReply:
 
         It agrees when it comes up again (`released`), unless it is held to mute (`held`).
         """
-        if self._tools.consent.press_began(at):
+        if self._tools.consent.press_began(at, self._state.own_words_until):
             return []
-        return [c.PlayEarcon("sleep"), c.Note("consent.press_ignored", {})]
+        return [self._moves.say("press_early"), c.Note("consent.press_ignored", {})]
 
     def released(self) -> Commands:
         """The button came up: that agrees, if it went down to agree."""
@@ -198,7 +207,7 @@ class ConsentReply:
         if question is None or call is None:
             return []
         waited_s = self._state.now - question.asked_at
-        return self.settle(self._tools.granted(call, self._state.now, "button", waited_s))
+        return self.settle(self._tools.granted(call, self._state.now, Way.BUTTON, waited_s))
 
     def held(self) -> None:
         """The button is held: that means something else."""

@@ -64,6 +64,9 @@ class Reply(Protocol):
     def begins(self) -> bool:
         """Somebody speaks while we ask; False when it is no answer."""
 
+    def woken(self) -> None:
+        """Somebody calls."""
+
     def turn_ended(self, *, by_us: bool) -> Commands:
         """A turn has ended, whether it answers a question or not."""
 
@@ -135,6 +138,7 @@ class Ears:
         was_asleep = state.talk is Talk.ASLEEP
         state.transition(Cause.WOKEN)
         state.woken_at = state.now
+        self._reply.woken()
         deadlines.clear(Deadline.QUIET, Deadline.FOLLOW_UP, Deadline.UTTERANCE)
         deadlines.clear(Deadline.THINKING, Deadline.PATIENCE, Deadline.ONE_BREATH)
         onset_s = config.onset_pre_roll_ms / 1000

@@ -17,6 +17,9 @@ from edge_agent.dialogue.state import Commands, CutFor, Deadline, Microphone, Ta
 
 DOUBLE_PRESS_S = 0.5
 """Two presses that are one gesture, as desktops count a double click."""
+SAME_PRESS_S = 1.0
+"""A press so soon after one that met a question is the same once more, by a contact that bounces or
+a hand in a hurry: it asks for nothing new."""
 
 
 class Listener(Protocol):
@@ -40,6 +43,10 @@ class Bell(Protocol):
 
 class Reply(Protocol):
     """What is needed of the answer to a question for consent."""
+
+    @property
+    def stands(self) -> bool:
+        """Is there a question, heard or not?"""
 
     def pressed(self, at: float) -> Commands:
         """The button went down while a question waits and nothing sounds."""
@@ -88,6 +95,8 @@ class Hands:
         self._reply = reply
         self._sessions = sessions
         self._woken_by_hand_at = float("-inf")
+        self._asked_at = float("-inf")
+        """When the button last moved while a question stood, or soon after."""
 
     # --- the button -----------------------------------------------------------------------
 
@@ -110,10 +119,13 @@ class Hands:
     def _pressed_talk(self, event: e.ButtonPressed) -> Commands:
         state, moves = self._state, self._moves
         state.deadlines.set(Deadline.LONG_PRESS, state.config.long_press_s)
-        if self._pressed_twice(event.at):
+        again = self._moved_while_asked(event.at)
+        if self._pressed_twice(event.at) and not again:
             out = moves.end_talk("button") if state.talk is Talk.LISTENING else []
             return out + self._set_guest(not self._tools.guest)
-        if state.talk is Talk.CONFIRMING and not moves.sounding:
+        if state.talk is Talk.CONFIRMING:
+            if moves.sounding:  # a sentence of ours: the question stands
+                return moves.fall_silent(CutFor.HUSH, "button", event.at)
             return self._reply.pressed(event.at)
         if state.microphone is Microphone.MUTED:
             if state.talk is Talk.SPEAKING or moves.sounding:
@@ -124,8 +136,17 @@ class Hands:
                 return self._listener.end_turn(by_us=True)
             return [c.PlayEarcon("sleep"), *moves.end_talk("button")]
         if state.talk is Talk.THINKING:
+            if again and not self._reply.stands and not moves.sounding:
+                return []
             return moves.fall_silent(CutFor.SLEEP, "button", event.at)
         return self._listener.called("button", event.at)
+
+    def _moved_while_asked(self, at: float) -> bool:
+        """Does a question stand, or did one when the button last moved, a moment ago?"""
+        again = self._reply.stands or at - self._asked_at <= SAME_PRESS_S
+        if again:
+            self._asked_at = at
+        return again
 
     def _pressed_twice(self, at: float) -> bool:
         """Twice in a moment out of sleep, without a word: woken and sent back, which means
@@ -141,6 +162,7 @@ class Hands:
         if event.button == "mute":
             return []
         self._state.deadlines.clear(Deadline.LONG_PRESS)
+        self._moved_while_asked(event.at)
         return self._reply.released()
 
     def held(self) -> Commands:

@@ -45,6 +45,9 @@ class Question(Protocol):
     def settle(self) -> Commands | None:
         """An answer may be over; None if it was not the question."""
 
+    def pressed_over(self) -> Commands:
+        """The button has cut what sounded; it may have been the question."""
+
 
 class TurnTaking:
     """From the end of what we say to the household's next words, or to sleep."""
@@ -135,6 +138,8 @@ class TurnTaking:
                 "latency_ms": round((state.now - cut.at) * 1000),
             }
             out.append(c.Note("talk.interrupted", fields))
+        if cut.cause == "button":
+            out += self._question.pressed_over()
         out += tools.withdraw("interrupted") + tools.interrupted()
         tools.take_finish()  # the talk goes on after all
         state.deadlines.clear(Deadline.THINKING, Deadline.PATIENCE)

@@ -8,6 +8,7 @@ speaker says that it has been heard.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
@@ -155,8 +156,9 @@ class Voice:
             if not state.owed.server_cancelled:
                 out.append(self._moves.say(f"response.{event.code or 'empty'}"))
                 return out + self._moves.end_talk("empty answer")  # a sentence opens no window
-        out += self._question.ask_due()
-        if not tools.waiting:
+        asked = self._question.ask_due()
+        out += asked
+        if not (tools.waiting or asked):  # else it goes on from there
             if calls:
                 out += answers.request(c.RequestResponse(), insist=True)
             else:
@@ -229,14 +231,18 @@ class Voice:
             self._state.owed.explained.clear()
         return [c.Note("talk.answer_done", {"ms": round(event.played_ms)}), *self._settle()]
 
-    def own_words_over(self, _event: e.SentenceDrained | e.TextDrained | e.TextFailed) -> Commands:
+    def own_words_over(self, event: e.SentenceDrained | e.TextDrained | e.TextFailed) -> Commands:
         """One of our own sentences has been heard, or will not be."""
-        self._state.sentences = max(0, self._state.sentences - 1)
+        state = self._state
+        if event.name in state.sentences:
+            state.sentences -= Counter((event.name,))
+            state.own_words_until = state.now
         return []
 
     def playback_cut(self, _event: e.PlaybackCut) -> Commands:
         """The speaker has fallen silent, whatever for."""
         self._is_audible = False
-        self._state.sentences = 0
+        self._state.sentences.clear()
+        self._state.own_words_until = self._state.now
         self._state.deadlines.clear(Deadline.STALLED)
         return []

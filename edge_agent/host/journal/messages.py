@@ -389,7 +389,8 @@ MESSAGES: dict[str, Message] = {
         "heard; too long, unspeakable: it could not be asked whole; no voice: espeak-ng is not "
         "installed; no button: there is none; guest: guest mode is on; interrupted, "
         "gone, connection lost: the question was withdrawn; asked already, refused before, runs "
-        "already: it was the same call again; changed: the tool became more dangerous while it was "
+        "already: it was the same call again; refused twice: the household did not agree to that "
+        "tool twice since it last called; changed: the tool became more dangerous while it was "
         "asked about; no such tool: the model made it up, or its server has gone.",
     ),
     "consent.asked": Message(
@@ -407,7 +408,8 @@ MESSAGES: dict[str, Message] = {
         NOTICE,
         "A press of the button came too early to agree to anything.",
         "Only a press that begins 0.4 s after the end of the question agrees to it, and only once "
-        "the button is up again: what was pressed before meant something else.",
+        "the button is up again: what was pressed before meant something else. The household was "
+        "told so.",
     ),
     "guest.on": Message(
         NOTICE,
@@ -654,6 +656,12 @@ MESSAGES: dict[str, Message] = {
         "was told so. See state.path in the settings: the file is beside it.",
     ),
     # --- settings, the journal itself, libraries -------------------------------------
+    "voice.missing": Message(
+        WARNING,
+        "There is no voice to ask the household with: espeak-ng is not installed.",
+        "Tools of medium and high risk are refused, because their questions are spoken by "
+        "espeak-ng. Run: sudo apt-get install -y espeak-ng, then restart the service.",
+    ),
     "settings.advice": Message(
         NOTICE, "Settings: {advice}.", "Allowed, but probably not what was wanted."
     ),

@@ -21,6 +21,11 @@ def advice(settings: Settings, *, needs_key: bool = True) -> list[str]:
         )
     if settings.listen.mode == "always":
         hints.append('listen.mode = "always": everything said near it leaves the house')
+    if not settings.speech.sentences:
+        hints.append(
+            "speech.sentences = false: nobody can be asked aloud, so tools of medium and high risk "
+            "are refused"
+        )
     if settings.journal.transcripts:
         hints.append("journal.transcripts: the household's words are written into the journal")
     if settings.privacy.keep_audio_days:
