@@ -55,13 +55,14 @@ def rings(stage: Stage, begin: float, end: float | None = None) -> bool:
     return like.is_whole and like.correlation > 0.9
 
 
-async def rung(stage: Stage, within_s: float = 60.0) -> float:
-    """Wait until the bell is ordered, and two seconds more; it must be in the room."""
+async def rung(stage: Stage, within_s: float = 60.0, words_s: float = 0.0) -> float:
+    """Wait until the bell is ordered, for `words_s` of ours over it, and two seconds more; it must
+    be in the room."""
     at = await stage.until(
         lambda: [n for n in stage.score.journal if n.code == "alarm.ringing"], within_s, "it rings"
     )
-    await asyncio.sleep(2.5)
-    assert rings(stage, at - 0.5)
+    await asyncio.sleep(words_s + 2.5)
+    assert rings(stage, at + words_s - 0.5)
     return at
 
 
@@ -108,7 +109,9 @@ def test_it_rings_while_muted_and_the_button_stops_it() -> None:
         async with Stage(brain=pasta(25)) as stage:
             await timer_set(stage)
             await stage.push(button="mute")
-            await rung(stage)
+            begin = stage.now()
+            await rung(stage, words_s=4.0)
+            assert said_sentence(stage, "bell_muted", begin)
             sent = stage.score.audio_up_bytes(stage.now() - 3.0)
             pressed = stage.now()
             await stage.push()
