@@ -49,6 +49,7 @@ CHECKS = (
     "tests/realtime/test_uplink.py",
     "tests/realtime/test_session.py",
     "tests/realtime/test_messages.py",
+    "tests/realtime/test_feed.py",
     "tests/realtime/test_redial.py",
     "tests/contract/test_foreign.py",
     "tests/hostile/test_hostile_session.py",
