@@ -553,6 +553,9 @@ ALIVE: dict[str, str] = {
     # What a library calls.
     "get_map": "selectors",
     "handle_async_request": "httpx",
+    "do_open": "urllib",
+    "readinto": "io",
+    "readable": "io",
     "process_redirect": "websockets",
     "process_event": "websockets",
     "connection_made": "asyncio",

@@ -42,6 +42,7 @@ CHECKS = (
     "tests/dialogue/test_flow.py",
     "tests/host/test_state.py",
     "tests/host/test_journal.py",
+    "tests/host/test_http_bounds.py",
     "tests/panel/test_patterns.py",
     "tests/tools/test_tools.py",
     "tests/audio/test_playout.py",
