@@ -616,7 +616,13 @@ ALIVE: dict[str, str] = {
     # What a library calls.
     "get_map": "selectors",
     "handle_async_request": "httpx",
+    "do_open": "urllib",
+    "readinto": "io",
+    "readable": "io",
     "process_redirect": "websockets",
+    "process_event": "websockets",
+    "connection_made": "asyncio",
+    "connection_lost": "asyncio",
     "redirect_request": "urllib",
     "run_in_executor": "asyncio",
     "select": "selectors",

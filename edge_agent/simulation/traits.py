@@ -42,7 +42,14 @@ class Close:
     reason: str
 
 
-Saying = str | Pause | Close
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Bytes below the messages: frames of the WebSocket itself.  A wire in memory has none."""
+
+    data: bytes
+
+
+Saying = str | Pause | Close | Raw
 Says = Callable[[str], Iterator[Saying]]
 """What is said, given the client's key."""
 
@@ -74,6 +81,9 @@ async def speak(says: Says, key: str, session: Configurable, wire: Wire) -> None
             elif isinstance(saying, Close):
                 await wire.close(saying.code, saying.reason)
                 return
+            elif isinstance(saying, Raw):
+                if (send_raw := getattr(wire, "send_raw", None)) is not None:
+                    await send_raw(saying.data)
             else:
                 await wire.send(saying)
             if number % BURST == 0:
@@ -259,6 +269,30 @@ def _echo(key: str) -> Iterator[Saying]:
     yield Close(1008, f"not with {key}")
 
 
+def _pings(_key: str) -> Iterator[Saying]:
+    return itertools.repeat(Raw(b"\x89\x00" * 50_000 + (b"\x89\x7d" + b"p" * 125) * 1000))
+
+
+def _pongs(_key: str) -> Iterator[Saying]:
+    return itertools.repeat(Raw(b"\x8a\x00" * 50_000))
+
+
+def _empty(_key: str) -> Iterator[Saying]:
+    return itertools.repeat(Raw(b"\x81\x00" * 50_000))
+
+
+def _crumbs(_key: str) -> Iterator[Saying]:
+    text = _error("odd").encode()
+    begin, rest = text[:1], text[1:-1]
+    crumbs = b"\x01\x01" + begin + b"".join(b"\x00\x01" + bytes([one]) for one in rest)
+    return itertools.repeat(Raw((crumbs + b"\x80\x01" + text[-1:]) * 500))
+
+
+def _fragments(_key: str) -> Iterator[Saying]:
+    yield Raw(b"\x01\x01{")
+    yield from itertools.repeat(Raw(b"\x00\x00" * 50_000))
+
+
 def _flap(key: str) -> Iterator[Saying]:
     yield Close(4321, f"go away {key}")
 
@@ -284,6 +318,11 @@ TRAITS: dict[str, Trait] = {
     "numbers": Trait("integers of up to six million digits", says=_numbers),
     "words": Trait("4 MB of transcript in one frame", says=_words),
     "echo": Trait("repeats the client's key wherever there is room for a text", says=_echo),
+    "pings": Trait("pings of the WebSocket without end", says=_pings),
+    "pongs": Trait("pongs that nobody waits for, without end", says=_pongs),
+    "empty": Trait("empty messages without end", says=_empty),
+    "crumbs": Trait("messages in pieces of one byte", says=_crumbs),
+    "fragments": Trait("a message of empty pieces that never ends", says=_fragments),
     "flap": Trait("ends every session as soon as it stands", says=_flap),
     "stalls": Trait("takes the configuration and then neither reads nor says", faults="stall"),
 }

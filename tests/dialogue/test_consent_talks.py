@@ -366,11 +366,11 @@ def test_a_line_lost_while_the_question_sounds_is_no_end_of_the_talk(down_s: flo
     house.run(house.now + 0.5)
     house.drop()
     house.run(house.now + down_s)
-    assert house.manager.talk is Talk.THINKING
+    assert house.manager.talk == Talk.THINKING
     house.connect()
     assert len(house.did(c.RequestResponse)) == 1
     house.run(house.now + 8)
-    assert house.manager.talk is Talk.LISTENING
+    assert house.manager.talk == Talk.LISTENING
     assert ran(house) == []
     assert house.server.offences == []
 

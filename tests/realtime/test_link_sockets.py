@@ -19,10 +19,11 @@ from waiting import until
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.realtime.link.connection import RealtimeLink
-from edge_agent.realtime.link.liveness import LinkTimings
+from edge_agent.realtime.link.liveness import HALF_OPEN, LinkTimings
 from edge_agent.realtime.protocol.messages import FRAME_MAX_BYTES
 from edge_agent.simulation.brains import ParrotBrain
 from edge_agent.simulation.server import RealtimeServer, listen
+from edge_agent.simulation.traits import TRAITS
 
 QUICK = household_timings(
     healthy_s=0.0, ping_active_s=0.1, pong_active_s=0.2, ping_idle_s=0.2, pong_idle_s=0.2
@@ -33,6 +34,7 @@ QUICK = household_timings(
 class World:
     link: RealtimeLink
     events: list[ev.Event] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def downs(self) -> list[ev.LinkDown]:
@@ -42,20 +44,21 @@ class World:
 @contextlib.asynccontextmanager
 async def linked(port: int, timings: LinkTimings = QUICK) -> AsyncIterator[World]:
     events: list[ev.Event] = []
+    notes: list[str] = []
     link = RealtimeLink(
         dial=household_dialer(),
         provider=household_provider(),
         config=household_session(turn_detection=None),
         key=lambda: "sk-test",
         post=events.append,
-        note=lambda _code, **_fields: None,
+        note=lambda code, **_fields: notes.append(code),
         rng=random.Random(5),
         timings=timings,
         url=f"ws://127.0.0.1:{port}/v1/realtime",
     )
     running = asyncio.create_task(link.run())
     try:
-        yield World(link, events)
+        yield World(link, events, notes)
     finally:
         await link.close()
         await running
@@ -167,6 +170,28 @@ def test_a_larger_frame_ends_the_session_with_its_code_and_the_next_one_works() 
             world.link.execute(cmd.AddMessage("", "user", "hello"))
             await until(lambda: world.link.sessions == 2)
             assert [down.code for down in world.downs] == ["link.frame_too_big"]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("name", ["pings", "pongs"])
+def test_frames_of_the_wire_without_end_are_noted_once_in_a_session(name: str) -> None:
+    async def main() -> None:
+        server = RealtimeServer(ParrotBrain(), traits=[TRAITS[name]])
+        async with listen(server, "127.0.0.1", 0) as port, linked(port.port) as world:
+            await until(lambda: world.link.sessions == 2)  # its pongs are too late for us
+        assert world.notes.count("link.flood") in (1, 2)
+        assert world.downs[0].code == HALF_OPEN
+
+    asyncio.run(main())
+
+
+def test_a_message_of_empty_pieces_that_never_ends_is_too_big() -> None:
+    async def main() -> None:
+        server = RealtimeServer(ParrotBrain(), traits=[TRAITS["fragments"]])
+        async with listen(server, "127.0.0.1", 0) as port, linked(port.port) as world:
+            await until(lambda: world.link.sessions == 2)
+        assert world.downs[0].code == "link.frame_too_big"
 
     asyncio.run(main())
 

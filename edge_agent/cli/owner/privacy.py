@@ -41,6 +41,7 @@ class What(StrEnum):
 
 @guarded
 def privacy(
+    *,
     erase: Annotated[
         What | None, typer.Option("--delete", help="Delete this kind of thing, after a yes.")
     ] = None,
@@ -66,7 +67,8 @@ def privacy(
     if watching:
         from edge_agent.cli.owner.watching import watch
 
-        return watch(settings, seconds=seconds)
+        watch(settings, seconds=seconds)
+        return
     become_owner(keepsakes_folder(settings.state.path))
     kept = inventory(settings)
     if erase is not None:

@@ -286,6 +286,11 @@ MESSAGES: dict[str, Message] = {
         "What a server can make us keep has a bound, far above what an honest one needs. It is "
         "noted once in a session.",
     ),
+    "link.flood": Message(
+        WARNING,
+        "The server sends far more than there is to say; it is read no faster.",
+        "So that it cannot have the processor to itself. It is noted once in a session.",
+    ),
     "link.local_error": Message(
         WARNING,
         "The program was about to send something wrong: {error}",

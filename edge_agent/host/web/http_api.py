@@ -21,6 +21,13 @@ from edge_agent.contract.errors import AgentError, ConfigError, LinkLost
 from edge_agent.contract.hosts import is_loopback
 from edge_agent.contract.net_faults import Peer
 from edge_agent.contract.secrets import in_use
+from edge_agent.host.web.http_bounds import (
+    HEAD_MAX_BYTES,
+    BoundedRequest,
+    Bounds,
+    TooMuch,
+    handlers,
+)
 from edge_agent.host.web.http_faults import error_in, garbage, refused, unreachable
 
 SILENCE_TIMEOUT_S = 60.0
@@ -114,8 +121,8 @@ class HttpApi:
         here = is_loopback(urlsplit(base).hostname or "")
         # Without an argument it reads the proxies of the environment.
         proxies = urllib.request.ProxyHandler({}) if here else urllib.request.ProxyHandler()
-        tls = urllib.request.HTTPSHandler(context=tls_context(ca_file))
-        self._opener = urllib.request.build_opener(proxies, tls, _NoRedirect)
+        bounded = handlers(tls_context(ca_file))
+        self._opener = urllib.request.build_opener(proxies, *bounded, _NoRedirect)
 
     def __repr__(self) -> str:
         return f"HttpApi({self.base!r})"
@@ -137,36 +144,45 @@ class HttpApi:
         """
         try:
             url = f"{self.base}/{path}" if path else self.base
-            request = urllib.request.Request(url, data=body, method="POST")  # noqa: S310
+            request = BoundedRequest(url, data=body, method="POST")
+            request.bounds = Bounds(
+                self._silence_timeout_s,
+                self._seconds() + self._call_timeout_s,
+                HEAD_MAX_BYTES + 2 * limit_bytes,
+                self._seconds,
+            )
             request.add_header("Content-Type", kind)
             request.add_header("User-Agent", "edge-agent")
             for name, value in (headers or {}).items():
                 request.add_header(name, value)
             for name, value in self._headers.items():
                 request.add_unredirected_header(name, value)
-            began_s = self._seconds()
             with self._opener.open(request, timeout=self._silence_timeout_s) as answer:
-                content = self._read(answer, began_s, limit_bytes) if limit_bytes else b""
+                content = self._read(answer, limit_bytes) if limit_bytes else b""
                 return answer.headers.get_content_type(), content
         except urllib.error.HTTPError as refusal:
             with refusal:
                 error = error_in(refusal)
                 known = special(refusal.code, error[1])
                 raise known or refused(self.peer, refusal.code, refusal.headers, error) from None
+        except TooMuch:
+            raise self._too_much(limit_bytes) from None
         except (OSError, http.client.HTTPException, ValueError) as problem:
             # `from None`: these quote addresses and headers, and so might quote the key.
             raise unreachable(self.peer, problem) from None
 
-    def _read(self, answer: http.client.HTTPResponse, began_s: float, limit_bytes: int) -> bytes:
+    def _read(self, answer: http.client.HTTPResponse, limit_bytes: int) -> bytes:
         chunks: list[bytes] = []
         size = 0
         while chunk := answer.read1(_CHUNK_BYTES):
             size += len(chunk)
             chunks.append(chunk)
             if size > limit_bytes:
-                raise garbage(self.peer, f"more than {limit_bytes // 1_000_000} MB")
-            if self._seconds() - began_s > self._call_timeout_s:
-                raise TimeoutError
+                raise self._too_much(limit_bytes)
         if answer.length:  # read1 takes a line that breaks off for the end
             raise LinkLost("The connection broke within the answer.", fix="Try again.")
         return b"".join(chunks)
+
+    def _too_much(self, limit_bytes: int) -> AgentError:
+        limit = f"{limit_bytes // 1_000_000} MB" if limit_bytes else "an answer needs"
+        return garbage(self.peer, f"more than {limit}")

@@ -19,6 +19,7 @@ from edge_agent.contract.errors import LinkError, LinkLost, WireClosed
 from edge_agent.contract.pcm import WIRE_BYTES_PER_MS, bytes_to_ms
 from edge_agent.contract.ports import Dialer, Wire
 from edge_agent.realtime.link.endpoints import Route
+from edge_agent.realtime.link.feed import Fed
 from edge_agent.realtime.link.liveness import HALF_OPEN, LinkTimings, Liveness
 from edge_agent.realtime.link.outbox import Outbox, SilenceJudge
 from edge_agent.realtime.protocol import faults
@@ -157,6 +158,9 @@ class Channel:
         self._outbox = Outbox(timings.outbox_s * 1000)
         self._silence = SilenceJudge()
         self._has_mail = asyncio.Event()
+        self._has_told_flood = False
+        if isinstance(wire, Fed):
+            wire.feed.on_flood = self._tell_flood
         self._liveness = Liveness(
             wire,
             timings,
@@ -240,6 +244,11 @@ class Channel:
             return False
         self._mail([self.session.probe()])
         return True
+
+    def _tell_flood(self) -> None:
+        if not self._has_told_flood:
+            self._has_told_flood = True
+            self._note("link.flood")
 
     def _tell_losses(self, *, at_end: bool = False) -> None:
         episode = self._outbox.take_episode(at_end=at_end)
@@ -331,6 +340,8 @@ class Channel:
             if (in_turn := frames - turn_began) >= FRAMES_PER_TURN:
                 turn_began = frames
                 is_flood = frames - frames_then > FRAMES_PER_S_MAX
+                if is_flood:
+                    self._tell_flood()
                 await asyncio.sleep(in_turn / FRAMES_PER_S_MAX if is_flood else 0)
 
     async def _hear_slowly(self, chunk: ev.VoiceChunk) -> None:

@@ -32,6 +32,7 @@ from edge_agent.contract import net_faults
 from edge_agent.contract.errors import LinkError, LinkRefused, WireClosed
 from edge_agent.contract.hosts import is_loopback
 from edge_agent.contract.ports import Wire
+from edge_agent.realtime.link.feed import Feed
 from edge_agent.realtime.protocol.faults import PROVIDER
 from edge_agent.realtime.protocol.messages import FRAME_MAX_BYTES
 
@@ -77,6 +78,7 @@ class WebSocketWire:
         self._socket: socket.socket | None = connection.transport.get_extra_info("socket")
         self._ping_end = 0.0
         """Where our last ping ends, counted in bytes since the connection began."""
+        self.feed: Feed = connection.feed  # type: ignore[attr-defined]
 
     async def send(self, text: str) -> None:
         """As in `contract.ports.Wire`."""
@@ -211,7 +213,29 @@ class WebSocketDialer:
     async def _connect(
         self, url: str, headers: Mapping[str, str], tls: ssl.SSLContext | None
     ) -> ClientConnection:
-        from websockets.asyncio.client import connect
+        from websockets.asyncio.client import ClientConnection, connect
+
+        class Connection(ClientConnection):
+            """Fed a little at a time (`link.feed`), whatever the peer sends."""
+
+            feed: Feed
+
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                super().connection_made(transport)
+                self.feed = Feed(self.transport, super().data_received)
+                self.recv_messages.pause = self.feed.hold
+                self.recv_messages.resume = self.feed.release
+
+            def data_received(self, data: bytes) -> None:
+                self.feed.take(data)
+
+            def process_event(self, event: Any) -> None:
+                self.feed.frames += 1
+                super().process_event(event)
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                self.feed.end()
+                super().connection_lost(exc)
 
         class Connect(connect):
             def process_redirect(self, exc: Exception) -> Exception | str:
@@ -220,6 +244,7 @@ class WebSocketDialer:
         options: dict[str, Any] = {"ssl": tls} if tls is not None else {}
         return await Connect(
             url,
+            create_connection=Connection,
             additional_headers=dict(headers),
             user_agent_header=self._user_agent,
             compression=None,  # base64 of PCM does not shrink; it would only cost latency

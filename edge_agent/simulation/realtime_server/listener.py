@@ -104,6 +104,14 @@ class SocketWire:
         except ConnectionClosed as exc:
             raise self._gone() from exc
 
+    async def send_raw(self, data: bytes) -> None:
+        """Frames of the WebSocket, as they are."""
+        self._connection.transport.write(data)
+        await self._connection.drain()
+        await asyncio.sleep(0)
+        if self._connection.transport.is_closing():
+            raise self._gone()
+
     async def close(self, code: int = 1000, reason: str = "") -> None:
         await self._connection.close(code, reason)
 
