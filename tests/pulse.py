@@ -169,6 +169,11 @@ class PulseServer:
             ["pactl", *arguments], check=True, capture_output=True, text=True, timeout=PATIENCE_S
         ).stdout
 
+    def recorders(self) -> int:
+        """How many streams of programs record; the server's own (of `mic`) have no client."""
+        listed = self.pactl("list", "short", "source-outputs").splitlines()
+        return sum(line.split("\t")[2] != "-" for line in listed)
+
     def say(self, pcm: bytes, rate_hz: int = RATE_HZ) -> None:
         """Play PCM16 mono into the microphone; returns once all of it was heard."""
         file = self._folder / "said.raw"

@@ -38,7 +38,7 @@ from edge_agent.audio.speaker.earcons import render_earcon
 from edge_agent.contract.errors import AgentError
 from edge_agent.contract.events import Event, StopRequested
 from edge_agent.dialogue.manager import DialogueManager
-from edge_agent.dialogue.state import Talk
+from edge_agent.dialogue.state import Microphone, Talk
 from edge_agent.host.journal.journal import Journal, LibraryWarnings, open_journal
 from edge_agent.host.service.control import ControlServer
 from edge_agent.host.service.network import NetworkNews, NetworkWatch
@@ -103,6 +103,8 @@ class Daemon:
             threads=self.world.threads,
             volume_percent=self._state.volume_percent,
             is_awake=lambda: self.dialogue.talk is not Talk.ASLEEP,
+            is_muted=lambda: self.dialogue.microphone is Microphone.MUTED,
+            collect=self._collect,
             post=self.post,
             changed=self._status_line.show,
             fault=self.journal.fault,
@@ -244,6 +246,9 @@ class Daemon:
             self._control = ControlServer(
                 world.control, self.owner_commands, note=journal.note, fault=journal.fault
             )
+
+    def _collect(self) -> None:
+        self.agent.collect()  # built later, too
 
     def _snapshot(self) -> Status:
         return self.status.snapshot()  # built later than those who ask for it

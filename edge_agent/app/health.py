@@ -1,7 +1,8 @@
 """Health: READY once, the watchdog while everything moves, and what was lost on the way.
 
 Owner thread: event loop.  Must never feed the watchdog out of good will: only frames that move in
-both callbacks and in the front end count, or a device that is honestly declared absent.
+both callbacks and in the front end count, or a device that is honestly declared absent.  A muted
+microphone is closed: while the mute is in force the loudspeaker's frames alone are asked for.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Watch:
         sound, notifier = self._sound, self._notifier
         await sound.supervisor.settled.wait()
         every_s = min(HEALTH_EVERY_S, notifier.watchdog_interval_s() or HEALTH_EVERY_S)
-        while sound.supervisor.present and not sound.first_frame.is_set():
+        while sound.supervisor.present and not sound.has_moved:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(sound.first_frame.wait(), every_s)
         self._ready.set()
@@ -91,7 +92,8 @@ class Watch:
 
     def _counters(self) -> Counters:
         captured, rendered, heard = self._sound.frames
-        return Counters(captured, rendered, heard, self._sound.supervisor.state)
+        supervisor = self._sound.supervisor
+        return Counters(captured, rendered, heard, supervisor.state, supervisor.is_deaf)
 
     def _tell_losses(self) -> None:
         playout = self._sound.playout

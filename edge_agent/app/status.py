@@ -22,6 +22,7 @@ from edge_agent.contract.events import (
     Event,
     LinkDown,
     LinkReady,
+    MicrophoneFailed,
     ResponseEnded,
 )
 from edge_agent.host.journal.journal import filled
@@ -97,7 +98,7 @@ class SpeakerStatus:
                 self._failed(Failure(code=event.code, message=event.message, fix=event.fix), at)
             case DeviceReady():
                 self._note(capture_name=event.capture_name, render_name=event.render_name)
-            case DeviceDown():
+            case DeviceDown() | MicrophoneFailed():
                 self._failed(Failure(code=event.code, message=event.message, fix=event.fix), at)
             case ResponseEnded(status="failed"):
                 self._failed(Failure(code=f"response.{event.code}", message=event.message), at)
@@ -114,6 +115,7 @@ class SpeakerStatus:
             guest=talk.guest,
             link=talk.link.value,
             device_present=self._sound.supervisor.present,
+            capture_closed=self._sound.supervisor.is_deaf,
             volume_percent=self._saved_state.volume_percent,
             unsaved=self._saved_state.is_unsaved,
             failure=replace(failure, ago_s=now - self._failure_at) if failure else None,

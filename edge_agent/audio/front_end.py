@@ -141,6 +141,8 @@ class FrontEnd:
         if self._running:
             raise RuntimeError("the front end is running already")
         self._prepare(capture_rate_hz)
+        if self._wake is not None:
+            self._wake.reset()  # half a word before a gap and half after it are none
         if threaded:
             self._thread = threading.Thread(target=self._run, name="front-end", daemon=True)
             self._thread.start()

@@ -18,6 +18,7 @@ from edge_agent.cli import config, devices, mcp, prompt, server
 from edge_agent.cli.options import ConfigOption
 from edge_agent.cli.outcome import EXIT_CODES_TEXT, debugging, guarded, note
 from edge_agent.cli.owner import control, facts, messages, privacy
+from edge_agent.cli.owner.muted import check_not_muted
 from edge_agent.cli.voice import transcribe, voice_pack
 
 app = typer.Typer(
@@ -97,6 +98,7 @@ def demo(
         from edge_agent.host.settings.load import load
 
         settings = load(config_file).settings
+        check_not_muted(settings)
     play = importlib.import_module("edge_agent.demo").main
     return int(play(fast=fast, live=live, out=out, turns=turns, settings=settings))
 

@@ -173,11 +173,23 @@ class DeviceReady(Event):
 
     capture_name: str = ""
     render_name: str = ""
+    capture: bool = True
+    """False: the loudspeaker alone is open, because the microphone is muted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceDown(Event):
     """The sound device is missing or lost; opening goes on in the background."""
+
+    code: str
+    message: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MicrophoneFailed(Event):
+    """It was unmuted and delivers nothing.  The loudspeaker still works; soon the device is looked
+    for anew."""
 
     code: str
     message: str

@@ -86,8 +86,19 @@ class SoundDevice(Protocol):
     room); they must not raise, block or log.
     """
 
-    def open(self, on_capture: CaptureCallback, on_render: RenderCallback) -> SoundDeviceInfo:
-        """Open both streams.  Raises `DeviceMissing`, `DeviceFormatRefused`, `DeviceLost`."""
+    def open(
+        self, on_capture: CaptureCallback, on_render: RenderCallback, *, capture: bool = True
+    ) -> SoundDeviceInfo:
+        """Open both streams, without `capture` the loudspeaker's alone (the microphone's facts are
+        then empty).  Raises `DeviceMissing`, `DeviceFormatRefused`, `DeviceLost`."""
+
+    def close_capture(self) -> None:
+        """Release the microphone, so that the system shows that nobody records.  The loudspeaker
+        goes on.  Safe to call twice."""
+
+    def open_capture(self) -> SoundDeviceInfo:
+        """Open the microphone of an open device again.  Raises as `open` does; the loudspeaker
+        goes on."""
 
     def close(self) -> None:
         """Stop and release both streams.  Safe to call twice, and after a loss."""

@@ -43,10 +43,12 @@ class MeteredDevice:
         self.spoken_dbfs = acoustics.SILENCE_DBFS
         self.loudest_spoken_dbfs = acoustics.SILENCE_DBFS
 
-    def open(self, on_capture: CaptureCallback, on_render: RenderCallback) -> SoundDeviceInfo:
+    def open(
+        self, on_capture: CaptureCallback, on_render: RenderCallback, *, capture: bool = True
+    ) -> SoundDeviceInfo:
         """As the device does; what passes is measured."""
 
-        def capture(pcm: bytes, at: float) -> None:
+        def hear(pcm: bytes, at: float) -> None:
             self.heard_dbfs = acoustics.level_dbfs(acoustics.from_pcm(pcm))
             on_capture(pcm, at)
 
@@ -56,7 +58,15 @@ class MeteredDevice:
             self.loudest_spoken_dbfs = max(self.loudest_spoken_dbfs, self.spoken_dbfs)
             return pcm
 
-        return self._device.open(capture, render)
+        return self._device.open(hear, render, capture=capture)
+
+    def close_capture(self) -> None:
+        """As the device does."""
+        self._device.close_capture()
+
+    def open_capture(self) -> SoundDeviceInfo:
+        """As the device does."""
+        return self._device.open_capture()
 
     def close(self) -> None:
         """As the device does."""

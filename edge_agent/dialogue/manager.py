@@ -84,6 +84,7 @@ class DialogueManager:
             e.TextFailed: (p.voice.own_words_over, p.question.text_failed),
             e.DeviceReady: (p.device.ready, p.alarms.device_ready),
             e.DeviceDown: (p.device.down,),
+            e.MicrophoneFailed: (p.device.microphone_failed,),
             e.LinkConnecting: (p.link.connecting,),
             e.LinkReady: (p.costs.link_ready, p.link.ready),
             e.LinkDown: (p.link.down,),

@@ -310,6 +310,8 @@ class TalkState:
         self.commits_due = 0
         """Commits of ours that the server has not acknowledged yet."""
         self.device_ok = True
+        self.hears = True
+        """False: the microphone was unmuted and gives nothing."""
         self.link_trouble: LinkDown | None = None
         """Why the link is down, as far as that is known."""
         self.stopping = False

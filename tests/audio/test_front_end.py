@@ -150,7 +150,11 @@ class Wake:
 
     def __init__(self, fails_at: int = -1) -> None:
         self.count = 0
+        self.resets = 0
         self.fails_at = fails_at
+
+    def reset(self) -> None:
+        self.resets += 1
 
     def process(self, pcm16k: bytes) -> str | None:
         assert len(pcm16k) == 320
@@ -166,6 +170,16 @@ def test_the_wake_model_hears_every_frame_and_its_word_is_passed_on() -> None:
     ear.hear(bytes(96_000 * 3), 480)
     assert wake.count == len(ear.frames) == 300
     assert [i for i, frame in enumerate(ear.frames) if frame.wake] == [99, 199, 299]
+
+
+def test_half_a_wake_word_before_a_gap_and_half_after_it_are_none() -> None:
+    wake = Wake()
+    ear = Ear(wake=wake)
+    ear.hear(bytes(96_000), 480)
+    ear.front.stop()
+    before = wake.resets
+    ear.front.start(48_000, threaded=False)
+    assert wake.resets == before + 1
 
 
 def test_a_fault_costs_one_frame_and_is_reported() -> None:

@@ -272,6 +272,71 @@ def test_rest_and_work_in_any_order_and_haste(talk: Talk) -> None:
     assert device.faults == 0
 
 
+def test_a_closed_microphone_is_seen_by_the_sound_server_and_the_loudspeaker_goes_on(
+    pulse: PulseServer, talk: Talk
+) -> None:
+    info = talk.open()
+    talk.wait_for_frames()
+    assert pulse.recorders() == 1
+    device = talk.device
+
+    def goes_on() -> None:
+        asked = device.frames_rendered
+        wait_for(lambda: device.frames_rendered >= asked + 4800, "a loudspeaker that goes on")
+
+    for _ in range(2):
+        device.close_capture()
+        device.close_capture()
+        assert pulse.recorders() == 0
+        heard = device.frames_captured
+        goes_on()
+        assert device.frames_captured == heard
+        assert device.active
+        assert device.open_capture() == device.open_capture() == info
+        talk.wait_for_frames()
+        assert pulse.recorders() == 1
+    device.close_capture()
+    device.close()
+    with pytest.raises(DeviceLost):
+        device.open_capture()
+    assert pulse.recorders() == device.faults == 0
+
+
+def test_the_loudspeaker_alone_is_opened_where_the_microphone_is_muted(
+    pulse: PulseServer, talk: Talk
+) -> None:
+    device = talk.device
+    info = device.open(talk.capture, talk.render, capture=False)
+    assert (info.capture_name, info.capture_rate_hz) == ("", 0)
+    assert info.render_rate_hz == RATE_HZ
+    wait_for(lambda: device.frames_rendered >= 4800, "a loudspeaker that is asked")
+    assert pulse.recorders() == device.frames_captured == 0
+    device.rest_render()
+    wait_for(device._rests.is_set, "a loudspeaker that rests")
+    assert not device.active  # nothing of it moves
+    device.resume_render()
+    info = device.open_capture()
+    assert info.capture_rate_hz == RATE_HZ
+    talk.wait_for_frames()
+    assert pulse.recorders() == 1
+
+
+def test_a_microphone_that_is_gone_when_it_is_opened_again_does_no_harm(
+    pulse: PulseServer, talk: Talk
+) -> None:
+    device = talk.device
+    talk.open()
+    talk.wait_for_frames()
+    device.close_capture()
+    pulse.stop(signal.SIGKILL)
+    try:
+        with pytest.raises(DeviceError):
+            device.open_capture()
+    finally:
+        pulse.start()
+    assert device.faults == 0
+
+
 def test_a_suspended_loudspeaker_cannot_be_woken_and_says_so(
     pulse: PulseServer, talk: Talk
 ) -> None:

@@ -8,10 +8,17 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from edge_agent.audio.device.standby import Standby
-from edge_agent.audio.device.supervisor import OPEN_MAX_S, STALL_S, DeviceSupervisor
-from edge_agent.contract.commands import Command, PlayEarcon, ShowLight
+from edge_agent.audio.device.supervisor import (
+    OPEN_MAX_S,
+    STALL_S,
+    TELL_S,
+    UNMUTE_LOOK_S,
+    UNMUTE_MAX_S,
+    DeviceSupervisor,
+)
+from edge_agent.contract.commands import Command, PlayEarcon, SaveMute, ShowLight
 from edge_agent.contract.errors import DeviceLost, DeviceMissing
-from edge_agent.contract.events import DeviceDown, Event, Tick
+from edge_agent.contract.events import DeviceDown, DeviceReady, Event, MicrophoneFailed, Tick
 from edge_agent.contract.ports import (
     CaptureCallback,
     DeviceState,
@@ -32,6 +39,8 @@ class Card:
         self.opens = True
         self.captures = self.renders = True
         self.wakes = True
+        self.recorded = False
+        """Somebody has its microphone open."""
         self._frozen = [0, 0]
 
     def _count(self, side: int, moves: bool) -> int:
@@ -41,20 +50,33 @@ class Card:
 
     @property
     def frames_captured(self) -> int:
-        return self._count(0, self.captures)
+        return self._count(0, self.captures and self.recorded)
 
     @property
     def frames_rendered(self) -> int:
         return self._count(1, self.renders)
 
-    def open(self, on_capture: CaptureCallback, on_render: RenderCallback) -> SoundDeviceInfo:
+    def open(
+        self, on_capture: CaptureCallback, on_render: RenderCallback, *, capture: bool = True
+    ) -> SoundDeviceInfo:
         if not self.opens:
             raise DeviceMissing("It is gone.", fix="Plug it in.")
         self.opened_at.append(asyncio.get_running_loop().time())
+        self.recorded = capture
         return SoundDeviceInfo("", "", 48_000, 48_000, 480, 0.0, 0.0)
 
     def close(self) -> None:
         self.renders = True
+        self.recorded = False
+
+    def close_capture(self) -> None:
+        self.recorded = False
+
+    def open_capture(self) -> SoundDeviceInfo:
+        if not self.opens:
+            raise DeviceMissing("It is gone.", fix="Plug it in.", code="device.no_microphone")
+        self.recorded = True
+        return SoundDeviceInfo("it", "", 48_000, 48_000, 480, 0.0, 0.0)
 
     def rest_render(self) -> None:
         self.renders = False
@@ -72,12 +94,21 @@ async def at_once(work: Callable[[], object]) -> object:
 class House:
     """A supervised card, and what decides about its rest."""
 
-    def __init__(self, card: Card, in_thread: Callable[..., Awaitable[object]] = at_once) -> None:
+    def __init__(
+        self,
+        card: Card,
+        in_thread: Callable[..., Awaitable[object]] = at_once,
+        *,
+        muted: bool = False,
+    ) -> None:
         self.card = card
         self.told: list[Event] = []
         self.news = asyncio.Event()
         """Something was posted since this was cleared."""
         self.awake = self.audible = False
+        self.muted = muted
+        self.ears: list[str] = []
+        """What the front end is told of its microphone."""
         self.made = 0
         loop = asyncio.get_running_loop()
         self.supervisor = DeviceSupervisor(
@@ -85,6 +116,9 @@ class House:
             on_capture=lambda _pcm, _at: None,
             on_render=lambda _frames, _at: b"",
             opened=lambda _info: None,
+            capture_opened=lambda info: self.ears.append(info.capture_name),
+            capture_closed=lambda: self.ears.append("closed"),
+            is_muted=lambda: self.muted,
             post=self._post,
             in_thread=in_thread,
             standby=Standby(
@@ -108,6 +142,14 @@ class House:
     def command(self, *commands: Command) -> None:
         now = asyncio.get_running_loop().time()
         self.supervisor.see(Tick(at=now), list(commands), now)
+
+    def mute(self, on: bool) -> None:
+        self.muted = on
+        self.command(SaveMute(on))
+
+    def codes(self) -> list[str]:
+        """What was told, in short."""
+        return [getattr(event, "code", "ready") for event in self.told]
 
     async def end(self) -> None:
         self.task.cancel()
@@ -225,6 +267,175 @@ def test_a_card_that_does_not_wake_is_opened_anew_and_rests_no_more() -> None:
         assert len(card.opened_at) == 2
         await asyncio.sleep(2 * RESTS_AFTER_S)
         assert house.state.name == "OPEN"
+        await house.end()
+
+    run(evening())
+
+
+def test_muted_nobody_records_and_the_loudspeaker_goes_on() -> None:
+    async def evening() -> None:
+        card = Card()
+        house = House(card)
+        await asyncio.sleep(RESTS_AFTER_S + 2.0)
+        assert house.state is DeviceState.RESTING
+        house.mute(True)
+        await asyncio.sleep(0.01)
+        assert not card.recorded
+        assert house.supervisor.is_deaf
+        assert house.ears == ["closed"]
+        await asyncio.sleep(10 * RESTS_AFTER_S)  # its frames are all that shows that the card lives
+        assert card.renders
+        assert not card.recorded
+        assert house.codes() == ["ready"]
+        await house.end()
+
+    run(evening())
+
+
+def test_unmuted_it_records_at_once_and_the_front_end_is_told() -> None:
+    async def evening() -> None:
+        card = Card()
+        house = House(card)
+        await asyncio.sleep(1.0)
+        house.mute(True)
+        await asyncio.sleep(60.0)
+        house.mute(False)
+        assert not house.supervisor.is_deaf
+        await asyncio.sleep(UNMUTE_MAX_S)
+        assert card.recorded
+        assert house.ears == ["closed", "it"]
+        assert house.codes() == ["ready", "ready"]
+        assert house.told[-1] == DeviceReady(at=house.told[-1].at, capture_name="it")
+        await asyncio.sleep(10.0)
+        assert len(card.opened_at) == 1
+        await house.end()
+
+    run(evening())
+
+
+def test_a_speaker_that_starts_muted_never_opens_its_microphone() -> None:
+    async def evening() -> None:
+        card = Card()
+        house = House(card, muted=True)
+        await asyncio.sleep(5.0)
+        assert not card.recorded
+        assert house.told == [DeviceReady(at=house.told[0].at, capture=False)]
+        card.renders = False  # the loudspeaker is lost, found again, and still nobody records
+        await asyncio.sleep(5.0)
+        assert house.codes() == ["ready", "device.lost", "ready"]
+        assert not card.recorded
+        assert len(card.opened_at) == 2
+        house.mute(False)
+        await asyncio.sleep(1.0)
+        assert card.recorded
+        await house.end()
+
+    run(evening())
+
+
+@pytest.mark.parametrize(
+    ("broken", "code"), [("opens", "device.no_microphone"), ("captures", "device.silent")]
+)
+def test_a_microphone_that_fails_after_a_mute_is_told_before_the_loudspeaker_is_closed(
+    broken: str, code: str
+) -> None:
+    async def evening() -> None:
+        card = Card()
+        house = House(card)
+        await asyncio.sleep(1.0)
+        house.mute(True)
+        await asyncio.sleep(1.0)
+        setattr(card, broken, False)
+        house.mute(False)
+        begin = asyncio.get_running_loop().time()
+        await asyncio.sleep(TELL_S)
+        assert house.codes() == ["ready", code]
+        assert isinstance(house.told[1], MicrophoneFailed)
+        assert house.told[1].at - begin <= UNMUTE_MAX_S + UNMUTE_LOOK_S
+        assert not house.supervisor.is_deaf  # nobody is excused
+        await asyncio.sleep(STALL_S + 1.0)
+        assert house.codes()[2] == "device.lost"  # both are looked for
+        setattr(card, broken, True)
+        await asyncio.sleep(10.0)
+        assert house.codes()[-1] == "ready"
+        assert card.recorded
+        await house.end()
+
+    run(evening())
+
+
+def test_a_microphone_that_comes_late_is_told_and_used() -> None:
+    async def evening() -> None:
+        card = Card()
+        house = House(card)
+        await asyncio.sleep(1.0)
+        house.mute(True)
+        await asyncio.sleep(1.0)
+        card.captures = False
+        house.mute(False)
+        await asyncio.sleep(2.0)
+        card.captures = True
+        await asyncio.sleep(20.0)
+        assert house.codes() == ["ready", "device.silent", "ready"]
+        assert len(card.opened_at) == 1
+        await house.end()
+
+    run(evening())
+
+
+def test_mute_and_open_in_haste_end_as_they_were_wanted_last() -> None:
+    worker = asyncio.Lock()
+
+    async def slowly(work: Callable[[], object]) -> object:
+        async with worker:  # one thread
+            await asyncio.sleep(0.1)
+            return work()
+
+    async def evening() -> None:
+        card = Card()
+        house = House(card, slowly)
+        await asyncio.sleep(1.0)
+        for wanted in (True, False, True, False):
+            house.mute(wanted)
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(2.0)
+        assert card.recorded
+        house.mute(True)
+        await asyncio.sleep(0.05)
+        house.mute(False)
+        await asyncio.sleep(0.05)
+        house.mute(True)
+        await asyncio.sleep(2.0)
+        assert not card.recorded
+        assert set(house.codes()) == {"ready"}
+        await house.end()
+
+    run(evening())
+
+
+def test_a_driver_that_hangs_while_the_microphone_opens_is_told_and_not_excused() -> None:
+    hangs = asyncio.Event()
+
+    async def slowly(work: Callable[[], object]) -> object:
+        await hangs.wait()
+        return work()
+
+    async def evening() -> None:
+        card = Card()
+        hangs.set()
+        house = House(card, slowly)
+        await asyncio.sleep(1.0)
+        house.mute(True)
+        await asyncio.sleep(1.0)
+        hangs.clear()
+        house.mute(False)
+        await asyncio.sleep(1.0)
+        assert house.codes() == ["ready", "device.silent"]
+        assert not house.supervisor.is_deaf
+        hangs.set()
+        await asyncio.sleep(1.0)
+        assert card.recorded
+        assert house.codes() == ["ready", "device.silent", "ready"]
         await house.end()
 
     run(evening())

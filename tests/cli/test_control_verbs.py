@@ -29,8 +29,11 @@ def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(cli.app, arguments)
 
 
-def invoke_while_running(path: Path, *arguments: str, saved: bool = True) -> Result:
+def invoke_while_running(
+    path: Path, *arguments: str, saved: bool = True, muted: bool = False
+) -> Result:
     status = Status(
+        microphone="muted" if muted else "open",
         link="down",
         link_code="link.dns",
         failure=Failure(code="link.dns", message="No name.", fix="See the router."),
@@ -125,3 +128,39 @@ def test_wrong_settings_do_not_keep_from_asking(
     assert result.exit_code == 0
     assert "the settings have a mistake" in result.output
     assert "Doing:" in result.output
+
+
+@pytest.mark.parametrize("runs", [True, False])
+@pytest.mark.parametrize("muted", [True, False])
+def test_the_live_demo_does_not_open_a_muted_microphone(
+    runs: bool, muted: bool, tmp_path: Path, settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played: list[bool] = []
+
+    def play(**wishes: Any) -> int:
+        played.append(wishes["live"])
+        return 0
+
+    monkeypatch.setattr("edge_agent.demo.main", play)
+    state = tmp_path / "state.json"
+    settings.write_text(settings.read_text() + f'[state]\npath = "{state}"\n')
+    # Whoever runs is believed, not the file.
+    state.write_text(json.dumps({"version": 1, "muted": muted if not runs else not muted}))
+    if runs:
+        done = invoke_while_running(tmp_path / "control.sock", "demo", "--live", muted=muted)
+    else:
+        done = invoke("demo", "--live")
+    assert played == ([] if muted else [True])
+    assert done.exit_code == (69 if muted else 0)
+    assert ("muted" in done.stderr) is muted
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b'{"muted": 1}', b"\xff" * 99])
+def test_what_is_not_known_is_muted_for_the_live_demo_too(
+    raw: bytes, tmp_path: Path, settings: Path
+) -> None:
+    state = tmp_path / "state.json"
+    settings.write_text(settings.read_text() + f'[state]\npath = "{state}"\n')
+    state.write_bytes(raw)
+    assert invoke("demo", "--live").exit_code == 69
+    assert state.read_bytes() == raw

@@ -554,6 +554,21 @@ def test_answer_drained_before_the_response_is_done_goes_on() -> None:
 # --- device, stop -------------------------------------------------------------------------
 
 
+def test_a_microphone_that_gives_nothing_after_a_mute_is_told_by_voice_and_by_the_light() -> None:
+    house = awake_house().run(0.5)
+    house.press("mute")
+    house.run(house.now + 1.0)
+    house.press("mute")
+    failed = e.MicrophoneFailed(at=house.now, code="device.silent", message="Nothing.")
+    house.send(failed)
+    assert house.did(c.PlaySentence)[-1] == c.PlaySentence("device.silent")
+    assert house.did(c.ShowLight)[-1] == c.ShowLight("device_down")
+    house.run(house.now + 5.0)
+    assert house.manager.talk is Talk.ASLEEP
+    house.send(e.DeviceReady(at=house.now))
+    assert house.did(c.ShowLight)[-1] == c.ShowLight("asleep")
+
+
 @pytest.mark.parametrize("at_s", [0.2, 1.3, 1.9, 3.1, 4.5])
 def test_device_lost_and_back(at_s: float) -> None:
     house = question(awake_house()).run(at_s)

@@ -81,8 +81,16 @@ class _StickyCard:
     def frames_rendered(self) -> int:
         return self._room.frames_rendered
 
-    def open(self, on_capture: CaptureCallback, on_render: RenderCallback) -> SoundDeviceInfo:
-        return self._room.open(on_capture, on_render)
+    def open(
+        self, on_capture: CaptureCallback, on_render: RenderCallback, *, capture: bool = True
+    ) -> SoundDeviceInfo:
+        return self._room.open(on_capture, on_render, capture=capture)
+
+    def close_capture(self) -> None:
+        self._room.close_capture()
+
+    def open_capture(self) -> SoundDeviceInfo:
+        return self._room.open_capture()
 
     def close(self) -> None:
         self._room.close()
@@ -131,7 +139,7 @@ from edge_agent.panel.gpio import NullPanel
 
 class Card:
     frames_captured = frames_rendered = 0
-    def open(self, on_capture, on_render):
+    def open(self, on_capture, on_render, *, capture=True):
         return SoundDeviceInfo("a", "b", 48000, 48000, 480, 0.01, 0.01)
     def close(self):
         time.sleep(600)

@@ -175,7 +175,7 @@ class _NoCard:
     frames_captured = 0
     frames_rendered = 0
 
-    def open(self, on_capture: object, on_render: object) -> object:
+    def open(self, on_capture: object, on_render: object, *, capture: bool = True) -> object:
         raise DeviceMissing("There is no sound device.", fix="Plug one in.")
 
     def close(self) -> None:
@@ -185,7 +185,7 @@ class _NoCard:
 class _DeafCard(_NoCard):
     """Opens, and never delivers a frame."""
 
-    def open(self, on_capture: object, on_render: object) -> object:
+    def open(self, on_capture: object, on_render: object, *, capture: bool = True) -> object:
         return SoundDeviceInfo("deaf", "dumb", 48_000, 48_000, 480, 0.01, 0.01)
 
 
@@ -195,8 +195,10 @@ def test_callbacks_that_come_before_open_has_returned_get_silence() -> None:
     class Hasty(Room):
         """PortAudio may do so."""
 
-        def open(self, on_capture: CaptureCallback, on_render: RenderCallback) -> SoundDeviceInfo:
-            info = super().open(on_capture, on_render)
+        def open(
+            self, on_capture: CaptureCallback, on_render: RenderCallback, *, capture: bool = True
+        ) -> SoundDeviceInfo:
+            info = super().open(on_capture, on_render, capture=capture)
             now = asyncio.get_running_loop().time()
             early.append(on_render(480, now))
             on_capture(b"\x10\x27" * 480, now)

@@ -152,3 +152,45 @@ def test_no_sound_server_yet(pulse: PulseServer, tmp_path: Path) -> None:
         wait_for(lambda: daemon.count("[link.down]") >= 2, "another try")
         assert daemon.end() == 0
     journal_is_clean(daemon)
+
+
+def test_a_muted_speaker_is_no_recorder_for_the_sound_server(
+    pulse: PulseServer, tmp_path: Path
+) -> None:
+    (tmp_path / "state.json").write_text('{"version": 1, "muted": true}')
+    play = str(voices.play_path())
+    with simulated_server(environment(tmp_path), "--play", play) as (server, url):
+        env = settings(tmp_path, url) | {
+            "EDGE_AGENT_CONTROL__PATH": str(tmp_path / "control.sock"),
+            "NOTIFY_SOCKET": str(tmp_path / "notify"),
+        }
+
+        def owner_says(*words: str) -> None:
+            with program(*words, env=env) as asked:
+                assert asked.end(None) == 0
+
+        with (
+            closing(Manager(tmp_path / "notify")) as manager,
+            program("run", env=env) as daemon,
+        ):
+            daemon.wait_for("[device.muted]")
+            daemon.wait_for("[link.ready]")
+            wait_for(lambda: "WATCHDOG=1" in manager.lines, "the watchdog is fed")
+            assert pulse.recorders() == 0
+            owner_says("mute", "off")
+            daemon.wait_for("[device.ready]")
+            assert pulse.recorders() == 1
+            owner_says("mute", "on")
+            wait_for(lambda: pulse.recorders() == 0, "nobody records")
+            fed = manager.lines.count("WATCHDOG=1")
+            say("wake_what_time", pulse)
+            wait_for(lambda: manager.lines.count("WATCHDOG=1") > fed + 2, "it is fed still")
+            assert daemon.count("[talk.woken]") == 0
+            owner_says("mute", "off")
+            daemon.wait_for("[device.ready]", times=2)
+            assert "input_audio_buffer.append" not in server.text
+            say("wake_what_time", pulse)
+            daemon.wait_for("[talk.answer_started]")
+            assert daemon.end(signal.SIGTERM) == 0
+        journal_is_clean(daemon)
+        assert "[watchdog.stalled]" not in daemon.text

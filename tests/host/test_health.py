@@ -57,6 +57,22 @@ def test_neither_a_stalled_device_nor_a_driver_that_hangs_is_an_excuse() -> None
         assert blamed == HealthJudge.PARTS
 
 
+def test_a_closed_microphone_is_missed_as_soon_as_it_is_not_muted_any_more() -> None:
+    judge = HealthJudge(STALL_S, started_at=0.0)
+    for second in range(1, 20):
+        assert judge.judge(Counters(5, second, 5, deaf=True), float(second)) == ()
+    for second in range(20, 30):
+        blamed = judge.judge(Counters(5, second, 5), float(second))
+    assert blamed == ("microphone", "front end")
+
+
+def test_a_closed_microphone_does_not_excuse_the_loudspeaker() -> None:
+    judge = HealthJudge(STALL_S, started_at=0.0)
+    for second in range(1, 7):
+        blamed = judge.judge(Counters(5, 5, 5, deaf=True), float(second))
+    assert blamed == ("loudspeaker",)
+
+
 def test_counters_that_start_again_are_movement() -> None:
     judge = HealthJudge(STALL_S, started_at=0.0)
     judge.judge(Counters(1000, 1000, 1000), 1.0)

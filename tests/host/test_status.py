@@ -70,6 +70,13 @@ def test_a_bad_day_in_words() -> None:
     }
 
 
+def test_a_closed_microphone_in_words() -> None:
+    deaf = Status(microphone="muted", device_present=True, capture_closed=True, render_name="box")
+    said = words(deaf)
+    assert said["Microphone"].startswith("off (muted, and closed: nothing records)")
+    assert said["Sound"] == "nothing in, box out"
+
+
 @pytest.mark.parametrize(
     ("code", "meaning"),
     [

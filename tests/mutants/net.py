@@ -45,6 +45,7 @@ CHECKS = (
     "tests/panel/test_patterns.py",
     "tests/tools/test_tools.py",
     "tests/audio/test_playout.py",
+    "tests/audio/test_supervisor.py",
     "tests/realtime/test_outbox.py",
     "tests/realtime/test_uplink.py",
     "tests/realtime/test_session.py",

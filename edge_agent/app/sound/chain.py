@@ -25,11 +25,16 @@ from edge_agent.host.service.sound_health import SoundCounters
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
 
+COLLECT_EVERY_S = 0.05
+"""While muted; the end of an answer is known so much later, and nobody can speak meanwhile."""
+
 
 class SoundChain:
     """One speaker's ears and voice.
 
-    `is_awake`: somebody talks with us.  `changed`: called when the device came or went.
+    `is_awake`: somebody talks with us.  `is_muted`: the microphone has to be closed.  `collect`:
+    called often while no frame comes that would have the pump ask what was heard of us.  `changed`:
+    called when the device came or went.
     """
 
     def __init__(
@@ -41,6 +46,8 @@ class SoundChain:
         threads: bool,
         volume_percent: int,
         is_awake: Callable[[], bool],
+        is_muted: Callable[[], bool],
+        collect: Callable[[], None],
         post: Callable[[Event], None],
         changed: Callable[[], None],
         fault: Callable[[BaseException], None],
@@ -50,6 +57,7 @@ class SoundChain:
         self._devices = devices
         self._threads = threads
         self._is_awake = is_awake
+        self._collect = collect
         self._post = post
         self._changed = changed
         self._fault = fault
@@ -77,6 +85,9 @@ class SoundChain:
             on_capture=self.front_end.on_capture,
             on_render=self.playout.render,
             opened=self._opened,
+            capture_opened=self._start_ears,
+            capture_closed=self.front_end.stop,
+            is_muted=is_muted,
             post=self._device_news,
             in_thread=devices.run,
             standby=Standby(
@@ -90,7 +101,18 @@ class SoundChain:
 
     async def run(self) -> None:
         """Keep the device open until cancelled; then close it."""
-        await self.supervisor.run()
+        stand_in = self._loop.create_task(self._stand_in(), name="pulse")
+        try:
+            await self.supervisor.run()
+        finally:
+            stand_in.cancel()
+
+    async def _stand_in(self) -> None:
+        """For the microphone's frames, by which the pump learns what was heard of us."""
+        while True:
+            await self.supervisor.deafened.wait()
+            self._collect()
+            await asyncio.sleep(COLLECT_EVERY_S)
 
     # --- what came of it ------------------------------------------------------------------
 
@@ -101,6 +123,12 @@ class SoundChain:
         # could not be made.
         made = self.playout.frames_rendered
         return self._device.frames_captured, made, self.front_end.frames_out
+
+    @property
+    def has_moved(self) -> bool:
+        """A first frame has come through, of the loudspeaker's where the microphone is muted."""
+        deaf = self.supervisor.is_deaf
+        return self.first_frame.is_set() or (deaf and self.playout.frames_rendered > 0)
 
     @property
     def drops(self) -> dict[str, int]:
@@ -139,6 +167,11 @@ class SoundChain:
         """Until here the device's callbacks got silence and nobody heard them."""
         self.reference.restart(info.render_rate_hz)
         self.playout.open(info.render_rate_hz, info.output_latency_s)
+        if info.capture_rate_hz:
+            self._start_ears(info)
+
+    def _start_ears(self, info: SoundDeviceInfo) -> None:
+        """The microphone is open: canceller and detectors begin afresh."""
         self.front_end.start(info.capture_rate_hz, threaded=self._threads)
 
     def _device_news(self, event: Event) -> None:

@@ -5,8 +5,9 @@ callbacks run in PortAudio's threads.  Must never raise, block or log in a callb
 block, or choose a device by its index.
 
 Two streams, not one duplex stream: PyAudio has one rate and channel count for both directions
-of a stream.  They are aligned by time stamps instead (`timeline`).  Callbacks may come before
-`open` has returned.
+of a stream.  They are aligned by time stamps instead (`timeline`), and the microphone's can be
+closed alone (`close_capture`).  Callbacks may come before `open` has returned.  When it starts,
+PortAudio opens each card for a moment to ask what it can do; nothing is recorded then.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -91,11 +93,15 @@ class PortAudioDevice:
         self.overflows = 0
         self.underflows = 0
         self.faults = 0
-        self._generation = 0
+        self._capture_generation = 0
+        self._render_generation = 0
         self._audio: Any = None
-        self._streams: list[Any] = []
+        self._listening: Any = None
+        """The microphone's stream; None while it is closed."""
         self._speaking: Any = None
-        """That of `_streams` which is the loudspeaker."""
+        """The loudspeaker's."""
+        self._on_capture: CaptureCallback
+        self._info: SoundDeviceInfo
         self._resting = False
         self._rests = threading.Event()
         """The last block before the rest is out."""
@@ -121,21 +127,27 @@ class PortAudioDevice:
         if not library.acquire(blocking=False):
             return False
         try:
-            streams = [s for s in self._streams if not (self._resting and s is self._speaking)]
-            return bool(streams) and all(s.is_active() for s in streams)
+            listening, speaking = self._listening, None if self._resting else self._speaking
+            streams = [stream for stream in (listening, speaking) if stream is not None]
+            return bool(streams) and all(stream.is_active() for stream in streams)
         except OSError:
             return False
         finally:
             library.release()
 
-    def open(self, on_capture: CaptureCallback, on_render: RenderCallback) -> SoundDeviceInfo:
-        """Look for the devices anew and open both.  Raises `DeviceMissing`,
-        `DeviceFormatRefused`, `DeviceLost`; whatever was half open is then closed."""
+    def open(
+        self, on_capture: CaptureCallback, on_render: RenderCallback, *, capture: bool = True
+    ) -> SoundDeviceInfo:
+        """Look for the devices anew and open both, without `capture` the loudspeaker alone.
+
+        Raises `DeviceMissing`, `DeviceFormatRefused`, `DeviceLost`; whatever was half open is then
+        closed.
+        """
         self.close()
         with library:
             try:
                 self._quiet.enter_context(quiet_libraries())
-                return self._open(on_capture, on_render)
+                return self._open(on_capture, on_render, capture=capture)
             except DeviceError:
                 self.close()
                 raise
@@ -146,13 +158,13 @@ class PortAudioDevice:
     def close(self) -> None:
         """Release both streams.  Safe to call twice and after a loss."""
         with library:
-            self._generation += 1  # late callbacks of the old streams reach nobody
-            for stream in self._streams:
+            self.close_capture()
+            self._render_generation += 1  # late callbacks of the old stream reach nobody
+            if self._speaking is not None:
                 # `close` aborts; `stop_stream` would wait for a suspended sink to drain.
                 with suppress(OSError):
-                    stream.close()
-            self._streams = []
-            self._speaking = None
+                    self._speaking.close()
+                self._speaking = None
             self._resting = False
             if self._audio is not None:
                 # Also what makes PortAudio see newly plugged devices at the next start.
@@ -160,6 +172,33 @@ class PortAudioDevice:
                     self._audio.terminate()
                 self._audio = None
             self._quiet.close()
+
+    def close_capture(self) -> None:
+        """Release the microphone's stream: the system shows that nobody records.  Safe to call
+        twice; the loudspeaker goes on."""
+        with library:
+            self._capture_generation += 1  # late callbacks of the old stream reach nobody
+            stream, self._listening = self._listening, None
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
+
+    def open_capture(self) -> SoundDeviceInfo:
+        """Open the microphone again, among the devices there were when `open` looked.  Raises as
+        `open` does; the loudspeaker goes on."""
+        with library:
+            if self._audio is None:
+                raise DeviceLost("The sound device is closed.")
+            if self._listening is None:
+                try:
+                    stream, self._info = self._listen(self._info)
+                    stream.start_stream()
+                except (DeviceError, OSError) as error:
+                    self.close_capture()
+                    if isinstance(error, OSError):
+                        raise translated(error, "microphone") from error
+                    raise
+            return self._info
 
     def rest_render(self) -> None:
         """End the loudspeaker's stream with its next block; the microphone goes on."""
@@ -185,32 +224,45 @@ class PortAudioDevice:
 
     # --- inside -------------------------------------------------------------------------
 
-    def _open(self, on_capture: CaptureCallback, on_render: RenderCallback) -> SoundDeviceInfo:
+    def _open(
+        self, on_capture: CaptureCallback, on_render: RenderCallback, *, capture: bool
+    ) -> SoundDeviceInfo:
         self._audio = start_portaudio()
-        entries = scan(self._audio)
-        capture = choose(entries, self._capture_device, capture=True)
-        render = choose(entries, self._render_device, capture=False)
-        listening, heard_hz, heard_channels = self._open_stream(
-            capture, self._capture_rate_hz, self._capture_loop(on_capture), capture=True
-        )
-        speaking, spoken_hz, spoken_channels = self._open_stream(
+        self._on_capture = on_capture
+        info = SoundDeviceInfo("", "", 0, 0, 0, 0.0, 0.0)
+        if capture:
+            _stream, info = self._listen(info)
+        render = choose(scan(self._audio), self._render_device, capture=False)
+        speaking, rate_hz, channels = self._open_stream(
             render, self._render_rate_hz, self._render_loop(on_render), capture=False
         )
-        in_latency_s, out_latency_s = listening.get_input_latency(), speaking.get_output_latency()
-        # The callbacks learn their format here; they start below.
-        self._heard = Timeline(heard_hz, in_latency_s, self._clock), heard_channels
-        self._spoken = Timeline(spoken_hz, out_latency_s, self._clock), spoken_channels
         self._speaking = speaking
-        for stream in self._streams:
-            stream.start_stream()
-        return SoundDeviceInfo(
-            capture_name=capture.name,
+        # The callbacks learn their format here; they start below.
+        latency_s = speaking.get_output_latency()
+        self._spoken = Timeline(rate_hz, latency_s, self._clock), channels
+        self._info = replace(
+            info,
             render_name=render.name,
-            capture_rate_hz=heard_hz,
-            render_rate_hz=spoken_hz,
-            block_frames=spoken_hz * self._block_ms // 1000,
-            input_latency_s=in_latency_s,
-            output_latency_s=out_latency_s,
+            render_rate_hz=rate_hz,
+            block_frames=rate_hz * self._block_ms // 1000,
+            output_latency_s=latency_s,
+        )
+        if self._listening is not None:
+            self._listening.start_stream()
+        speaking.start_stream()
+        return self._info
+
+    def _listen(self, info: SoundDeviceInfo) -> tuple[Any, SoundDeviceInfo]:
+        """Open the microphone's stream, not started yet; the facts with its side."""
+        entry = choose(scan(self._audio), self._capture_device, capture=True)
+        stream, rate_hz, channels = self._open_stream(
+            entry, self._capture_rate_hz, self._capture_loop(self._on_capture), capture=True
+        )
+        self._listening = stream
+        latency_s = stream.get_input_latency()
+        self._heard = Timeline(rate_hz, latency_s, self._clock), channels
+        return stream, replace(
+            info, capture_name=entry.name, capture_rate_hz=rate_hz, input_latency_s=latency_s
         )
 
     def _open_stream(
@@ -244,7 +296,6 @@ class PortAudioDevice:
                     if error.errno in (PA_INVALID_CHANNEL_COUNT, PA_SAMPLE_FORMAT_NOT_SUPPORTED):
                         continue
                     raise translated(error, entry.name) from error
-                self._streams.append(stream)
                 return stream, rate, channels
         works = self._working_rates(entry, channel_counts, direction)
         refused = f"{rate_hz} Hz" if rate_hz else "every rate we can use"
@@ -274,13 +325,13 @@ class PortAudioDevice:
 
     def _capture_loop(self, deliver: CaptureCallback) -> Any:
         """The callback of the microphone stream that is about to be opened."""
-        generation = self._generation
+        generation = self._capture_generation
 
         def on_block(
             data: bytes | None, frames: int, times: Mapping[str, float], flags: int
         ) -> tuple[None, int]:
             try:
-                if generation == self._generation and data is not None:
+                if generation == self._capture_generation and data is not None:
                     timeline, channels = self._heard
                     lost = bool(flags & PA_INPUT_OVERFLOW)
                     self.overflows += lost
@@ -295,7 +346,7 @@ class PortAudioDevice:
 
     def _render_loop(self, ask: RenderCallback) -> Any:
         """The callback of the loudspeaker stream that is about to be opened."""
-        generation = self._generation
+        generation = self._render_generation
 
         def on_block(
             _data: bytes | None, frames: int, times: Mapping[str, float], flags: int
@@ -303,10 +354,10 @@ class PortAudioDevice:
             channels = 1
             block = b""
             try:
-                if generation == self._generation and self._resting:
+                if generation == self._render_generation and self._resting:
                     self._rests.set()
                     return bytes(frames * self._spoken[1] * BYTES_PER_SAMPLE), PA_ABORT
-                if generation == self._generation:
+                if generation == self._render_generation:
                     timeline, channels = self._spoken
                     hole = bool(flags & PA_OUTPUT_UNDERFLOW)
                     self.underflows += hole

@@ -1,4 +1,5 @@
-"""Supervisor of the sound device: opens it, watches it, opens it again, and lets it rest.
+"""Supervisor of the sound device: opens it, watches it, opens it again, lets it rest, and keeps
+the microphone closed while it is muted.
 
 Owner thread: event loop; opening and closing run where `in_thread` puts them (one executor
 thread in service), because a sound server may take seconds.  Must never carry audio.  `run` it as
@@ -6,19 +7,22 @@ a task, register `see` as an observer of the pump, and read `state`.
 
 A stalled stream says of itself that it is active (seen with a suspended source and with an
 unplugged card), so only moving frames count.  A device that cannot be opened is honestly
-declared absent; one that opens and stays silent is not: then the watchdog may restart us.
+declared absent; one that opens and stays silent is not: then the watchdog may restart us.  While
+the microphone is closed because it is muted, the loudspeaker does not rest: its frames are the
+only sign of life.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 from edge_agent.audio.device.standby import Standby
 from edge_agent.contract.backoff import Backoff
 from edge_agent.contract.commands import Command
-from edge_agent.contract.errors import DeviceError
-from edge_agent.contract.events import DeviceDown, DeviceReady, Event
+from edge_agent.contract.errors import DeviceError, DeviceLost
+from edge_agent.contract.events import DeviceDown, DeviceReady, Event, MicrophoneFailed
 from edge_agent.contract.ports import (
     CaptureCallback,
     DeviceState,
@@ -38,12 +42,25 @@ OPEN_MAX_S = 30.0
 """A sound server that is just starting takes seconds.  A driver that has not answered by then
 hangs, and only a new process is rid of it."""
 
+UNMUTE_MAX_S = 0.5
+"""Whoever opens the microphone speaks a moment later."""
+UNMUTE_LOOK_S = 0.02
+"""Two blocks of the microphone."""
+TELL_S = 6.0
+"""The longest of our sentences about a device takes 4.6 s.  It has to be heard before the
+loudspeaker is closed, too, to look for the microphone."""
+
 InThread = Callable[[Callable[[], object]], Awaitable[object]]
 
 
 class DeviceSupervisor:
-    """The one owner of the device's state; `opened` is called with the device's facts before
-    frames matter, `post` gets `DeviceReady` and `DeviceDown`."""
+    """The one owner of the device's state.
+
+    `opened` is called with the device's facts before frames matter.  `capture_closed` and
+    `capture_opened` are called on the thread when the microphone alone was closed or opened.
+    `is_muted`: what the household wants.  `post` gets `DeviceReady`, `DeviceDown` and
+    `MicrophoneFailed`.
+    """
 
     def __init__(
         self,
@@ -52,17 +69,25 @@ class DeviceSupervisor:
         on_capture: CaptureCallback,
         on_render: RenderCallback,
         opened: Callable[[SoundDeviceInfo], None],
+        capture_opened: Callable[[SoundDeviceInfo], object],
+        capture_closed: Callable[[], object],
+        is_muted: Callable[[], bool],
         post: Callable[[Event], None],
         in_thread: InThread,
         standby: Standby,
     ) -> None:
         self.settled = asyncio.Event()
         """Set once the first attempt to open is over, however it went."""
+        self.deafened = asyncio.Event()
+        """Set while the microphone has no stream, because it was muted."""
         self.reopened = 0
         self._device = device
         self._on_capture = on_capture
         self._on_render = on_render
         self._opened = opened
+        self._capture_opened = capture_opened
+        self._capture_closed = capture_closed
+        self._is_muted = is_muted
         self._post = post
         self._in_thread = in_thread
         self._loop = asyncio.get_running_loop()
@@ -74,6 +99,15 @@ class DeviceSupervisor:
         self._wakes_well = True
         """False once the card did not come back from a rest: it gets none any more."""
         self._lost = asyncio.Event()
+        self._info: SoundDeviceInfo
+        self._was_muted: bool | None = None
+        self._wished_at = float("-inf")
+        """When somebody muted or unmuted."""
+        self._turned = asyncio.Event()
+        """Somebody did, and it has not been acted on."""
+        self._unmuting: asyncio.Task[DeviceError | None] | None = None
+        self._excused_until = float("-inf")
+        """The microphone has failed, and that is being told."""
 
     @property
     def state(self) -> DeviceState:
@@ -89,13 +123,24 @@ class DeviceSupervisor:
         """False while the device is not there for the household."""
         return self.state not in (DeviceState.ABSENT, DeviceState.HUNG)
 
+    @property
+    def is_deaf(self) -> bool:
+        """The microphone is closed because it is muted: nobody records, and no frame is missed."""
+        return self.deafened.is_set() and self._is_muted()
+
     def see(self, _event: Event, commands: list[Command], at: float) -> None:
-        """An observer of the pump: the loudspeaker wakes before a sound is due."""
+        """An observer of the pump: the loudspeaker wakes before a sound is due, and a mute is
+        acted on at once."""
+        muted = self._is_muted()
+        if muted is not self._was_muted:
+            self._was_muted = muted
+            self._wished_at = at
+            self._turned.set()
         if self._standby.is_needed_for(commands, at):
             self._wake()
 
     def _consider_rest(self, now: float) -> None:
-        if self._standby.is_needed(now):
+        if self.deafened.is_set() or self._standby.is_needed(now):
             self._wake()
         elif self._standby.may_begin(now):
             self._rest()
@@ -144,15 +189,17 @@ class DeviceSupervisor:
                 await asyncio.sleep(backoff.next_s())
                 self.reopened += 1
         finally:
-            if self._resuming is not None:
-                await asyncio.gather(self._resuming, return_exceptions=True)
+            begun = [task for task in (self._resuming, self._unmuting) if task is not None]
+            await asyncio.gather(*begun, return_exceptions=True)
             await self._in_thread(self._device.close)
 
     async def _try_open(self) -> DeviceDown | None:
         self._opening_since = self._loop.time()
+        listens = not self._is_muted()
+        self._set_deaf(not listens)
         try:
             info = await self._in_thread(
-                lambda: self._device.open(self._on_capture, self._on_render)
+                lambda: self._device.open(self._on_capture, self._on_render, capture=listens)
             )
         except DeviceError as error:
             self._state = DeviceState.ABSENT
@@ -164,28 +211,106 @@ class DeviceSupervisor:
         assert isinstance(info, SoundDeviceInfo)
         self._state = DeviceState.OPEN
         self._lost.clear()
+        self._excused_until = float("-inf")
+        self._info = info
         self._opened(info)
+        self._tell_ready()
+        self.settled.set()
+        return None
+
+    def _tell_ready(self) -> None:
         self._post(
             DeviceReady(
                 at=self._loop.time(),
-                capture_name=info.capture_name,
-                render_name=info.render_name,
+                capture_name=self._info.capture_name,
+                render_name=self._info.render_name,
+                capture=not self.deafened.is_set(),
             )
         )
-        self.settled.set()
+
+    # --- mute -----------------------------------------------------------------------------
+
+    async def _obey(self) -> None:
+        """Close the microphone or open it, until it is as it is wanted."""
+        self._turned.clear()
+        while self._is_muted() is not self.deafened.is_set():
+            if self._is_muted():
+                await self._in_thread(self._close_capture)
+                self._set_deaf(True)
+                continue
+            self._set_deaf(False)  # from here on its frames are missed
+            problem = await self._unmute()
+            if problem is None:
+                self._tell_ready()
+            elif not self._is_muted():
+                # Told by the loudspeaker, before that is closed, too, to look for both.
+                now = self._loop.time()
+                self._excused_until = now + TELL_S
+                code, message, fix = problem.code, problem.message, problem.fix
+                self._post(MicrophoneFailed(at=now, code=code, message=message, fix=fix))
+
+    def _set_deaf(self, deaf: bool) -> None:
+        if deaf:
+            self.deafened.set()
+        else:
+            self.deafened.clear()
+
+    def _close_capture(self) -> None:
+        self._device.close_capture()
+        self._capture_closed()
+
+    def _open_capture(self) -> SoundDeviceInfo:
+        info = self._device.open_capture()
+        self._capture_opened(info)
+        return info
+
+    async def _unmute(self) -> DeviceError | None:
+        """Open the microphone and see its first frames; what is wrong if they do not come soon."""
+        device, until = self._device, self._wished_at + UNMUTE_MAX_S
+        before = device.frames_captured
+        self._unmuting = task = self._loop.create_task(self._try_capture(), name="microphone")
+        await asyncio.wait({task}, timeout=max(0.0, until - self._loop.time()))
+        if task.done() and (problem := task.result()) is not None:
+            return problem
+        while device.frames_captured == before:
+            if self._loop.time() >= until:
+                return DeviceLost(
+                    "The microphone gives no sound.",
+                    fix="Check its cable and its power.",
+                    code="device.silent",
+                )
+            await asyncio.sleep(UNMUTE_LOOK_S)
         return None
+
+    async def _try_capture(self) -> DeviceError | None:
+        try:
+            info = await self._in_thread(self._open_capture)
+        except DeviceError as error:
+            return error
+        assert isinstance(info, SoundDeviceInfo)
+        self._info = info
+        return None
+
+    # --- the watch ------------------------------------------------------------------------
+
+    async def _next_look(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_EVERY_S):
+                await self._turned.wait()
 
     async def _watch(self) -> bool:
         """Return when either direction has stood still; True if both had moved before.
 
-        While the loudspeaker rests, only the microphone's frames are proof.
+        While the loudspeaker rests, only the microphone's frames are proof, and the other way round
+        while the microphone is closed.
         """
         device = self._device
         last = (device.frames_captured, device.frames_rendered)
         moved_at = [self._loop.time()] * 2
         moved = [False, False]
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await self._next_look()
+            await self._obey()
             now = self._loop.time()
             seen = (device.frames_captured, device.frames_rendered)
             for side in (0, 1):
@@ -194,6 +319,11 @@ class DeviceSupervisor:
                     moved[side] = True
             if self._state is DeviceState.RESTING:
                 moved_at[1], moved[1] = now, True
+            if self.deafened.is_set() or now < self._excused_until:
+                if seen[0] != last[0] and not self.deafened.is_set():
+                    self._excused_until = now  # late, but there it is
+                    self._tell_ready()
+                moved_at[0], moved[0] = now, True
             last = seen
             if self._lost.is_set() or now - min(moved_at) >= STALL_S:
                 is_resting = self._state is DeviceState.RESTING

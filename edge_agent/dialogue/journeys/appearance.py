@@ -55,7 +55,7 @@ class Appearance:
             return "off"
         if state.microphone is Microphone.MUTED:
             return "muted"
-        if not state.device_ok:
+        if not (state.device_ok and state.hears):
             return "device_down"
         if self._bell.rings and state.talk is Talk.ASLEEP:
             return "alarm"

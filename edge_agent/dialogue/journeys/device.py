@@ -29,11 +29,22 @@ class Device:
 
     def ready(self, event: e.DeviceReady) -> Commands:
         """Both are open and frames move."""
-        self._state.device_ok = True
+        self._state.device_ok = self._state.hears = True
         if self._state.talk is Talk.ASLEEP:
             self._moves.close_gate()
+        if not event.capture:
+            return [c.Note("device.muted", {"render": event.render_name})]
         fields = {"capture": event.capture_name, "render": event.render_name}
         return [c.Note("device.ready", fields)]
+
+    def microphone_failed(self, event: e.MicrophoneFailed) -> Commands:
+        """Somebody wanted to be heard and is not: the loudspeaker can still say so."""
+        self._state.hears = False
+        fields = {"code": event.code, "message": event.message, "fix": event.fix}
+        out: Commands = [c.Note("device.deaf", fields)]
+        if self._state.talk is Talk.LISTENING:
+            out += self._moves.end_talk("sound device lost")
+        return [*out, self._moves.say(event.code)]
 
     def down(self, event: e.DeviceDown) -> Commands:
         """They are missing or lost: the talk is over, whatever a cut under way was for."""

@@ -129,7 +129,10 @@ MESSAGES: dict[str, Message] = {
     ),
     # --- the microphone ----------------------------------------------------------------
     "mic.muted": Message(
-        NOTICE, "The microphone is muted.", "Nothing is sent until it is opened, also after a boot."
+        NOTICE,
+        "The microphone is muted.",
+        "Nothing is sent until it is opened, also after a boot. Its stream is closed, so that the "
+        "system shows nobody who records.",
     ),
     "mic.open": Message(
         NOTICE, "The microphone is open.", "It listens again, as listen.mode says."
@@ -299,6 +302,17 @@ MESSAGES: dict[str, Message] = {
         INFO,
         "Microphone and loudspeaker are open[: {capture} and {render}].",
         "Both could be opened. Whether frames move is watched from here on.",
+    ),
+    "device.muted": Message(
+        INFO,
+        "The loudspeaker is open[: {render}]; the microphone is muted and was not opened.",
+        "Bells and sentences sound all the same. edge-agent mute off opens the microphone.",
+    ),
+    "device.deaf": Message(
+        ERROR,
+        "The microphone was unmuted and is not heard ({code}).[ {message}][ {fix}]",
+        "The loudspeaker works and has said so. In a few seconds both are closed and looked for. "
+        "Names: edge-agent devices.",
     ),
     "device.down": Message(
         ERROR,

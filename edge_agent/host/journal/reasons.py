@@ -83,6 +83,8 @@ REASONS: dict[str, str] = {
     "edge-agent devices.",
     "device.lost": "It was there and stopped: unplugged, suspended or without current. It is "
     "opened again as soon as it is back.",
+    "device.silent": "The microphone could be opened and gives no sound. Check its cable and its "
+    "switch.",
     "device.busy": "Another program holds the sound device. Close it, or share the device through "
     "PipeWire or PulseAudio.",
     "device.format_refused": "The device does not take the rate or the format. Set device.rate_hz "
@@ -102,7 +104,9 @@ SAME_AS: dict[str, str] = {
     "response.beta_api_shape_disabled": "link.dialect",
 }
 """Other words of providers for the same thing."""
-REASON_NOTES = frozenset({"link.down", "link.refused", "device.down", "response.failed"})
+REASON_NOTES = frozenset(
+    {"link.down", "link.refused", "device.down", "device.deaf", "response.failed"}
+)
 """The lines whose field `code` is the code of an error."""
 
 

@@ -20,13 +20,14 @@ class Counters:
     """Totals since the start; only their growth matters.
 
     While the device is honestly absent no frames are expected, while its loudspeaker rests no
-    rendered ones.
+    rendered ones, while it is `deaf` (its microphone is muted, and closed) those only.
     """
 
     captured: int
     rendered: int
     heard: int
     device: DeviceState = DeviceState.OPEN
+    deaf: bool = False
 
 
 class HealthJudge:
@@ -53,7 +54,7 @@ class HealthJudge:
         now = (counters.captured, counters.rendered, counters.heard)
         for index, (old, new) in enumerate(zip(self._seen, now, strict=True)):
             # "!=": a reopened device may count from zero again.
-            excused = is_absent or (rests and index == LOUDSPEAKER)
+            excused = is_absent or (rests if index == LOUDSPEAKER else counters.deaf)
             if slept or new != old or excused:
                 self._moved_at[index] = at
         self._seen = now

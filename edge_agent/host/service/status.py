@@ -47,6 +47,8 @@ class Status:
     provider: str = ""
     model: str = ""
     device_present: bool = False
+    capture_closed: bool = False
+    """The microphone is muted, and its stream is closed: nobody records."""
     capture_name: str = ""
     render_name: str = ""
     volume_percent: int = 0
@@ -141,9 +143,10 @@ def in_words(status: Status) -> list[tuple[str, str]]:
     talk = _TALK.get(status.talk, status.talk)
     if muted and status.talk == "asleep":
         talk = "asleep, and its microphone is off"
+    closed = ", and closed: nothing records" if status.capture_closed else ""
     lines = [
         ("Doing", talk),
-        ("Microphone", "off (muted); `edge-agent mute off` opens it" if muted else "on"),
+        ("Microphone", f"off (muted{closed}); `edge-agent mute off` opens it" if muted else "on"),
         ("Connection", _link(status)),
         ("Sound", _sound(status)),
         ("Volume", f"{status.volume_percent} %"),
@@ -181,7 +184,8 @@ def _link(status: Status) -> str:
 def _sound(status: Status) -> str:
     if not status.device_present:
         return "no sound device; it looks for one (names: edge-agent devices)"
-    return f"{status.capture_name or 'default'} in, {status.render_name or 'default'} out"
+    microphone = "nothing" if status.capture_closed else status.capture_name or "default"
+    return f"{microphone} in, {status.render_name or 'default'} out"
 
 
 def _echo(status: Status) -> str:

@@ -25,7 +25,14 @@ from edge_agent.host.stores.json_file import (
     state_folder,
 )
 
-__all__ = ["DEFAULT_FOLDER", "FILE_MAX_BYTES", "Saved", "StateFile", "state_path"]
+__all__ = [
+    "DEFAULT_FOLDER",
+    "FILE_MAX_BYTES",
+    "Saved",
+    "StateFile",
+    "is_saved_as_muted",
+    "state_path",
+]
 
 VERSION = 1
 """Grows when an older program could misread the file."""
@@ -61,6 +68,18 @@ class _File:
 def state_path(setting: str, environ: Mapping[str, str] | None = None) -> Path:
     """Where the state lives: the setting, else in the state folder."""
     return Path(setting) if setting else state_folder(environ) / "state.json"
+
+
+def is_saved_as_muted(path: Path) -> bool:
+    """Whether the speaker of this file is muted; reads only.  Yes where nobody can know."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(FILE_MAX_BYTES)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return _salvaged(raw).muted
 
 
 class StateFile:

@@ -33,6 +33,7 @@ SENTENCE_FOR_CODE: dict[str, str] = {
     "device.missing": "device_lost",
     "device.lost": "device_lost",
     "device.error": "device_lost",
+    "device.silent": "mic_silent",
     "device.busy": "device_busy",
     "device.no_microphone": "no_microphone",
     "device.no_speaker": "no_speaker",

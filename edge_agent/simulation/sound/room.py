@@ -21,7 +21,7 @@ from edge_agent.contract.errors import DeviceError, DeviceMissing
 from edge_agent.contract.ports import CaptureCallback, RenderCallback, SoundDeviceInfo
 from edge_agent.simulation.sound import acoustics
 from edge_agent.simulation.sound.room_people import People, Utterance
-from edge_agent.simulation.sound.room_record import Samples, Track
+from edge_agent.simulation.sound.room_record import Samples, Tape, Track
 
 BLOCK_S = 0.010
 """Step of the sound card, as small as PortAudio runs comfortably on a Pi."""
@@ -112,6 +112,7 @@ class Room:
         self._on_capture: CaptureCallback | None = None
         self._on_render: RenderCallback | None = None
         self._opening: tuple[CaptureCallback, RenderCallback] | None = None
+        self._captures = True
         self._captured = 0
         self._rendered = 0
         self._plugged = True
@@ -120,15 +121,39 @@ class Room:
         self._refusal: DeviceError | None = None
         self._plan: list[asyncio.Handle] = []
         self._last_heard = self._last_spoken = self._silence
-        self._recording = record_s > 0
-        self._spoken, self._heard, self._mix = (
-            Track(rate_hz, self._origin_s, record_s) for _ in range(3)
-        )
+        self._tape = Tape(rate_hz, self._origin_s, record_s)
 
     # --- SoundDevice ------------------------------------------------------------------
 
-    def open(self, on_capture: CaptureCallback, on_render: RenderCallback) -> SoundDeviceInfo:
+    def open(
+        self, on_capture: CaptureCallback, on_render: RenderCallback, *, capture: bool = True
+    ) -> SoundDeviceInfo:
         """Start the callbacks, on the loop.  Raises `DeviceMissing` while unplugged."""
+        self._check_there()
+        if self._on_render is not None or self._opening is not None:
+            raise DeviceError("The virtual sound card is open already.", code="device.busy")
+        self._opening = (on_capture, on_render)
+        self._captures = capture
+        # Right also from a thread that opens devices; the room itself lives on the loop.
+        self._on_loop(self._begin)
+        return self._info()
+
+    def close_capture(self) -> None:
+        """Nobody records; the loudspeaker goes on."""
+        self._captures = False
+
+    def open_capture(self) -> SoundDeviceInfo:
+        """Record again, from the next block on.  Raises `DeviceMissing` while unplugged."""
+        self._check_there()
+        self._captures = True
+        return self._info()
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether somebody has the microphone open, as an operating system would show it."""
+        return self._captures and (self._on_capture or self._opening) is not None
+
+    def _check_there(self) -> None:
         if self._refusal is not None:
             error, self._refusal = self._refusal, None
             raise error
@@ -136,15 +161,12 @@ class Room:
             raise DeviceMissing(
                 "The virtual sound card is unplugged.", fix="Plug it in again (`Room.replug`)."
             )
-        if self._on_render is not None or self._opening is not None:
-            raise DeviceError("The virtual sound card is open already.", code="device.busy")
-        self._opening = (on_capture, on_render)
-        # Right also from a thread that opens devices; the room itself lives on the loop.
-        self._on_loop(self._begin)
+
+    def _info(self) -> SoundDeviceInfo:
         return SoundDeviceInfo(
-            capture_name="virtual microphone",
+            capture_name="virtual microphone" if self._captures else "",
             render_name="virtual loudspeaker",
-            capture_rate_hz=self.rate_hz,
+            capture_rate_hz=self.rate_hz if self._captures else 0,
             render_rate_hz=self.rate_hz,
             block_frames=self.block_frames,
             input_latency_s=(self._in_delay + self.block_frames) / self.rate_hz,
@@ -200,16 +222,8 @@ class Room:
         clip = acoustics.resample(acoustics.from_pcm(pcm), rate_hz, self.rate_hz)
         clip = clip * acoustics.gain(gain_db)
         onset, offset = self._people.add(begin, clip, dry=dry)
-
-        def at_s(index: int) -> float:
-            return self._origin_s + index / self.rate_hz
-
-        return Utterance(
-            start_at=at_s(begin),
-            end_at=at_s(begin + len(clip)),
-            onset_at=at_s(begin + onset),
-            offset_at=at_s(begin + offset),
-        )
+        places = (begin, begin + len(clip), begin + onset, begin + offset)
+        return Utterance(*(self._origin_s + place / self.rate_hz for place in places))
 
     def hush(self) -> None:
         """Everybody stops speaking at once, also those who were to speak later."""
@@ -223,14 +237,13 @@ class Room:
         Both are PCM16 of `rate_hz`, compared by their active levels at the microphone.  Returns
         the new echo gain in dB.
         """
-        voice = acoustics.resample(acoustics.from_pcm(near), rate_hz, self.rate_hz)
-        ours = acoustics.resample(acoustics.from_pcm(far), rate_hz, self.rate_hz)
-        echo = acoustics.convolve(acoustics.soft_clip(ours, self._distortion), self._response)
-        self.echo_gain_db = (
-            acoustics.active_level_dbfs(voice, self.rate_hz)
-            - acoustics.active_level_dbfs(echo, self.rate_hz)
-            - ratio_db
+        voice, ours = (
+            acoustics.resample(acoustics.from_pcm(pcm), rate_hz, self.rate_hz)
+            for pcm in (near, far)
         )
+        echo = acoustics.convolve(acoustics.soft_clip(ours, self._distortion), self._response)
+        levels = [acoustics.active_level_dbfs(sound, self.rate_hz) for sound in (voice, echo)]
+        self.echo_gain_db = levels[0] - levels[1] - ratio_db
         return self.echo_gain_db
 
     def unplug(self) -> None:
@@ -278,19 +291,19 @@ class Room:
     def spoken(self) -> Track:
         """What the loudspeaker emitted, at the times at which it was audible."""
         self._sync()
-        return self._spoken
+        return self._tape.spoken
 
     @property
     def heard(self) -> Track:
         """What the microphone heard: echo, people, noise."""
         self._sync()
-        return self._heard
+        return self._tape.heard
 
     @property
     def mix(self) -> Track:
         """What somebody in the room hears: people and the loudspeaker."""
         self._sync()
-        return self._mix
+        return self._tape.mix
 
     @property
     def heard_dbfs(self) -> float:
@@ -400,7 +413,7 @@ class Room:
         spoken = bytes(self._air[: len(self._silence)])
         del self._air[: len(self._silence)]
         heard = self._listen(begin, spoken)
-        if alive and self._on_capture is not None:
+        if alive and self._captures and self._on_capture is not None:
             self._captured += self.block_frames
             self._on_capture(heard, self._origin_s + begin / self.rate_hz)
         if fault is not None:
@@ -424,14 +437,7 @@ class Room:
             mic += echo * acoustics.gain(self.echo_gain_db)
         heard = acoustics.to_pcm(mic).tobytes()
         self._last_heard, self._last_spoken = heard, spoken
-        if self._recording:
-            self._spoken.append(spoken)
-            self._heard.append(heard)
-            if people is None:
-                self._mix.append(spoken)
-            else:
-                both = people if ours is None else people + ours
-                self._mix.append(acoustics.to_pcm(both).tobytes())
+        self._tape.append(spoken, heard, people, ours)
         return heard
 
     def _cut_power(self) -> None:

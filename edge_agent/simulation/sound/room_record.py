@@ -11,7 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.simulation.sound.acoustics import SILENCE_DBFS, from_pcm, level_dbfs
+from edge_agent.simulation.sound.acoustics import (
+    SILENCE_DBFS,
+    Sound,
+    from_pcm,
+    level_dbfs,
+    to_pcm,
+)
 
 Samples = NDArray[np.int16]
 
@@ -120,3 +126,23 @@ class Track:
             file.setsampwidth(2)
             file.setframerate(self.rate_hz)
             file.writeframes(bytes(self._bytes))
+
+
+class Tape:
+    """What the loudspeaker emitted, what the microphone heard, and what a person there heard."""
+
+    def __init__(self, rate_hz: int, origin_s: float, limit_s: float) -> None:
+        self._runs = limit_s > 0
+        self.spoken, self.heard, self.mix = (Track(rate_hz, origin_s, limit_s) for _ in range(3))
+
+    def append(self, spoken: bytes, heard: bytes, people: Sound | None, ours: Sound | None) -> None:
+        """One block of each; `people` and `ours` are what the mix is made of."""
+        if not self._runs:
+            return
+        self.spoken.append(spoken)
+        self.heard.append(heard)
+        if people is None:
+            self.mix.append(spoken)
+        else:
+            both = people if ours is None else people + ours
+            self.mix.append(to_pcm(both).tobytes())
