@@ -187,6 +187,6 @@ def test_what_can_be_deleted_is_gone_and_no_word_is_left(
     left = files(home) - {home / "edge-agent.toml"}
     assert {path.name for path in left} >= {"state.json"}
     kinds = {path.relative_to(home / "state_directory").parts[0] for path in left}
-    assert kinds == {"state.json", "tools.json", "voice-cache"}
+    assert kinds == {"state.json", "state.json.known", "tools.json", "voice-cache"}
     after = b"".join(path.read_bytes() for path in left)
     assert not any(word.encode() in after for word in WORDS)

@@ -44,7 +44,7 @@ def test_what_is_saved_comes_back(tmp_path: Path, saved: Saved) -> None:
     assert StateFile(path, notes).save(saved)
     assert StateFile(path, notes).load() == saved
     assert notes.codes == []
-    assert os.listdir(path.parent) == ["state.json"]  # noqa: PTH208
+    assert sorted(os.listdir(path.parent)) == ["state.json", "state.json.known"]  # noqa: PTH208
 
 
 def test_a_first_start_is_open_and_quiet(tmp_path: Path) -> None:
@@ -96,7 +96,10 @@ def test_what_a_damaged_file_leaves_unknown_is_muted_and_guest_at_every_boot(
     assert notes.codes == ["state.repaired"]
 
 
-@pytest.mark.parametrize("trace", ["usage.json", "state.json.unusable", "state.json.new"])
+TRACES = ["usage.json", "state.json.unusable", "state.json.new", "state.json.known"]
+
+
+@pytest.mark.parametrize("trace", TRACES)
 def test_a_file_that_is_missing_beside_others_was_lost(tmp_path: Path, trace: str) -> None:
     notes = Notes()
     (tmp_path / trace).write_text("{}")
@@ -104,6 +107,30 @@ def test_a_file_that_is_missing_beside_others_was_lost(tmp_path: Path, trace: st
     boots = [StateFile(path, notes, beside=beside).load() for _boot in range(3)]
     assert boots == [UNKNOWN] * 3
     assert notes.codes == ["state.repaired"]
+
+
+@pytest.mark.parametrize("begun_by", ["a first start", "the program before"])
+def test_a_state_that_is_lost_alone_is_known_to_be_lost(tmp_path: Path, begun_by: str) -> None:
+    path = tmp_path / "state.json"
+    if begun_by == "the program before":  # it left no mark
+        path.write_bytes(b'{"version": 1, "muted": false}')
+    assert StateFile(path, Notes()).load() == Saved()
+    path.unlink()
+    assert [StateFile(path, Notes()).load() for _boot in range(3)] == [UNKNOWN] * 3
+
+
+def test_the_mark_comes_after_the_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The power that goes in a first start leaves a first start."""
+    path = tmp_path / "state.json"
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", full)
+        StateFile(path, Notes()).load()
+    (tmp_path / "state.json.new").unlink()  # what the disk never had
+    assert StateFile(path, Notes()).load() == Saved()
 
 
 @pytest.mark.parametrize("call", ["replace", "fsync"])

@@ -18,7 +18,7 @@ from edge_agent.host.settings.root import Settings
 from edge_agent.host.stores.fact_store import FactsError, FactStore, count_facts, facts_path
 from edge_agent.host.stores.keepsakes import delete, keepsakes_folder, recordings, size, transcripts
 from edge_agent.host.stores.message_store import messages_path
-from edge_agent.host.stores.state import state_path
+from edge_agent.host.stores.state import KNOWN, state_path
 from edge_agent.host.stores.timer_store import timers_path
 from edge_agent.host.stores.tool_store import tools_path
 from edge_agent.host.stores.usage_store import ANSWERS_KEPT, DAYS_KEPT, usage_path
@@ -163,8 +163,8 @@ def _count_in(path: Path, key: str) -> int:
 
 def _with_leftovers(path: Path) -> tuple[Path, ...]:
     """The file, and beside it what was put aside, half-written, of the version before or left by
-    a power cut."""
-    beside = (".unusable*", ".new", ".v*", "-journal")
+    a power cut, and the state's mark."""
+    beside = (".unusable*", ".new", ".v*", "-journal", KNOWN)
     found = [path, *(one for end in beside for one in sorted(path.parent.glob(path.name + end)))]
     return tuple(one for one in found if one.is_file())
 

@@ -7,6 +7,7 @@ the speaker: a file that cannot be read or written costs a note, not a start.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -20,6 +21,7 @@ from edge_agent.host.stores.json_file import (
     ASIDE,
     DEFAULT_FOLDER,
     HALF_WRITTEN,
+    PRIVATE_MODE,
     JsonFile,
     NoteFunction,
     state_folder,
@@ -36,6 +38,10 @@ __all__ = [
 
 VERSION = 1
 """Grows when an older program could misread the file."""
+
+KNOWN = ".known"
+"""End of the name of an empty file that stands beside the state from the first start on: where the
+state itself is missing then, it was lost."""
 
 FILE_MAX_BYTES = 65_536
 """Ours has some 60; whatever is larger is not ours."""
@@ -85,14 +91,16 @@ def is_saved_as_muted(path: Path) -> bool:
 class StateFile:
     """`load` once, `save` at every change.  `note` is `Journal.note`.
 
-    `beside`: the other stores.  The file is written at the first start, so where it is missing
-    beside one of them, it was lost.
+    `beside`: the other stores.  The file is written at the first start, and then its mark
+    (`KNOWN`), so where it is missing beside one of them, it was lost.
     """
 
     def __init__(self, path: Path, note: NoteFunction, *, beside: Iterable[Path] = ()) -> None:
         self._path = path
         self._note = note
         self._beside = tuple(beside)
+        self._known = path.with_name(path.name + KNOWN)
+        self._is_marked = False
         self.is_written = True
         """The disk took what was last given to it."""
         self._file = JsonFile(
@@ -120,6 +128,7 @@ class StateFile:
         else:
             try:
                 found = self._file.decode(raw, _File)
+                self._mark()
                 return Saved(found.muted, found.volume_percent, found.guest)
             except ValueError as problem:
                 self._file.set_aside(str(problem))
@@ -130,11 +139,21 @@ class StateFile:
     def save(self, saved: Saved) -> bool:
         """Write it, whole or not at all.  False, and one note, if it cannot be written."""
         self.is_written = self._file.save(asdict(saved))
+        if self.is_written:
+            self._mark()
         return self.is_written
+
+    def _mark(self) -> None:
+        """From now on a missing state is a loss.  A disk that refuses is asked again next time."""
+        if not self._is_marked:
+            with contextlib.suppress(OSError):
+                self._known.touch(PRIVATE_MODE)
+                self._is_marked = True
 
     def _instead_of_none(self) -> Saved:
         """There is no file: a first start is open, a loss is not."""
-        leftovers = (self._path.with_name(self._path.name + end) for end in (ASIDE, HALF_WRITTEN))
+        ends = (KNOWN, ASIDE, HALF_WRITTEN)
+        leftovers = (self._path.with_name(self._path.name + end) for end in ends)
         if not any(os.path.lexists(trace) for trace in (*leftovers, *self._beside)):
             return Saved()
         self._note("state.repaired", why="missing", path="(missing)")
