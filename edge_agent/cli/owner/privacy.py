@@ -46,6 +46,13 @@ def privacy(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="With --delete: do not ask.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    watching: Annotated[
+        bool,
+        typer.Option("--watch", help="Bytes on the running speaker's connections, by the kernel."),
+    ] = False,
+    seconds: Annotated[
+        int, typer.Option("--seconds", min=0, help="With --watch: for so long, 0: until Ctrl-C.")
+    ] = 0,
     config_file: ConfigOption = None,
 ) -> None:
     """Tell what is kept on this machine, where and for how long, and what leaves the house."""
@@ -56,6 +63,10 @@ def privacy(
     from edge_agent.host.stores.leaving import leaving
 
     settings = load(config_file).settings
+    if watching:
+        from edge_agent.cli.owner.watching import watch
+
+        return watch(settings, seconds=seconds)
     become_owner(keepsakes_folder(settings.state.path))
     kept = inventory(settings)
     if erase is not None:

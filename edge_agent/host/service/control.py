@@ -15,6 +15,7 @@ import inspect
 import json
 import os
 import socket
+import struct
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,9 @@ ASKER_PATIENCE_S = 2.0
 """For a request to arrive and an answer to be taken."""
 PATH_MAX_BYTES = 107
 """What a Unix socket's address holds (unix(7), sun_path without its final zero)."""
+
+_CREDENTIALS = struct.Struct("=iII")
+"""What the kernel tells of a socket's other end (unix(7), ucred): process, user, group."""
 
 Answer = dict[str, Any]
 Handler = Callable[[Answer], Answer | Awaitable[Answer]]
@@ -236,20 +240,28 @@ def ask(request: Mapping[str, object], paths: list[Path]) -> Answer:
     Raises `NotRunning` when there is none, `ControlError` when it refuses, is out of reach for
     this account, or does not answer.
     """
+    with _reach(paths) as sock:
+        return _told(sock, request)
+
+
+def _reach(paths: list[Path]) -> socket.socket:
+    """A socket to the speaker."""
     for path in paths:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            sock.settimeout(ASKER_PATIENCE_S)
-            try:
-                sock.connect(str(path))
-            except PermissionError:
-                raise ControlError(
-                    "This account may not ask the speaker.",
-                    fix="Ask as root (sudo), or join the group: sudo usermod -a -G edge-agent "
-                    "YOUR-NAME, and sign in again.",
-                ) from None
-            except OSError:
-                continue
-            return _told(sock, request)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(ASKER_PATIENCE_S)
+        try:
+            sock.connect(str(path))
+        except PermissionError:
+            sock.close()
+            raise ControlError(
+                "This account may not ask the speaker.",
+                fix="Ask as root (sudo), or join the group: sudo usermod -a -G edge-agent "
+                "YOUR-NAME, and sign in again.",
+            ) from None
+        except OSError:
+            sock.close()
+            continue
+        return sock
     raise NotRunning(
         "The speaker is not running.",
         fix="Start it: sudo systemctl start edge-agent     Why it stopped: journalctl -u "
@@ -276,3 +288,12 @@ def _told(sock: socket.socket, request: Mapping[str, object]) -> Answer:
     if answer.get("ok") is not True:
         raise ControlError(str(answer.get("error", "It refused.")), fix=str(answer.get("fix", "")))
     return answer
+
+
+def speaker_pid(paths: list[Path]) -> int:
+    """The process that listens at the first of `paths` where one does, as the kernel knows it.
+    Raises as `ask` does."""
+    with _reach(paths) as sock:
+        peer = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, _uid, _gid = _CREDENTIALS.unpack(peer)
+    return int(pid)
