@@ -28,7 +28,7 @@ from canaries import CLIPS, canaries, private_texts, secrets
 from house_config import household_of
 from pydantic import SecretStr
 from referee import Referee
-from referee.records import File, Frame, Line, Sound, ToolBegan, Work
+from referee.records import Capture, File, Frame, Line, Sound, ToolBegan, Work
 from refereed_talk import TalkTape
 
 from edge_agent.app.daemon import Daemon
@@ -144,6 +144,8 @@ class Onlooker:
         self.referee.observe(event, commands, at)
         if not self._threads:
             self._see_files()
+            if self._room is not None and self.referee.scene.muted:
+                self._see(Capture(at, self._room.is_recorded))
         if len(self.referee.events) > TAPE_EVENTS:
             self.referee.forget()
 

@@ -24,8 +24,9 @@ EXIT_CONFIG = 78  # sysexits.h EX_CONFIG; the unit file does not restart after i
 EXIT_INTERRUPTED = 130  # what shells make of Ctrl-C
 
 EXIT_CODES_TEXT = (
-    "Exit codes: 0 done · 1 a check failed · 2 wrong command line · 69 device, service or running "
-    "speaker not available · 70 fault in the program · 78 settings are wrong · 130 interrupted"
+    "Exit codes: 0 done · 1 a check failed · 2 wrong command line · 3 a proof is void · 69 device, "
+    "service or running speaker not available · 70 fault in the program · 78 settings are wrong · "
+    "130 interrupted"
 )
 
 P = ParamSpec("P")

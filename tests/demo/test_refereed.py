@@ -18,6 +18,7 @@ from edge_agent.demo.stage import Stage
 from edge_agent.simulation import clock
 from edge_agent.simulation.brains import Brain, Call, Reply, Speech, Turn
 from edge_agent.simulation.sound import voices
+from edge_agent.simulation.sound.room import Room
 
 
 class Clock(Brain):
@@ -54,7 +55,7 @@ def test_every_border_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Referee, "see", counted)
     monkeypatch.setattr("refereed_stage.WORK_TOLD_MS", -1.0)
     clock.run(evening())
-    assert {"Frame", "Line", "File", "Sound", "Work", "ToolBegan"} <= set(seen)
+    assert {"Frame", "Line", "File", "Sound", "Work", "ToolBegan", "Capture"} <= set(seen)
     assert seen["ToolBegan"] == 1
     assert seen["Sound"] > 100
 
@@ -86,3 +87,11 @@ def test_a_file_that_tells_another_mute_is_found(
     monkeypatch.setattr(state, "asdict", lambda saved: {"muted": False, "volume_percent": None})
     clock.run(evening())
     assert refereed.found() == {"truth.saved"}
+
+
+def test_a_microphone_that_stays_open_while_it_is_muted_is_found(
+    refereed: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Room, "close_capture", lambda _room: None)
+    clock.run(evening())
+    assert refereed.found() == {"truth.recorded"}

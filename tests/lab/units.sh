@@ -136,6 +136,10 @@ tenths="--threshold=$SECURITY_TENTHS_MAX --no-pager"
 
 holds "the speaker is ready and connected" "$wait_for; edge-agent status | grep -q 'ready (openai'"
 holds "it has sound" "for _ in \$(seq 60); do edge-agent status | grep -q 'default in, default out' && break; sleep 0.5; done; edge-agent status | grep -q 'default in, default out'"
+holds "muted, its microphone is closed" "edge-agent mute on && for _ in \$(seq 20); do edge-agent status | grep -q 'nothing records' && break; sleep 0.5; done; edge-agent status | grep -q 'nothing records'"
+holds "unmuted, it is open" "edge-agent mute off && for _ in \$(seq 20); do edge-agent status | grep -q 'Microphone:  *on' && break; sleep 0.5; done; edge-agent status | grep -q 'default in, default out'"
+holds "root sees the bytes on the speaker's connections" "edge-agent privacy --watch --seconds 2 | tee /dev/stderr | grep -q 'link ready: .* port 8765'"
+holds "nothing but pings leaves outside of a talk" "edge-agent privacy --prove"
 holds "systemd finds it tight" "systemd-analyze security $tenths edge-agent"
 holds "a group for devices counts in its user namespace" \
     'touch /run/probe && chgrp audio /run/probe && chmod 640 /run/probe && systemd-run -q --wait --pipe -p User=edge-agent -p PrivateUsers=yes cat /run/probe'

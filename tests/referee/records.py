@@ -62,6 +62,13 @@ class Sound(Record):
 
 
 @dataclass(frozen=True)
+class Capture(Record):
+    """Whether somebody has the microphone open, as an operating system shows it."""
+
+    is_open: bool
+
+
+@dataclass(frozen=True)
 class ToolBegan(Record):
     """A tool's own code began to run."""
 

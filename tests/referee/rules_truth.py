@@ -6,13 +6,15 @@ from collections.abc import Iterable
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
-from referee.records import File, Line, Record, Step
+from referee.records import Capture, File, Line, Record, Step
 from referee.rule import Found, Rule
 from referee.scene import NEVER, Scene
 
 WAKE_CAUSE_S = 0.7
 """Between a cause and its line: a speech onset takes half a second to be believed, and a cut comes
 between."""
+RELEASED_WITHIN_S = 0.5
+"""Between a mute and a closed microphone: the sound system takes some ten milliseconds."""
 
 
 class Silence(Rule):
@@ -44,7 +46,7 @@ class Silence(Rule):
 
 
 class Truth(Rule):
-    """Light, journal and files agree with what is done: muted light ⇔ nothing is heard, listening
+    """Light, journal and files agree with what is done: muted light ⇔ nobody records, listening
     light ⇔ somebody may speak, every wake line has its cause, what is called saved is saved."""
 
     number = 10
@@ -55,7 +57,7 @@ class Truth(Rule):
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
-        self._server_at = self._speech_at = NEVER
+        self._server_at = self._speech_at = self._muted_at = NEVER
         self._saved: dict[str, object] = {}
         self._light_due: str | None = None
 
@@ -75,6 +77,7 @@ class Truth(Rule):
                 yield from self._woken(str(command.fields.get("cause")))
             case c.SaveMute():
                 self._saved["muted"] = command.muted
+                self._muted_at = self.scene.now
             case c.SaveGuest():
                 self._saved["guest"] = command.on
 
@@ -102,6 +105,9 @@ class Truth(Rule):
             yield "truth.mute", "what was asked of the microphone was not done"
 
     def record(self, record: Record) -> Found:
+        muted_s = record.at - self._muted_at if self.scene.muted else 0.0
+        if isinstance(record, Capture) and record.is_open and muted_s > RELEASED_WITHIN_S:
+            yield "truth.recorded", "muted, and somebody has the microphone open"
         if isinstance(record, File):
             for fact, value in self._saved.items():
                 if fact in record.facts and record.facts[fact] != value:

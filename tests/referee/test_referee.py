@@ -390,6 +390,12 @@ TRUTH = [
         before=AWAKE,
     ),
     Case(
+        "truth.recorded",
+        [r.Capture(1.6, is_open=True)],
+        [r.Capture(1.4, is_open=True), r.Capture(1.6, is_open=False)],
+        before=[tick(1.0, MUTE, LIT)],
+    ),
+    Case(
         "truth.saved",
         [r.File(1.1, "state.json", "", {"muted": False})],
         [r.File(1.1, "state.json", "", {"muted": True})],

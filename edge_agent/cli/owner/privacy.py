@@ -6,6 +6,7 @@ never delete without a yes.
 
 from __future__ import annotations
 
+import importlib
 import json
 import textwrap
 from collections.abc import Iterator
@@ -54,22 +55,39 @@ def privacy(
     seconds: Annotated[
         int, typer.Option("--seconds", min=0, help="With --watch: for so long, 0: until Ctrl-C.")
     ] = 0,
+    proving: Annotated[
+        bool,
+        typer.Option("--prove", help="Try it: what leaves before, in, after a talk, and muted."),
+    ] = False,
     config_file: ConfigOption = None,
-) -> None:
+) -> int:
     """Tell what is kept on this machine, where and for how long, and what leaves the house."""
     from edge_agent.host.service.account import become_owner
     from edge_agent.host.settings.load import load
-    from edge_agent.host.stores.inventory import inventory
     from edge_agent.host.stores.keepsakes import keepsakes_folder
-    from edge_agent.host.stores.leaving import leaving
 
     settings = load(config_file).settings
     if watching:
         from edge_agent.cli.owner.watching import watch
 
         watch(settings, seconds=seconds)
-        return
-    become_owner(keepsakes_folder(settings.state.path))
+        return 0
+
+    def settle() -> None:
+        become_owner(keepsakes_folder(settings.state.path))
+
+    if proving:
+        proof = importlib.import_module("edge_agent.demo.proof")
+        return int(proof.prove(settings, typer.echo, settle))
+    settle()
+    _tell(settings, erase, yes=yes, as_json=as_json)
+    return 0
+
+
+def _tell(settings: Settings, erase: What | None, *, yes: bool, as_json: bool) -> None:
+    from edge_agent.host.stores.inventory import inventory
+    from edge_agent.host.stores.leaving import leaving
+
     kept = inventory(settings)
     if erase is not None:
         _delete([one for one in kept if one.key and erase in (one.key, What.ALL)], settings, yes)

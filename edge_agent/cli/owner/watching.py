@@ -26,35 +26,13 @@ LOOK_EVERY_S = 1.0
 """A connection that lives shorter than this can be missed; ours lives for minutes."""
 
 
-class Totals:
-    """Bytes out and in since the first look, over connections that come and go."""
-
-    def __init__(self) -> None:
-        self.out = self.into = 0
-        self._seen: dict[int, Connection] | None = None
-
-    def look(self, connections: list[Connection]) -> tuple[int, int]:
-        """Bytes out and in since the last look; what was there at the first one began before."""
-        now = {one.cookie: one for one in connections}
-        before = now if self._seen is None else self._seen
-        out = into = 0
-        for cookie, one in now.items():
-            old = before.get(cookie)
-            out += one.bytes_out - (old.bytes_out if old else 0)
-            into += one.bytes_in - (old.bytes_in if old else 0)
-        self._seen = now
-        self.out += out
-        self.into += into
-        return out, into
-
-
 pause: Callable[[float], None] = time.sleep
 
 
 def watch(settings: Settings, *, seconds: int) -> None:
     """Print a line a second, `seconds` of them after the first (0: until Ctrl-C)."""
     from edge_agent.host.service.control import ask, client_paths, speaker_pid
-    from edge_agent.host.service.sockets import connections_of
+    from edge_agent.host.service.sockets import Totals, connections_of
 
     paths, totals = client_paths(settings.control.path), Totals()
     typer.echo(

@@ -62,6 +62,28 @@ class Connection:
     bytes_in: int
 
 
+class Totals:
+    """Bytes out and in since the first look, over connections that come and go."""
+
+    def __init__(self) -> None:
+        self.out = self.into = 0
+        self._seen: dict[int, Connection] | None = None
+
+    def look(self, connections: list[Connection]) -> tuple[int, int]:
+        """Bytes out and in since the last look; what was there at the first one began before."""
+        now = {one.cookie: one for one in connections}
+        before = now if self._seen is None else self._seen
+        out = into = 0
+        for cookie, one in now.items():
+            old = before.get(cookie)
+            out += one.bytes_out - (old.bytes_out if old else 0)
+            into += one.bytes_in - (old.bytes_in if old else 0)
+        self._seen = now
+        self.out += out
+        self.into += into
+        return out, into
+
+
 def connections_of(pid: int) -> list[Connection]:
     """The TCP connections of a process.  Raises `SocketsUnknown`."""
     inodes = _inodes_of(pid)
