@@ -701,6 +701,42 @@ def test_a_third_press_is_no_gesture() -> None:
     assert house.did(c.SaveGuest) == [c.SaveGuest(on=True)]
 
 
+@pytest.mark.parametrize(
+    ("name", "guest", "by", "fields"),
+    [
+        ("clock", False, "", ("low", "household", "none needed")),
+        ("clock", True, "", ("low", "guest", "none needed")),
+        ("shop", False, "voice", ("medium", "household", "voice")),
+        ("shop", False, "button", ("medium", "household", "button")),
+        ("unlock", False, "button", ("high", "household", "button")),
+    ],
+)
+def test_the_journal_tells_by_whom_and_how_it_was_agreed(
+    name: str, guest: bool, by: str, fields: tuple[str, ...]
+) -> None:
+    terms = {name: e.ToolTerms(risk_because="not named in the settings")}
+    house = asked(shop(name=name), tool_terms=terms)
+    house.send(e.GuestRequested(at=0.0, on=guest))
+    if by == "voice":
+        reply(at_question(house), "Yes.")
+    elif by == "button":
+        at_question(house).agree()
+    house.run(12.0)
+    for code in ("tool.started", "tool.finished"):
+        [note] = [do.fields for do in house.did(c.Note) if do.code == code]
+        assert (note["risk"], note["who"], note["agreed"]) == fields
+        assert note["because"] == "not named in the settings"
+
+
+@pytest.mark.parametrize(("guest", "who"), [(True, "guest"), (False, "household")])
+def test_the_journal_tells_who_was_refused(guest: bool, who: str) -> None:
+    house = asked(shop(name="unlock"), has_button=False)
+    house.send(e.GuestRequested(at=0.0, on=guest))
+    house.run(6.0)
+    [note] = [do.fields for do in house.did(c.Note) if do.code == "tool.refused"]
+    assert note["who"] == who
+
+
 def test_the_journal_knows_who_decided_and_nothing_of_what() -> None:
     house = reply(at_question(asked()), "Yes.").run(12.0)
     notes = {do.code: do.fields for do in house.did(c.Note) if do.code[:4] in ("cons", "tool")}
