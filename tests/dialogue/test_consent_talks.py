@@ -681,6 +681,21 @@ def test_two_presses_out_of_sleep_turn_guest_mode_on_and_off() -> None:
     assert house.sentences() == ["guest_on", "guest_off"]
 
 
+def test_guests_may_be_kept_from_ending_guest_mode() -> None:
+    house = House(guest_end_by_button=False)
+    house.connect()
+    for _ in range(2):
+        house.run(house.now + 3)
+        house.press()
+        house.run(house.now + 0.3)
+        house.press()
+    house.run(house.now + 2)
+    assert house.did(c.SaveGuest) == [c.SaveGuest(on=True)]
+    assert house.sentences() == ["guest_on", "guest_on"], "what holds is told"
+    house.send(e.GuestRequested(at=house.now, on=False))
+    assert not house.manager.guest
+
+
 def test_two_slow_presses_are_two_presses() -> None:
     house = House()
     house.connect()

@@ -419,7 +419,8 @@ MESSAGES: dict[str, Message] = {
         NOTICE,
         "Guest mode is on.",
         "Only what is harmless is done until it is off again, also after a restart: "
-        "`edge-agent guest off`, or two quick presses of the talk button while it sleeps.",
+        "`edge-agent guest off`, or two quick presses of the talk button while it sleeps, unless "
+        "guest.end_by_button is false.",
     ),
     "guest.off": Message(NOTICE, "Guest mode is off.", "Consent is asked for again where needed."),
     "transcript.failed": Message(

@@ -23,3 +23,11 @@ class Consent(Section):
     of the talk button while it sleeps) only low risk is done."""
     window_s: float = Field(default=15.0, ge=3, le=120)
     """After the question, how long an answer may begin, or the button be pressed."""
+
+
+class Guest(Section):
+    """Guest mode: only what is harmless is done, and nobody is asked for more."""
+
+    end_by_button: bool = True
+    """Two quick presses of the talk button while it sleeps end guest mode, as they begin it.
+    false: they only begin it, since a guest has hands too; `edge-agent guest off` ends it."""
