@@ -228,7 +228,7 @@ class ToolCalls:
         What the household agreed to is not stopped, so that its word is worth one run, not two.
         """
         out: list[Command] = []
-        for call in self.consent.withdraw():
+        for call in self.consent.session_lost():
             self.lost.never_ran(call)
             out.append(self._not_run(call, "connection lost"))
         for call in self._open.values():
