@@ -71,6 +71,7 @@ def dialogue_config(
         tool_terms=terms or {},
         confirm_s=settings.consent.window_s,
         consent_by_voice=settings.consent.by_voice,
+        guest_end_by_button=settings.guest.end_by_button,
         wording=wording_in(settings.speech.language),
         has_button=has_button,
         transcription=settings.realtime.transcription,

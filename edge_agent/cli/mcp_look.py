@@ -15,6 +15,7 @@ from typing import Any
 
 from edge_agent.app.tools.mcp import plan_of, wire_for
 from edge_agent.cli.outcome import note
+from edge_agent.contract.risk import Risk
 from edge_agent.host.secret_files import is_open_to_others
 from edge_agent.host.service.tool_units import PREFIX, tool_socket
 from edge_agent.host.service.worker import Worker
@@ -22,7 +23,7 @@ from edge_agent.host.settings.mcp import McpServer
 from edge_agent.host.settings.text import toml_value
 from edge_agent.host.stores.tool_store import Shape, ToolStore
 from edge_agent.tools.servers.mcp_server import ToolServer
-from edge_agent.tools.servers.mcp_tools import plain, shown, tool_name
+from edge_agent.tools.servers.mcp_tools import CHANGED, plain, shown, tool_name
 
 COMPLAINTS_MAX = 8
 """Last lines of a failed program's standard error: where it says what it lacks."""
@@ -105,9 +106,9 @@ class Look:
         found = []
         for one in self.server.listed:
             name, risk = shown(one.name), plan.risk(one.name)
-            may = "not allowed" if risk is None else risk.value
+            may = "not allowed" if risk is None else f"{risk.value}: {plan.risk_because(one.name)}"
             if one.name in self.changed:
-                may = "high: not as it was accepted"
+                may = f"{Risk.HIGH.value}: {CHANGED}"
             if risk is not None and tool_name(plan.name, one.name) not in offered:
                 may = f"left out: {left_out.get(name, 'too many')}"
             found.append((name, may, plain(one.description, DESCRIPTION_MAX_CHARS)))

@@ -421,6 +421,8 @@ class ToolTerms:
     """It may be stopped half-way without harm."""
     speakable: str = ""
     """Its name in a spoken sentence; "" is made of the name."""
+    risk_because: str = ""
+    """Where its risk comes from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,6 +67,8 @@ class DialogueConfig:
     tool_terms: Mapping[str, ToolTerms] = field(default_factory=dict)
     consent_by_voice: bool
     """A yes in words is enough for MEDIUM; else the button for that too."""
+    guest_end_by_button: bool
+    """Two quick presses end guest mode, too."""
     wording: Wording
     """Questions for consent, in the language of the speaker's own sentences."""
     has_button: bool

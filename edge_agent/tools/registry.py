@@ -67,6 +67,8 @@ class Tool:
     samples: tuple[str, ...] = ()
     cancellable: bool = False
     concurrency: int = DEFAULT_CONCURRENCY
+    risk_because: str = "it is one of ours"
+    """Where the risk comes from, for the journal."""
 
     def schema(self) -> dict[str, Any]:
         """How `session.update` describes it (GA shape)."""
@@ -186,7 +188,9 @@ class Registry:
         """Name → what the dialogue has to know of it besides its risk."""
         return MappingProxyType(
             {
-                name: ToolTerms(cancellable=t.cancellable, speakable=t.speakable)
+                name: ToolTerms(
+                    cancellable=t.cancellable, speakable=t.speakable, risk_because=t.risk_because
+                )
                 for name, t in self._tools.items()
             }
         )

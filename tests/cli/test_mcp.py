@@ -34,7 +34,7 @@ def test_tools_are_shown_with_what_they_may_do(tmp_path: Path) -> None:
     lines = result.output.splitlines()
     assert lines[0] == "home  (switched off): 8 tools"
     told = {line.split()[0]: " ".join(line.split()[1:]) for line in lines[1:-1]}
-    assert told["echo"] == "low Does echo."
+    assert told["echo"] == "low: named in the settings Does echo."
     assert told["misspelt"] == "named in the settings, not there"
     assert told["hang"] == "not allowed Does hang."
     assert lines[-1] == '  To allow one: tools = { change = "high" } below [mcp.servers.home]'
@@ -43,7 +43,7 @@ def test_tools_are_shown_with_what_they_may_do(tmp_path: Path) -> None:
 def test_what_nobody_named_is_high_where_all_are_allowed(tmp_path: Path) -> None:
     result = invoke(tmp_path, plain("home", "allow_all = true"), "--json")
     [server] = json.loads(result.output)
-    assert {tool["may"] for tool in server["tools"]} == {"high"}
+    assert {tool["may"] for tool in server["tools"]} == {"high: not named in the settings"}
     assert server["why_not"] == ""
 
 
@@ -156,7 +156,7 @@ def test_a_tool_that_changed_is_shown_as_high(tmp_path: Path) -> None:
     output = listed(tmp_path).output
     told = {line.split()[0]: " ".join(line.split()[1:]) for line in output.splitlines()}
     assert told["echo"] == "high: not as it was accepted Does echo."
-    assert told["hang"] == "medium Does hang."
+    assert told["hang"] == "medium: named in the settings Does hang."
     assert "sudo edge-agent mcp accept home" in output
     [server] = json.loads(listed(tmp_path, "--json").output)
     assert server["changed"] == ["echo"]

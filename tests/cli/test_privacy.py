@@ -188,6 +188,8 @@ def test_by_itself_only_the_talk_leaves() -> None:
     assert "The sound of what is said: api.openai.com (openai): after the wake word" in told
     assert {line.split(": ")[1] for line in told.splitlines()} == {"api.openai.com (openai)"}
     assert "that one turn" in told, "a yes in words is read"
+    assert "believed as it is written there" in told
+    assert "believed" not in leaves(consent={"by_voice": False})
     assert "Facts" not in told
 
 
@@ -206,7 +208,11 @@ def test_by_itself_only_the_talk_leaves() -> None:
             {"fallbacks": [{"provider": "xai", "model": "m"}]},
             "(xai): when the services before it",
         ),
-        ("realtime", {"transcription": "builtin"}, "a transcriber beside the model"),
+        (
+            "realtime",
+            {"transcription": "builtin"},
+            "a transcriber beside the model; a yes to a tool",
+        ),
         ("realtime", {"transcription": "out_of_band"}, "by the model itself"),
         ("facts", {"enabled": True}, "Facts: api.openai.com"),
         ("supervisor", {"model": "gpt-5", "url": "https://big.example/v1"}, "big.example (gpt-5)"),
@@ -241,7 +247,7 @@ def test_no_section_of_the_settings_is_forgotten() -> None:
     assert set(section_names()) == {
         *("device", "listen", "barge_in", "echo", "realtime", "consent", "panel", "conversation"),
         *("speech", "supervisor", "messages", "mcp", "journal", "state", "budget", "control"),
-        *("health", "facts", "privacy"),
+        *("health", "facts", "privacy", "guest"),
     }
     keys = {one.key for one in inventory(Settings())}
     assert keys - {""} == KINDS

@@ -11,6 +11,7 @@ from edge_agent.contract.events import ToolCall
 from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.calls.consent import (
     ANSWER_MAX_S,
+    ITEMS_MAX,
     PRESS_AFTER_S,
     REFUSALS_MAX,
     Consent,
@@ -191,6 +192,18 @@ def test_a_withdrawn_question_was_not_refused_by_anybody() -> None:
     assert consent.withdraw() == [call(), call("2", "{}")]
     assert consent.pending is None
     assert consent.may_ask(call("3"))
+
+
+def test_an_item_is_fresh_once_in_a_session() -> None:
+    consent = Consent(WINDOW_S)
+    assert [consent.is_fresh(item) for item in ("a", "b", "a", "", "")] == [
+        *(True, True, False, True, True)
+    ]
+    consent.session_lost()
+    assert consent.is_fresh("a")
+    for n in range(ITEMS_MAX):
+        consent.is_fresh(str(n))
+    assert consent.is_fresh("a"), "it is bounded"
 
 
 class AnyOrder(RuleBasedStateMachine):

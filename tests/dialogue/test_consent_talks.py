@@ -291,6 +291,100 @@ def test_who_speaks_already_when_the_question_ends_does_not_answer_it(asks: bool
     assert ran(house) == [("call_1", MILK)], "but may say it again"
 
 
+@pytest.mark.parametrize("pause_s", [0.3, 0.7])
+@pytest.mark.parametrize("from_s", [-1.5, 0.02])
+def test_a_television_that_talks_on_does_not_agree(pause_s: float, from_s: float) -> None:
+    """Its talk began before the question's end, or too soon after it for anybody's answer."""
+    house = asked(barge_in_by_speech=False)
+    house.server.aside = lambda _ask: "Yes."
+    until(house, Talk.SPEAKING)
+    ends_at = house.now + 1.2
+    house.says(ends_at + from_s, ends_at + 1.0)
+    house.says(ends_at + 1.0 + pause_s, ends_at + 1.5 + pause_s)  # "Yes.", says somebody there
+    house.run(ends_at + 5.0)
+    assert ran(house) == []
+    assert house.did(c.AskAside) == []
+    reply(house, "Yes.")
+    assert ran(house) == [("call_1", MILK)], "after a second of quiet somebody may"
+
+
+@pytest.mark.parametrize("by", ["our detector", "the server"])
+def test_a_room_that_talks_on_takes_a_yes_back(by: str) -> None:
+    """Also where the server, which ends the turns, does not tell that somebody goes on."""
+    house = at_question(asked())
+    house.server.think_s = 1.0
+    house.server.aside = lambda _ask: "Yes."
+    start = house.now + 0.5
+    house.says(start, start + 0.5)
+    house.run(start + 1.1)
+    assert house.did(c.AskAside)
+    if by == "our detector":
+        house.server.vad = False
+    house.says(house.now + 0.1, house.now + 2.0)
+    house.run(house.now + 5)
+    assert ran(house) == []
+
+
+def test_what_sounds_while_our_own_words_do_is_no_answer() -> None:
+    house = at_question(asked())
+    house.server.aside = lambda _ask: "Yes."
+    house.press()
+    assert house.sentences() == ["press_early"]
+    house.says(house.now + 0.3, house.now + 1.0)
+    house.run(house.now + 3.0)
+    assert ran(house) == []
+    assert house.did(c.AskAside) == []
+    reply(house, "Yes.")
+    assert ran(house) == [("call_1", MILK)]
+
+
+def test_an_item_from_before_the_question_does_not_answer_it() -> None:
+    house = asked()
+    house.run(3.0)
+    [before] = [item for item, entry in house.server.items.items() if entry.role == "user"]
+    at_question(house)
+    house.server.announces_commit = False
+    house.server.aside = lambda _ask: "Yes."
+    start = house.now + 0.5
+    house.says(start, start + 0.6)
+    house.run(start + 1.3)
+    for _ in range(2):
+        house.send(e.UserTurnCommitted(at=house.now, item=before))
+    house.run(house.now + 3)
+    assert house.did(c.AskAside) == []
+    assert ran(house) == []
+
+
+@pytest.mark.parametrize("transcription", ["off", "out_of_band"])
+def test_a_transcript_that_nobody_asked_for_is_no_answer(transcription: str) -> None:
+    house = at_question(asked(transcription=transcription))
+    house.server.think_s = 3.0
+    start = house.now + 0.5
+    house.says(start, start + 0.6)
+    house.run(start + 1.5)
+    items = [item for item, entry in house.server.items.items() if entry.role == "user"]
+    house.send(e.UserTranscript(at=house.now, item=items[-1], text="Yes."))
+    assert ran(house) == []
+
+
+@pytest.mark.parametrize("somebody_spoke", [True, False])
+@pytest.mark.parametrize("by_voice", [True, False])
+def test_how_far_a_provider_that_invents_a_yes_is_believed(
+    somebody_spoke: bool, by_voice: bool
+) -> None:
+    """The limit that stays: whoever writes down what was said can write down a yes."""
+    house = at_question(asked(consent_by_voice=by_voice))
+    house.server.aside = lambda _ask: "Yes."
+    start = house.now + 0.5
+    if somebody_spoke:
+        house.says(start, start + 0.6)  # "No!"
+    else:
+        house.at(start, lambda: house.send(e.UserSpeechStarted(at=house.now, item="user_9")))
+        house.at(start, lambda: house.send(e.UserTurnCommitted(at=house.now, item="user_9")))
+    house.run(start + 2.0)
+    assert bool(ran(house)) is (somebody_spoke and by_voice)
+
+
 def test_a_transcript_of_another_turn_is_no_answer() -> None:
     house = at_question(asked())
     house.send(e.UserTranscript(at=house.now, item="user_1", text="yes"))
@@ -708,6 +802,21 @@ def test_two_presses_out_of_sleep_turn_guest_mode_on_and_off() -> None:
     assert house.sentences() == ["guest_on", "guest_off"]
 
 
+def test_guests_may_be_kept_from_ending_guest_mode() -> None:
+    house = House(guest_end_by_button=False)
+    house.connect()
+    for _ in range(2):
+        house.run(house.now + 3)
+        house.press()
+        house.run(house.now + 0.3)
+        house.press()
+    house.run(house.now + 2)
+    assert house.did(c.SaveGuest) == [c.SaveGuest(on=True)]
+    assert house.sentences() == ["guest_on", "guest_on"], "what holds is told"
+    house.send(e.GuestRequested(at=house.now, on=False))
+    assert not house.manager.guest
+
+
 def test_two_slow_presses_are_two_presses() -> None:
     house = House()
     house.connect()
@@ -726,6 +835,42 @@ def test_a_third_press_is_no_gesture() -> None:
         house.press()
         house.run(house.now + 0.2)
     assert house.did(c.SaveGuest) == [c.SaveGuest(on=True)]
+
+
+@pytest.mark.parametrize(
+    ("name", "guest", "by", "fields"),
+    [
+        ("clock", False, "", ("low", "household", "none needed")),
+        ("clock", True, "", ("low", "guest", "none needed")),
+        ("shop", False, "voice", ("medium", "household", "voice")),
+        ("shop", False, "button", ("medium", "household", "button")),
+        ("unlock", False, "button", ("high", "household", "button")),
+    ],
+)
+def test_the_journal_tells_by_whom_and_how_it_was_agreed(
+    name: str, guest: bool, by: str, fields: tuple[str, ...]
+) -> None:
+    terms = {name: e.ToolTerms(risk_because="not named in the settings")}
+    house = asked(shop(name=name), tool_terms=terms)
+    house.send(e.GuestRequested(at=0.0, on=guest))
+    if by == "voice":
+        reply(at_question(house), "Yes.")
+    elif by == "button":
+        at_question(house).agree()
+    house.run(12.0)
+    for code in ("tool.started", "tool.finished"):
+        [note] = [do.fields for do in house.did(c.Note) if do.code == code]
+        assert (note["risk"], note["who"], note["agreed"]) == fields
+        assert note["because"] == "not named in the settings"
+
+
+@pytest.mark.parametrize(("guest", "who"), [(True, "guest"), (False, "household")])
+def test_the_journal_tells_who_was_refused(guest: bool, who: str) -> None:
+    house = asked(shop(name="unlock"), has_button=False)
+    house.send(e.GuestRequested(at=0.0, on=guest))
+    house.run(6.0)
+    [note] = [do.fields for do in house.did(c.Note) if do.code == "tool.refused"]
+    assert note["who"] == who
 
 
 def test_the_journal_knows_who_decided_and_nothing_of_what() -> None:

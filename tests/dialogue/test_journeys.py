@@ -81,6 +81,9 @@ class Silent:
     def woken(self) -> None:
         """Nothing had been refused."""
 
+    def talked_over(self) -> None:
+        """Nothing was asked."""
+
     def held(self) -> None:
         """No press was to agree to anything."""
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from edge_agent.app.session_start import SessionStart
 from edge_agent.app.wiring import TRANSCRIBER, dialogue_config, session_config
 from edge_agent.contract.events import ToolTerms
-from edge_agent.host.settings.consent import Consent
+from edge_agent.host.settings.consent import Consent, Guest
 from edge_agent.host.settings.root import Realtime, Settings
 
 
@@ -44,3 +44,9 @@ def test_the_dialogue_is_told_how_consent_is_given() -> None:
     config = dialogue_config(settings, {}, None, terms, has_button=True)
     assert (config.consent_by_voice, config.confirm_s) == (False, 7.0)
     assert config.tool_terms == terms
+
+
+@pytest.mark.parametrize("by_button", [True, False])
+def test_the_dialogue_is_told_who_ends_guest_mode(by_button: bool) -> None:
+    settings = Settings(guest=Guest(end_by_button=by_button))
+    assert dialogue_config(settings, {}).guest_end_by_button is by_button

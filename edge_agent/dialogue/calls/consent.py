@@ -27,6 +27,8 @@ REFUSALS_MAX = 3
 TOOL_REFUSALS_MAX = 2
 """So often from one wake to the next it may not agree to a tool, whatever its details: who has said
 no twice does not want to be asked a third time in other words."""
+ITEMS_MAX = 256
+"""Far more than stay in a session."""
 PRESS_AFTER_S = 0.4
 """A press so soon after the question's end began as something else: nobody decides that fast."""
 ANSWER_MAX_S = 45.0
@@ -93,7 +95,11 @@ class Question:
     pressed_at: float | None = None
     """The button went down to agree, and is not up again yet."""
     quiet_frames: int = 0
-    """So many frames without speech in a row, since it was heard to its end."""
+    """So many frames without speech, since it was heard to its end."""
+    others_frames: int = 0
+    """So many of speech, before anybody was listened to."""
+    talked_over_at: float = float("-inf")
+    """Somebody spoke while it sounded, and did not cut it."""
     item: str = ""
     """The household's item that answers it."""
 
@@ -110,6 +116,7 @@ class Consent:
         self._refused_tools: Counter[str] = Counter()
         """Tools that the household did not agree to since it last woke us."""
         self._turns = 0
+        self._items: dict[str, None] = {}
 
     @property
     def pending(self) -> Question | None:
@@ -129,6 +136,18 @@ class Consent:
     def is_unwanted(self, name: str) -> bool:
         """Has the household not agreed to that tool so often that it is not asked again?"""
         return self._refused_tools[name] >= TOOL_REFUSALS_MAX
+
+    def is_fresh(self, item: str) -> bool:
+        """The server names an item of the household's: is it the first time in this session?
+
+        One from before a question does not answer it.
+        """
+        fresh = item not in self._items
+        if fresh and item:
+            self._items[item] = None
+            if len(self._items) > ITEMS_MAX:
+                del self._items[next(iter(self._items))]
+        return fresh
 
     def woken(self) -> None:
         """The household calls: what it did not want before, it may want now."""
@@ -245,6 +264,11 @@ class Consent:
         self._refused[_key(call)] = (times + 1, self._turns)
         self._refused_tools[call.name] += by_household
         return call
+
+    def session_lost(self) -> list[ToolCall]:
+        """Another session may use the same names for its items; the calls that must not run."""
+        self._items.clear()
+        return self.withdraw()
 
     def withdraw(self) -> list[ToolCall]:
         """No question stands any longer, and nobody said no; the calls that must not run."""

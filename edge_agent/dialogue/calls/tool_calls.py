@@ -56,6 +56,8 @@ REFUSED = {
 """Why a call did not run: for the journal, and in words for the model."""
 NOT_AGREED = frozenset({"no", "unclear", "expired"})
 """Of these reasons: the household had heard the question."""
+AGREED = {Way.AT_ONCE: "none needed", Way.VOICE: "voice", Way.BUTTON: "button"}
+"""How a call came to run, for the journal."""
 OFFER_A_MESSAGE = f" Offer to take a message for the household with `{MESSAGE_TOOL}` instead."
 
 
@@ -66,6 +68,8 @@ class Begun:
     at: float
     how: Way
     """How the household agreed."""
+    who: str
+    """For whom, as the journal has it."""
 
 
 class ToolCalls:
@@ -182,7 +186,7 @@ class ToolCalls:
         if call is None:
             return []  # stopped with its session
         fields = {"ok": event.ok, "ms": round((event.at - begun.at) * 1000)}
-        told = Note("tool.finished", {**self._named(call), **fields})
+        told = Note("tool.finished", {**self._named(call), **fields, **_for_whom(begun)})
         if event.call_id not in self._open:
             return [told]
         self._finish = self._finish or event.finish
@@ -224,7 +228,7 @@ class ToolCalls:
         What the household agreed to is not stopped, so that its word is worth one run, not two.
         """
         out: list[Command] = []
-        for call in self.consent.withdraw():
+        for call in self.consent.session_lost():
             self.lost.never_ran(call)
             out.append(self._not_run(call, "connection lost"))
         for call in self._open.values():
@@ -253,8 +257,8 @@ class ToolCalls:
         return self._terms.get(call.name, ToolTerms()).cancellable
 
     def _run(self, call: ToolCall, at: float, how: Way) -> list[Command]:
-        self._begun[call.call_id] = Begun(at, how)
-        told = Note("tool.started", self._named(call))
+        self._begun[call.call_id] = begun = Begun(at, how, self._who)
+        told = Note("tool.started", {**self._named(call), **_for_whom(begun)})
         return [told, RunTool(call.call_id, call.name, call.arguments)]
 
     def _refused(self, call: ToolCall, why: str) -> list[Command]:
@@ -264,12 +268,21 @@ class ToolCalls:
         return [self._not_run(call, why), *self._answer(call.call_id, text)]
 
     def _not_run(self, call: ToolCall, why: str) -> Note:
-        return Note("tool.refused", {**self._named(call), "why": why})
+        return Note("tool.refused", {**self._named(call), "why": why, "who": self._who})
+
+    @property
+    def _who(self) -> str:
+        return "guest" if self.guest else "household"
 
     def _named(self, call: ToolCall) -> dict[str, object]:
         """Name and risk; the name of a tool that we do not have may be words of the talk."""
         name = call.name if call.name in self._risks else "unknown"
-        return {"name": name, "risk": self.risk(call).value}
+        because = self._terms.get(call.name, ToolTerms()).risk_because
+        return {"name": name, "risk": self.risk(call).value, "because": because}
 
     def _answer(self, call_id: str, output: str) -> list[Command]:
         return [AddToolOutput(call_id, output)] if self._open.pop(call_id, None) else []
+
+
+def _for_whom(begun: Begun) -> dict[str, object]:
+    return {"who": begun.who, "agreed": AGREED[begun.how]}

@@ -27,6 +27,13 @@ from edge_agent.dialogue.state import Cause, Commands, Deadline, Microphone, Tal
 
 QUIET_FRAMES = 10
 """0.1 s without speech after the question; people take twice as long to begin an answer."""
+OTHERS_QUIET_FRAMES = 100
+"""1 s, where somebody spoke before it: who talks through a question (a television) does not answer
+it, and pauses for less between two sentences."""
+OTHERS_FRAMES = 5
+"""A syllable, as for the gate."""
+TALKED_OVER_S = 2.0
+"""Whoever spoke so shortly before the end of the question still speaks."""
 BUILT_IN_WAIT_S = 4.0
 """The server's own transcript comes within a second or two of the turn; later, we ask for one."""
 TRANSCRIPT_WAIT_S = 8.0
@@ -98,13 +105,32 @@ class ConsentReply:
         question = self._open
         if question is None or question.way is not Way.VOICE:
             return []
-        if self._gate.state is not GateState.SHUT or state.microphone is Microphone.MUTED:
+        if state.microphone is Microphone.MUTED:
+            return []
+        if state.sentences:  # what is heard now may be its echo
+            self._gate.shut()
+            question.quiet_frames = 0
+            return []
+        if self._gate.state is not GateState.SHUT:
             return []
         if frame.at >= question.opened_at:
-            question.quiet_frames = 0 if frame.speech else question.quiet_frames + 1
-        if question.quiet_frames >= QUIET_FRAMES:
+            question.others_frames += frame.speech
+            quiet = question.quiet_frames
+            question.quiet_frames = max(0, quiet - QUIET_FRAMES) if frame.speech else quiet + 1
+        if question.quiet_frames >= self._quiet_needed(question):
             self._gate.arm(state.now, state.now - QUIET_FRAMES * FRAME_MS / 1000)
         return []
+
+    @staticmethod
+    def _quiet_needed(question: Question) -> int:
+        talked_over = question.opened_at - question.talked_over_at <= TALKED_OVER_S
+        others = talked_over or question.others_frames >= OTHERS_FRAMES
+        return OTHERS_QUIET_FRAMES if others else QUIET_FRAMES
+
+    def talked_over(self) -> None:
+        """Somebody speaks while we do, and it cuts nothing."""
+        if self._open is not None:
+            self._open.talked_over_at = self._state.now
 
     def begins(self) -> bool:
         """Somebody speaks while we wait for an answer; False when it is none."""
@@ -142,7 +168,8 @@ class ConsentReply:
     def committed(self, event: e.UserTurnCommitted) -> Commands:
         """The answer has become an item: have it written down."""
         question, turn, config = self._answered, self._state.turn, self._state.config
-        if question is None or turn is None or not turn.ended or question.item:
+        is_fresh = self._tools.consent.is_fresh(event.item)
+        if question is None or turn is None or not turn.ended or question.item or not is_fresh:
             return []
         question.item = event.item
         if config.transcription == "builtin":
@@ -177,6 +204,8 @@ class ConsentReply:
             return []  # about something else, or too late
         state, tools = self._state, self._tools
         state.deadlines.clear(Deadline.TRANSCRIPT)
+        if words is not None and self._goes_on():
+            words = ""  # who knows what becomes of it
         verdict, call = tools.consent.read(words, state.now)
         state.turn = None  # it has been understood: nothing to replay
         again = self._open
@@ -188,6 +217,14 @@ class ConsentReply:
             waited_s = state.now - question.asked_at
             return self._asking.go_on(tools.granted(call, state.now, Way.VOICE, waited_s))
         return self._asking.go_on(tools.refuse(verdict.value))
+
+    def _goes_on(self) -> bool:
+        """Has somebody spoken since the answer's end?"""
+        turn = self._state.turn
+        ended_at = turn.ended_at if turn is not None else None
+        if ended_at is None:
+            return False
+        return self._gate.speech_frames_since(ended_at) >= OTHERS_FRAMES
 
     # --- the button, and no answer at all -------------------------------------------------
 

@@ -67,6 +67,9 @@ class Reply(Protocol):
     def woken(self) -> None:
         """Somebody calls."""
 
+    def talked_over(self) -> None:
+        """Somebody speaks while we do, and it cuts nothing."""
+
     def turn_ended(self, *, by_us: bool) -> Commands:
         """A turn has ended, whether it answers a question or not."""
 
@@ -114,8 +117,11 @@ class Ears:
         if frame.wake is not None and state.config.mode != "button":
             out += self.called("wake word", frame.at, word=frame.wake)
         if state.talk is Talk.SPEAKING:
-            if self._barge_in.hear(frame) and state.config.barge_in_by_speech:
-                out += self._moves.interrupt("speech", self._barge_in.onset_at)
+            if self._barge_in.hear(frame):
+                if state.config.barge_in_by_speech:
+                    out += self._moves.interrupt("speech", self._barge_in.onset_at)
+                else:
+                    self._reply.talked_over()
         elif self._gate.state is GateState.ARMED:
             out += self._armed()
         elif self._gate.state is GateState.OPEN and pcm24k:

@@ -122,7 +122,7 @@ class Hands:
         again = self._moved_while_asked(event.at)
         if self._pressed_twice(event.at) and not again:
             out = moves.end_talk("button") if state.talk is Talk.LISTENING else []
-            return out + self._set_guest(not self._tools.guest)
+            return out + self._two_presses()
         if state.talk is Talk.CONFIRMING:
             if moves.sounding:  # a sentence of ours: the question stands
                 return moves.fall_silent(CutFor.HUSH, "button", event.at)
@@ -202,6 +202,12 @@ class Hands:
     def guest_requested(self, event: e.GuestRequested) -> Commands:
         """Somebody wants guest mode so."""
         return self._set_guest(event.on)
+
+    def _two_presses(self) -> Commands:
+        """Guest mode is wanted, or not any more."""
+        if self._tools.guest and not self._state.config.guest_end_by_button:
+            return [self._moves.say("guest_on")]
+        return self._set_guest(not self._tools.guest)
 
     def _set_guest(self, on: bool) -> Commands:
         if on is self._tools.guest:

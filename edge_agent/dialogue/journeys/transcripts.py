@@ -63,15 +63,18 @@ class Transcripts:
         return write_down(self._side_questions, e.TRANSCRIPT, event.item, then, LATE_S)
 
     def came(self, event: e.UserTranscript) -> Commands:
-        """The server has written a turn down."""
-        return self._written_down(event.item, event.text)
+        """The server has written a turn down.  Where nobody asked it to, that is no answer."""
+        self._remember(event.item, event.text)
+        asked = self._state.config.transcription == "builtin"
+        return self._read(event.item, event.text) if asked else []
 
     def _answered(self, item: str, answer: e.SideAnswer | None) -> Commands:
-        return self._written_down(item, answer.text if answer is not None else None)
-
-    def _written_down(self, item: str, text: str | None) -> Commands:
         """A transcript came (None: it failed, and the sound is remembered instead)."""
-        if text is not None and text.strip() != NOTHING:
+        if answer is None:
+            return [c.Note("transcript.failed", {}), *self._read(item, None)]
+        self._remember(item, answer.text)
+        return self._read(item, answer.text)
+
+    def _remember(self, item: str, text: str) -> None:
+        if text.strip() != NOTHING:
             self._memory.user_text(item, text)
-        failed: Commands = [c.Note("transcript.failed", {})] if text is None else []
-        return failed + self._read(item, text)

@@ -393,17 +393,21 @@ MESSAGES: dict[str, Message] = {
     ),
     # --- tools -------------------------------------------------------------------------
     "tool.started": Message(
-        INFO, "Tool {name} started[ (risk: {risk})].", "The model asked for it, and it might."
+        INFO,
+        "Tool {name} started[ (risk: {risk}, agreed: {agreed}, for: {who})].",
+        "The model asked for it, and it might: AGREED is voice, button or none needed. WHO is "
+        "household or guest; BECAUSE says where the risk comes from.",
     ),
     "tool.finished": Message(
         INFO,
         "Tool {name} finished[ in {ms} ms][ (ok: {ok})].",
-        "Its result went back to the model. RISK is that of its start.",
+        "Its result went back to the model. RISK, BECAUSE, WHO and AGREED are those of its start.",
     ),
     "tool.refused": Message(
         NOTICE,
         "Tool {name} was not run[ ({why})].",
-        "The model was told so in words. RISK is low, medium or high. WHY: no, unclear: that was "
+        "The model was told so in words. RISK is low, medium or high, BECAUSE says where it comes "
+        "from. WHO is household or guest. WHY: no, unclear: that was "
         "the household's answer; expired: nobody answered; unheard: the question could not be "
         "heard; too long, unspeakable: it could not be asked whole; no voice: espeak-ng is not "
         "installed; no button: there is none; guest: guest mode is on; interrupted, "
@@ -415,13 +419,13 @@ MESSAGES: dict[str, Message] = {
     "consent.asked": Message(
         INFO,
         "The household has to agree to {name} (risk: {risk}, by {by}).",
-        "A tool of medium risk needs a yes in words, one of high risk the button. See consent in "
-        "the settings.",
+        "A tool of medium risk needs a yes in words, one of high risk the button; "
+        "BECAUSE says where the risk comes from. See consent in the settings.",
     ),
     "consent.given": Message(
         NOTICE,
         "The household agreed to {name} by {by}[ after {seconds} s] (risk: {risk}).",
-        "Exactly the call that was asked about runs now.",
+        "Exactly the call that was asked about runs now. BECAUSE says where the risk comes from.",
     ),
     "consent.press_ignored": Message(
         NOTICE,
@@ -434,7 +438,8 @@ MESSAGES: dict[str, Message] = {
         NOTICE,
         "Guest mode is on.",
         "Only what is harmless is done until it is off again, also after a restart: "
-        "`edge-agent guest off`, or two quick presses of the talk button while it sleeps.",
+        "`edge-agent guest off`, or two quick presses of the talk button while it sleeps, unless "
+        "guest.end_by_button is false.",
     ),
     "guest.off": Message(NOTICE, "Guest mode is off.", "Consent is asked for again where needed."),
     "transcript.failed": Message(

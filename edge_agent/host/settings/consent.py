@@ -19,7 +19,16 @@ class Consent(Section):
     Those of medium risk ask for a yes: true, a plain one in words, after the question.  To read
     it, the turn that answers the question is written down by the model, also with
     realtime.transcription = "off": that one turn, for its yes or no only, and kept nowhere.
-    false: the button for that too.  In guest mode (`edge-agent guest on`, or two quick presses
-    of the talk button while it sleeps) only low risk is done."""
+    The provider is believed in that.  false: the button for that too.  In guest mode
+    (`edge-agent guest on`, or two quick presses of the talk button while it sleeps) only low risk
+    is done."""
     window_s: float = Field(default=15.0, ge=3, le=120)
     """After the question, how long an answer may begin, or the button be pressed."""
+
+
+class Guest(Section):
+    """Guest mode: only what is harmless is done, and nobody is asked for more."""
+
+    end_by_button: bool = True
+    """Two quick presses of the talk button while it sleeps end guest mode, as they begin it.
+    false: they only begin it, since a guest has hands too; `edge-agent guest off` ends it."""

@@ -26,7 +26,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from edge_agent.contract.hosts import is_loopback
 from edge_agent.host.price_list import NAME_FORM
 from edge_agent.host.settings.base import Name, PathText, Section, checked_address
-from edge_agent.host.settings.consent import Consent
+from edge_agent.host.settings.consent import Consent, Guest
 from edge_agent.host.settings.desk import Messages, Supervisor
 from edge_agent.host.settings.house import Budget, Control, Health, Journal, Speech, State
 from edge_agent.host.settings.mcp import Mcp
@@ -329,6 +329,7 @@ class Settings(BaseSettings):
     echo: Echo = Echo()
     realtime: Realtime = Realtime()
     consent: Consent = Consent()
+    guest: Guest = Guest()
     panel: Panel = Panel()
     conversation: Conversation = Conversation()
     speech: Speech = Speech()

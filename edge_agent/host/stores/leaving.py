@@ -94,16 +94,14 @@ def _when_it_listens(settings: Settings) -> str:
 def _transcribed(settings: Settings, first: str) -> list[Leaving]:
     how = settings.realtime.transcription
     who = {"builtin": "a transcriber beside the model", "out_of_band": "the model itself"}
+    trusted = "; a yes to a tool of medium risk is believed as it is written there"
+    if not settings.consent.by_voice:
+        trusted = ""
     if how in who:
-        return [Leaving("The same sound", first, f"each turn, written down by {who[how]}")]
+        return [Leaving("The same sound", first, f"each turn, written down by {who[how]}{trusted}")]
     if settings.consent.by_voice:
-        return [
-            Leaving(
-                "The same sound",
-                first,
-                "when a tool asked for your yes: that one turn is written down by the model",
-            )
-        ]
+        asked = "when a tool asked for your yes: that one turn is written down by the model"
+        return [Leaving("The same sound", first, asked + trusted)]
     return []
 
 

@@ -36,6 +36,10 @@ SCHEMA_MAX_DEPTH = 16
 """Deeper ones describe documents, which nobody speaks."""
 TOP_LEVEL_REFUSED = ("oneOf", "anyOf", "allOf", "enum", "not", "$ref")
 """The API takes a plain object only; one schema it refuses would cost all tools."""
+NAMED = "named in the settings"
+NOT_NAMED = "not named in the settings"
+CHANGED = "not as it was accepted"
+"""Where a tool's risk comes from."""
 SHOWN_NAME_MAX_CHARS = 80
 """Of a name that a server made up, in a line for the admin."""
 
@@ -57,6 +61,10 @@ class ServerPlan:
     def risk(self, tool: str) -> Risk | None:
         """What a tool of this server can do; None: it is not allowed."""
         return self.tools.get(tool, Risk.HIGH if self.allow_all else None)
+
+    def risk_because(self, tool: str) -> str:
+        """Where that comes from."""
+        return NAMED if tool in self.tools else NOT_NAMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +193,14 @@ def _tool(
         cancellable=one.is_read_only and risk is Risk.LOW,
         parameters=parameters,
         own_name=own_name,
+        risk_because=plan.risk_because(one.name),
     )
 
 
 def judged(tools: Iterable[McpTool], changed: Collection[str]) -> tuple[McpTool, ...]:
     """The same tools, those that have changed as the most dangerous there are."""
     return tuple(
-        replace(tool, risk=Risk.HIGH, cancellable=False, is_changed=True)
+        replace(tool, risk=Risk.HIGH, cancellable=False, is_changed=True, risk_because=CHANGED)
         if tool.own_name in changed
         else tool
         for tool in tools
