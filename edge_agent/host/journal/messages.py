@@ -590,6 +590,11 @@ MESSAGES: dict[str, Message] = {
         "It may be misspelt, or another version of the server calls it otherwise. "
         "edge-agent mcp list shows the names.",
     ),
+    "mcp.flood": Message(
+        WARNING,
+        "The tool server {server} says more than there is to say; it is read no faster.",
+        "So that it cannot have the processor to itself. It is noted once for each connection.",
+    ),
     "mcp.changed": Message(
         WARNING,
         "The tool {tool} of {server} is described otherwise than when it was accepted.",
