@@ -24,6 +24,9 @@ TRIES_MAX = 2
 """An answer that is no plain yes or no is asked for once more, then it counts as no."""
 REFUSALS_MAX = 3
 """So often in one talk the household may be asked for the very same thing and not agree."""
+WAITING_MAX = 8
+"""Questions in line behind the open one.  A talk has two or three; more would hold the household
+for minutes, whoever made the model ask them."""
 PRESS_AFTER_S = 0.4
 """A press so soon after the question's end began as something else: nobody decides that fast."""
 ANSWER_MAX_S = 45.0
@@ -120,6 +123,11 @@ class Consent:
         """Not agreed to: only after the household has spoken again, and not for ever."""
         times, turn = self._refused.get(_key(call), (0, -1))
         return times < REFUSALS_MAX and turn < self._turns
+
+    @property
+    def is_full(self) -> bool:
+        """No further question can be put in line."""
+        return len(self._waiting) >= WAITING_MAX
 
     def household_spoke(self) -> None:
         """A turn that was no answer to a question."""

@@ -393,7 +393,8 @@ MESSAGES: dict[str, Message] = {
         "the household's answer; expired: nobody answered; unheard: the question could not be "
         "heard; too long, unspeakable: it could not be asked whole; no voice: espeak-ng is not "
         "installed; no button: there is none; guest: guest mode is on; interrupted, "
-        "gone, connection lost: the question was withdrawn; asked already, refused before, runs "
+        "gone, connection lost: the question was withdrawn; too many: the household is asked about "
+        "much already; asked already, refused before, runs "
         "already: it was the same call again; changed: the tool became more dangerous while it was "
         "asked about; no such tool: the model made it up, or its server has gone.",
     ),
