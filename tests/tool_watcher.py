@@ -27,6 +27,9 @@ class Watcher:
     def connected(self, server: ToolServer) -> None:
         """Not looked at here."""
 
+    def flooded(self, server: ToolServer) -> None:
+        """Not looked at here."""
+
     def lost(self, server: ToolServer, why: str, retry_in_s: float) -> None:
         self.reasons.append(why)
 

@@ -170,6 +170,11 @@ class Answers:
             if isinstance(command, PlayVoice):
                 sound = self._items.setdefault(command.item, bytearray())
                 sound += command.pcm24k[: SOUND_MAX_BYTES - len(sound)]
+                while len(self._items) > 1 and self._size() > 2 * SOUND_MAX_BYTES:
+                    del self._items[next(iter(self._items))]  # never told to be over
+
+    def _size(self) -> int:
+        return sum(map(len, self._items.values()))
 
     def _end(self, item: str, played_ms: float) -> None:
         if sound := self._items.pop(item, None):

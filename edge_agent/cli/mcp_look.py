@@ -98,6 +98,9 @@ class Look:
             self.why = why
             self._over.set()
 
+    def flooded(self, server: ToolServer) -> None:
+        """It is seen in what it lists."""
+
     def rows(self) -> list[tuple[str, str, str]]:
         """`(tool, what it may do, what it is for)`, the allowed ones first."""
         assert self.server is not None, "it was looked at"
@@ -110,7 +113,7 @@ class Look:
             if one.name in self.changed:
                 may = f"{Risk.HIGH.value}: {CHANGED}"
             if risk is not None and tool_name(plan.name, one.name) not in offered:
-                may = f"left out: {left_out.get(name, 'too many')}"
+                may = f"left out: {left_out.get(name) or one.why or 'too many'}"
             found.append((name, may, plain(one.description, DESCRIPTION_MAX_CHARS)))
         absent = [t for t in plan.tools if t not in {one.name for one in self.server.listed}]
         found += [(shown(name), "named in the settings, not there", "") for name in absent]

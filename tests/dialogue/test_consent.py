@@ -7,6 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from edge_agent.contract.commands import AddToolOutput, Note
 from edge_agent.contract.events import ToolCall
 from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.calls.consent import (
@@ -14,12 +15,14 @@ from edge_agent.dialogue.calls.consent import (
     ITEMS_MAX,
     PRESS_AFTER_S,
     REFUSALS_MAX,
+    WAITING_MAX,
     Consent,
     Stage,
     Verdict,
     Way,
     decide,
 )
+from edge_agent.dialogue.calls.tool_calls import ToolCalls
 
 WINDOW_S = 15.0
 
@@ -304,3 +307,18 @@ class AnyOrder(RuleBasedStateMachine):
 
 TestAnyOrder = AnyOrder.TestCase
 TestAnyOrder.settings = settings(max_examples=120, stateful_step_count=40)
+
+
+def test_a_model_that_wants_a_hundred_things_may_ask_for_a_few() -> None:
+    calls = ToolCalls({"unlock": Risk.MEDIUM}, window_s=WINDOW_S)
+    many = [call(str(number), f'{{"door":{number}}}') for number in range(100)]
+    commands = calls.take(many, 1.0, by_voice=True)
+    asked = [one for one in commands if isinstance(one, Note) and one.code == "consent.asked"]
+    told = [one.output for one in commands if isinstance(one, AddToolOutput)]
+    assert len(asked) == WAITING_MAX
+    assert len(told) == 100 - WAITING_MAX
+    assert all("too much already" in output for output in told)
+    assert calls.consent.next(2.0)  # one of them is asked, so there is room for another
+    [one] = calls.take([call("late", '{"door":"late"}')], 3.0, by_voice=True)
+    assert isinstance(one, Note)
+    assert one.code == "consent.asked"

@@ -15,6 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_agent.app.keepsakes import SOUND_MAX_BYTES, Answers
+from edge_agent.contract.commands import PlayVoice
+from edge_agent.contract.events import PlaybackDrained, Tick
+from edge_agent.contract.pcm import WIRE_BYTES_PER_MS
 from edge_agent.host.stores.keepsakes import (
     Keepsakes,
     Terms,
@@ -193,3 +197,15 @@ def test_a_disk_that_takes_no_more_leaves_whole_lines_and_no_halves(tmp_path: Pa
 def test_they_are_beside_the_state() -> None:
     assert keepsakes_folder("/srv/speaker/state.json") == Path("/srv/speaker")
     assert keepsakes_folder("", {"STATE_DIRECTORY": "/var/lib/x"}) == Path("/var/lib/x")
+
+
+def test_answers_that_are_never_over_are_kept_within_a_bound() -> None:
+    kept: list[bytes] = []
+    answers = Answers(lambda _who, pcm: kept.append(pcm))
+    second = bytes(1000 * WIRE_BYTES_PER_MS)
+    for number in range(1000):
+        answers.see(Tick(at=0.0), [PlayVoice(f"item_{number}", second)])
+    for number in range(1000):
+        answers.see(PlaybackDrained(at=1.0, item=f"item_{number}", played_ms=1000), [])
+    assert kept[-1] == second
+    assert 1 <= sum(map(len, kept)) <= 2 * SOUND_MAX_BYTES

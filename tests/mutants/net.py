@@ -45,6 +45,7 @@ CHECKS = (
     "tests/host/test_http_bounds.py",
     "tests/panel/test_patterns.py",
     "tests/tools/test_tools.py",
+    "tests/tools/test_mcp_bounds.py",
     "tests/audio/test_playout.py",
     "tests/audio/test_supervisor.py",
     "tests/realtime/test_outbox.py",

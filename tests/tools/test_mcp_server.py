@@ -42,6 +42,9 @@ class Watcher:
     def connected(self, server: ToolServer) -> None:
         self._note("connected")
 
+    def flooded(self, server: ToolServer) -> None:
+        self._note("floods")
+
     def lost(self, server: ToolServer, why: str, retry_in_s: float) -> None:
         assert 0 < retry_in_s <= PAUSE_MAX_S
         self._note(why)

@@ -238,3 +238,7 @@ class ToolServers:
         if self._told.get(server.plan.name) != why:
             self._told[server.plan.name] = why
             self._note("mcp.down", server=server.plan.name, why=why)
+
+    def flooded(self, server: ToolServer) -> None:
+        """Tell the admin."""
+        self._note("mcp.flood", server=server.plan.name)

@@ -29,6 +29,9 @@ TOOL_REFUSALS_MAX = 2
 no twice does not want to be asked a third time in other words."""
 ITEMS_MAX = 256
 """Far more than stay in a session."""
+WAITING_MAX = 8
+"""Questions in line behind the open one.  A talk has two or three; more would hold the household
+for minutes, whoever made the model ask them."""
 PRESS_AFTER_S = 0.4
 """A press so soon after the question's end began as something else: nobody decides that fast."""
 ANSWER_MAX_S = 45.0
@@ -152,6 +155,11 @@ class Consent:
     def woken(self) -> None:
         """The household calls: what it did not want before, it may want now."""
         self._refused_tools.clear()
+
+    @property
+    def is_full(self) -> bool:
+        """No further question can be put in line."""
+        return len(self._waiting) >= WAITING_MAX
 
     def household_spoke(self) -> None:
         """A turn that was no answer to a question."""

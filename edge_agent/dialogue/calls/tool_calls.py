@@ -44,6 +44,7 @@ REFUSED = {
     "no button": "Refused: this needs a press of a button, and this speaker has none. Say so.",
     "guest": "Refused: guest mode is on, so this may not be done now.",
     "asked already": "Refused: the household is being asked about exactly this. Wait.",
+    "too many": "Refused: the household is being asked about too much already. Wait for that.",
     "no such tool": "There is no such tool. Say so if it was asked for; do not try others.",
     "refused before": "Refused: the household did not agree to exactly this. Do not ask again.",
     "refused twice": "Refused: the household did not agree to this tool twice. Do not use it again "
@@ -153,6 +154,8 @@ class ToolCalls:
             return self._refused(call, "refused twice")
         if not self.consent.may_ask(call):
             return self._refused(call, "refused before")
+        if self.consent.is_full:
+            return self._refused(call, "too many")
         self.consent.ask(call, way)
         return [Note("consent.asked", {**self._named(call), "by": way.value})]
 

@@ -411,7 +411,8 @@ MESSAGES: dict[str, Message] = {
         "the household's answer; expired: nobody answered; unheard: the question could not be "
         "heard; too long, unspeakable: it could not be asked whole; no voice: espeak-ng is not "
         "installed; no button: there is none; guest: guest mode is on; interrupted, "
-        "gone, connection lost: the question was withdrawn; asked already, refused before, runs "
+        "gone, connection lost: the question was withdrawn; too many: the household is asked about "
+        "much already; asked already, refused before, runs "
         "already: it was the same call again; refused twice: the household did not agree to that "
         "tool twice since it last called; changed: the tool became more dangerous while it was "
         "asked about; no such tool: the model made it up, or its server has gone.",
@@ -610,6 +611,11 @@ MESSAGES: dict[str, Message] = {
         "The tool server {server} has no tool {tool}, which the settings allow.",
         "It may be misspelt, or another version of the server calls it otherwise. "
         "edge-agent mcp list shows the names.",
+    ),
+    "mcp.flood": Message(
+        WARNING,
+        "The tool server {server} says more than there is to say; it is read no faster.",
+        "So that it cannot have the processor to itself. It is noted once for each connection.",
     ),
     "mcp.changed": Message(
         WARNING,

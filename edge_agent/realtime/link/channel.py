@@ -16,6 +16,7 @@ from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract import net_faults
 from edge_agent.contract.errors import LinkError, LinkLost, WireClosed
+from edge_agent.contract.pace import Pace
 from edge_agent.contract.pcm import WIRE_BYTES_PER_MS, bytes_to_ms
 from edge_agent.contract.ports import Dialer, Wire
 from edge_agent.realtime.link.endpoints import Route
@@ -307,8 +308,7 @@ class Channel:
         loop = asyncio.get_running_loop()
         session = self.session
         greeted_at = self.opened_at
-        frames = frames_then = turn_began = 0
-        second_began = self.opened_at
+        frames, pace = 0, Pace(FRAMES_PER_S_MAX)
         while True:
             frame = await self._next_frame(greeted_at)
             now = loop.time()
@@ -335,14 +335,11 @@ class Channel:
                 raise LinkLost("The server sends only garbage.", code="link.garbage")
             if session.was_greeted and not was_greeted:
                 greeted_at = now
-            if now - second_began >= 1.0:
-                second_began, frames_then = now, frames
-            if (in_turn := frames - turn_began) >= FRAMES_PER_TURN:
-                turn_began = frames
-                is_flood = frames - frames_then > FRAMES_PER_S_MAX
-                if is_flood:
+            if frames >= FRAMES_PER_TURN:
+                if rest_s := pace.rest_s(frames, now):
                     self._tell_flood()
-                await asyncio.sleep(in_turn / FRAMES_PER_S_MAX if is_flood else 0)
+                frames = 0
+                await asyncio.sleep(rest_s)
 
     async def _hear_slowly(self, chunk: ev.VoiceChunk) -> None:
         """A long sound in pieces: converting two minutes of it in one go would hold up the loop."""

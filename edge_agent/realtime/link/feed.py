@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
+from edge_agent.contract.pace import Pace
 from edge_agent.realtime.protocol.messages import FRAME_MAX_BYTES
 
 PIECE_BYTES = 2048
@@ -54,8 +55,7 @@ class Feed:
         self._next: asyncio.Handle | None = None
         self._is_held = False
         self._has_told = False
-        self._second_began = self._loop.time()
-        self._frames_then = 0
+        self._pace = Pace(FRAMES_PER_S_MAX)
 
     def take(self, data: bytes) -> None:
         """What was read; handed on now, or as soon as it may be."""
@@ -100,27 +100,21 @@ class Feed:
                 del self._waiting[:PIECE_BYTES]
                 taken += len(piece)
                 self._hand_on(piece)
-            pause_s = self._pause_s(self.frames - began)
-            if pause_s:
-                self._next = self._loop.call_later(pause_s, self._again)
+            rest_s = self._rest_s(self.frames - began)
+            if rest_s:
+                self._next = self._loop.call_later(rest_s, self._again)
             elif self._waiting and not self._is_held:
                 self._next = self._loop.call_soon(self._again)
             if self._transport.get_write_buffer_size() > UNSENT_MAX_BYTES:
                 self._transport.abort()
         self._read_or_not()
 
-    def _pause_s(self, frames: int) -> float:
-        """After this turn's frames; nothing at first, so that a burst is read at once."""
-        now = self._loop.time()
-        if now - self._second_began >= 1.0:
-            self._second_began, self._frames_then = now, self.frames - frames
-        in_second = self.frames - self._frames_then
-        if in_second <= FRAMES_PER_S_MAX:
-            return 0.0
-        if not self._has_told:
+    def _rest_s(self, frames: int) -> float:
+        rest_s = self._pace.rest_s(frames, self._loop.time())
+        if rest_s and not self._has_told:
             self._has_told = True
             self.on_flood()
-        return max(0.0, self._second_began + in_second / FRAMES_PER_S_MAX - now)
+        return rest_s
 
     def _read_or_not(self) -> None:
         if self._transport.is_closing():

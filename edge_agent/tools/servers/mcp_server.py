@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from edge_agent.contract.backoff import Backoff
 from edge_agent.contract.errors import AgentError, ToolError
+from edge_agent.contract.quota import Quota
 from edge_agent.tools.servers.mcp_results import in_words
 from edge_agent.tools.servers.mcp_tools import (
     Judge,
@@ -31,7 +32,7 @@ from edge_agent.tools.servers.mcp_tools import (
     offered,
     plain,
 )
-from edge_agent.tools.servers.mcp_wire import OpenWire
+from edge_agent.tools.servers.mcp_wire import FLOODS, OpenWire
 
 CONNECT_MAX_S = 60.0
 """A first start may fetch a package; one that needs longer hangs."""
@@ -40,7 +41,11 @@ LOOK_EVERY_S = 60.0
 LIST_MAX_S = 10.0
 """For one page of the list of tools; a server that needs longer would be too slow to be asked."""
 PAGES_MAX = 20
+LISTED_MAX = 500
 """A list without end is a mistake."""
+LOOKS_PER_MIN = 12
+"""How often the list is asked for because of news or trouble; one that changes all the time is
+looked at every minute."""
 CLOSE_MAX_S = 3.0
 """A connection that does not end within this is left behind; the whole daemon has 8 s to stop."""
 PAUSE_FIRST_S = 0.5
@@ -76,6 +81,9 @@ class Watcher(Protocol):
 
     def lost(self, server: ToolServer, why: str, retry_in_s: float) -> None:
         """It cannot be used; told for every attempt in vain."""
+
+    def flooded(self, server: ToolServer) -> None:
+        """It says more than it is read; told once for each connection."""
 
 
 class ToolServer:
@@ -156,9 +164,13 @@ class ToolServer:
             self._watcher.connected(self)
             listening = asyncio.create_task(self._listen(client), name="tool server's news")
             stack.callback(listening.cancel)
+            looks = Quota(LOOKS_PER_MIN)
             while True:
                 self._look.clear()
-                await _within(LOOK_EVERY_S, self._look)
+                if looks.takes(asyncio.get_running_loop().time()):
+                    await _within(LOOK_EVERY_S, self._look)
+                else:
+                    await asyncio.sleep(LOOK_EVERY_S)
                 if await self._list(client):
                     self._watcher.connected(self)
                 self._trouble = ""
@@ -181,14 +193,17 @@ class ToolServer:
                     one.description or one.title or "",
                     one.input_schema,
                     bool(one.annotations and one.annotations.read_only_hint),
-                )
-                for one in page.tools
+                ).looked_at()
+                for one in page.tools[: LISTED_MAX - len(found)]
             ]
             cursor = page.next_cursor
-            if cursor is None:
+            if cursor is None or len(found) >= LISTED_MAX:
                 break
         self.listed = tuple(found)
         tools, self.left_out = offered(self.plan, found, self.call)
+        if cursor is not None:
+            why = f"only the first {len(found)} are looked at"
+            self.left_out = (*self.left_out, LeftOut("(the rest)", why))
         if self._judge is not None:
             named = {one.own_name: one.shape for one in tools if one.own_name in self.plan.tools}
             tools = judged(tools, await self._judge(self.plan.name, named))
@@ -217,6 +232,9 @@ class ToolServer:
             self._look.set()
 
     def _has_trouble(self, why: str) -> None:
+        if why == FLOODS:
+            self._watcher.flooded(self)
+            return
         self._trouble = why
         self._look.set()
 

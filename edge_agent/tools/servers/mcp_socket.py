@@ -16,7 +16,7 @@ from typing import Any
 
 from edge_agent.contract.errors import ToolError
 from edge_agent.tools.servers.mcp_shorten import LINE_MAX_BYTES
-from edge_agent.tools.servers.mcp_wire import Streams, Trouble, listen, speak
+from edge_agent.tools.servers.mcp_wire import Asked, Streams, Trouble, listen, speak
 
 
 @contextlib.asynccontextmanager
@@ -31,9 +31,10 @@ async def socket_wire(path: Path, trouble: Trouble) -> AsyncIterator[Streams]:
         raise ToolError(f"its socket {path} cannot be reached: {why}") from error
     inbound, heard = anyio.create_memory_object_stream[Any](0)
     to_say, outbound = anyio.create_memory_object_stream[Any](0)
+    asked = Asked()
     tasks = [
-        asyncio.create_task(listen(reader, inbound, trouble), name="tool server, its words"),
-        asyncio.create_task(speak(writer, outbound), name="tool server, our words"),
+        asyncio.create_task(listen(reader, inbound, trouble, asked), name="tool server, its words"),
+        asyncio.create_task(speak(writer, outbound, asked), name="tool server, our words"),
     ]
     try:
         yield heard, to_say

@@ -28,6 +28,8 @@ DIGEST_CHARS = 6
 """Of a hash, kept in names that had to be changed: enough for the few tools of one server."""
 TOOLS_MAX = 64
 """Of one server: the Realtime API takes 128 tools in all, and each costs tokens in every turn."""
+LEFT_OUT_MAX = 8
+"""Of one server's tools, told by name and reason; the rest is counted."""
 DESCRIPTION_MAX_CHARS = 1000
 """What a tool needs to be understood; more costs in every turn."""
 SCHEMA_MAX_BYTES = 8000
@@ -76,6 +78,13 @@ class Listed:
     schema: object
     is_read_only: bool = False
     """It says that it changes nothing."""
+    why: str = ""
+    """Why its schema cannot be used, if somebody has looked already."""
+
+    def looked_at(self) -> Listed:
+        """The same; a schema that cannot be used is not kept."""
+        why = usable_schema(self.schema)[1]
+        return replace(self, schema=None, why=why) if why else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,15 +166,19 @@ def offered(
         if risk is None:
             continue
         name = tool_name(plan.name, one.name)
-        parameters, why = usable_schema(one.schema)
+        parameters: Mapping[str, Any] = {}
         if name in tools:
             why = "its name is there twice"
         elif len(tools) >= TOOLS_MAX:
             why = f"a server may have {TOOLS_MAX} tools"
+        elif not (why := one.why):
+            parameters, why = usable_schema(one.schema)
         if why:
             left_out.append(LeftOut(shown(one.name), why))
         else:
             tools[name] = _tool(plan, one, risk, parameters, call)
+    if (more := len(left_out) - LEFT_OUT_MAX) > 0:
+        left_out[LEFT_OUT_MAX:] = [LeftOut(f"({more} more)", "like these, or for other reasons")]
     return tuple(tools.values()), tuple(left_out)
 
 

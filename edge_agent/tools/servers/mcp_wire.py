@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.contract.errors import ToolError
+from edge_agent.contract.pace import Pace
+from edge_agent.contract.quota import Quota
 from edge_agent.tools.servers.mcp_shorten import LINE_MAX_BYTES, MESSAGE_MAX_BYTES, TooMuch, shorten
 
 Streams = tuple[Any, Any]
@@ -48,6 +50,23 @@ CONNECT_MAX_S = 10.0
 """For a TCP and TLS connection in or out of the house."""
 IDLE_MAX_S = 300.0
 """A server may be silent this long on an open stream; calls have their own, shorter limits."""
+UNITS_PER_S_MAX = 200
+"""Messages that are read; a larger one counts as several.  A server that sends more is read no
+faster: 5 % of a processor, at the dearest."""
+UNIT_BYTES = 16 * 1024
+LINES_PER_UNIT = 50
+"""Of an event over HTTP, which has three; also of one that never ends."""
+LINES_PER_TURN = 32
+"""Before others get a turn."""
+FLOODS = "it says more than it is read"
+"""What `trouble` is told then, once for each connection."""
+ASKED_MAX = 16
+"""Questions of a server that wait for our answers.  We offer nothing, so only "ping" makes sense;
+one who asks on and reads nothing would have us keep them all."""
+WEB_CONNECTIONS_MAX = 16
+"""At once, calls that nobody waits for any more among them."""
+WEB_RETURNS_PER_MIN = 6
+"""How often a server may have us ask for the rest of an answer that broke off."""
 ID_NEAR_BYTES = 300
 """A message's identifier stands near its beginning or its end."""
 TOO_MUCH = -32603
@@ -98,11 +117,12 @@ async def program_wire(
     assert process.stdout is not None, "it was started with pipes"
     inbound, heard = anyio.create_memory_object_stream[Any](0)
     to_say, outbound = anyio.create_memory_object_stream[Any](0)
+    asked = Asked()
     tasks = [
         asyncio.create_task(
-            listen(process.stdout, inbound, trouble), name="tool server, its words"
+            listen(process.stdout, inbound, trouble, asked), name="tool server, its words"
         ),
-        asyncio.create_task(speak(process.stdin, outbound), name="tool server, our words"),
+        asyncio.create_task(speak(process.stdin, outbound, asked), name="tool server, our words"),
     ]
     if complain is not None:
         tasks.append(asyncio.create_task(_overhear(process, complain), name="tool server, errors"))
@@ -119,11 +139,29 @@ async def program_wire(
             await _end(process, mark)
 
 
-async def listen(reader: asyncio.StreamReader, inbound: Any, trouble: Trouble) -> None:
+class Asked:
+    """How many of a server's questions are not answered yet."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def came(self, message: Any) -> None:
+        """The server says this."""
+        self.count += hasattr(message, "method") and hasattr(message, "id")
+
+    def goes(self, message: Any) -> None:
+        """The server was told this."""
+        self.count -= not hasattr(message, "method")
+
+
+async def listen(
+    reader: asyncio.StreamReader, inbound: Any, trouble: Trouble, asked: Asked
+) -> None:
     """What a program says, message by message; at its end everybody who waits is told."""
     import anyio
 
     why = "its program ended"
+    pace, loop = Pace(UNITS_PER_S_MAX), asyncio.get_running_loop()
     try:
         no_message = 0
         while line := await _line(reader):
@@ -133,9 +171,18 @@ async def listen(reader: asyncio.StreamReader, inbound: Any, trouble: Trouble) -
                 if no_message > NO_MESSAGE_MAX_LINES:
                     why = "what it sends is not MCP"
                     break
-                continue
-            no_message = 0
-            await inbound.send(message)
+            else:
+                no_message = 0
+                asked.came(message.message)
+                if asked.count > ASKED_MAX:
+                    why = "it asks and does not listen"
+                    break
+                await inbound.send(message)
+            was_exceeded = pace.is_exceeded
+            if rest_s := pace.rest_s(1 + len(line) / UNIT_BYTES, loop.time()):
+                if not was_exceeded:
+                    trouble(FLOODS)
+                await asyncio.sleep(rest_s)
     except ValueError:
         why = "it sent more than can be read"
     except anyio.BrokenResourceError:
@@ -181,13 +228,14 @@ def _refusal(line: bytes) -> Any:
     return SessionMessage(JSONRPCError(jsonrpc="2.0", id=int(found[1]), error=error))
 
 
-async def speak(writer: asyncio.StreamWriter, outbound: Any) -> None:
+async def speak(writer: asyncio.StreamWriter, outbound: Any, asked: Asked) -> None:
     """To a program.  That it hears no more is told by its end."""
     with contextlib.suppress(OSError):
         async for sent in outbound:
             text = sent.message.model_dump_json(by_alias=True, exclude_unset=True)
             writer.write(text.encode() + b"\n")
             await writer.drain()
+            asked.goes(sent.message)
 
 
 async def _overhear(process: asyncio.subprocess.Process, complain: Callable[[str], None]) -> None:
@@ -263,11 +311,16 @@ async def web_wire(
     import httpx2
     from mcp.client.streamable_http import streamable_http_client
 
+    pace, returns = Pace(UNITS_PER_S_MAX), Quota(WEB_RETURNS_PER_MIN)
+
     class Bounded(httpx2.AsyncHTTPTransport):
         """Shortens what comes, and remembers why a server does not want us."""
 
         async def handle_async_request(self, request: Any) -> Any:
             try:
+                now = asyncio.get_running_loop().time()
+                if request.method == "GET" and not returns.takes(now):
+                    raise httpx2.ReadError("its answers break off")
                 response = await super().handle_async_request(request)
             except httpx2.TransportError as error:
                 trouble(_network_words(error))
@@ -293,8 +346,12 @@ async def web_wire(
             self._is_one = is_one
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            async for piece in short_lines(self._inner, is_one=self._is_one):
+            was_exceeded = pace.is_exceeded
+            async for piece in short_lines(self._inner, is_one=self._is_one, pace=pace):
                 yield piece
+                if pace.is_exceeded and not was_exceeded:
+                    was_exceeded = True
+                    trouble(FLOODS)
 
         async def aclose(self) -> None:
             await self._inner.aclose()
@@ -305,7 +362,11 @@ async def web_wire(
         httpx2.AsyncClient(
             headers=given,
             timeout=timeout,
-            transport=Bounded(verify=tls, trust_env=False),
+            transport=Bounded(
+                verify=tls,
+                trust_env=False,
+                limits=httpx2.Limits(max_connections=WEB_CONNECTIONS_MAX),
+            ),
             trust_env=False,  # a proxy, or a password from .netrc: nobody has asked for them
         ) as client,
         streamable_http_client(
@@ -319,32 +380,44 @@ NO_JSON = b"data: too much"
 """In the place of what is too long: the package then tells the caller of an error at once."""
 
 
-async def short_lines(pieces: Any, *, is_one: bool) -> AsyncIterator[bytes]:
-    """The same bytes, with the long strings of each line cut, as `shorten` does.
+async def short_lines(pieces: Any, *, is_one: bool, pace: Pace) -> AsyncIterator[bytes]:
+    """The same bytes, with the long strings of each line cut, as `shorten` does; no faster than
+    `pace`.
 
-    `is_one`: all lines are one message, and bounded together.
+    `is_one`: all lines are one message, and bounded together; else an empty line ends one.
     """
     waiting: list[bytes] = []
+    ready: list[bytes] = []
     waiting_bytes = total_bytes = 0
-
-    def out() -> bytes:
-        nonlocal waiting, waiting_bytes, total_bytes
-        short = NO_JSON if waiting_bytes > LINE_MAX_BYTES else _shortened(b"".join(waiting))
-        waiting, waiting_bytes, total_bytes = [], 0, total_bytes + len(short)
-        return short
-
+    units = 0.0
+    loop = asyncio.get_running_loop()
     async for piece in pieces:
+        units += len(piece) / UNIT_BYTES
         for part in piece.splitlines(keepends=True):
             waiting_bytes += len(part)
-            if waiting_bytes <= LINE_MAX_BYTES:
-                waiting.append(part)
+            waiting.append(part)
+            if waiting_bytes > LINE_MAX_BYTES or (is_one and total_bytes > 2 * MESSAGE_MAX_BYTES):
+                yield NO_JSON  # it may never end
+                return
             if part.endswith((b"\n", b"\r")):
-                yield out()
-        if is_one and total_bytes > 2 * MESSAGE_MAX_BYTES:
-            yield NO_JSON
-            return
-    if waiting_bytes:
-        yield out()
+                ready.append(_shortened(b"".join(waiting)))
+                total_bytes += len(ready[-1])
+                waiting, waiting_bytes = [], 0
+                if not is_one:
+                    units += 1.0 if len(part) <= 2 else 1.0 / LINES_PER_UNIT
+            if len(ready) == LINES_PER_TURN:
+                yield b"".join(ready)
+                ready = []
+                await asyncio.sleep(pace.rest_s(units, loop.time()))
+                units = 0.0
+        if ready:
+            yield b"".join(ready)
+            ready = []
+        if rest_s := pace.rest_s(units, loop.time()):
+            await asyncio.sleep(rest_s)
+        units = 0.0
+    if waiting:
+        yield _shortened(b"".join(waiting))
 
 
 def _shortened(line: bytes) -> bytes:

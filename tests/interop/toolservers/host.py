@@ -63,6 +63,10 @@ class Watcher:
         """Waited for."""
         self.is_there.set()
 
+    def flooded(self, server: ToolServer) -> None:
+        """No honest server does."""
+        self._verdict.notes.append(f"{self._wire}: it floods")
+
     def lost(self, server: ToolServer, why: str, retry_in_s: float) -> None:
         """Told as a note: a server that starts is not there at first."""
         self._verdict.notes.append(f"{self._wire}: {why}")
