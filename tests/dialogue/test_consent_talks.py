@@ -290,7 +290,7 @@ def test_a_line_lost_while_the_question_sounds_is_no_end_of_the_talk(down_s: flo
     house.connect()
     assert len(house.did(c.RequestResponse)) == 1
     house.run(house.now + 8)
-    assert house.manager.talk is Talk.LISTENING
+    until(house, Talk.LISTENING)
     assert ran(house) == []
     assert house.server.offences == []
 
