@@ -90,7 +90,7 @@ class Agent:
             c.SaveMute: self._save_mute,
             c.SaveGuest: lambda do: rooms.save_guest(do.on),
             c.RecordUsage: rooms.record_usage,
-            c.Note: lambda do: rooms.note(do.code, **do.fields),
+            c.Note: lambda do: rooms.note(do.code, **do.fields, **do.of),
             c.SetStatus: lambda do: rooms.set_status(do.text),
             c.Exit: self._exit,
         }

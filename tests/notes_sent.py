@@ -134,9 +134,11 @@ class _Reader:
         that calls another one.
         """
         spread = [ast.unparse(k.value) for k in call.keywords if k.arg is None]
-        if len(call.args) != 1 or len(spread) != 1 or len(call.keywords) != 1:
+        code = ast.unparse(call.args[0]) if call.args else ""
+        # The labels of a turn, which any line may have: `dialogue/labels.py`.
+        spread = [text for text in spread if text != code.removesuffix("code") + "of"]
+        if len(call.args) != 1 or len(spread) != 1 or any(k.arg for k in call.keywords):
             return False
-        code = ast.unparse(call.args[0])
         if code.endswith(".code") and spread[0] == code.removesuffix("code") + "fields":
             return True
         function = scope.function

@@ -270,10 +270,11 @@ class RecordUsage(Command):
 @dataclass(frozen=True, slots=True)
 class Note(Command):
     """A line for the journal: `code` is a key of its catalogue (`host.journal.messages`); no
-    transcripts."""
+    transcripts.  `of`: the turn and the response that it belongs to, if any."""
 
     code: str
     fields: Mapping[str, object] = field(default_factory=dict)
+    of: Mapping[str, object] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Foreign: what the other side of a wire says, made fit to be kept, shown or logged.
 
-Call `code_of` on a code, `text_of_others` on a sentence.  Owner: any thread; pure.  It never lets
-through a key in use, a control character, or one that turns the direction of a line around.
+Call `code_of` on a code, `id_of` on an identifier, `text_of_others` on a sentence.  Owner: any
+thread; pure.  It never lets through a key in use, a control character, or one that turns the
+direction of a line around.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from edge_agent.contract.secrets import hide_keys
 OTHER = "other"
 """What stands in place of a code that is none: such a text may hold anything."""
 
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CODE = re.compile(r"[a-z0-9_.]{1,64}")
 _UNPRINTED = re.compile(
     # C0, DEL and C1, line and paragraph separators; marks, embeddings, overrides and isolates of
@@ -26,6 +28,11 @@ def code_of(value: object) -> str:
     if not isinstance(value, str) or not value:
         return ""
     return value if _CODE.fullmatch(value) else OTHER
+
+
+def id_of(value: str) -> str:
+    """An identifier as services make them; `OTHER` for a text that is none."""
+    return value if _ID.fullmatch(value) else OTHER
 
 
 def printable(text: str) -> str:

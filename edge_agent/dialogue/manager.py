@@ -162,7 +162,7 @@ class DialogueManager:
             self.parts.notes.track_idle()
         out += self.parts.appearance.changes()
         out += state.take_slip_notes()
-        sendable = self._sendable(out)
+        sendable = self.parts.labels.put(event, self._sendable(out))
         self.parts.notes.sent(sendable)
         return sendable
 

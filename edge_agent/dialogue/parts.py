@@ -28,6 +28,7 @@ from edge_agent.dialogue.journeys.tool_results import ToolResults
 from edge_agent.dialogue.journeys.transcripts import Transcripts
 from edge_agent.dialogue.journeys.turn_taking import TurnTaking
 from edge_agent.dialogue.journeys.voice import Voice
+from edge_agent.dialogue.labels import Labels
 from edge_agent.dialogue.money.spending import Spending
 from edge_agent.dialogue.moves import Moves
 from edge_agent.dialogue.recall.memory import Memory
@@ -53,6 +54,7 @@ class Parts:
         self.gate = gate = Gate(config.kept_ms)
         self.answers = answers = Answers()
         self.memory = memory = Memory(config.memory_turns, config.memory_audio_s)
+        self.labels = Labels()
         self.tools = tools = ToolCalls(
             config.tool_risks, config.flow, config.tool_terms, window_s=config.confirm_s
         )

@@ -81,6 +81,26 @@ def test_a_mute_purges_what_waits_for_the_network_before_the_disk_is_asked() -> 
     asyncio.run(life())
 
 
+def test_a_line_goes_to_the_journal_with_its_turn() -> None:
+    async def life() -> None:
+        lines: list[tuple[str, dict[str, object]]] = []
+
+        def note(code: str, **fields: object) -> None:
+            lines.append((code, fields))
+
+        house = dataclasses.replace(rooms([]), note=note)
+        agent = Agent(DialogueManager(household_config(), strict=True), house)
+        agent.post(e.DeviceReady(at=0.5, capture_name="mic", render_name="box"))
+        agent.post(e.ButtonPressed(at=1.0))
+        agent.post(e.ButtonReleased(at=1.1))
+        assert lines == [
+            ("device.ready", {"capture": "mic", "render": "box"}),
+            ("talk.woken", {"cause": "button", "word": "", "turn": 1}),
+        ]
+
+    asyncio.run(life())
+
+
 def test_a_speaker_that_cannot_fall_silent_ends_the_process() -> None:
     async def life() -> None:
         faults: list[BaseException] = []

@@ -191,9 +191,16 @@ class Library:
 def test_a_journald_entry_has_fields_to_filter_on() -> None:
     library = Library()
     sink = JournaldSink(library.send)
-    Journal(sink).note("link.down", code="link.lost", retry_in_s=2.5)
+    journal = Journal(sink)
+    journal.note("link.down", code="link.lost", retry_in_s=2.5)
+    journal.note("talk.answer_done", ms=900, turn=12, response="resp_1")
     sink.close()
-    assert library.entries == [
+    down, done = library.entries
+    assert {name: done[name] for name in ("EDGE_TURN", "EDGE_RESPONSE")} == {
+        "EDGE_TURN": "12",
+        "EDGE_RESPONSE": "resp_1",
+    }
+    assert [down] == [
         {
             "MESSAGE": "The connection is down (link.lost); next try in 2.5 s.",
             "MESSAGE_ID": message_id("link.lost"),

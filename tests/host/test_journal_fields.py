@@ -54,6 +54,13 @@ def test_each_line_is_sent_with_the_fields_that_it_names(code: str) -> None:
     assert untruths(message.text, message.explanation, sent()[code]) == []
 
 
+def test_no_line_uses_the_names_of_the_labels_of_a_turn() -> None:
+    """`dialogue/labels.py` adds them to every line of a turn."""
+    for notes in sent().values():
+        for note in notes:
+            assert not note.perhaps & {"turn", "response"}, note.at
+
+
 def test_each_note_has_its_line() -> None:
     assert sent().keys() - MESSAGES.keys() == set()
 

@@ -25,7 +25,8 @@ class Silence(Rule):
     def command(self, command: c.Command, step: Step) -> Found:
         match command:
             case c.Note():
-                yield from self._look([command.code, *map(str, command.fields.values())], "line")
+                told = [*command.fields.values(), *command.of.values()]
+                yield from self._look([command.code, *map(str, told)], "line")
             case c.SetStatus():
                 yield from self._look([command.text], "status")
 
