@@ -87,7 +87,7 @@ def test_what_never_ends_is_given_up(
 ) -> None:
     """By its bytes, if it comes fast; by the clock, if it comes one by one."""
     code, _ = refused(begin, again, call_s=100 * CALL_S)
-    assert code in ("link.garbage", "link.lost")
+    assert code in ("link.garbage", "link.lost", "link.bad_url")
     drip(monkeypatch)
     code, looks = refused(begin, again)
     assert code == "link.timeout"

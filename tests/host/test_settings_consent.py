@@ -49,4 +49,4 @@ def test_the_dialogue_is_told_how_consent_is_given() -> None:
 @pytest.mark.parametrize("by_button", [True, False])
 def test_the_dialogue_is_told_who_ends_guest_mode(by_button: bool) -> None:
     settings = Settings(guest=Guest(end_by_button=by_button))
-    assert dialogue_config(settings, {}).guest_end_by_button is by_button
+    assert dialogue_config(settings, {}, has_button=True).guest_end_by_button is by_button
