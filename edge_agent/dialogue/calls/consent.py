@@ -29,6 +29,8 @@ TOOL_REFUSALS_MAX = 2
 no twice does not want to be asked a third time in other words."""
 ITEMS_MAX = 256
 """Far more than stay in a session."""
+PRESS_MIN_S = 0.03
+"""Shorter is no finger: a contact that bounces, or a spike on a long wire."""
 PRESS_AFTER_S = 0.4
 """A press so soon after the question's end began as something else: nobody decides that fast."""
 ANSWER_MAX_S = 45.0
@@ -198,15 +200,20 @@ class Consent:
         question = self._question
         if question is None or question.stage is not Stage.OPEN:
             return False
+        question.pressed_at = None
         if not max(question.opened_at, silent_since) + PRESS_AFTER_S <= at < question.closes_at:
             return False
         question.pressed_at = at
         return True
 
-    def press_ended(self) -> ToolCall | None:
+    def press_ended(self, at: float) -> ToolCall | None:
         """The button came up again: the call that may run now, exactly as it was asked."""
         question = self._question
-        if question is None or question.pressed_at is None:
+        if (
+            question is None
+            or question.pressed_at is None
+            or at - question.pressed_at < PRESS_MIN_S
+        ):
             return None
         return self._settle().call
 
