@@ -201,8 +201,10 @@ def understood_percent() -> dict[str, float]:
 def page() -> str:
     """The figures as Markdown."""
     mistakes = Counter(kind for kind, _language, _text in wrong_yes(SENTENCES, SEED))
-    count = Counter(kind for kind, _language, _text in made(SENTENCES, SEED))
-    rows = [f"| {kind} | {count[kind]} | {mistakes[kind]} |" for kind in MAKERS]
+    everything = [(kind, text) for kind, _language, text in made(SENTENCES, SEED)]
+    count = Counter(kind for kind, _text in everything)
+    distinct = Counter(kind for kind, _text in set(everything))
+    rows = [f"| {kind} | {count[kind]} | {distinct[kind]} | {mistakes[kind]} |" for kind in MAKERS]
     shares = [f"| {language} | {share:.1f} |" for language, share in understood_percent().items()]
     return "\n".join(
         [
@@ -212,10 +214,10 @@ def page() -> str:
             f"random (seed {SEED}; `python -m benchmarks.consent`), and how many were taken for "
             "one.",
             "",
-            "| kind | sentences | wrong yes |",
-            "|---|--:|--:|",
+            "| kind | sentences | of them different | wrong yes |",
+            "|---|--:|--:|--:|",
             *rows,
-            f"| all | {count.total()} | {mistakes.total()} |",
+            f"| all | {count.total()} | {distinct.total()} | {mistakes.total()} |",
             "",
             "Plain answers, 300 a language: 50 for yes and 50 for no, written down before the "
             "recogniser was changed for them, each as it stands, after an interjection and before "

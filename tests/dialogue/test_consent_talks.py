@@ -248,6 +248,44 @@ def test_no_series_of_presses_at_a_question_is_the_gesture_for_guests(after_s: f
     assert house.did(c.SaveGuest) == []
 
 
+# --- what sounds can be cut -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cause", ["speech", "wake word", "button"])
+@pytest.mark.parametrize("sounds", ["the answer before it", "the question", "a sentence of ours"])
+@pytest.mark.parametrize("name", ["shop", "unlock"])
+def test_while_a_question_waits_everything_still_cuts_what_sounds(
+    name: str, sounds: str, cause: str
+) -> None:
+    house = asked(shop(name=name))
+    if sounds == "the answer before it":
+        house.server.plans = [Plan(items_ms=(6000.0,), calls=(shop(name=name),))]
+        until(house, Talk.SPEAKING).run(house.now + 2.0)
+        assert questions(house) == [], "what sounds is heard out first"
+    elif sounds == "the question":
+        until(house, Talk.SPEAKING).run(house.now + 0.3)
+        assert len(questions(house)) == 1
+    else:
+        at_question(house)
+        house.send(e.StateUnsaved(at=house.now))
+        house.run(house.now + 0.1)
+        assert house.sentences() == ["not_saved"]
+    assert house.speaker.audible
+    assert house.did(c.CutPlayback) == []
+    if cause == "speech":
+        house.says(house.now + 0.05, house.now + 0.6)
+    elif cause == "wake word":
+        house.wake_word(house.now + 0.1)
+    else:
+        house.press(hold_s=0.05)
+    house.run(house.now + 0.25)
+    assert len(house.did(c.CutPlayback)) == 1
+    house.run(house.now + 0.6)
+    assert ran(house) == []
+    stands = sounds == "a sentence of ours" and cause != "wake word"
+    assert (house.manager.talk is Talk.CONFIRMING) is stands
+
+
 # --- what is no answer ------------------------------------------------------------------------
 
 

@@ -65,6 +65,7 @@ CHECKS = (
     "tests/dialogue/test_flow_talks.py",
     "tests/dialogue/test_tools_changed.py",
     "tests/dialogue/test_transcribing.py",
+    "tests/dialogue/test_bad_buttons.py",
     "tests/dialogue/test_consent_properties.py",
     "tests/realtime/test_fallbacks.py",
     "tests/realtime/test_liveness.py",

@@ -32,6 +32,8 @@ ITEMS_MAX = 256
 WAITING_MAX = 8
 """Questions in line behind the open one.  A talk has two or three; more would hold the household
 for minutes, whoever made the model ask them."""
+PRESS_MIN_S = 0.03
+"""Shorter is no finger: a contact that bounces, or a spike on a long wire."""
 PRESS_AFTER_S = 0.4
 """A press so soon after the question's end began as something else: nobody decides that fast."""
 ANSWER_MAX_S = 45.0
@@ -206,15 +208,20 @@ class Consent:
         question = self._question
         if question is None or question.stage is not Stage.OPEN:
             return False
+        question.pressed_at = None
         if not max(question.opened_at, silent_since) + PRESS_AFTER_S <= at < question.closes_at:
             return False
         question.pressed_at = at
         return True
 
-    def press_ended(self) -> ToolCall | None:
+    def press_ended(self, at: float) -> ToolCall | None:
         """The button came up again: the call that may run now, exactly as it was asked."""
         question = self._question
-        if question is None or question.pressed_at is None:
+        if (
+            question is None
+            or question.pressed_at is None
+            or at - question.pressed_at < PRESS_MIN_S
+        ):
             return None
         return self._settle().call
 

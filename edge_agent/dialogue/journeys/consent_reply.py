@@ -240,7 +240,7 @@ class ConsentReply:
     def released(self) -> Commands:
         """The button came up: that agrees, if it went down to agree."""
         question = self._open
-        call = self._tools.consent.press_ended()
+        call = self._tools.consent.press_ended(self._state.now)
         if question is None or call is None:
             return []
         waited_s = self._state.now - question.asked_at

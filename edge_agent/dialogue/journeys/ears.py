@@ -122,6 +122,9 @@ class Ears:
                     out += self._moves.interrupt("speech", self._barge_in.onset_at)
                 else:
                     self._reply.talked_over()
+        elif state.talk is Talk.CONFIRMING and state.sentences:  # the question stands
+            if self._barge_in.hear(frame) and state.config.barge_in_by_speech:
+                out += self._moves.fall_silent(CutFor.HUSH, "speech", self._barge_in.onset_at)
         elif self._gate.state is GateState.ARMED:
             out += self._armed()
         elif self._gate.state is GateState.OPEN and pcm24k:

@@ -17,6 +17,8 @@ from edge_agent.dialogue.state import Commands, CutFor, Deadline, Microphone, Ta
 
 DOUBLE_PRESS_S = 0.5
 """Two presses that are one gesture, as desktops count a double click."""
+BOUNCE_S = 0.03
+"""A contact that closes so soon after it opened was pressed once; fingers need twice as long."""
 SAME_PRESS_S = 1.0
 """A press so soon after one that met a question is the same once more, by a contact that bounces or
 a hand in a hurry: it asks for nothing new."""
@@ -95,6 +97,10 @@ class Hands:
         self._reply = reply
         self._sessions = sessions
         self._woken_by_hand_at = float("-inf")
+        self._released_at: dict[str, float] = {}
+        """By button, for its bounces."""
+        self._long_press_at: float | None = None
+        """When it would have been a long press, had the contact not opened."""
         self._asked_at = float("-inf")
         """When the button last moved while a question stood, or soon after."""
 
@@ -102,6 +108,8 @@ class Hands:
 
     def pressed(self, event: e.ButtonPressed) -> Commands:
         """A button went down."""
+        if event.at - self._released_at.get(event.button, float("-inf")) < BOUNCE_S:
+            return self._still_pressed(event)
         if event.button == "mute":
             return self._set_mute(self._state.microphone is Microphone.OPEN)
         rang = self._bell.silence("button") if self._bell.rings else []
@@ -115,6 +123,13 @@ class Hands:
     def _hush(self, at: float) -> Commands:
         """What was said beside the bell ends with it."""
         return self._moves.fall_silent(CutFor.HUSH, "button", at) if self._moves.sounding else []
+
+    def _still_pressed(self, event: e.ButtonPressed) -> Commands:
+        """The contact has bounced: the press goes on as it began."""
+        long_press_at = self._long_press_at if event.button != "mute" else None
+        if long_press_at is not None and long_press_at > self._state.now:
+            self._state.deadlines.set_at(Deadline.LONG_PRESS, long_press_at)
+        return []
 
     def _pressed_talk(self, event: e.ButtonPressed) -> Commands:
         state, moves = self._state, self._moves
@@ -159,8 +174,10 @@ class Hands:
 
     def released(self, event: e.ButtonReleased) -> Commands:
         """A button came up again."""
+        self._released_at[event.button] = event.at
         if event.button == "mute":
             return []
+        self._long_press_at = self._state.deadlines.due_at(Deadline.LONG_PRESS)
         self._state.deadlines.clear(Deadline.LONG_PRESS)
         self._moved_while_asked(event.at)
         return self._reply.released()
