@@ -439,3 +439,23 @@ def test_a_driver_that_hangs_while_the_microphone_opens_is_told_and_not_excused(
         await house.end()
 
     run(evening())
+
+
+def test_whoever_unmutes_while_the_device_is_being_opened_is_told_nothing_false() -> None:
+    async def slowly(work: Callable[[], object]) -> object:
+        await asyncio.sleep(0.1 if opened.is_set() else 3.0)
+        opened.set()
+        return work()
+
+    async def evening() -> None:
+        card = Card()
+        house = House(card, slowly, muted=True)
+        await asyncio.sleep(1.0)
+        house.mute(False)
+        await asyncio.sleep(5.0)
+        assert card.recorded
+        assert house.codes() == ["ready", "ready"]
+        await house.end()
+
+    opened = asyncio.Event()
+    run(evening())

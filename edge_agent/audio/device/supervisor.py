@@ -212,6 +212,7 @@ class DeviceSupervisor:
         self._state = DeviceState.OPEN
         self._lost.clear()
         self._excused_until = float("-inf")
+        self._wished_at = self._loop.time()  # an earlier wish could not be met
         self._info = info
         self._opened(info)
         self._tell_ready()
