@@ -1,7 +1,7 @@
 """Health: READY once, the watchdog while everything moves, and what was lost on the way.
 
-Owner thread: event loop.  Must never feed the watchdog out of good will: only frames that move in
-both callbacks and in the front end count, or a device that is honestly declared absent.
+Thread: event loop.  It must never feed the watchdog out of good will: only frames that move in both
+callbacks and in the front end count, or a device that is honestly declared absent.
 """
 
 from __future__ import annotations
