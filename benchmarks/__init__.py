@@ -1,4 +1,4 @@
-"""Benchmarks: what the speaker's promises are worth on this machine; see `run` (purpose).
+"""Benchmarks: what the speaker's promises are worth on this machine; see `run`.
 
-Owner thread: none.  Must never be imported by the product.
+It must never be imported by the product.
 """

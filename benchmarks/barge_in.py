@@ -1,6 +1,6 @@
-"""Barge-in: from the first sound of a person to silence, and what the model is told (purpose).
+"""Barge-in: from the first sound of a person to silence, and what the model is told.
 
-Owner thread: the event loop.  Must never ask the daemon: onset and silence are samples in the room,
+Thread: the event loop.  It must never ask the daemon: onset and silence are samples in the room,
 the truncation is what the server received.
 
 One long chain of people who interrupt: each interruption is the next question, so every trial

@@ -1,6 +1,6 @@
 """Consent: how many sentences that are no plain yes are taken for one, and how many plain are read.
 
-Owner thread: main.  Must never look at the recogniser's tables: what a sentence means is known from
+Thread: main.  It must never look at the recogniser's tables: what a sentence means is known from
 how it was put together, here and in `tests/dialogue/plain_answers.toml`.
 
     python -m benchmarks.consent            # writes benchmarks/consent.md

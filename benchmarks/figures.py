@@ -1,7 +1,6 @@
-"""Figures: measured values, their distribution, and whether a target is met (purpose).
+"""Figures: measured values, their distribution, and whether a target is met.
 
-Owner thread: none, plain values.  Must never hold a number that was not measured: a figure
-without values is missing and says so.
+It must never hold a number that was not measured: a figure without values is missing and says so.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The household of the benchmarks: a stage in real time, with what several families need (purpose).
+"""The household of the benchmarks: a stage in real time, with what several families need.
 
-Owner thread: the event loop.  Must never ask the daemon how quick it was: times come from samples
-in the room and from what the server saw.
+Thread: the event loop.  It must never ask the daemon how quick it was: times come from samples in
+the room and from what the server saw.
 """
 
 from __future__ import annotations

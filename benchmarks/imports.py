@@ -1,6 +1,6 @@
-"""Imports: how long the command line and the daemon take to load (purpose).
+"""Imports: how long the command line and the daemon take to load.
 
-Owner thread: main.  Must never import what it measures into its own process.
+Thread: main.  It must never import what it measures into its own process.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The link: how soon a dead connection is replaced, and what becomes of the words (purpose).
+"""The link: how soon a dead connection is replaced, and what becomes of the words.
 
-Owner thread: the event loop.  Must never help the daemon: connections are broken from outside.
+Thread: the event loop.  It must never help the daemon: connections are broken from outside.
 
 In every trial but the idle ones a person asks something while the connection dies.
 """

@@ -1,7 +1,7 @@
-"""Microphone → wire: how old a sound is when the server has it (purpose).
+"""Microphone → wire: how old a sound is when the server has it.
 
-Owner thread: the event loop.  Must never ask the daemon: clicks are put into the room at known
-times and found again in what the server received.
+Thread: the event loop.  It must never ask the daemon: clicks are put into the room at known times
+and found again in what the server received.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Own echo: how often the speaker takes its own voice for an interruption (purpose).
+"""Own echo: how often the speaker takes its own voice for an interruption.
 
-Owner thread: the event loop, in virtual time: the same code, the clock jumps.  Must never let a
-person speak while the answer is judged.
+Thread: the event loop, in virtual time: the same code, the clock jumps.  It must never let a person
+speak while the answer is judged.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The whole program as a process: start, load and memory, over a real sound server (purpose).
+"""The whole program as a process: start, load and memory, over a real sound server.
 
-Owner thread: main.  Must never run in the process that it measures: the daemon, the simulated
-provider and the sound server are processes of their own, and /proc tells what the daemon used.
+Thread: main.  It must never run in the process that it measures: the daemon, the simulated provider
+and the sound server are processes of their own, and /proc tells what the daemon used.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A TCP proxy that is slow, or that swallows everything without a word (purpose).
+"""A TCP proxy that is slow, or that swallows everything without a word.
 
-Owner thread: the event loop.  Must never look into what it carries, or change its order.
+Thread: the event loop.  It must never look into what it carries, or change its order.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Report: machine, results as JSON, the Markdown table (purpose).
+"""Report: machine, results as JSON, the Markdown table.
 
-Owner thread: main.  Must never name the host, a user or a path: the results are published.
+Thread: main.  It must never name the host, a user or a path: the results are published.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The benchmark runner: `python -m benchmarks.run [--quick] [--only FAMILY] [--n N]` (purpose).
+"""The benchmark runner: `python -m benchmarks.run [--quick] [--only FAMILY] [--n N]`.
 
-Owner thread: main.  Must never run two families at once: they would measure each other.
+Thread: main.  It must never run two families at once: they would measure each other.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Summaries: what a hundred turns cost with and without them (purpose).
+"""Summaries: what a hundred turns cost with and without them.
 
-Owner thread: the event loop, in virtual time.  Must never estimate: tokens are what the simulated
+Thread: the event loop, in virtual time.  It must never estimate: tokens are what the simulated
 provider bills for the items that its conversation really holds, money is those times the shipped
 prices.
 

@@ -1,6 +1,6 @@
-"""Wake word → wire: how soon the model hears somebody who calls the speaker (purpose).
+"""Wake word → wire: how soon the model hears somebody who calls the speaker.
 
-Owner thread: the event loop.  Must never ask the daemon: ends and onsets are places in the clips,
+Thread: the event loop.  It must never ask the daemon: ends and onsets are places in the clips,
 first bytes are what the server received.
 """
 

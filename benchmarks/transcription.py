@@ -1,8 +1,8 @@
-"""Transcription: what it costs per turn to have the household's words in text (purpose).
+"""Transcription: what it costs per turn to have the household's words in text.
 
-Owner thread: the event loop, in virtual time.  Must never estimate tokens: they are what the
-simulated provider bills for what it was really sent; money is those times the shipped prices, and
-minutes of sound times the transcribers' list prices below.
+Thread: the event loop, in virtual time.  It must never estimate tokens: they are what the simulated
+provider bills for what it was really sent; money is those times the shipped prices, and minutes of
+sound times the transcribers' list prices below.
 
     python -m benchmarks.transcription        # writes benchmarks/transcription.md
 """

@@ -1,7 +1,7 @@
-"""Wire cost: what JSON and Base64 take of a core while sound goes to and fro (purpose).
+"""Wire cost: what JSON and Base64 take of a core while sound goes to and fro.
 
-Owner thread: main.  Must never open a socket or wait: it counts the processor time of the very
-calls that the link makes for each frame, from a command to its text and from a text to its event.
+Thread: main.  It must never open a socket or wait: it counts the processor time of the very calls
+that the link makes for each frame, from a command to its text and from a text to its event.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The pump: event → dialogue → commands → rooms.
 
-Owner thread: event loop; other threads reach it through `loop.call_soon_threadsafe(post, …)`.
-Must never decide anything, wait for anything, or know a room's class.
+Thread: event loop; other threads reach it through `loop.call_soon_threadsafe(post, …)`. It must
+never decide anything, wait for anything, or know a room's class.
 
 One inbox keeps one order of events.  `CutPlayback` is answered by the speaker at once, and its
 answer goes to the *front* of the inbox: asked and answered within one tick.

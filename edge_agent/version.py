@@ -3,7 +3,7 @@
 Call `this_build` wherever the program names itself.  An installed package has it written in
 (`BUILD_FILE`, by setup.py or scripts/install.sh); a checkout asks git.
 
-Owner: the main thread, at start; it must never fail and never keep anybody waiting for long.
+Thread: the main thread, at start; it must never fail and never keep anybody waiting for long.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Make the spoken clips of `edge_agent/simulation/assets` again (purpose).
+"""Make the spoken clips of `edge_agent/simulation/assets` again.
 
-Owner thread: a person at a desk.  Must never run on a device or in the test suite: it needs
-`flite` and `espeak-ng` (Debian packages of these names) and `pymicro-wakeword`.  Texts, voices
-and rates stand in `assets/texts.toml`; a clip whose wake word is not heard safely is refused.
+Thread: a person at a desk.  It must never run on a device or in the test suite: it needs `flite`
+and `espeak-ng` (Debian packages of these names) and `pymicro-wakeword`.  Texts, voices and rates
+stand in `assets/texts.toml`; a clip whose wake word is not heard safely is refused.
 
     python scripts/make_assets.py           # all clips
     python scripts/make_assets.py thanks    # these only

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Speak the sentences of a voice pack into WAV files (purpose).
+"""Speak the sentences of a voice pack into WAV files.
 
-Owner thread: one, run by hand after a text was changed.  Must never need the network.  Uses flite
+Thread: one, run by hand after a text was changed.  It must never need the network.  Uses flite
 (`apt-get install flite`).  Run: `.venv/bin/python scripts/make_sentences.py`.
 """
 

@@ -1,6 +1,6 @@
-"""A throw-away certificate authority, made with the openssl command line (purpose).
+"""A throw-away certificate authority, made with the openssl command line.
 
-Owner thread: the test's.  Must never be trusted by anything outside of a test's folder.
+It must never be trusted by anything outside of a test's folder.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The house rules: who imports whom, what a pure file may do, what no file may hold (purpose).
+"""The house rules: who imports whom, what a pure file may do, what no file may hold.
 
-Owner thread: none.  Must never import what it judges: it reads syntax trees and text.  Each rule
-is one function from the files to its offences; `test_house_rules.py` runs them.
+It must never import what it judges: it reads syntax trees and text.  Each rule is one function from
+the files to its offences; `test_house_rules.py` runs them.
 """
 
 from __future__ import annotations
@@ -381,16 +381,22 @@ def heavy_libraries_have_one_owner(house: House) -> Iterator[str]:
                 yield f"{module.at(node)} imports {library} for everybody; do it in a function"
 
 
+NO_THREAD = re.compile(r"\b(Owner( thread)?|Thread): (none|any, pure)\b")
+THREADS = re.compile(r"threading\.Thread|.*\.(run_in_executor|to_thread|call_soon_threadsafe)")
+"""Calls that bring a second thread into a file."""
+
+
 def modules_say_what_they_are(house: House) -> Iterator[str]:
+    """What a file does stands in its docstring; on which thread, where there is more than one."""
     for module in house.modules:
         text = ast.get_docstring(module.tree) or ""
-        if module.path.endswith("__init__.py"):
-            if module.source.strip() and not text:
-                yield f"edge_agent/{module.path} has no docstring"
-        elif (
-            len(text.splitlines()) < 2 or not re.search("owner", text, re.I) or "never" not in text
-        ):
-            yield f"edge_agent/{module.path}: docstring lacks the owner thread or a never"
+        if module.source.strip() and not text:
+            yield f"edge_agent/{module.path} has no docstring"
+        if "(purpose)" in text or NO_THREAD.search(text):
+            yield f"edge_agent/{module.path}: say what the file does, and name only real threads"
+        made = [call for call, name in calls(module.tree) if THREADS.fullmatch(name)]
+        if made and not re.search(r"thread|executor|loop", text, re.I):
+            yield f"{module.at(made[0])} uses another thread, of which the docstring says nothing"
 
 
 def contract_is_documented(house: House) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The values that an explanation lists for a field of its line: `CAUSE is a, b or c`.
 
-Owner thread: none.  Must never list a value itself: the catalogue does.  Call `unlisted` with every
-note that a test sees.
+It must never list a value itself: the catalogue does.  Call `unlisted` with every note that a test
+sees.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What notes the program sends: read from its syntax trees, code by code and field by field.
 
-Owner thread: none.  Must never guess: an expression that cannot be followed raises `Unreadable`,
-and then the code has to become plainer.  Call `notes_sent`.
+It must never guess: an expression that cannot be followed raises `Unreadable`, and then the code
+has to become plainer.  Call `notes_sent`.
 
 A note is `Note("code", {...})`, `note("code", field=...)` (also `_note`), or a pair
 `("code", {...})` that somebody hands on.  Codes and fields are followed through conditional

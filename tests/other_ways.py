@@ -4,7 +4,7 @@ A test asks `namespaces` for a command that enters fresh namespaces.  Where ther
 chroot, an ordinary container) it establishes the same fact another way and tells the fixture
 `another_way`; the end of the run lists what was told.  A plugin that `conftest.py` loads.
 
-Owner thread: the test's.  Must never change the machine's own network or mounts.
+It must never change the machine's own network or mounts.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""A sound server of the suite's own: PulseAudio with null sinks (purpose).
+"""A sound server of the suite's own: PulseAudio with null sinks.
 
-Owner thread: the test's.  Must never touch the machine's own sound: `prepare_environment` runs
-before anything loads ALSA, and from then on this process sees the private server only, whether
-it runs or not.
+It must never touch the machine's own sound: `prepare_environment` runs before anything loads ALSA,
+and from then on this process sees the private server only, whether it runs or not.
 
 What there is: the sink `spk` (our loudspeaker; what it gets is in `spk.monitor`), the sink
 `micfeed` and the source `mic` which hears what is played into `micfeed` (our microphone).

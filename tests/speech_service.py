@@ -1,7 +1,7 @@
-"""A speech service on this machine that answers like the provider's documented API (purpose).
+"""A speech service on this machine that answers like the provider's documented API.
 
-Owner thread: the server's own ones; a test reads `requests` when its call is over.  Must never
-share code with `host/web/speech_http`, and must be as strict about a request as the real one.
+Thread: the server's own ones; a test reads `requests` when its call is over.  It must never share
+code with `host/web/speech_http`, and must be as strict about a request as the real one.
 """
 
 from __future__ import annotations

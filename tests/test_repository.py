@@ -1,7 +1,7 @@
-"""The repository keeps its promises to a fresh machine: locks, scripts, licence (purpose).
+"""The repository keeps its promises to a fresh machine: locks, scripts, licence.
 
-Owner thread: none.  Must never use the network or touch `.venv`: set-up is judged on a folder of
-its own, with a Python that is already there.
+It must never use the network or touch `.venv`: set-up is judged on a folder of its own, with a
+Python that is already there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A text service on this machine that answers like the provider's documented API (purpose).
+"""A text service on this machine that answers like the provider's documented API.
 
-Owner thread: the server's own ones; a test reads `requests` when its call is over.  Must never
-share code with `host/web/text_model`, and must be as strict about a request as the real one: the
+Thread: the server's own ones; a test reads `requests` when its call is over.  It must never share
+code with `host/web/text_model`, and must be as strict about a request as the real one: the
 Responses API, and chat/completions as servers at home speak it.
 """
 

@@ -1,7 +1,7 @@
-"""A webhook on this machine: takes messages as JSON, or refuses them as told (purpose).
+"""A webhook on this machine: takes messages as JSON, or refuses them as told.
 
-Owner thread: the server's own ones; a test reads `requests` when a call is over.  Must never
-share code with `host/web/webhook`.
+Thread: the server's own ones; a test reads `requests` when a call is over.  It must never share
+code with `host/web/webhook`.
 """
 
 from __future__ import annotations

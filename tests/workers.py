@@ -3,7 +3,7 @@
 A plugin that `conftest.py` loads; without xdist it does nothing.  Tests are handed out one by one;
 only those of the files in `TOGETHER` stay together.  The marks of xdist (`xdist_group`) would do
 the same, but xdist 3.8 hides them in the names of tests, which pytest 9.2 no longer lets it do.
-Owner thread: the controller's.  Must never change what a test proves, only where it runs.
+Thread: the controller's.  It must never change what a test proves, only where it runs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The calendar: tells the inbox when a new day begins.
 
-Owner thread: event loop.  Must never keep a timer of its own, which a clock that is set would
-fool: `look` is called every second or so.
+Thread: event loop.  It must never keep a timer of its own, which a clock that is set would fool:
+`look` is called every second or so.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The composition root: chooses, builds, starts, stops.
 
-Owner thread: event loop.  The only file that knows every part.  Must never decide anything that
-a household could notice: that is the dialogue's.
+Thread: event loop.  The only file that knows every part.  It must never decide anything that a
+household could notice: that is the dialogue's.
 
 Start: panel (boot light) → device → front end → link → agent → first healthy look → READY.  READY
 does not wait for the internet.  Stop is the reverse, producers first, within `health.stop_s`.

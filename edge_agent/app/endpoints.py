@@ -1,6 +1,6 @@
 """The services of the settings: where they are, and the key for each dial.
 
-Owner thread: event loop; reads one small file for a key.  Must never put a key into an error.
+Thread: event loop; reads one small file for a key.  It must never put a key into an error.
 `endpoints` is also how `edge-agent config check` finds out that a service could not be dialled.
 """
 

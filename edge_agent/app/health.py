@@ -1,7 +1,7 @@
 """Health: READY once, the watchdog while everything moves, and what was lost on the way.
 
-Owner thread: event loop.  Must never feed the watchdog out of good will: only frames that move in
-both callbacks and in the front end count, or a device that is honestly declared absent.  A muted
+Thread: event loop.  It must never feed the watchdog out of good will: only frames that move in both
+callbacks and in the front end count, or a device that is honestly declared absent.  A muted
 microphone is closed: while the mute is in force the loudspeaker's frames alone are asked for.
 """
 

@@ -1,7 +1,7 @@
-"""Keepsakes: the words and the sound of the talk on their way to the disk, if asked for (purpose).
+"""Keepsakes: the words and the sound of the talk on their way to the disk, if asked for.
 
-Owner thread: event loop; files are written where `Worker` works.  Must never hold up talk, keep
-sound that nobody spoke into the talk, or let a slow disk fill the memory.
+Thread: event loop; files are written where `Worker` works.  It must never hold up talk, keep sound
+that nobody spoke into the talk, or let a slow disk fill the memory.
 """
 
 from __future__ import annotations

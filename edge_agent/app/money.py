@@ -1,6 +1,6 @@
 """Money: the prices, the day's budget, and the file that keeps both honest over a restart.
 
-Owner thread: event loop; the file is written where `disk` puts it.  Must never decide whether an
+Thread: event loop; the file is written where `disk` puts it.  It must never decide whether an
 answer may be bought: that is the dialogue's.
 """
 

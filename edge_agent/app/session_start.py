@@ -1,7 +1,7 @@
 """What the model is given at the start of a session: the persona in words, and the tools.
 
-Owner thread: main, before anything runs; reads the persona's file.  Must never know how it is
-sent: that is `wiring.session_config` and the link.
+Thread: main, before anything runs; reads the persona's file.  It must never know how it is sent:
+that is `wiring.session_config` and the link.
 """
 
 from __future__ import annotations

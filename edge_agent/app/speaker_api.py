@@ -1,8 +1,8 @@
 """What the tools and the owner's commands may do to the running speaker.
 
-Owner thread: event loop; the state file is written where `disk` puts it.  Must never decide:
-wishes go to the dialogue as events.  `SpeakerApi` is the tools' `Home`; `owner_commands` is what
-the control socket answers.
+Thread: event loop; the state file is written where `disk` puts it.  It must never decide: wishes go
+to the dialogue as events.  `SpeakerApi` is the tools' `Home`; `owner_commands` is what the control
+socket answers.
 """
 
 from __future__ import annotations

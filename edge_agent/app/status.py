@@ -1,7 +1,7 @@
 """What is told of the running speaker: to whoever asks, and to the service manager.
 
-Owner thread: event loop.  Must never hold a word that was said.  `SpeakerStatus.see` is an observer
-of the pump and remembers what only passes by; `snapshot` asks the parts for the rest.
+Thread: event loop.  It must never hold a word that was said.  `SpeakerStatus.see` is an observer of
+the pump and remembers what only passes by; `snapshot` asks the parts for the rest.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Wiring: the owner's settings in each room's own words.
 
-Owner thread: none, pure functions.  Must never start or decide anything: `daemon` does, and a room
-never sees `Settings`.  Services and keys are in `endpoints`, the persona in `session_start`.
+It must never start or decide anything: `daemon` does, and a room never sees `Settings`.  Services
+and keys are in `endpoints`, the persona in `session_start`.
 """
 
 from __future__ import annotations

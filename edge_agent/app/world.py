@@ -1,7 +1,7 @@
 """World: what stands between the program and the world, and this machine's own.
 
-Owner thread: main, before anything runs.  Must never decide anything.  `real_world` makes the one
-of this machine; tests and the demo hand the daemon a `World` of their own.
+Thread: main, before anything runs.  It must never decide anything.  `real_world` makes the one of
+this machine; tests and the demo hand the daemon a `World` of their own.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The two small models that listen all day: voice activity and wake word (purpose).
+"""The two small models that listen all day: voice activity and wake word.
 
-Owner thread: the front end's (or whoever built them); no object here is thread-safe.  Must never
-gate the sound that reaches the wake model: its features follow the room's noise slowly, and
-bursts spliced together lower its scores.  Give it every frame, silence included.
+Thread: the front end's (or whoever built them); no object here is thread-safe.  It must never gate
+the sound that reaches the wake model: its features follow the room's noise slowly, and bursts
+spliced together lower its scores.  Give it every frame, silence included.
 
 Both take frames of exactly 10 ms at 16 kHz.  Their libraries are imported when a detector is
 built, so a device that listens by button alone never loads the wake models.

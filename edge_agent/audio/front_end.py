@@ -1,7 +1,7 @@
-"""Front end: from microphone blocks to labelled 10 ms frames (purpose).
+"""Front end: from microphone blocks to labelled 10 ms frames.
 
-Owner thread: its own ("front-end"), or the caller's where no threads are wanted (virtual time).
-`on_capture` runs on the sound device's callback and only queues.  Must never decide what leaves
+Thread: its own ("front-end"), or the caller's where no threads are wanted (virtual time).
+`on_capture` runs on the sound device's callback and only queues.  It must never decide what leaves
 the house, touch asyncio (`emit` is given to it), or end while the device still delivers: an error
 in one block is counted and reported, and the next block is processed.
 

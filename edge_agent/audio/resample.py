@@ -1,7 +1,7 @@
-"""Sample-rate conversion for live sound, and levels (purpose).
+"""Sample-rate conversion for live sound, and levels.
 
-Owner thread: whoever built the object; one `Resampler` serves one stream in one thread.  Must
-never allocate without bound, drift by a sample, or know a device.
+Thread: whoever built the object; one `Resampler` serves one stream in one thread.  It must never
+allocate without bound, drift by a sample, or know a device.
 
 A streaming polyphase filter: output sample k lies at input position k·M/L (L up, M down, in
 lowest terms), so `n` input samples have given exactly `ceil(n·L/M)` output samples, however

@@ -1,6 +1,6 @@
-"""`edge-agent config`: are the settings right, and where did each come from (purpose).
+"""`edge-agent config`: are the settings right, and where did each come from.
 
-Owner thread: main.  Must never print a secret.
+Thread: main.  It must never print a secret.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""`edge-agent devices`: sound devices by names that do not move (purpose).
+"""`edge-agent devices`: sound devices by names that do not move.
 
-Owner thread: main.  Must never print an index: it changes when something is plugged in.
+Thread: main.  It must never print an index: it changes when something is plugged in.
 """
 
 from __future__ import annotations

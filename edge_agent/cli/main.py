@@ -1,6 +1,6 @@
-"""The command line: `edge-agent VERB` (purpose).
+"""The command line: `edge-agent VERB`.
 
-Owner thread: main.  Must never import a heavy library before a verb needs it (`--help` answers at
+Thread: main.  It must never import a heavy library before a verb needs it (`--help` answers at
 once), and never show a traceback to a person who did not ask for it.
 """
 

@@ -1,8 +1,8 @@
 """`edge-agent mcp`: which tools the configured servers have, and what has changed about them.
 
-Owner thread: main.  Must never run a tool, print a secret, or let a server's words steer the
-terminal.  Connects by itself, beside a running speaker, which learns what was accepted from the
-file that both read.
+Thread: main.  It must never run a tool, print a secret, or let a server's words steer the terminal.
+Connects by itself, beside a running speaker, which learns what was accepted from the file that both
+read.
 """
 
 from __future__ import annotations

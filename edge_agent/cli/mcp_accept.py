@@ -1,7 +1,7 @@
 """What has changed about a tool since it was accepted, line by line.
 
-Owner thread: main.  Must never let a server's words steer the terminal; what is accepted is what
-was shown here, not what the server says later.
+Thread: main.  It must never let a server's words steer the terminal; what is accepted is what was
+shown here, not what the server says later.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""One look at each tool server: is it there, and which tools has it (purpose).
+"""One look at each tool server: is it there, and which tools has it.
 
-Owner thread: main, with a loop of its own.  Must never run a tool, print a secret, or let a
-server's words steer the terminal.
+Thread: main, with a loop of its own.  It must never run a tool, print a secret, or let a server's
+words steer the terminal.
 """
 
 from __future__ import annotations

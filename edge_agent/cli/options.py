@@ -1,6 +1,6 @@
 """Options that several verbs have in common.
 
-Owner thread: main.  Must never import what a verb needs only when it runs: `--help` shows these.
+Thread: main.  It must never import what a verb needs only when it runs: `--help` shows these.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Outcome: how a verb ends, in an exit code and at most a few lines (purpose).
+"""Outcome: how a verb ends, in an exit code and at most a few lines.
 
-Owner thread: main.  Must never print a secret, and a traceback only with `--debug`.
+Thread: main.  It must never print a secret, and a traceback only with `--debug`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""`edge-agent prompt`: what the model is told, and what is wrong with it (purpose).
+"""`edge-agent prompt`: what the model is told, and what is wrong with it.
 
-Owner thread: main.  Must never talk to a model, but for `critique`, which says so before: all the
-rest works without key and network.
+Thread: main.  It must never talk to a model, but for `critique`, which says so before: all the rest
+works without key and network.
 """
 
 from __future__ import annotations

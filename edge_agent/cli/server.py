@@ -1,6 +1,6 @@
-"""`edge-agent simulate-server`: a Realtime server without a provider (purpose).
+"""`edge-agent simulate-server`: a Realtime server without a provider.
 
-Owner thread: main, which runs the server's event loop.  Must never need the network or a key.
+Thread: main, which runs the server's event loop.  It must never need the network or a key.
 """
 
 from __future__ import annotations

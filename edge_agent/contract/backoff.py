@@ -1,7 +1,7 @@
 """Backoff: how long to wait before something is tried again.
 
 Make one `Backoff` per thing that is tried, wait `next_s` after each failure, and call `reset` when
-it has really worked.  Owner thread: whoever owns the thing; pure, chance comes in.  Must never be
+it has really worked.  Thread: whoever owns the thing; pure, chance comes in.  It must never be
 reset by a mere connect: a peer that accepts and then closes would be tried without a pause.
 """
 

@@ -1,7 +1,7 @@
-"""Commands: everything that the dialogue can want (purpose).
+"""Commands: everything that the dialogue can want.
 
-Owner thread: none, frozen values.  Must never hold behaviour.  The pump (`agent`) runs them
-in the order in which the dialogue returned them.
+It must never hold behaviour.  The pump (`agent`) runs them in the order in which the dialogue
+returned them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Errors: one tree, by what the program does about them.
 
-Owner thread: none.  Must never carry a secret, a transcript or audio in its text: errors are
-logged.  Library exceptions are translated into these at a room's edge (`raise … from`).
+It must never carry a secret, a transcript or audio in its text: errors are logged.  Library
+exceptions are translated into these at a room's edge (`raise … from`).
 """
 
 from __future__ import annotations

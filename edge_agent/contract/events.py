@@ -1,7 +1,7 @@
-"""Events: everything that can happen, as the dialogue sees it (purpose).
+"""Events: everything that can happen, as the dialogue sees it.
 
-Owner thread: none, frozen values.  Must never hold behaviour, a secret or a wire-format name.
-`at` is always the loop time in seconds at which it happened.
+It must never hold behaviour, a secret or a wire-format name. `at` is always the loop time in
+seconds at which it happened.
 """
 
 from __future__ import annotations

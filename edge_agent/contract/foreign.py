@@ -1,8 +1,7 @@
 """Foreign: what the other side of a wire says, made fit to be kept, shown or logged.
 
-Call `code_of` on a code, `id_of` on an identifier, `text_of_others` on a sentence.  Owner: any
-thread; pure.  It never lets through a key in use, a control character, or one that turns the
-direction of a line around.
+Call `code_of` on a code, `id_of` on an identifier, `text_of_others` on a sentence.  It never lets
+through a key in use, a control character, or one that turns the direction of a line around.
 """
 
 from __future__ import annotations

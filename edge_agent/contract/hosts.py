@@ -1,7 +1,7 @@
 """Hosts: which of them is this machine.
 
-Call `is_loopback` before a key or a household's voice is sent without encryption.  Owner thread:
-any, pure.  Must never ask the name service: its answer could be somebody else's.
+Call `is_loopback` before a key or a household's voice is sent without encryption.  It must never
+ask the name service: its answer could be somebody else's.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ what a library raised, `of_tunnel` about a proxy; `error_for` turns the row into
 sentence and a remedy for this `Peer`.  The Realtime dialer and the HTTPS client give the same
 answer to the same trouble because both ask here.
 
-Owner: any thread; pure.  What a service said never stands in an error: it may repeat half a key.
+What a service said never stands in an error: it may repeat half a key.
 """
 
 from __future__ import annotations

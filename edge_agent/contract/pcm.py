@@ -1,7 +1,7 @@
-"""PCM: the one sound format inside the program, and its arithmetic (purpose).
+"""PCM: the one sound format inside the program, and its arithmetic.
 
-Owner thread: any, all functions are pure.  Must never import numpy or know a device.
-All sound between rooms is 16-bit signed little-endian mono in `bytes`.
+It must never import numpy or know a device. All sound between rooms is 16-bit signed little-endian
+mono in `bytes`.
 """
 
 from __future__ import annotations

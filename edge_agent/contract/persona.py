@@ -1,7 +1,7 @@
-"""Persona: the speaker's manners as data, and the steps of a guided talk (purpose).
+"""Persona: the speaker's manners as data, and the steps of a guided talk.
 
-Owner thread: none, frozen values.  Must never hold behaviour: `host.personas` reads them from
-files, `dialogue.prompting` makes instructions of them and walks their steps.
+It must never hold behaviour: `host.personas` reads them from files, `dialogue.prompting` makes
+instructions of them and walks their steps.
 """
 
 from __future__ import annotations

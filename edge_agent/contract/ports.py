@@ -1,7 +1,7 @@
-"""Ports: the parts of the world that can be swapped (purpose).
+"""Ports: the parts of the world that can be swapped.
 
-Owner thread: none, these are only shapes.  Must never hold an implementation.  The adapters
-live in the rooms (`audio`, `realtime`, `panel`, `host`) and their doubles in `simulation`.
+It must never hold an implementation.  The adapters live in the rooms (`audio`, `realtime`, `panel`,
+`host`) and their doubles in `simulation`.
 """
 
 from __future__ import annotations

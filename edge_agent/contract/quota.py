@@ -1,6 +1,6 @@
 """Quota: so many in so much time, and what comes beyond is counted.
 
-Call `takes` for each, and `left_out` with the next one that is taken.  Owner: whoever holds it;
+Call `takes` for each, and `left_out` with the next one that is taken.  Thread: whoever holds it;
 pure, the time comes in.  It never lets more through than its limit in any stretch of `per_s`.
 """
 

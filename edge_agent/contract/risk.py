@@ -1,7 +1,7 @@
 """Risk: what a tool can do to a household.
 
-Declare it with the tool; `dialogue.calls.consent.decide` says what has to happen first.  Owner
-thread: none, an enumeration.  Must never be guessed low: a tool without a risk has the highest.
+Declare it with the tool; `dialogue.calls.consent.decide` says what has to happen first.  A risk
+must never be guessed low: a tool without one has the highest.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Secrets: the keys in use and what looks like one, and how both are hidden in a text.
 
 Call `in_use` with every key that is read, `hide_keys` on every text from outside before it is
-written anywhere, and `holds_a_key` where such a text is better left out.  Owner: any thread; one
+written anywhere, and `holds_a_key` where such a text is better left out.  Thread: any thread; one
 table of the keys in use for the whole process, since they are to be hidden wherever a text is
 written.  It is never the only guard: a key of somebody else's may look like anything, so a text
 that may hold one is best not taken at all.

@@ -1,7 +1,7 @@
-"""The acts: an evening with the speaker, each act with the promises it must keep (purpose).
+"""The acts: an evening with the speaker, each act with the promises it must keep.
 
-Owner thread: the event loop, real or virtual.  Must never ask the daemon whether it did well:
-what is checked are samples in the room, what the server received, and the order of both.
+Thread: the event loop, real or virtual.  It must never ask the daemon whether it did well: what is
+checked are samples in the room, what the server received, and the order of both.
 
 A household wakes it, talks over it, asks on, presses the button; the network dies, the
 microphone is muted, and the service manager ends it in mid-sentence.

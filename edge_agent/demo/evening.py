@@ -1,7 +1,6 @@
-"""The evening: all that the picture and the report show, taken from the stage once (purpose).
+"""The evening: all that the picture and the report show, taken from the stage once.
 
-Owner thread: any, frozen values; times are seconds from the evening's start.  Must never hold
-what was said, but as the sound of the shipped clips.
+It must never hold what was said, but as the sound of the shipped clips.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The live check: this machine's microphone and loudspeaker, and a parrot for a model (purpose).
+"""The live check: this machine's microphone and loudspeaker, and a parrot for a model.
 
-Owner thread: the event loop; the meter's callbacks run on the sound device's threads.  Must never
-need a key or the internet: whoever installs it hears at once whether the sound path works.
+Thread: the event loop; the meter's callbacks run on the sound device's threads.  It must never need
+a key or the internet: whoever installs it hears at once whether the sound path works.
 """
 
 from __future__ import annotations

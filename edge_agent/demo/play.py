@@ -1,7 +1,7 @@
-"""The play: performs acts on a stage, and holds what several acts do alike (purpose).
+"""The play: performs acts on a stage, and holds what several acts do alike.
 
-Owner thread: the event loop, real or virtual.  Must never ask the daemon whether it did well:
-what is checked are samples in the room and what the server received.
+Thread: the event loop, real or virtual.  It must never ask the daemon whether it did well: what is
+checked are samples in the room and what the server received.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The demo: plays the evening, shows it, judges it, and writes the report (purpose).
+"""The demo: plays the evening, shows it, judges it, and writes the report.
 
-Owner thread: the main thread, which runs the loop.  Must never return 0 unless every act went as
-it must.  Called by `edge-agent demo [--fast | --live] [--out DIR]`.
+Thread: the main thread, which runs the loop.  It must never return 0 unless every act went as it
+must.  Called by `edge-agent demo [--fast | --live] [--out DIR]`.
 """
 
 from __future__ import annotations

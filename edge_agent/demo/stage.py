@@ -1,6 +1,6 @@
-"""The stage: the whole daemon in a virtual room, talking to the simulated model (purpose).
+"""The stage: the whole daemon in a virtual room, talking to the simulated model.
 
-Owner thread: the event loop, real or virtual.  Must never reach into the daemon to make it do
+Thread: the event loop, real or virtual.  It must never reach into the daemon to make it do
 something: people speak, buttons are pressed, networks die, and that is all.
 
     async with Stage() as stage:                 # asyncio.run: real time, a real WebSocket

@@ -1,6 +1,6 @@
 """What surrounds the daemon on the stage: the network, the panel, the service manager, the journal.
 
-Owner thread: the event loop, real or virtual.  Must never decide what happens: `stage.Stage` puts
+Thread: the event loop, real or virtual.  It must never decide what happens: `stage.Stage` puts
 these around the daemon, and whoever plays on it breaks them.
 """
 

@@ -3,8 +3,8 @@
 `request` asks for a response, `abandon` gives up what is asked for or running, `cut` works out what
 the server has to be told once the speaker has fallen silent.  Rules: PROTOCOL section 7.
 
-Owner: event loop; pure.  It never has two responses in flight, and never lets a chunk of a cut item
-through.
+Thread: event loop; pure.  It never has two responses in flight, and never lets a chunk of a cut
+item through.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 `hear` each frame while an answer sounds.
 
-Owner: event loop; pure.  It never cuts anything itself: `Moves.fall_silent` does.
+Thread: event loop; pure.  It never cuts anything itself: `Moves.fall_silent` does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the dialogue has to know of the settings, and limits that are its own.
 
-Owner thread: none, a frozen value.  Must never import `host.settings`: `app.wiring` fills it in.
-A field that an owner can set has no default here; its default stands in the settings.
+It must never import `host.settings`: `app.wiring` fills it in. A field that an owner can set has no
+default here; its default stands in the settings.
 """
 
 from __future__ import annotations

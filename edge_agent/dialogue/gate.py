@@ -1,6 +1,6 @@
-"""The gate: which heard frames may leave the house (purpose).
+"""The gate: which heard frames may leave the house.
 
-Owner thread: event loop.  Must never read a clock or send anything itself.
+Thread: event loop.  It must never read a clock or send anything itself.
 
 SHUT keeps the last moments in memory and lets nothing out.  ARMED waits for somebody to speak.
 OPEN passes frames on.  Our own voice never leaves: a frame heard over playback passes only

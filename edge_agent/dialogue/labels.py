@@ -4,7 +4,7 @@
 an answer has the id that the service gave it, by which it is known there, too.  Lines about
 anything else than a turn (device, link, alarm, notes taken beside the talk) get no label.
 
-Owner: event loop; pure.  It never decides anything, and remembers a bounded number of ids.
+Thread: event loop; pure.  It never decides anything, and remembers a bounded number of ids.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ tables say who is told: an event's journeys in order, and what is done when a de
 the speaker reports of a cut (`PlaybackCut`) comes before any other event, so that cancelling,
 truncating and the pre-roll leave in that order.
 
-Owner: event loop; pure.  It never reads a clock, does I/O or raises: `handle` is total (a `strict`
+Thread: event loop; pure.  It never reads a clock, does I/O or raises: `handle` is total (a `strict`
 one raises `IllegalMove`, for tests).
 """
 

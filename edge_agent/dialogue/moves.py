@@ -2,7 +2,7 @@
 
 Every cause that ends our own voice goes through `fall_silent`; nothing else issues `CutPlayback`.
 
-Owner: event loop; pure.  It never handles an event itself: the journeys do.
+Thread: event loop; pure.  It never handles an event itself: the journeys do.
 """
 
 from __future__ import annotations

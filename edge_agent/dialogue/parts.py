@@ -2,7 +2,7 @@
 
 What a journey needs is in its constructor; the order is that of who needs whom.
 
-Owner: event loop; pure.  It never handles an event: `manager` tells the journeys.
+Thread: event loop; pure.  It never handles an event: `manager` tells the journeys.
 """
 
 from __future__ import annotations

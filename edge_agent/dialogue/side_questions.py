@@ -3,7 +3,7 @@
 `ask` with what is to follow from the answer.  Not every server answers a side question, and one
 that does not know them drops the tag: each has a time after which nobody waits for it.
 
-Owner: event loop; pure.  It never waits for ever.
+Thread: event loop; pure.  It never waits for ever.
 """
 
 from __future__ import annotations

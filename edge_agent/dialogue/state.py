@@ -8,7 +8,7 @@ machines:
 * SPEAKING ends before its answer does only by a cut (`PendingCut`) or because the talk is over
   (GAVE_UP): the answer failed, the device is gone, mute, a press of the button.
 
-Owner: event loop; pure.  It never decides anything and never reads a clock: time is that of the
+Thread: event loop; pure.  It never decides anything and never reads a clock: time is that of the
 event being handled.
 """
 

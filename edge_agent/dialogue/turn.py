@@ -1,7 +1,7 @@
 """The household's turn: the words of one utterance, kept until they are answered.
 
-Owner: event loop; pure.  It never grows without bound: past `keep_max_s` the oldest sound goes, and
-that is counted.
+Thread: event loop; pure.  It never grows without bound: past `keep_max_s` the oldest sound goes,
+and that is counted.
 """
 
 from __future__ import annotations

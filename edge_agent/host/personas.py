@@ -1,7 +1,7 @@
-"""Personas: read from TOML files, checked, and every mistake told with file and key (purpose).
+"""Personas: read from TOML files, checked, and every mistake told with file and key.
 
-Owner thread: main, at start and in the command line.  Must never guess: an unknown section or key
-is a slip of the owner's, and silence about it would be a manner that never comes.
+Thread: main, at start and in the command line.  It must never guess: an unknown section or key is a
+slip of the owner's, and silence about it would be a manner that never comes.
 
 The program's own stand beside this file in `persona_pack` (the same as `config/personas`).  An
 owner's file in /etc/edge-agent/personas wins over one of the same name.

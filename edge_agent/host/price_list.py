@@ -1,7 +1,7 @@
-"""Price list: what providers are, what they understand and what they cost, as data (purpose).
+"""Price list: what providers are, what they understand and what they cost, as data.
 
-Owner thread: the main one, at start.  Must never hold a key, guess a price, or know how any of it
-is used: `app` translates the records into the words of `realtime` and `dialogue`.
+Thread: the main one, at start.  It must never hold a key, guess a price, or know how any of it is
+used: `app` translates the records into the words of `realtime` and `dialogue`.
 
 The program's table is `providers.toml` beside this file (the same as `config/providers.toml`); the
 owner's file is laid over it key by key.

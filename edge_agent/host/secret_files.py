@@ -1,9 +1,9 @@
 """Secret files: the one reader of small files with a key, a token, or lines of names and values.
 
 Call `read_token` for a file that holds one secret, `read_headers` or `read_variables` for lines of
-them, and `read_text` with `why_not` where the caller has its own words for a mistake.  Owner
-thread: any that may block on a disk.  Must never repeat a value in an error, or take one that could
-smuggle a second header or variable in.
+them, and `read_text` with `why_not` where the caller has its own words for a mistake.  Thread: any
+that may block on a disk.  It must never repeat a value in an error, or take one that could smuggle
+a second header or variable in.
 """
 
 from __future__ import annotations

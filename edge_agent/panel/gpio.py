@@ -1,7 +1,7 @@
-"""GPIO: a real button and a real light, through gpiozero (purpose).
+"""GPIO: a real button and a real light, through gpiozero.
 
-Owner thread: the event loop for the light; gpiozero's own threads only post button events.  Must
-never decide what a press means, and never stop the speaker because a wire is loose.
+Thread: the event loop for the light; gpiozero's own threads only post button events.  It must never
+decide what a press means, and never stop the speaker because a wire is loose.
 
 gpiozero is imported only when there is a panel: most desks have none.
 """

@@ -1,6 +1,6 @@
-"""Patterns: what each light and each short sound means (purpose).
+"""Patterns: what each light and each short sound means.
 
-Owner thread: none, tables and one pure player.  Must never know a pin, a clock or a thread.
+It must never know a pin, a clock or a thread.
 
 Rules, learnt from speakers that people gave up on: one meaning per signal; every pattern can be
 told apart on a light of one colour; asleep is dark, because it stands in bedrooms; mute is

@@ -3,8 +3,8 @@
 `build_url` and `build_headers` are called for each dial.  What there is to know of a provider is a
 record of `providers.toml`; the composition root makes a `Provider` of it.
 
-Owner thread: none, frozen records and pure functions.  Must never hold a key: it comes in as an
-argument and leaves only inside `SecretHeaders`, whose repr hides it.
+It must never hold a key: it comes in as an argument and leaves only inside `SecretHeaders`, whose
+repr hides it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What the simulated model says: brains that answer a turn (purpose).
+"""What the simulated model says: brains that answer a turn.
 
-Owner thread: the event loop that serves the session; a brain answers at once and never waits.
-Must never touch the wire: a brain returns a `Reply`, the server turns it into events.  A brain
-belongs to the server, not to a session, so a play goes on after a reconnect.
+Thread: the event loop that serves the session; a brain answers at once and never waits. It must
+never touch the wire: a brain returns a `Reply`, the server turns it into events.  A brain belongs
+to the server, not to a session, so a play goes on after a reconnect.
 """
 
 from __future__ import annotations

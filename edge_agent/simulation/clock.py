@@ -1,8 +1,8 @@
-"""A clock that jumps: the virtual-time event loop of tests and of the fast demo (purpose).
+"""A clock that jumps: the virtual-time event loop of tests and of the fast demo.
 
-Owner thread: the one that calls `run`.  Must never wait for real time, a socket or a thread:
-whatever would, is refused with a `VirtualTimeError`, because its outcome would depend on the
-machine.  An hour of timers takes as long as the callbacks in it take.
+Thread: the one that calls `run`.  It must never wait for real time, a socket or a thread: whatever
+would, is refused with a `VirtualTimeError`, because its outcome would depend on the machine.  An
+hour of timers takes as long as the callbacks in it take.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Everything that can go wrong on the far side, as switches (purpose).
+"""Everything that can go wrong on the far side, as switches.
 
-Owner thread: the event loop that serves the sessions; set them live (`server.faults.stall = True`)
-or from the command line (`Faults.parse("fail_code=insufficient_quota,fail_count=2")`).
-Must never act by itself: the server reads the switches where each of them bites.
+Thread: the event loop that serves the sessions; set them live (`server.faults.stall = True`) or
+from the command line (`Faults.parse("fail_code=insufficient_quota,fail_count=2")`). It must never
+act by itself: the server reads the switches where each of them bites.
 
 A counter says how many times a fault still happens: 0 is off, -1 is for ever.
 """

@@ -1,6 +1,6 @@
-"""An independent Realtime server, to talk to without a provider (purpose).
+"""An independent Realtime server, to talk to without a provider.
 
-Owner thread: the event loop that serves; real or virtual time.  Must never import
+Thread: the event loop that serves; real or virtual time.  It must never import
 `edge_agent.realtime`: it works on raw JSON and shares no code with the client it is tried against.
 
     server = RealtimeServer(ParrotBrain())

@@ -4,7 +4,7 @@
 sets switches (`faults`), or says things beside the honest session once that is configured (`says`);
 a new one is a line in the table.
 
-Owner: the event loop that serves.  It never changes what the honest session does.
+Thread: the event loop that serves.  It never changes what the honest session does.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""In-memory wires and a network made of them (purpose).
+"""In-memory wires and a network made of them.
 
-Owner thread: one event loop, real or virtual; all waiting is on that loop's clock.  Must never
-start a thread or look at another clock.  A wire here fails as a real one does: it is cut, or it
-swallows everything in silence.
+Thread: one event loop, real or virtual; all waiting is on that loop's clock.  It must never start a
+thread or look at another clock.  A wire here fails as a real one does: it is cut, or it swallows
+everything in silence.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Built-in tools: what every speaker can do without anybody else (purpose).
+"""Built-in tools: what every speaker can do without anybody else.
 
-Owner thread: event loop.  Must never reach into another room: effects go through `Home`, which
-`app` implements, and time comes from the clock that is passed in.
+Thread: event loop.  It must never reach into another room: effects go through `Home`, which `app`
+implements, and time comes from the clock that is passed in.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Catalogue: which tools the program comes with, asked without a speaker (purpose).
+"""Catalogue: which tools the program comes with, asked without a speaker.
 
-Owner thread: main, in the command line.  Must never run a tool: nobody is behind these.
-A test keeps it equal to what the daemon registers.
+Thread: main, in the command line.  It must never run a tool: nobody is behind these. A test keeps
+it equal to what the daemon registers.
 """
 
 from __future__ import annotations

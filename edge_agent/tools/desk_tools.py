@@ -1,7 +1,7 @@
-"""Desk tools: ask a stronger model, leave a message, say the last answer again (purpose).
+"""Desk tools: ask a stronger model, leave a message, say the last answer again.
 
-Owner thread: event loop.  Must never block, reach into another room, or tell the model more than
-what is true of a message: effects go through `Desk`, which `app.desk` implements.
+Thread: event loop.  It must never block, reach into another room, or tell the model more than what
+is true of a message: effects go through `Desk`, which `app.desk` implements.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Fact tools: remember, recall and forget, when somebody asks for it (purpose).
+"""Fact tools: remember, recall and forget, when somebody asks for it.
 
-Owner thread: event loop.  Must never touch the disk (`Memory` does, aside) or decide what is left
-out of a fact: the redaction comes from `app.facts`.
+Thread: event loop.  It must never touch the disk (`Memory` does, aside) or decide what is left out
+of a fact: the redaction comes from `app.facts`.
 
 Risks: to remember is LOW, because `forget` undoes it and it is asked for in so many words; to
 recall is LOW, because it tells the people in the room what people in this house have told; to

@@ -1,7 +1,7 @@
-"""Last answer: what the household was told before its present turn, and how far (purpose).
+"""Last answer: what the household was told before its present turn, and how far.
 
-Owner thread: event loop, as an observer of the pump.  Must never log or store a word: it lives
-and dies with the process.
+Thread: event loop, as an observer of the pump.  It must never log or store a word: it lives and
+dies with the process.
 
 The wire knows no "how much of it was heard" for text: a transcript runs ahead of its sound.  So
 the text is cut in the same share as the sound, at a word (as `dialogue.recall.memory` does it).

@@ -1,7 +1,7 @@
-"""Registry: declare a tool from a typed function, and describe it to the model (purpose).
+"""Registry: declare a tool from a typed function, and describe it to the model.
 
-Owner thread: any, everything is fixed once declared.  Must never run a tool: `runner` does.
-The JSON schema and the check of arguments come from the same signature, so they can't differ.
+It must never run a tool: `runner` does. The JSON schema and the check of arguments come from the
+same signature, so they can't differ.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Runner: run a tool with a time limit; every call gets exactly one result (purpose).
+"""Runner: run a tool with a time limit; every call gets exactly one result.
 
-Owner thread: event loop.  Must never decide whether a call is allowed (`dialogue` has), never
-raise at its caller, and never put a tool's exception text, which may hold secrets, into a
-result.
+Thread: event loop.  It must never decide whether a call is allowed (`dialogue` has), never raise at
+its caller, and never put a tool's exception text, which may hold secrets, into a result.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Timer tools: what the model can do with timers and alarms, in sentences it can speak (purpose).
+"""Timer tools: what the model can do with timers and alarms, in sentences it can speak.
 
-Owner thread: event loop.  Must never sound anything or read a clock: `moment` and the two
-callbacks come from `app.timers`.
+Thread: event loop.  It must never sound anything or read a clock: `moment` and the two callbacks
+come from `app.timers`.
 """
 
 from __future__ import annotations

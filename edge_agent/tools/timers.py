@@ -1,7 +1,7 @@
-"""Timers and alarms: which there are, and which are due (purpose).
+"""Timers and alarms: which there are, and which are due.
 
-Owner thread: event loop.  Must never read a clock, do I/O or sound anything: time is passed in as
-a `Moment`, and `app.timers` does the rest.
+Thread: event loop.  It must never read a clock, do I/O or sound anything: time is passed in as a
+`Moment`, and `app.timers` does the rest.
 
 A timer is a length of time.  While the program runs only the monotonic clock counts, so that a
 clock that is set (by hand, by the network, at the end of summer) neither hurries nor delays it.

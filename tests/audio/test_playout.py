@@ -1,6 +1,6 @@
-"""Playout: exact blocks, exact ledger, order, cut (purpose).
+"""Playout: exact blocks, exact ledger, order, cut.
 
-Owner thread: the test's.  Must never wait for a clock: time is the count of rendered frames.
+It must never wait for a clock: time is the count of rendered frames.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""PyAudio over a real sound server, and the pure parts around it (purpose).
+"""PyAudio over a real sound server, and the pure parts around it.
 
-Owner thread: the test's.  Must never judge by the wall clock: samples and counters only.
+It must never judge by the wall clock: samples and counters only.
 """
 
 from __future__ import annotations

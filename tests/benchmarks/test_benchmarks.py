@@ -1,6 +1,6 @@
-"""The benchmarks themselves: honest distributions, targets, and results that can be read (purpose).
+"""The benchmarks themselves: honest distributions, targets, and results that can be read.
 
-Owner thread: the test's.  Must never judge this machine's speed.
+It must never judge this machine's speed.
 """
 
 from __future__ import annotations

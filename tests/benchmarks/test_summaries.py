@@ -1,6 +1,6 @@
-"""The bill of a long talk: what the table says is what the provider counted (purpose).
+"""The bill of a long talk: what the table says is what the provider counted.
 
-Owner thread: the test's, in virtual time.
+Thread: the test's, in virtual time.
 """
 
 from __future__ import annotations

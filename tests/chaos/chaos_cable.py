@@ -1,6 +1,6 @@
-"""A veth cable between two network namespaces, and what can be done to it (purpose).
+"""A veth cable between two network namespaces, and what can be done to it.
 
-Owner thread: the event loop, real time.  Must never touch the machine's own network: everything
+Thread: the event loop, real time.  It must never touch the machine's own network: everything
 happens in namespaces of our own, made by `unshare` and gone with this process.
 
     server (10.99.0.2, namespace B)  ── veth ──  speaker (10.99.0.1, namespace A)

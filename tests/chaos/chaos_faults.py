@@ -1,6 +1,6 @@
-"""The faults: what can go wrong, how it begins, how long it lasts, what it must lead to (purpose).
+"""The faults: what can go wrong, how it begins, how long it lasts, what it must lead to.
 
-Owner thread: none, a table.  Must never judge: `chaos_judge` does.
+It must never judge: `chaos_judge` does.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The household's side of the chaos: what it says, the model that answers, its settings (purpose).
+"""The household's side of the chaos: what it says, the model that answers, its settings.
 
-Owner thread: the event loop.  Must never know the speaker: it is given sound and gives sound.
+Thread: the event loop.  It must never know the speaker: it is given sound and gives sound.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Life with faults: schedules from a seed, and one fault at one phase (purpose).
+"""Life with faults: schedules from a seed, and one fault at one phase.
 
-Owner thread: the event loop of `simulation.clock`.  Must give the same life for the same seed.
+Thread: the event loop of `simulation.clock`.  Must give the same life for the same seed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Moments of a talk in which a fault is to strike (purpose).
+"""Moments of a talk in which a fault is to strike.
 
-Owner thread: the event loop.  Must never bring the fault itself: each returns when its moment is
+Thread: the event loop.  It must never bring the fault itself: each returns when its moment is
 there.
 """
 

@@ -1,7 +1,7 @@
-"""Bad weather on real sockets: delay, loss, reordering and a line that is too slow (purpose).
+"""Bad weather on real sockets: delay, loss, reordering and a line that is too slow.
 
-Owner thread: the event loop, real time.  Must never count a kernel without netem as good weather:
-what was not run is said.
+Thread: the event loop, real time.  It must never count a kernel without netem as good weather: what
+was not run is said.
 
 Weather that stands: a question in it, then our connection is reset so that the next session is
 opened in it, then a second question.  Weather that passes strikes in the middle of a turn.  Both

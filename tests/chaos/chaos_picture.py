@@ -1,6 +1,6 @@
-"""The picture of a soak: memory, queues, tasks and turns over virtual time (purpose).
+"""The picture of a soak: memory, queues, tasks and turns over virtual time.
 
-Owner thread: main, after the soak.  Must never judge.
+Thread: main, after the soak.  It must never judge.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The chaos suite as a program: many schedules, a table, or one schedule again (purpose).
+"""The chaos suite as a program: many schedules, a table, or one schedule again.
 
-Owner thread: main, and one process per core.  Must never hide a schedule that failed: each is
-printed with its seed and its timeline, and the exit code says so.
+Thread: main, and one process per core.  It must never hide a schedule that failed: each is printed
+with its seed and its timeline, and the exit code says so.
 
     python chaos_run.py --schedules 10000     python chaos_run.py --seed 4711
 """

@@ -1,7 +1,7 @@
-"""The soak: days of household life in virtual time, and what might grow meanwhile (purpose).
+"""The soak: days of household life in virtual time, and what might grow meanwhile.
 
-Owner thread: the event loop of `simulation.clock`.  Must never keep what it has judged: the
-memory that grows must be the speaker's or the server's, not this program's.
+Thread: the event loop of `simulation.clock`.  It must never keep what it has judged: the memory
+that grows must be the speaker's or the server's, not this program's.
 
     python chaos_soak.py --hours 24 --full-minutes 10 --out benchmarks
 """

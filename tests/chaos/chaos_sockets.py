@@ -1,7 +1,7 @@
-"""Real sockets between two network namespaces, with packets dropped and links taken down (purpose).
+"""Real sockets between two network namespaces, with packets dropped and links taken down.
 
-Owner thread: the event loop, real time.  Must never touch the machine's own network
-(`chaos_cable`), and never leave out bad weather (`chaos_netem`) without saying so.
+Thread: the event loop, real time.  It must never touch the machine's own network (`chaos_cable`),
+and never leave out bad weather (`chaos_netem`) without saying so.
 """
 
 # ruff: noqa: T201 (a program: printing is its job)

@@ -1,8 +1,8 @@
-"""Speech that carries its own number, so that one can read back what reached whom (purpose).
+"""Speech that carries its own number, so that one can read back what reached whom.
 
-Owner thread: any, pure.  Every 10 ms are a voiced sound (200 Hz, so that the server's own voice
-detector hears speech) whose first four samples say which utterance or answer they belong to and
-which piece of it they are.  Must never need to know how the sound was cut up on its way.
+Every 10 ms are a voiced sound (200 Hz, so that the server's own voice detector hears speech) whose
+first four samples say which utterance or answer they belong to and which piece of it they are.  It
+must never need to know how the sound was cut up on its way.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The watch: writes down what a world does, for the judge and for people (purpose).
+"""The watch: writes down what a world does, for the judge and for people.
 
-Owner thread: the event loop.  Must never change anything: it looks at events, commands, notes and
-the wire, and calls what must never happen a problem.
+Thread: the event loop.  It must never change anything: it looks at events, commands, notes and the
+wire, and calls what must never happen a problem.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A light stage: the real speaker without signal processing, in a house that can fail (purpose).
+"""A light stage: the real speaker without signal processing, in a house that can fail.
 
-Owner thread: the event loop, virtual or (with `Options.url`) real.  Real are the dialogue, the
-pump, the playout, the link, the tools and the server; the microphone gives labelled frames
-(`chaos_sound`), the loudspeaker is rendered by the clock.  Must never reach into the speaker to
-make it do something; it looks inside only to know the moment at which a fault is to strike.
+Thread: the event loop, virtual or (with `Options.url`) real.  Real are the dialogue, the pump, the
+playout, the link, the tools and the server; the microphone gives labelled frames (`chaos_sound`),
+the loudspeaker is rendered by the clock.  It must never reach into the speaker to make it do
+something; it looks inside only to know the moment at which a fault is to strike.
 
 While nothing is sent and nobody is about to speak, one silent frame stands for many.
 """

@@ -1,7 +1,7 @@
-"""Every fault at every phase of a turn, and random schedules: nothing lost or doubled (purpose).
+"""Every fault at every phase of a turn, and random schedules: nothing lost or doubled.
 
-Owner thread: the test's, in virtual time.  Must never pass a schedule whose faults did not strike.
-The whole suite is `scripts/chaos.sh`; a seed that fails is replayed by `scripts/chaos.sh --seed N`.
+Thread: the test's, in virtual time.  It must never pass a schedule whose faults did not strike. The
+whole suite is `scripts/chaos.sh`; a seed that fails is replayed by `scripts/chaos.sh --seed N`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Virtual time goes on where two timers are a rounding error apart (purpose).
+"""Virtual time goes on where two timers are a rounding error apart.
 
-Owner thread: the test's, in virtual time.  Must never need real time.  Found by seed 5200.
+Thread: the test's, in virtual time.  It must never need real time.  Found by seed 5200.
 """
 
 from __future__ import annotations

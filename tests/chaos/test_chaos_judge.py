@@ -1,6 +1,6 @@
-"""The suite can fail: a speaker with a known fault is found out (purpose).
+"""The suite can fail: a speaker with a known fault is found out.
 
-Owner thread: the test's, in virtual time.  Must never sabotage the judge itself.
+Thread: the test's, in virtual time.  It must never sabotage the judge itself.
 """
 
 from __future__ import annotations

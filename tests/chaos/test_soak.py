@@ -1,6 +1,6 @@
-"""Two hours of household life: nothing lost, nothing that grows (purpose).
+"""Two hours of household life: nothing lost, nothing that grows.
 
-Owner thread: the test's, in virtual time.  Must never assert on real time.  The day-long soak is
+Thread: the test's, in virtual time.  It must never assert on real time.  The day-long soak is
 `scripts/soak.sh`.
 """
 

@@ -1,6 +1,6 @@
 """Pauses between tries double up to a limit, and chance only shortens them.
 
-Owner thread: none.  Must never need a clock or chance of its own.
+It must never need a clock or chance of its own.
 """
 
 from __future__ import annotations

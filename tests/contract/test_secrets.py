@@ -1,6 +1,6 @@
 """What looks like a key is hidden, and what is none stays as it is.
 
-Owner thread: none.  Must never hold a key that is one.
+It must never hold a key that is one.
 """
 
 from __future__ import annotations

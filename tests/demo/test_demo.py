@@ -1,8 +1,8 @@
-"""The demo judges honestly: it passes as it stands, and each sabotage is found (purpose).
+"""The demo judges honestly: it passes as it stands, and each sabotage is found.
 
 The referee judges every play as well (`conftest`): where a promise is broken, both have to say so.
 
-Owner thread: the test's, virtual time.  Must never need a sound card or a network.
+Thread: the test's, virtual time.  It must never need a sound card or a network.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The live check on real sound streams: PortAudio over the suite's own sound server (purpose).
+"""The live check on real sound streams: PortAudio over the suite's own sound server.
 
-Owner thread: the test's.  Must never touch the machine's own sound (see `pulse`).
+It must never touch the machine's own sound (see `pulse`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The demo's measurements: they find what is there, and miss what is not (purpose).
+"""The demo's measurements: they find what is there, and miss what is not.
 
-Owner thread: the test's.  Must never use the daemon: a judge is tried on known sound.
+It must never use the daemon: a judge is tried on known sound.
 """
 
 from __future__ import annotations

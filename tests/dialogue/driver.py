@@ -1,7 +1,7 @@
-"""Driver: plays the rooms around a `DialogueManager`, in virtual time (purpose).
+"""Driver: plays the rooms around a `DialogueManager`, in virtual time.
 
-Owner thread: the test's.  Must never decide for the manager: it executes commands against a
-model loudspeaker and a model server, and writes everything down.
+It must never decide for the manager: it executes commands against a model loudspeaker and a model
+server, and writes everything down.
 
 A step is 10 ms: server, commands, loudspeaker, microphone, deadline.  Microphone frames carry
 their own number as samples, so that a test can say which frames left the house.

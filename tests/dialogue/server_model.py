@@ -1,7 +1,7 @@
-"""Server model: a Realtime server as the dialogue sees it, strict about what it is told (purpose).
+"""Server model: a Realtime server as the dialogue sees it, strict about what it is told.
 
-Owner thread: the test's.  Must never be lenient: what the real one refuses lands in `offences`.
-Hearing works on frame numbers: a frame is speech when the test said so.
+It must never be lenient: what the real one refuses lands in `offences`. Hearing works on frame
+numbers: a frame is speech when the test said so.
 """
 
 from __future__ import annotations

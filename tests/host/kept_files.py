@@ -1,6 +1,6 @@
 """A household's files: `make` has the program write them, `read` has it read them.
 
-Owner thread: a test's.  Must never write any of them itself.  The files in `fixtures_944647c` were
+Thread: a test's.  It must never write any of them itself.  The files in `fixtures_944647c` were
 made by the program of commit 944647c, and so was `read.json`, which holds what it read in them:
 
     git worktree add ../old 944647c

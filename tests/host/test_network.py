@@ -1,7 +1,6 @@
-"""News from the kernel: what is heard, and what it means for us (purpose).
+"""News from the kernel: what is heard, and what it means for us.
 
-Owner thread: the test's.  Must never change a network; `tests/realtime/test_namespaces.py` does,
-in one of its own.
+It must never change a network; `tests/realtime/test_namespaces.py` does, in one of its own.
 """
 
 from __future__ import annotations

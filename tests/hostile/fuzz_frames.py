@@ -3,7 +3,7 @@
 Call `frames`; the same seed gives the same frames.  Each is a real event with something put out of
 place, or bytes that were never one.
 
-Owner: any thread; pure.  It never makes a frame larger than some kilobytes.
+It never makes a frame larger than some kilobytes.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Every case is a daemon of its own against `simulate-server --as …` in a process of its own; what is
 judged is seen from outside (memory, journal, status, the end) and by the probe in the loop.
 
-Owner: main.  It never runs in the process that it measures.
+Thread: main.  It never runs in the process that it measures.
 """
 
 # ruff: noqa: T201 (a program: printing is its job)

@@ -2,7 +2,7 @@
 
     python tests/hostile/probed_daemon.py FILE
 
-At its end FILE holds `{"step_ms": …, "faults": …}`.  Owner: main.  It never changes what the
+At its end FILE holds `{"step_ms": …, "faults": …}`.  Thread: main.  It never changes what the
 program does.
 """
 

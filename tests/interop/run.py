@@ -1,11 +1,11 @@
-"""Try us against servers and clients that we did not write, and print a table (purpose).
+"""Try us against servers and clients that we did not write, and print a table.
 
     scripts/interop.sh                 all of them
     scripts/interop.sh litellm aimock  these
 
-Owner thread: main.  Must never install into the project's own environment: every peer has one of
-its own under `CACHE`, made from a lock and kept until the lock changes.  Ends with 0 when every
-peer held what it should, 69 when one could not be set up, else 1.
+Thread: main.  It must never install into the project's own environment: every peer has one of its
+own under `CACHE`, made from a lock and kept until the lock changes.  Ends with 0 when every peer
+held what it should, 69 when one could not be set up, else 1.
 """
 
 from __future__ import annotations

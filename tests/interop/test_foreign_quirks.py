@@ -1,6 +1,6 @@
-"""What foreign servers really say, as `scripts/interop.sh` heard it (purpose).
+"""What foreign servers really say, as `scripts/interop.sh` heard it.
 
-Owner thread: none.  Must never need those servers: their words are written down here.
+It must never need those servers: their words are written down here.
 """
 
 from __future__ import annotations

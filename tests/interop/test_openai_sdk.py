@@ -1,7 +1,7 @@
-"""The official SDK talks to our server over a real WebSocket (purpose).
+"""The official SDK talks to our server over a real WebSocket.
 
-Owner thread: the loop of the test.  Must never assert on time: only on the order of events.
-Every frame of the server is validated against the SDK's own models, required fields and all.
+Thread: the loop of the test.  It must never assert on time: only on the order of events. Every
+frame of the server is validated against the SDK's own models, required fields and all.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The table of foreign peers fits the files beside it (purpose).
+"""The table of foreign peers fits the files beside it.
 
-Owner thread: none.  Must never install or start a peer: `scripts/interop.sh` does that.
+It must never install or start a peer: `scripts/interop.sh` does that.
 """
 
 from __future__ import annotations

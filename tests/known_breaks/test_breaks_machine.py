@@ -1,6 +1,6 @@
 """Known breaks around the machine: files, programs, socket, scripts, settings (F13, F15 to F19).
 
-Must never harm the machine that runs the tests: scripts run as copies, with an `rm` that only
+It must never harm the machine that runs the tests: scripts run as copies, with an `rm` that only
 writes down what it was told, and never beyond the place under test.
 """
 

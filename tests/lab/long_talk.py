@@ -1,9 +1,9 @@
 """A long talk in no time: the real dialogue, pump and link, and an honest bill.
 
-Owner thread: a virtual event loop.  Must never reach into the speaker to make it do something:
-people speak, the button is pressed, the line is cut.  Microphone and loudspeaker are stand-ins
-without signal processing: an utterance carries its number in its samples, an answer takes as long
-as its sound, and nothing happens in a pause, however long.
+Thread: a virtual event loop.  It must never reach into the speaker to make it do something: people
+speak, the button is pressed, the line is cut.  Microphone and loudspeaker are stand-ins without
+signal processing: an utterance carries its number in its samples, an answer takes as long as its
+sound, and nothing happens in a pause, however long.
 
     async with LongTalk(brain_of=...) as talk:
         await talk.say("My sister is Odile.")

@@ -1,6 +1,6 @@
 """A model that remembers only what its conversation holds, and takes notes when asked.
 
-Owner thread: the event loop that serves the session.  Must never know more than the items that a
+Thread: the event loop that serves the session.  It must never know more than the items that a
 response was given: whether a fact survives a summary is judged by what this brain can answer.
 
 It understands statements ("My sister is Odile.") and questions for them in English and German

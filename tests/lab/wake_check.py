@@ -1,7 +1,7 @@
 """How clearly a clip wakes the speaker: the wake model run directly over a clip.
 
-Owner thread: whoever calls.  Must never be used by the daemon, whose detector is in `audio`;
-this is the second opinion of the clips' maker and of their tests.  Needs pymicro-wakeword.
+Thread: whoever calls.  It must never be used by the daemon, whose detector is in `audio`; this is
+the second opinion of the clips' maker and of their tests.  Needs pymicro-wakeword.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 `pytest -p collector` with `MUTANTS_NET_RECORD` naming a file: one JSON object per line, written
 when it happens, so that a run which is killed has still told what it saw.  `read` gives a record
-back.  Owner thread: main.  Must never make a test pass that fails without it.
+back.  Thread: main.  It must never make a test pass that fails without it.
 
 A test that computes for longer than `TEST_CPU_MAX_S` is broken off as failed: processor time of
 this process, so that a busy machine changes nothing.

@@ -2,9 +2,9 @@
 
 Every place where an operator applies has a key made of the operator, the function and the statement
 around it, so that a change elsewhere in the package leaves most of a draw as it was.  The draw are
-the places whose key hashes lowest with the seed.  Call `draw`.  Owner thread: any, pure but for
-reading the files.  Must never offer a place that it knows to change nothing which matters: texts,
-annotations, what goes into a journal line only, and bounds that stay bounds.
+the places whose key hashes lowest with the seed.  Call `draw`.  It must never offer a place that it
+knows to change nothing which matters: texts, annotations, what goes into a journal line only, and
+bounds that stay bounds.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
     python hunt.py --page            only the page, from the results that there are
 
 Results go to `benchmarks/mutants.json` after each mutant, so that an interrupted hunt goes on where
-it was; `mutants_page` makes the page of them.  Owner thread: main, and one per core that waits for
-its pytest.  Must never touch the checkout, except for those two files.
+it was; `mutants_page` makes the page of them.  Thread: main, and one per core that waits for its
+pytest.  It must never touch the checkout, except for those two files.
 """
 
 # ruff: noqa: T201 (a program: printing is its job)

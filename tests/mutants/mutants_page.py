@@ -1,7 +1,7 @@
 """The page of the hunt: every mutant, what caught it, and what nothing caught.
 
-Call `page` with the mutants and their results.  Owner thread: any, no state.  Must never leave out
-a mutant that survived.
+Call `page` with the mutants and their results.  Thread: any, no state.  It must never leave out a
+mutant that survived.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The net: which tests every mutant meets, cheap ones first.
 
-Must never hold a test whose outcome depends on the machine.  `CHECKS` take about 75 s of one core
-and stop at the first that fails; `REFEREE`, about 50 s, is always run to its end for a chosen
+It must never hold a test whose outcome depends on the machine.  `CHECKS` take about 75 s of one
+core and stop at the first that fails; `REFEREE`, about 50 s, is always run to its end for a chosen
 mutant, so that it can be told which of the rules notice it.  What is slow is represented by a part
 that says the same.
 """

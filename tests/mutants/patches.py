@@ -2,8 +2,7 @@
 
 A chosen mutant (`chosen/*.toml`) replaces one piece of text, which must occur exactly once in
 `where`: a file or a whole folder of the package.  Call `load_chosen`, then `Mutant.mutated` for the
-new text of the one file it changes.  Owner thread: any, no state.  Must never write into the
-checkout.
+new text of the one file it changes.  Thread: any, no state.  It must never write into the checkout.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Results: what the net said about each mutant, kept in a file that survives an interruption.
 
-Call `Result.take` with what a run recorded, and `Results.put`.  Owner thread: any; `put` locks.
-Must never lose a row that was put.
+Call `Result.take` with what a run recorded, and `Results.put`.  Thread: any; `put` locks. It must
+never lose a row that was put.
 """
 
 from __future__ import annotations

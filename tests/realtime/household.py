@@ -1,6 +1,6 @@
-"""A whole turn of a household with the real pump, dialogue, link and session (purpose).
+"""A whole turn of a household with the real pump, dialogue, link and session.
 
-Owner thread: the test's, in virtual time.  Must never wait for real time.  Only the ears and the
+Thread: the test's, in virtual time.  It must never wait for real time.  Only the ears and the
 loudspeaker are modelled: sound goes in as labelled frames and comes out 10 ms at a time.
 """
 

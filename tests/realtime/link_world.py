@@ -1,7 +1,7 @@
-"""A link, a network in memory and servers behind it, in virtual time (purpose).
+"""A link, a network in memory and servers behind it, in virtual time.
 
-Owner thread: the test's.  Must never wait for real time or open a socket.  The dialogue is
-scripted: it lets a session be replaced while `is_quiet`.
+It must never wait for real time or open a socket.  The dialogue is scripted: it lets a session be
+replaced while `is_quiet`.
 """
 
 from __future__ import annotations

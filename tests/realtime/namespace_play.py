@@ -1,7 +1,7 @@
-"""A link between two real network namespaces, broken with iproute2 (purpose).
+"""A link between two real network namespaces, broken with iproute2.
 
-Owner thread: the play's own loop.  Must run inside a fresh network namespace (`unshare -n`), as
-root there: it changes interfaces and routes.  Prints one JSON object with what was measured.
+Thread: the play's own loop.  Must run inside a fresh network namespace (`unshare -n`), as root
+there: it changes interfaces and routes.  Prints one JSON object with what was measured.
 
     namespace_play.py          the speaker's side, which starts the other
     namespace_play.py server   the provider's side, in a namespace of its own

@@ -1,6 +1,6 @@
-"""Help for tests on real sockets: servers that answer wrongly (purpose).
+"""Help for tests on real sockets: servers that answer wrongly.
 
-Owner thread: the test's loop.  Must never leave a server or a file behind.
+Thread: the test's loop.  It must never leave a server or a file behind.
 """
 
 from __future__ import annotations

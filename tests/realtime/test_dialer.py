@@ -1,6 +1,6 @@
-"""The real dialer against servers that answer wrongly, over TCP and TLS (purpose).
+"""The real dialer against servers that answer wrongly, over TCP and TLS.
 
-Owner thread: the test's.  Must never reach beyond this machine.
+It must never reach beyond this machine.
 """
 
 from __future__ import annotations

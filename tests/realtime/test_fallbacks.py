@@ -1,6 +1,6 @@
-"""Fall-back providers, keys that are replaced, accounts that are filled again (purpose).
+"""Fall-back providers, keys that are replaced, accounts that are filled again.
 
-Owner thread: the test's, in virtual time.  Must never assert on real time.
+Thread: the test's, in virtual time.  It must never assert on real time.
 """
 
 from __future__ import annotations

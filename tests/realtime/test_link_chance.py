@@ -1,6 +1,6 @@
-"""Random troubles with spare sessions and a fall-back provider: the story stays in order (purpose).
+"""Random troubles with spare sessions and a fall-back provider: the story stays in order.
 
-Owner thread: the test's, in virtual time.  Must never assert on real time.
+Thread: the test's, in virtual time.  It must never assert on real time.
 """
 
 from __future__ import annotations

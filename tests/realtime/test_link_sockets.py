@@ -1,6 +1,6 @@
-"""The link and the real dialer against the simulated server on a real port (purpose).
+"""The link and the real dialer against the simulated server on a real port.
 
-Owner thread: the test's.  Must never reach beyond this machine; real time passes here.
+It must never reach beyond this machine; real time passes here.
 """
 
 from __future__ import annotations

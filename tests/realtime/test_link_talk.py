@@ -1,6 +1,6 @@
-"""The link over an in-memory network, in virtual time: every way a link can die (purpose).
+"""The link over an in-memory network, in virtual time: every way a link can die.
 
-Owner thread: the test's.  Must never wait for real time or open a socket.
+It must never wait for real time or open a socket.
 """
 
 from __future__ import annotations

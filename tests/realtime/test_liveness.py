@@ -1,6 +1,6 @@
-"""Liveness: who speaks lives, who is slow is given the time that its record allows (purpose).
+"""Liveness: who speaks lives, who is slow is given the time that its record allows.
 
-Owner thread: the test's, in virtual time.  Must never wait for real time or open a socket.
+Thread: the test's, in virtual time.  It must never wait for real time or open a socket.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Messages: whatever a server sends becomes a struct (purpose).
+"""Messages: whatever a server sends becomes a struct.
 
-Owner thread: none.  Must never need a server or a clock.
+It must never need a server or a clock.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The play (`namespace_play.py`) runs in a process of its own.  Where no namespace is to be had, the
 same acts are played in virtual time; that is a test of its own as well, so that both stay true.
 
-Owner thread: the test's.  Must never touch this machine's own network.
+It must never touch this machine's own network.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What gives way when the uplink is slow (purpose).
+"""What gives way when the uplink is slow.
 
-Owner thread: none.  Must never need a network.
+It must never need a network.
 """
 
 from __future__ import annotations

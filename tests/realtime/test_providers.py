@@ -1,6 +1,6 @@
-"""Providers and faults: where to dial, how to sign in, what a refusal means (purpose).
+"""Providers and faults: where to dial, how to sign in, what a refusal means.
 
-Owner thread: none.  Must never need a network.
+It must never need a network.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Redial pauses and outbox: the bounds that must hold whatever happens.
 
-Owner thread: none.  Must never need a clock: time is an argument.
+It must never need a clock: time is an argument.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A session is replaced before its limit, without a word about it (purpose).
+"""A session is replaced before its limit, without a word about it.
 
-Owner thread: the test's, in virtual time.  Must never assert on real time.
+Thread: the test's, in virtual time.  It must never assert on real time.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Session: the rules of one conversation, over any order of frames (purpose).
+"""Session: the rules of one conversation, over any order of frames.
 
-Owner thread: none.  Must never need a server or a clock.
+It must never need a server or a clock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Wherever in a turn the line is cut or the session changes: asked once, answered once (purpose).
+"""Wherever in a turn the line is cut or the session changes: asked once, answered once.
 
-Owner thread: the test's, in virtual time.  The chaos suite throws random troubles; this one walks
-through a turn step by step.
+Thread: the test's, in virtual time.  The chaos suite throws random troubles; this one walks through
+a turn step by step.
 """
 
 from __future__ import annotations

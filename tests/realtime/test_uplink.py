@@ -1,6 +1,6 @@
-"""Uplink: sound in appends that are never larger than a provider takes (purpose).
+"""Uplink: sound in appends that are never larger than a provider takes.
 
-Owner thread: none.  Must never need a server.
+It must never need a server.
 """
 
 from __future__ import annotations

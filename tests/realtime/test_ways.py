@@ -1,6 +1,6 @@
-"""Ways to a provider: TLS with an authority of one's own, proxies, dead addresses (purpose).
+"""Ways to a provider: TLS with an authority of one's own, proxies, dead addresses.
 
-Owner thread: the test's.  Must never reach beyond this machine; real time passes here.
+It must never reach beyond this machine; real time passes here.
 """
 
 from __future__ import annotations

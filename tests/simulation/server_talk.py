@@ -1,6 +1,6 @@
-"""A bare client for the tests of the simulated server (purpose): raw JSON over a memory wire.
+"""A bare client for the tests of the simulated server: raw JSON over a memory wire.
 
-Owner thread: the virtual loop of the test.  Must never import `edge_agent.realtime`.  Every server
+Thread: the virtual loop of the test.  It must never import `edge_agent.realtime`.  Every server
 event that passes is validated against the official SDK's models, unless a test says otherwise.
 """
 

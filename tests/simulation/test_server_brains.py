@@ -1,6 +1,6 @@
-"""Brains: the parrot and plays from a file, and what a bad play is told (purpose).
+"""Brains: the parrot and plays from a file, and what a bad play is told.
 
-Owner thread: the virtual loop.  Must never ship sound: the tests make their own WAV files.
+Thread: the virtual loop.  It must never ship sound: the tests make their own WAV files.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Faults, doors and wires: every way in which the far side can misbehave (purpose).
+"""Faults, doors and wires: every way in which the far side can misbehave.
 
-Owner thread: the virtual loop.  Must never depend on the machine's speed.
+Thread: the virtual loop.  It must never depend on the machine's speed.
 """
 
 from __future__ import annotations

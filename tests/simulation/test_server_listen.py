@@ -1,6 +1,6 @@
-"""The server on real ports: handshake, frames, TLS-free TCP faults (purpose).
+"""The server on real ports: handshake, frames, TLS-free TCP faults.
 
-Owner thread: the loop of each test.  Must never assert on the wall clock.
+Thread: the loop of each test.  It must never assert on the wall clock.
 """
 
 from __future__ import annotations

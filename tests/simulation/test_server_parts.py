@@ -1,6 +1,6 @@
-"""Parts of the simulated server on their own: ear, telephone codec, token counts (purpose).
+"""Parts of the simulated server on their own: ear, telephone codec, token counts.
 
-Owner thread: none.  Must never need a wire: these parts are pure.
+It must never need a wire: these parts are pure.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Strictness: what the server refuses, how it complains, and that nothing was applied (purpose).
+"""Strictness: what the server refuses, how it complains, and that nothing was applied.
 
-Owner thread: the virtual loop.  Must never depend on the machine's speed.
+Thread: the virtual loop.  It must never depend on the machine's speed.
 """
 
 from __future__ import annotations

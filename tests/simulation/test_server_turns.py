@@ -1,6 +1,6 @@
-"""Turns: server VAD, manual commit, text, order of events, interruption (purpose).
+"""Turns: server VAD, manual commit, text, order of events, interruption.
 
-Owner thread: the virtual loop.  Must never depend on the machine's speed.
+Thread: the virtual loop.  It must never depend on the machine's speed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The sound chain: microphone side, loudspeaker side, and the device between them.
 
-Owner thread: event loop; the device's and the front end's threads come in through `frames`.  Must
+Thread: event loop; the device's and the front end's threads come in through `frames`.  It must
 never decide what is heard or said.  `run` it as a task; frames reach the inbox through `post`.
 """
 

@@ -1,8 +1,7 @@
-"""The door between the front end's thread and the loop: bounded, counted, one wake-up a batch
-(purpose).
+"""The door between the front end's thread and the loop: bounded, counted, one wake-up a batch.
 
-Owner thread: the front end's on one side, the event loop's on the other.  Must never hold up the
-front end: what a busy loop cannot take is dropped and counted.
+Thread: the front end's on one side, the event loop's on the other.  It must never hold up the front
+end: what a busy loop cannot take is dropped and counted.
 """
 
 from __future__ import annotations

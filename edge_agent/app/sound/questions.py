@@ -2,7 +2,7 @@
 
 `wording_in` a language gives what the dialogue needs.
 
-Owner thread: none, data.  It never names a tool: the dialogue puts in what would be done.
+It never names a tool: the dialogue puts in what would be done.
 """
 
 from __future__ import annotations

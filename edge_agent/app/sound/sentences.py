@@ -1,7 +1,7 @@
 """Our own sentences for this speaker: recorded ones, and the rest rendered by its own voice.
 
-Owner thread: event loop; rendering runs where `voices` works.  Must never hold up a start: a
-sentence that is not rendered yet is not spoken.
+Thread: event loop; rendering runs where `voices` works.  It must never hold up a start: a sentence
+that is not rendered yet is not spoken.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 `say` a `SayText` command; the words are rendered where `worker` works and then queued in the
 speaker, whose events follow.  `drop` what is still being rendered when the speaker is cut.
 
-Owner thread: event loop; rendering is the worker's.  It never speaks a text in part, nor one that
-nobody could hear: that is told by `TextFailed`, and nothing sounds.
+Thread: event loop; rendering is the worker's.  It never speaks a text in part, nor one that nobody
+could hear: that is told by `TextFailed`, and nothing sounds.
 """
 
 from __future__ import annotations

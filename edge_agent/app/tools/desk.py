@@ -1,8 +1,8 @@
-"""The desk at work: the stronger model asked, messages kept and sent, the last answer (purpose).
+"""The desk at work: the stronger model asked, messages kept and sent, the last answer.
 
-Owner thread: event loop; files are written where `disk` puts them, the network is used by
-`errands`, so that neither can hold up the other or the talk.  Must never put a question, an
-answer or a message into the journal.
+Thread: event loop; files are written where `disk` puts them, the network is used by `errands`, so
+that neither can hold up the other or the talk.  It must never put a question, an answer or a
+message into the journal.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Facts: from the tools to the file, through the redaction and aside of the loop (purpose).
+"""Facts: from the tools to the file, through the redaction and aside of the loop.
 
-Owner thread: event loop; the file is touched where `Worker` works.  Must never keep a fact in
-memory: the owner may have changed the file in the meantime.
+Thread: event loop; the file is touched where `Worker` works.  It must never keep a fact in memory:
+the owner may have changed the file in the meantime.
 """
 
 from __future__ import annotations

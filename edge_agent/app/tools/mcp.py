@@ -1,8 +1,8 @@
-"""Tool servers at work: connected after READY, their tools put among ours (purpose).
+"""Tool servers at work: connected after READY, their tools put among ours.
 
-Owner thread: event loop; what blocks (importing the package, files with secrets, certificates)
-is done by errands.  Must never hold up READY or the talk, end the daemon when a server makes
-trouble, or put what a server said into the journal.
+Thread: event loop; what blocks (importing the package, files with secrets, certificates) is done by
+errands.  It must never hold up READY or the talk, end the daemon when a server makes trouble, or
+put what a server said into the journal.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Notes of a long talk by a text model: redacted, sent, and brought back to the dialogue (purpose).
+"""Notes of a long talk by a text model: redacted, sent, and brought back to the dialogue.
 
-Owner thread: event loop; the network is used by `errands`.  Must never put words of the
-talk into the journal, and never send one that is not redacted.
+Thread: event loop; the network is used by `errands`.  It must never put words of the talk into the
+journal, and never send one that is not redacted.
 """
 
 from __future__ import annotations

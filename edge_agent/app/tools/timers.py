@@ -1,7 +1,7 @@
-"""Timers at work: the loop's timer, the file, and the sound of the bell (purpose).
+"""Timers at work: the loop's timer, the file, and the sound of the bell.
 
-Owner thread: event loop; the file is written where `Worker` puts it.  Must never decide when to
-ring or when to stop: what is due is told to the dialogue, which does.
+Thread: event loop; the file is written where `Worker` puts it.  It must never decide when to ring
+or when to stop: what is due is told to the dialogue, which does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The toolbox: every source of tools, put together; what they start and stop.
 
-Owner thread: event loop.  Must never decide which tool may run: that is the dialogue's.  The
-daemon runs `bell`, `desk` and `servers` as tasks and hands calls to `hands`.
+Thread: event loop.  It must never decide which tool may run: that is the dialogue's.  The daemon
+runs `bell`, `desk` and `servers` as tasks and hands calls to `hands`.
 """
 
 from __future__ import annotations

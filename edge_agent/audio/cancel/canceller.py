@@ -1,7 +1,7 @@
-"""Linear echo canceller: takes our own voice out of the microphone and keeps the words (purpose).
+"""Linear echo canceller: takes our own voice out of the microphone and keeps the words.
 
-Owner thread: the front end's.  Must never suppress: it only subtracts what an adaptive linear
-model of the room predicts, so words spoken over our voice stay whole (AEC3 eats them).
+Thread: the front end's.  It must never suppress: it only subtracts what an adaptive linear model of
+the room predicts, so words spoken over our voice stay whole (AEC3 eats them).
 
 A partitioned-block frequency-domain Kalman filter (Enzner & Vary 2006; Kuech et al. 2014): the
 room's impulse response in partitions of one block, each bin of each partition with its own

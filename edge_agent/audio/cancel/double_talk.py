@@ -1,6 +1,6 @@
-"""Double-talk detector: does somebody speak while our own voice sounds? (purpose)
+"""Double-talk detector: does somebody speak while our own voice sounds?
 
-Owner thread: the front end's.  Must never decide about an interruption: it labels single frames,
+Thread: the front end's.  It must never decide about an interruption: it labels single frames,
 `dialogue.barge_in` wants several of the last ones.
 
 The linear canceller leaves a residual of our own voice, which also is speech; a voice detector

@@ -1,8 +1,8 @@
-"""Echo: what the loudspeaker played, and WebRTC's canceller (purpose).
+"""Echo: what the loudspeaker played, and WebRTC's canceller.
 
-Owner thread: `ReferenceTrack.write` belongs to the render callback, everything else to the front
-end.  Must never block the render callback: a write copies under a lock that is held for
-microseconds only, and an old reference is overwritten, never waited for.
+Thread: `ReferenceTrack.write` belongs to the render callback, everything else to the front end.  It
+must never block the render callback: a write copies under a lock that is held for microseconds
+only, and an old reference is overwritten, never waited for.
 """
 
 from __future__ import annotations

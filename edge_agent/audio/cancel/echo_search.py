@@ -1,6 +1,6 @@
-"""Does our own voice reach the microphone at all? (purpose)
+"""Does our own voice reach the microphone at all?
 
-Owner thread: the front end's.  Must never say "no" for an echo that is merely late: it is asked
+Thread: the front end's.  It must never say "no" for an echo that is merely late: it is asked
 because the linear canceller has found none, and a wrong "no" lets the speaker interrupt itself.
 
 Headphones, a loudspeaker in another room, a microphone array that cancels echo by itself: there

@@ -1,7 +1,7 @@
-"""Echo stage: one microphone frame in, the same without our voice and a speech label out (purpose).
+"""Echo stage: one microphone frame in, the same without our voice and a speech label out.
 
-Owner thread: the front end's; `load` may run elsewhere.  Must never touch the sound while our
-speaker has been silent for longer than the tail, nor work then: idle costs nothing.
+Thread: the front end's; `load` may run elsewhere.  It must never touch the sound while our speaker
+has been silent for longer than the tail, nor work then: idle costs nothing.
 
 Two kinds of canceller complement each other.  The linear one keeps the words, so its output is
 what is streamed and what the wake model hears; it runs at the wire's 24 kHz, which costs a

@@ -1,7 +1,7 @@
-"""Sound devices by names that stay the same (purpose).
+"""Sound devices by names that stay the same.
 
-Owner thread: any; pure but for reading card ids from `/proc/asound` and `/sys`.  Must never
-open a device, and never let an index leave this room: indexes change with every plug.
+Pure but for reading card ids from `/proc/asound` and `/sys`.  It must never open a device, and
+never let an index leave this room: indexes change with every plug.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Microphone and loudspeaker through PyAudio.
 
-Owner thread: `open` and `close` run in the executor thread (they may take a second); the two
-callbacks run in PortAudio's threads.  Must never raise, block or log in a callback, return a short
-block, or choose a device by its index.
+Thread: `open` and `close` run in the executor thread (they may take a second); the two callbacks
+run in PortAudio's threads.  It must never raise, block or log in a callback, return a short block,
+or choose a device by its index.
 
 Two streams, not one duplex stream: PyAudio has one rate and channel count for both directions
 of a stream.  They are aligned by time stamps instead (`timeline`), and the microphone's can be

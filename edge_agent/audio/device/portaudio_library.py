@@ -1,8 +1,8 @@
 """PortAudio itself: start it, list its devices, keep it quiet, put its errors into our words.
 
-Owner thread: whichever opens or lists devices, one at a time: hold `library`.  Must never write to
-stderr or let another library do so: what it has to say is counted or raised.  `list_devices` is
-for the command line; `portaudio.PortAudioDevice` uses the rest.
+Thread: whichever opens or lists devices, one at a time: hold `library`.  It must never write to
+stderr or let another library do so: what it has to say is counted or raised.  `list_devices` is for
+the command line; `portaudio.PortAudioDevice` uses the rest.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""When a sample of a stream happened, from time stamps that jitter (purpose).
+"""When a sample of a stream happened, from time stamps that jitter.
 
-Owner thread: that of the stream.  Must never follow a single late time stamp: a callback that
-was held up for 40 ms did not lose 40 ms of sound, and a wrong slip costs the echo canceller two
-seconds.  Only an offset that stays is a jump, and it is said so.
+Thread: that of the stream.  It must never follow a single late time stamp: a callback that was held
+up for 40 ms did not lose 40 ms of sound, and a wrong slip costs the echo canceller two seconds.
+Only an offset that stays is a jump, and it is said so.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Standby: when the loudspeaker may rest, because nobody needs it.
 
-Owner thread: event loop.  `supervisor` asks it and does what it says.  Must never let the
-loudspeaker rest while anything of ours may still be audible, nor read a clock: every call brings
-the loop time.
+Thread: event loop.  `supervisor` asks it and does what it says.  It must never let the loudspeaker
+rest while anything of ours may still be audible, nor read a clock: every call brings the loop time.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Supervisor of the sound device: opens it, watches it, opens it again, lets it rest, and keeps
 the microphone closed while it is muted.
 
-Owner thread: event loop; opening and closing run where `in_thread` puts them (one executor
-thread in service), because a sound server may take seconds.  Must never carry audio.  `run` it as
-a task, register `see` as an observer of the pump, and read `state`.
+Thread: event loop; opening and closing run where `in_thread` puts them (one executor thread in
+service), because a sound server may take seconds.  It must never carry audio.  `run` it as a task,
+register `see` as an observer of the pump, and read `state`.
 
 A stalled stream says of itself that it is active (seen with a suspended source and with an
 unplugged card), so only moving frames count.  A device that cannot be opened is honestly

@@ -1,7 +1,7 @@
-"""When a block of sound was in the air (purpose).
+"""When a block of sound was in the air.
 
-Owner thread: the sound callback of one stream.  Must never trust a time stamp that cannot be:
-some PortAudio hosts report 0, some another clock.
+Thread: the sound callback of one stream.  It must never trust a time stamp that cannot be: some
+PortAudio hosts report 0, some another clock.
 """
 
 from __future__ import annotations

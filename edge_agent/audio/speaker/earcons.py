@@ -1,7 +1,6 @@
-"""Short signal sounds, computed from notes (purpose).
+"""Short signal sounds, computed from notes.
 
-Owner thread: any, one pure function.  Must never know what a sound means: the meanings and
-the notes are in `panel.patterns`.
+It must never know what a sound means: the meanings and the notes are in `panel.patterns`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How much sound must be waiting before an answer starts to play (purpose).
+"""How much sound must be waiting before an answer starts to play.
 
-Owner thread: none, plain arithmetic; `playout` and `renderer` call it under their lock.  Must
-never read a clock: time comes in as milliseconds of sound.
+`playout` and `renderer` call it under their lock.  It must never read a clock: time comes in as
+milliseconds of sound.
 """
 
 from __future__ import annotations

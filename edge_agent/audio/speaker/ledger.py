@@ -1,8 +1,7 @@
-"""One spoken item on its way to the loudspeaker, and the account of what was emitted (purpose).
+"""One spoken item on its way to the loudspeaker, and the account of what was emitted.
 
-Owner thread: `convert` and `finish` belong to the loop (they compute); everything else is a
-short copy which `playout` and `renderer` make under their lock.  Must never know a device or read
-a clock.
+Thread: `convert` and `finish` belong to the loop (they compute); everything else is a short copy
+which `playout` and `renderer` make under their lock.  It must never know a device or read a clock.
 """
 
 from __future__ import annotations

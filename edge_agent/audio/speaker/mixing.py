@@ -1,7 +1,7 @@
-"""Volume without clicks, the alarm loop, and short sounds over the rest (purpose).
+"""Volume without clicks, the alarm loop, and short sounds over the rest.
 
-Owner thread: `playout` and `renderer` call everything here under their lock.  Must never queue
-speech, read a clock or know a device.
+Thread: `playout` and `renderer` call everything here under their lock.  It must never queue speech,
+read a clock or know a device.
 """
 
 from __future__ import annotations

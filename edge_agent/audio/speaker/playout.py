@@ -1,8 +1,8 @@
 """Playout: the one owner of the loudspeaker, as the event loop sees it.
 
-Owner thread: the event loop queues, cuts and collects events here; `render` belongs to the
-device's callback and is `renderer`'s.  The two meet in `state`, under one lock.  Must never report
-as played what the loudspeaker has not emitted.
+Thread: the event loop queues, cuts and collects events here; `render` belongs to the device's
+callback and is `renderer`'s.  The two meet in `state`, under one lock.  It must never report as
+played what the loudspeaker has not emitted.
 
 Who sounds, highest first: one voice at a time (answers and our own spoken sentences, in the
 order in which they came), then the alarm, which pauses meanwhile; earcons are mixed over all.

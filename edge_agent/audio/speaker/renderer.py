@@ -1,8 +1,8 @@
 """The callback's side of the loudspeaker: one block at a time, exactly as long as it was asked for.
 
-Owner thread: the device's callback calls `render` and nothing else; the counters may be read from
-anywhere.  Takes the lock of `state` once a block.  Must never block, raise or log, or compute what
-can be computed when sound is queued: that is `playout`'s, on the loop.
+Thread: the device's callback calls `render` and nothing else; the counters may be read from
+anywhere.  Takes the lock of `state` once a block.  It must never block, raise or log, or compute
+what can be computed when sound is queued: that is `playout`'s, on the loop.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What the event loop and the loudspeaker's callback share: the one place where they meet.
 
-Owner thread: both.  `playout.Playout` queues and cuts on the loop, `renderer.Renderer` takes
-sound out in the device's callback; both hold `lock` for whatever they change here, and for what
-the other side changes.  The loop alone sets `rate_hz`, so it may read that one without.  Must
-never be held for more than short copies: what can be computed before is computed before.
+Thread: both.  `playout.Playout` queues and cuts on the loop, `renderer.Renderer` takes sound out in
+the device's callback; both hold `lock` for whatever they change here, and for what the other side
+changes.  The loop alone sets `rate_hz`, so it may read that one without.  The lock must never be
+held for more than short copies: what can be computed before is computed before.
 """
 
 from __future__ import annotations

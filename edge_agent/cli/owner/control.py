@@ -1,6 +1,6 @@
-"""`edge-agent status`, `mute` and `guest`: ask the running speaker (purpose).
+"""`edge-agent status`, `mute` and `guest`: ask the running speaker.
 
-Owner thread: main.  Must never need working settings: it is asked when something is wrong.
+Thread: main.  It must never need working settings: it is asked when something is wrong.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""`edge-agent facts`: what the household asked the speaker to remember (purpose).
+"""`edge-agent facts`: what the household asked the speaker to remember.
 
-Owner thread: main; the speaker may run meanwhile, the file takes turns.  Must never let a fact
-steer the terminal, or make a file where there is none.
+Thread: main; the speaker may run meanwhile, the file takes turns.  It must never let a fact steer
+the terminal, or make a file where there is none.
 """
 
 from __future__ import annotations

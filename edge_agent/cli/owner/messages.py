@@ -1,7 +1,7 @@
-"""`edge-agent messages`: what people left for the owner (purpose).
+"""`edge-agent messages`: what people left for the owner.
 
-Owner thread: main.  Must never let a message steer the terminal, or show one to somebody who may
-not read the file: the running speaker is only told which ones to forget.
+Thread: main.  It must never let a message steer the terminal, or show one to somebody who may not
+read the file: the running speaker is only told which ones to forget.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""`edge-agent privacy`: what is kept, what leaves the house, and away with it (purpose).
+"""`edge-agent privacy`: what is kept, what leaves the house, and away with it.
 
-Owner thread: main; the speaker may run meanwhile.  Must never show a word of what is kept, and
-never delete without a yes.
+Thread: main; the speaker may run meanwhile.  It must never show a word of what is kept, and never
+delete without a yes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The speech service of the settings, for the verbs that need it (purpose).
+"""The speech service of the settings, for the verbs that need it.
 
-Owner thread: main.  Must never print the key.
+Thread: main.  It must never print the key.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""`edge-agent transcribe FILE`: a recording as text, by the provider's speech-to-text (purpose).
+"""`edge-agent transcribe FILE`: a recording as text, by the provider's speech-to-text.
 
-Owner thread: main.  Must never print the key, send a file that the service would refuse for its
-size or kind, or let a transcript steer the terminal.
+Thread: main.  It must never print the key, send a file that the service would refuse for its size
+or kind, or let a transcript steer the terminal.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""`edge-agent voice-pack`: have the speaker's own sentences spoken, and see which are (purpose).
+"""`edge-agent voice-pack`: have the speaker's own sentences spoken, and see which are.
 
-Owner thread: main.  Must never print the key, and never leave a pack that is worse than before.
+Thread: main.  It must never print the key, and never leave a pack that is worse than before.
 """
 
 from __future__ import annotations

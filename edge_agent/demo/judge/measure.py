@@ -1,7 +1,7 @@
-"""Measurements on recorded sound: is a clip in it, where, and is it whole (purpose).
+"""Measurements on recorded sound: is a clip in it, where, and is it whole.
 
-Owner thread: any, all functions are pure.  Must never know the daemon: what is judged here is
-sound that the room or the server recorded, so that a lie of the daemon cannot pass.
+It must never know the daemon: what is judged here is sound that the room or the server recorded, so
+that a lie of the daemon cannot pass.
 
 Times are seconds from the start of the recording that is searched.
 """

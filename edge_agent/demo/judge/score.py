@@ -1,7 +1,7 @@
-"""The score: everything that happened on the stage, with its time (purpose).
+"""The score: everything that happened on the stage, with its time.
 
-Owner thread: the event loop.  Must never change what it watches, and never hold a household's
-words: it keeps types, sizes and times; sound stays with the room and the server.
+Thread: the event loop.  It must never change what it watches, and never hold a household's words:
+it keeps types, sizes and times; sound stays with the room and the server.
 
 It watches from three places: the pump (events and commands), the far end of the wire, and the
 journal.  All times are loop times.

@@ -1,7 +1,7 @@
-"""The tape: questions to what the room recorded, in loop time (purpose).
+"""The tape: questions to what the room recorded, in loop time.
 
-Owner thread: the event loop.  Must never ask the daemon: only tracks and the shipped clips.
-Used by the acts and by the benchmarks.
+Thread: the event loop.  It must never ask the daemon: only tracks and the shipped clips. Used by
+the acts and by the benchmarks.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Verdicts: what an act promised, what was seen, and the figures it measured (purpose).
+"""Verdicts: what an act promised, what was seen, and the figures it measured.
 
-Owner thread: none, plain values.  Must never judge: the acts do, and write it down here.
+It must never judge: the acts do, and write it down here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The picture: the evening as one PNG time line (purpose).
+"""The picture: the evening as one PNG time line.
 
-Owner thread: any.  Must never import matplotlib but inside a function: it is an extra, and a
-demo without it only lacks this file.
+It must never import matplotlib but inside a function: it is an extra, and a demo without it only
+lacks this file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The report: the evening as one HTML file that needs nothing else (purpose).
+"""The report: the evening as one HTML file that needs nothing else.
 
-Owner thread: any.  Must never refer to anything outside the file: the drawing is inline SVG, the
-sound is inside it, and a browser without network shows it whole.
+It must never refer to anything outside the file: the drawing is inline SVG, the sound is inside it,
+and a browser without network shows it whole.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Style: the colours and words that the picture, the report and the terminal share (purpose).
+"""Style: the colours and words that the picture, the report and the terminal share.
 
-Owner thread: none, tables.  Must never hold layout: each view has its own.
+It must never hold layout: each view has its own.
 """
 
 from __future__ import annotations

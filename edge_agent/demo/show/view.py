@@ -1,7 +1,7 @@
-"""The view: what a person at the terminal sees while the play goes on (purpose).
+"""The view: what a person at the terminal sees while the play goes on.
 
-Owner thread: the event loop.  Must never slow the play down or take part in it: on a terminal a
-panel of a dozen lines that fits 80 columns, elsewhere one timed line per thing that happens.
+Thread: the event loop.  It must never slow the play down or take part in it: on a terminal a panel
+of a dozen lines that fits 80 columns, elsewhere one timed line per thing that happens.
 """
 
 from __future__ import annotations

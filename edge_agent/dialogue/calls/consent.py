@@ -1,7 +1,7 @@
-"""Consent: which tool calls may run, and the one question that is open (purpose).
+"""Consent: which tool calls may run, and the one question that is open.
 
-Owner thread: event loop; pure.  Must never be granted by the model, by a tool, by our own voice or
-by what was said before the question had been heard to its end.
+Thread: event loop; pure.  Consent must never be granted by the model, by a tool, by our own voice
+or by what was said before the question had been heard to its end.
 
 What a risk needs is data (`decide`).  A question goes ASKING → OPEN → ANSWERING and is bound to one
 call with exactly its arguments: the call that may run is the very object that was asked about.

@@ -1,6 +1,6 @@
-"""Lost calls: what became of calls whose session ended before they had an output (purpose).
+"""Lost calls: what became of calls whose session ended before they had an output.
 
-Owner thread: event loop; pure.  Must never let a call that runs, or has run, be made a second time
+Thread: event loop; pure.  It must never let a call that runs, or has run, be made a second time
 because nobody told the model: a fresh session knows nothing of it (PROTOCOL section 9).
 
 A call that may be stopped is stopped.  One that may not, or that the household agreed to, runs on;

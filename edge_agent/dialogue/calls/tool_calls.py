@@ -1,9 +1,9 @@
-"""Tool calls: every call of a response gets exactly one output (purpose).
+"""Tool calls: every call of a response gets exactly one output.
 
-Owner thread: event loop.  Must never run a tool, nor say aloud or write down what a call is about:
-it says which commands are due, and its notes hold names, risks and times only.
-Rule (PROTOCOL section 6): run all calls of a response, one output per call id, then one
-`response.create` after the last.  While consent is asked for, a call simply has no output yet.
+Thread: event loop.  It must never run a tool, nor say aloud or write down what a call is about: it
+says which commands are due, and its notes hold names, risks and times only. Rule (PROTOCOL section
+6): run all calls of a response, one output per call id, then one `response.create` after the last.
+While consent is asked for, a call simply has no output yet.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 `question` makes the text that is spoken.  A call's arguments are data: they are read out, whole,
 and what cannot be read out is no question.
 
-Owner thread: none, pure.  It never leaves anything out: what is not spoken is not approved.
+It never leaves anything out: what is not spoken is not approved.
 """
 
 from __future__ import annotations

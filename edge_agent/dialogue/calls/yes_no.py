@@ -1,9 +1,8 @@
-"""Yes or no: what a person's words say to a question that needs consent (purpose).
+"""Yes or no: what a person's words say to a question that needs consent.
 
-Owner thread: none, pure.  Must never guess: whatever is not a plain yes is not a yes.  A yes is a
-text whose every word is known here, and one of them says yes; a condition ("yes, but …"), a hedge
-("na ja"), a question, a symbol or one word that nobody foresaw makes it unclear, and unclear runs
-nothing.
+It must never guess: whatever is not a plain yes is not a yes.  A yes is a text whose every word is
+known here, and one of them says yes; a condition ("yes, but …"), a hedge ("na ja"), a question, a
+symbol or one word that nobody foresaw makes it unclear, and unclear runs nothing.
 
 All languages are read at once: which of them was spoken is not known for certain, and no word of
 one says the opposite in another (a test holds the tables to that).

@@ -3,7 +3,7 @@
 The wake word, the button and the model's tool stop the bell (`silence`); so do five minutes.
 `CutPlayback` stops the sound as well, whatever it was for: then it begins again in the next pause.
 
-Owner: event loop; pure.  It never needs the link or an open microphone, rings into somebody's
+Thread: event loop; pure.  It never needs the link or an open microphone, rings into somebody's
 words, or wakes the talk: while it rings nothing leaves the house.
 """
 

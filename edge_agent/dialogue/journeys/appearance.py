@@ -2,7 +2,7 @@
 
 `changes` after every event.
 
-Owner: event loop; pure.  It never shows a state that the talk is not in: both are worked out anew
+Thread: event loop; pure.  It never shows a state that the talk is not in: both are worked out anew
 each time.
 """
 

@@ -4,7 +4,7 @@ The call has no output while it waits.  A sentence of ours names it with all its
 the model has said before.  `ask_due` whenever a question may be next; from the moment it has been
 heard on, `ConsentReply` takes over.
 
-Owner: event loop; pure.  It never counts a question as asked before it was audible to its end, and
+Thread: event loop; pure.  It never counts a question as asked before it was audible to its end, and
 what cannot be asked aloud is refused.
 """
 

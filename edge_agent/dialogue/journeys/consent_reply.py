@@ -4,7 +4,7 @@
 talk over the question or go on after a yes are no answer: they withdraw it, and the model hears
 them.
 
-Owner: event loop; pure.  It never takes for an answer what began before the question had been
+Thread: event loop; pure.  It never takes for an answer what began before the question had been
 audible to its end, what the model or a tool says, or what was said in another session.
 """
 

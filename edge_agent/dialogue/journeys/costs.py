@@ -2,7 +2,7 @@
 
 `may_start_turn` is asked before the household's turn is taken; `response` counts one.
 
-Owner: event loop; pure.  It never reads a clock: the day comes with `DayBegan`.
+Thread: event loop; pure.  It never reads a clock: the day comes with `DayBegan`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Device: the sound device came or went.
 
-Owner: event loop; pure.  It never lets what waited for the speaker come out once the device is
+Thread: event loop; pure.  It never lets what waited for the speaker come out once the device is
 back.
 """
 

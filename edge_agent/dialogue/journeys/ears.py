@@ -3,7 +3,7 @@
 `called`, `wake`, `open` and `end_turn` are for journeys that know that somebody calls, speaks or
 has finished; `ServerEars` is the server's detector.
 
-Owner: event loop; pure.  It never ends our own voice itself: it asks `Moves` to, and `TurnTaking`
+Thread: event loop; pure.  It never ends our own voice itself: it asks `Moves` to, and `TurnTaking`
 goes on from the speaker's report.
 """
 

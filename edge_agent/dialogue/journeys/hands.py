@@ -1,6 +1,6 @@
 """Hands: the button, mute and guest mode.
 
-Owner: event loop; pure.  It never opens a muted microphone but on a person's wish, and guest mode
+Thread: event loop; pure.  It never opens a muted microphone but on a person's wish, and guest mode
 never makes anything allowed.
 """
 

@@ -3,7 +3,7 @@
 A fresh session knows nothing: `link_ready` tells it of the talk and asks again for what is owed.
 What is told of an outage is `Outage`'s.
 
-Owner: event loop; pure.  It never loses what the household said, asks twice for one answer, or
+Thread: event loop; pure.  It never loses what the household said, asks twice for one answer, or
 tells a session of the talk while the microphone is muted.
 """
 

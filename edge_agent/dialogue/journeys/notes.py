@@ -5,7 +5,7 @@
 `advance` takes the next step, in a quiet moment only.  Until the last one nothing is forgotten
 here, so that a lost session costs no more than the question.
 
-Owner: event loop; pure.  It never touches the talk while somebody speaks or waits, removes a word
+Thread: event loop; pure.  It never touches the talk while somebody speaks or waits, removes a word
 before the server has the notes in its place, or holds up anything: without summaries the talk goes
 on as it is.
 """

@@ -3,8 +3,8 @@
 `explain` when somebody wants an answer; `note_down` for the journal's line.  `LinkWatch` tells when
 the link comes and goes.
 
-Owner: event loop; pure.  It never tells the same reason twice in one talk, and never leaves anybody
-waiting without a word.
+Thread: event loop; pure.  It never tells the same reason twice in one talk, and never leaves
+anybody waiting without a word.
 """
 
 from __future__ import annotations

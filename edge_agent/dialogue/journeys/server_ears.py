@@ -2,7 +2,7 @@
 
 It ends turns where the settings leave that to it, and it can interrupt us; `Ears` comes first.
 
-Owner: event loop; pure.  It never opens the gate or interrupts on the server's word alone: our own
+Thread: event loop; pure.  It never opens the gate or interrupts on the server's word alone: our own
 detector has to have heard somebody.
 """
 

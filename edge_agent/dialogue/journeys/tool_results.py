@@ -2,7 +2,7 @@
 
 `calls.tool_calls` starts calls and knows their outputs; here is what follows for the talk.
 
-Owner: event loop; pure.  It never lets a result pass without a response that may tell of it, while
+Thread: event loop; pure.  It never lets a result pass without a response that may tell of it, while
 somebody waits.
 """
 

@@ -3,7 +3,7 @@
 `builtin`: the server's own transcription, which `realtime` asked for with the session.
 `out_of_band`: a side question to the model about exactly one item, after each turn.
 
-Owner: event loop; pure.  It never holds up the talk, nor has more written down than was asked for:
+Thread: event loop; pure.  It never holds up the talk, nor has more written down than was asked for:
 a transcript may come late, or never, and nothing waits for it but a yes that was asked for.
 """
 

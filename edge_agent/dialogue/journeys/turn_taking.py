@@ -2,8 +2,8 @@
 
 `settle` whenever an answer may be over; `playback_cut` goes on from the speaker's report of a cut.
 
-Owner: event loop; pure.  It never lets the household wait for nothing: either more is to come, or a
-follow-up window is open, or the talk has ended.
+Thread: event loop; pure.  It never lets the household wait for nothing: either more is to come, or
+a follow-up window is open, or the talk has ended.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 What follows its end or its cut is `TurnTaking`'s; `Moves.fall_silent` asks for a cut.
 
-Owner: event loop; pure.  It never plays a chunk of a cut item, and never ends an answer before the
+Thread: event loop; pure.  It never plays a chunk of a cut item, and never ends an answer before the
 speaker says that it has been heard.
 """
 

@@ -1,7 +1,7 @@
-"""Budget: what an answer costs, and when the day's money is spent (purpose).
+"""Budget: what an answer costs, and when the day's money is spent.
 
-Owner thread: event loop.  Must never read a clock (the day comes in as data), guess a price, or
-let a cost that is unknown pass for nothing.
+Thread: event loop.  It must never read a clock (the day comes in as data), guess a price, or let a
+cost that is unknown pass for nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Spending: what every response cost, told and held against the day's limit (purpose).
+"""Spending: what every response cost, told and held against the day's limit.
 
-Owner thread: event loop.  Must never read a clock: the day comes with `DayBegan`.
+Thread: event loop.  It must never read a clock: the day comes with `DayBegan`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Flow: a guided talk, one step at a time, along allowed moves only (purpose).
+"""Flow: a guided talk, one step at a time, along allowed moves only.
 
-Owner thread: event loop; pure.  Must never take the model's word for where the talk stands: the
-state lives here, the model only asks to move.  What a step says and which tools it has go to the
-model by `session.update` after each move.
+Thread: event loop; pure.  It must never take the model's word for where the talk stands: the state
+lives here, the model only asks to move.  What a step says and which tools it has go to the model by
+`session.update` after each move.
 """
 
 from __future__ import annotations

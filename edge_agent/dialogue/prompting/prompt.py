@@ -1,8 +1,8 @@
-"""Prompt: from a persona to the instructions that the model is given (purpose).
+"""Prompt: from a persona to the instructions that the model is given.
 
-Owner thread: any, all functions are pure.  Must never read a file or judge what it composes
-(`prompt_lint` does).  The same persona gives the same text, byte for byte: providers cache the
-beginning of a prompt, and a changed word costs money in every turn.
+It must never read a file or judge what it composes (`prompt_lint` does).  The same persona gives
+the same text, byte for byte: providers cache the beginning of a prompt, and a changed word costs
+money in every turn.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Prompt critique: what a text model is asked about a prompt for a voice (purpose).
+"""Prompt critique: what a text model is asked about a prompt for a voice.
 
-Owner thread: any, pure.  Must never ask anybody (the command line does), or let the prompt that is
-judged pass for instructions to the judge.
+It must never ask anybody (the command line does), or let the prompt that is judged pass for
+instructions to the judge.
 """
 
 from __future__ import annotations

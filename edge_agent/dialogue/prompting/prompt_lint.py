@@ -1,7 +1,7 @@
-"""Prompt lint: what can be found wrong with a prompt by rule, without asking a model (purpose).
+"""Prompt lint: what can be found wrong with a prompt by rule, without asking a model.
 
-Owner thread: any, all functions are pure.  Must never change a prompt, and never call a taste a
-mistake: `error` is what makes a voice model fail, `warning` what usually makes it worse.
+It must never change a prompt, and never call a taste a mistake: `error` is what makes a voice model
+fail, `warning` what usually makes it worse.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Items: what the server holds of the talk, in its order, and what we remember of it.
 
-Owner: event loop; pure.  It never guesses: an item is here from the server's word for it until we
+Thread: event loop; pure.  It never guesses: an item is here from the server's word for it until we
 or the server removed it, so that what is deleted or asked about exists.
 """
 

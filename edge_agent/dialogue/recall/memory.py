@@ -1,9 +1,9 @@
-"""Memory: the talk so far, so that a fresh session can be told of it (purpose).
+"""Memory: the talk so far, so that a fresh session can be told of it.
 
-Owner thread: event loop.  Must never log or store: it lives and dies with the process.  What
-a barge-in cut is remembered as cut.  There is no resume on the wire (PROTOCOL section 9): the
-user's words go back as text where a transcript came, else as the audio itself (bounded), the
-assistant's as text only, a tool's call only with its output, and the notes of what is older first.
+Thread: event loop.  It must never log or store: it lives and dies with the process.  What a
+barge-in cut is remembered as cut.  There is no resume on the wire (PROTOCOL section 9): the user's
+words go back as text where a transcript came, else as the audio itself (bounded), the assistant's
+as text only, a tool's call only with its output, and the notes of what is older first.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Summaries: when the old part of a talk is summed up, and how one asks for that.
 
-Owner: none; pure.  It never sees the wire: `journeys.notes` asks, inserts and deletes.
+It never sees the wire: `journeys.notes` asks, inserts and deletes.
 
 Why (PROTOCOL sections 9 and 10): the whole conversation is input of every answer, sound costs many
 times what its words do, and what the provider's cache has lost costs full price again.  But each

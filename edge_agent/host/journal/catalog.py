@@ -1,7 +1,7 @@
 """Catalog: the journal's messages as `journalctl -x` wants them, and the names that journald gets.
 
-Owner thread: any, pure functions.  Must never hold a message of its own: see `messages`.
-`systemd/edge-agent.catalog` is the text of `catalog()`.
+It must never hold a message of its own: see `messages`. `systemd/edge-agent.catalog` is the text of
+`catalog()`.
 """
 
 from __future__ import annotations

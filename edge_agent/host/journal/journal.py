@@ -1,6 +1,6 @@
-"""Journal: one line per thing that happened, for people and for filters (purpose).
+"""Journal: one line per thing that happened, for people and for filters.
 
-Owner thread: any; under systemd a thread of its own hands the lines over.  Must never write a
+Thread: any; under systemd a thread of its own hands the lines over.  It must never write a
 household's words (but for `talk.words` while the owner asked for it), a key or sound, and never
 make the event loop wait for journald: a full queue drops the line and counts it.
 

@@ -3,7 +3,7 @@
 Ask `takes` before a line is written and write what `owed` returns after it.  What others cause
 has one bound, debug lines have their own, and our own lines only ever wait for their like.
 
-Owner: whoever holds the journal's lock; pure, the time comes in.  It never lets what a peer does
+Thread: whoever holds the journal's lock; pure, the time comes in.  It never lets what a peer does
 displace a line about us: our state, mute, consent, a fault.
 """
 

@@ -1,9 +1,9 @@
 """Messages: the table of every line that the journal may hold.  `catalog` makes of it what
 `journalctl -x` shows, and the message ids.
 
-Owner thread: none, a table.  Must never hold a field for a household's words, a question, an
-answer, a tool's arguments or results, a key or sound; nor anything but the table.
-The code is stable: scripts filter on it and the message id is made from it.
+It must never hold a field for a household's words, a question, an answer, a tool's arguments or
+results, a key or sound; nor anything but the table. The code is stable: scripts filter on it and
+the message id is made from it.
 """
 
 from __future__ import annotations

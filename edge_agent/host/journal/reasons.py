@@ -1,6 +1,6 @@
-"""Reasons: why a line is down, a device is missing or an answer failed, for the journal (purpose).
+"""Reasons: why a line is down, a device is missing or an answer failed, for the journal.
 
-Owner thread: none, a table.  Must never hold anything but the explanation of a code.
+It must never hold anything but the explanation of a code.
 
 `link.down` with EDGE_REASON_CODE=link.dns gets the message id of `link.dns`, so that
 `journalctl -x` explains this very cause; EDGE_CODE stays `link.down` for those who filter.

@@ -1,7 +1,7 @@
-"""Words: what was said, for an owner who asked to have it written down (purpose).
+"""Words: what was said, for an owner who asked to have it written down.
 
-Owner thread: the event loop.  Must never be attached unless the owner asked for it, tell a word
-that the redaction has not seen, or keep one longer than the answer that it belongs to.
+Thread: the event loop.  It must never be attached unless the owner asked for it, tell a word that
+the redaction has not seen, or keep one longer than the answer that it belongs to.
 """
 
 from __future__ import annotations

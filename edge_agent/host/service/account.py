@@ -4,7 +4,7 @@ Call `become_owner(folder)` when the settings are read and before anything below
 touched.  The account of the service may put links, pipes and devices into its own folders; root
 must never follow them.  As the account itself a command can do no more than the account can.
 
-Owner thread: main, in the command line; there is no way back to root.
+Thread: main, in the command line; there is no way back to root.
 """
 
 from __future__ import annotations

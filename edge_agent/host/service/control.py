@@ -1,7 +1,7 @@
-"""Control: a socket on this machine to ask the speaker and to mute it (purpose).
+"""Control: a socket on this machine to ask the speaker and to mute it.
 
-Owner thread: the event loop for the server; `ask` blocks and is for the command line.  Must never
-stop the speaker, wait for a slow asker, or carry a word that was said, sound or a key.
+Thread: the event loop for the server; `ask` blocks and is for the command line.  It must never stop
+the speaker, wait for a slow asker, or carry a word that was said, sound or a key.
 
 One line of JSON each way, then the connection ends: `{"do": "status"}` → `{"ok": true, …}` or
 `{"ok": false, "error": "…", "fix": "…"}`.  Who may ask is decided by the file's owner and group.

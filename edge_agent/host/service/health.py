@@ -1,8 +1,8 @@
-"""Health: whether the speaker still hears and speaks, judged from counters (purpose).
+"""Health: whether the speaker still hears and speaks, judged from counters.
 
-Owner thread: the event loop.  Must never read a clock or feed the watchdog itself: it is asked,
-with the time as an argument.  Frames are the proof, because a stalled stream says of itself that
-it is active (seen with a suspended source and with an unplugged card).
+Thread: the event loop.  It must never read a clock or feed the watchdog itself: it is asked, with
+the time as an argument.  Frames are the proof, because a stalled stream says of itself that it is
+active (seen with a suspended source and with an unplugged card).
 """
 
 from __future__ import annotations

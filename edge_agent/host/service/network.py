@@ -1,7 +1,7 @@
-"""Network: what the kernel tells of interfaces, addresses and routes (purpose).
+"""Network: what the kernel tells of interfaces, addresses and routes.
 
-Owner thread: the event loop's.  Must never send anything, need a privilege, or fail: where the
-kernel does not tell (a container, a sandbox) there is one note, and timers have to do.
+Thread: the event loop's.  It must never send anything, need a privilege, or fail: where the kernel
+does not tell (a container, a sandbox) there is one note, and timers have to do.
 
 The kernel multicasts every change over a netlink socket (rtnetlink(7)).  Most of them are not
 about us, so they are gathered for a moment and then compared with the addresses from which we

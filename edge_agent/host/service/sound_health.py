@@ -1,7 +1,7 @@
-"""Sound health: what the counters of the sound device mean for the admin (purpose).
+"""Sound health: what the counters of the sound device mean for the admin.
 
-Owner thread: the event loop.  Must never read a clock, touch sound, or repeat itself: every kind
-of line has its own pause, and what has been told of the echo holds until a device is opened anew.
+Thread: the event loop.  It must never read a clock, touch sound, or repeat itself: every kind of
+line has its own pause, and what has been told of the echo holds until a device is opened anew.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Status: what the speaker is doing, as data and in plain words (purpose).
+"""Status: what the speaker is doing, as data and in plain words.
 
-Owner thread: any, values and pure functions.  Must never hold a word that was said, or a key.
-`app` fills it in, the control socket carries it, the command line prints it.
+It must never hold a word that was said, or a key. `app` fills it in, the control socket carries it,
+the command line prints it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""systemd: telling the service manager how we are (purpose).
+"""systemd: telling the service manager how we are.
 
-Owner thread: the event loop.  Must never raise or wait: a manager that does not listen is no reason
-to stop talking to the household.  sd_notify(3) is one datagram, sent here without blocking:
-`systemd.daemon.notify` waits for a manager that leaves its messages unread (seen: the daemon
-stood still at the 11th), and so does nothing that a watchdog may rely on.
+Thread: the event loop.  It must never raise or wait: a manager that does not listen is no reason to
+stop talking to the household.  sd_notify(3) is one datagram, sent here without blocking:
+`systemd.daemon.notify` waits for a manager that leaves its messages unread (seen: the daemon stood
+still at the 11th), and so does nothing that a watchdog may rely on.
 """
 
 from __future__ import annotations

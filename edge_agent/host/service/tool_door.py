@@ -4,7 +4,7 @@ Run by systemd as `python -I -S tool_door.py PROGRAM…` with the connection as 
 output.  When the speaker hangs up the program sees its input end; when it stays all the same, this
 process goes first, and systemd ends what is left in the unit.
 
-Owner thread: main.  Must never import the package (a start should cost nothing), or read a byte.
+Thread: main.  It must never import the package (a start should cost nothing), or read a byte.
 """
 
 import os

@@ -3,8 +3,8 @@
 `units` turns the settings into files, `write` puts them in place as root; systemd then starts the
 program for each connection to `tool_socket`.  `tool_door.py` stands between the two.
 
-Owner thread: main, in the command line; `tool_socket` is for everybody.  Must never put a secret
-into a unit, which every account may read: variables go into a file of root's.
+Thread: main, in the command line; `tool_socket` is for everybody.  It must never put a secret into
+a unit, which every account may read: variables go into a file of root's.
 """
 
 from __future__ import annotations

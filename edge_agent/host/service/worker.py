@@ -1,7 +1,7 @@
-"""Worker: a thread for what would block the loop, in order (purpose).
+"""Worker: a thread for what would block the loop, in order.
 
-Owner thread: the event loop calls, its own work.  Must never carry audio, and never make
-the end of the process wait for a driver that hangs: see `is_busy`.
+Thread: the event loop calls, its own work.  It must never carry audio, and never make the end of
+the process wait for a driver that hangs: see `is_busy`.
 """
 
 from __future__ import annotations

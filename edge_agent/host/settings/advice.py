@@ -1,6 +1,6 @@
-"""Advice: settings that are allowed and still probably not what somebody wants (purpose).
+"""Advice: settings that are allowed and still probably not what somebody wants.
 
-Owner thread: the main one, pure.  Must never refuse anything, or show the value of a key.
+Thread: the main one, pure.  It must never refuse anything, or show the value of a key.
 """
 
 from __future__ import annotations

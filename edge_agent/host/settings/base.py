@@ -1,6 +1,6 @@
-"""What every section of the settings stands on: its base and the shared kinds of value (purpose).
+"""What every section of the settings stands on: its base and the shared kinds of value.
 
-Owner thread: none, pure.  Must never know a section: `root`, `house` and their sisters do.
+It must never know a section: `root`, `house` and their sisters do.
 """
 
 from __future__ import annotations

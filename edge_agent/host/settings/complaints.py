@@ -2,7 +2,7 @@
 
 `Problem` is one mistake; the functions put a finding into words, and `load` collects them.
 
-Owner thread: none, pure.  Must never show the value of a key.
+It must never show the value of a key.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Settings of consent: how the household agrees to what a tool wants to do (purpose).
+"""Settings of consent: how the household agrees to what a tool wants to do.
 
-Owner thread: none, frozen values.  Must never read a file, the environment or the clock.  The
-string under each field is its documentation, as in `settings`.
+It must never read a file, the environment or the clock.  The string under each field is its
+documentation, as in `settings`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Settings of the desk: the stronger model that is asked, and messages for the owner (purpose).
+"""Settings of the desk: the stronger model that is asked, and messages for the owner.
 
-Owner thread: none, frozen values.  Must never read a file, the environment or the clock.  The
-string under each field is its documentation, as in `settings`.
+It must never read a file, the environment or the clock.  The string under each field is its
+documentation, as in `settings`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A pipe or a device is refused before it is opened, since a start must neither hang nor fill the
 memory; so is whatever is larger or nested deeper than settings ever are.
 
-Owner thread: none; it blocks.  Must never put a file's content into an error.
+It blocks.  It must never put a file's content into an error.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Settings of the house around the talk: own sentences, journal, state, budget, health (purpose).
+"""Settings of the house around the talk: own sentences, journal, state, budget, health.
 
-Owner thread: none, frozen values.  Must never read a file, the environment or the clock.  The
-string under each field is its documentation, as in `settings`.
+It must never read a file, the environment or the clock.  The string under each field is its
+documentation, as in `settings`.
 """
 
 from __future__ import annotations

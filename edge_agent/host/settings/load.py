@@ -2,8 +2,8 @@
 
 Call `load`; `Loaded` says for every value where it came from.  The layers are `sources`.
 
-Owner thread: the main one, before anything else runs.  Must never print the value of a key, and
-never stop at the first mistake: an owner who edits a file wants to hear them all.
+Thread: the main one, before anything else runs.  It must never print the value of a key, and never
+stop at the first mistake: an owner who edits a file wants to hear them all.
 """
 
 from __future__ import annotations

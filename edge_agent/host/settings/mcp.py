@@ -1,8 +1,7 @@
-"""Settings of tool servers: which programs and addresses lend the model their tools (purpose).
+"""Settings of tool servers: which programs and addresses lend the model their tools.
 
-Owner thread: none, frozen values.  Must never hold a secret that stood in a settings file: tokens
-have files of their own, read when a connection is made.  The string under each field is its
-documentation, as in `settings`.
+It must never hold a secret that stood in a settings file: tokens have files of their own, read when
+a connection is made.  The string under each field is its documentation, as in `settings`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Settings of what is kept: facts, transcripts, sound, and what is taken out before (purpose).
+"""Settings of what is kept: facts, transcripts, sound, and what is taken out before.
 
-Owner thread: none, frozen values.  Must never read a file, the environment or the clock.  The
-string under each field is its documentation, as in `settings`.
+It must never read a file, the environment or the clock.  The string under each field is its
+documentation, as in `settings`.
 """
 
 from __future__ import annotations

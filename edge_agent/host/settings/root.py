@@ -1,7 +1,7 @@
-"""Settings: every value an owner may choose, with its unit, its bounds and its meaning (purpose).
+"""Settings: every value an owner may choose, with its unit, its bounds and its meaning.
 
-Owner thread: none, frozen values made once at start.  Must never read a file, the environment
-or the clock (`load` does), and must never show the key: it is a `SecretStr`.
+It must never read a file, the environment or the clock (`load` does), and must never show the key:
+it is a `SecretStr`.
 
 The string under each field is its documentation: `text` turns it into
 `config/edge-agent.toml`, so the shipped file cannot drift from the program.

@@ -1,7 +1,7 @@
-"""Settings, services: whether the providers that they name are in the table (purpose).
+"""Settings, services: whether the providers that they name are in the table.
 
-Owner thread: the main one, at start.  Must never judge what is no name at all (the settings'
-own check does), and never show an address, which may carry a secret.
+Thread: the main one, at start.  It must never judge what is no name at all (the settings' own check
+does), and never show an address, which may carry a secret.
 
 Which providers there are is data (`price_list`), so the settings cannot know their names: they
 are looked up here, as long as it is known in which file and line each one stood.

@@ -4,8 +4,8 @@
 not do, each source adds: it notes in `Findings` where every value came from, and complains of
 names that do not exist instead of ignoring them.
 
-Owner thread: the main one, before anything else runs.  Must never print the value of a key, and
-never stop at the first mistake.
+Thread: the main one, before anything else runs.  It must never print the value of a key, and never
+stop at the first mistake.
 """
 
 from __future__ import annotations

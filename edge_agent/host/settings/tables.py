@@ -1,6 +1,6 @@
-"""Settings that are tables of sections (`[mcp.servers.NAME]`): found, merged, shown (purpose).
+"""Settings that are tables of sections (`[mcp.servers.NAME]`): found, merged, shown.
 
-Owner thread: the main one, at start; pure.  Must never judge a value: the sections do.
+Thread: the main one, at start; pure.  It must never judge a value: the sections do.
 """
 
 from __future__ import annotations

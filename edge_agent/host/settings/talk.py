@@ -1,7 +1,7 @@
-"""Settings of the talk: how much of a long conversation is carried on, and how (purpose).
+"""Settings of the talk: how much of a long conversation is carried on, and how.
 
-Owner thread: none, frozen values.  Must never read a file, the environment or the clock.  The
-string under each field is its documentation, as in `settings`.
+It must never read a file, the environment or the clock.  The string under each field is its
+documentation, as in `settings`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Settings as text: the documented default file, and what may be printed (purpose).
+"""Settings as text: the documented default file, and what may be printed.
 
-Owner thread: the main one, before and beside the daemon (command line, tests).  Must never print
-a secret.  Reads the documentation strings out of the sections' source, so that the shipped file
-says what the program does; done here and not while importing, which would slow every start.
+Thread: the main one, before and beside the daemon (command line, tests).  It must never print a
+secret.  Reads the documentation strings out of the sections' source, so that the shipped file says
+what the program does; done here and not while importing, which would slow every start.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Fact store: what the household asked to be remembered, in a small SQLite file (purpose).
+"""Fact store: what the household asked to be remembered, in a small SQLite file.
 
-Owner thread: whichever calls; it blocks, so the daemon calls it on its worker for the disk.  Must
-never keep a connection between two calls (the owner's commands work while the speaker runs),
-never throw away what it cannot read, and never put a fact into an error or a note.
+Thread: whichever calls; it blocks, so the daemon calls it on its worker for the disk.  It must
+never keep a connection between two calls (the owner's commands work while the speaker runs), never
+throw away what it cannot read, and never put a fact into an error or a note.
 
 Each call opens the file, does one short transaction and closes it.  No write-ahead log: it would
 leave two more files behind with words in them.  What is forgotten is overwritten

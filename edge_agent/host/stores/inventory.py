@@ -1,8 +1,7 @@
-"""Inventory: what of the household is on this machine, where, for how long, and away with it
-(purpose).
+"""Inventory: what of the household is on this machine, where, for how long, and away with it.
 
-Owner thread: main, in the command line; the speaker may run meanwhile.  Must never show a word of
-what is kept, and never delete a file that is not in the list it shows.
+Thread: main, in the command line; the speaker may run meanwhile.  It must never show a word of what
+is kept, and never delete a file that is not in the list it shows.
 """
 
 from __future__ import annotations

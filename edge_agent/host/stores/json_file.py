@@ -1,7 +1,7 @@
-"""JSON file: a small file that is whole or absent, also after a power cut (purpose).
+"""JSON file: a small file that is whole or absent, also after a power cut.
 
-Owner thread: whichever calls; two at once are put in order.  Must never raise to its owner on
-`save`, and never throw away what it cannot read: that file is moved aside.
+Thread: whichever calls; two at once are put in order.  It must never raise to its owner on `save`,
+and never throw away what it cannot read: that file is moved aside.
 """
 
 from __future__ import annotations

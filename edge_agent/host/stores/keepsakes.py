@@ -1,8 +1,8 @@
-"""Keepsakes: words and sound of the talk, for an owner who wants them, and no longer (purpose).
+"""Keepsakes: words and sound of the talk, for an owner who wants them, and no longer.
 
-Owner thread: the worker's for the disk; it blocks.  Must never be in the way of talk (trouble
-costs a note), never delete a file that is not of its own kind, and never keep what the owner gave
-no days for.
+Thread: the worker's for the disk; it blocks.  It must never be in the way of talk (trouble costs a
+note), never delete a file that is not of its own kind, and never keep what the owner gave no days
+for.
 
     transcripts/2026-11-20.jsonl                           one line per turn and per answer
     recordings/2026-11-20/18-30-05-250-household.wav       one file per turn and per answer

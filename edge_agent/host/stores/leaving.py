@@ -1,7 +1,7 @@
-"""Leaving: what goes out of the house, to whom and when, read off the settings (purpose).
+"""Leaving: what goes out of the house, to whom and when, read off the settings.
 
-Owner thread: main, in the command line.  Must never ask the network, or show a key or the text of
-a setting that may hold one.
+Thread: main, in the command line.  It must never ask the network, or show a key or the text of a
+setting that may hold one.
 """
 
 from __future__ import annotations

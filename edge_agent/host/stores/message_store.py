@@ -1,8 +1,8 @@
-"""Message store: what people left for the owner, in a file beside the state (purpose).
+"""Message store: what people left for the owner, in a file beside the state.
 
-Owner thread: the event loop; `save` may run in another, and the command line uses it while no
-speaker runs.  Must never put a message, or who left it, into the journal or an error, lose one
-that was not sent, or let anybody fill the disk.
+Thread: the event loop; `save` may run in another, and the command line uses it while no speaker
+runs.  It must never put a message, or who left it, into the journal or an error, lose one that was
+not sent, or let anybody fill the disk.
 """
 
 from __future__ import annotations

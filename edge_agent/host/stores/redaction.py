@@ -1,7 +1,7 @@
-"""Redaction: numbers, addresses and names taken out of what was said (purpose).
+"""Redaction: numbers, addresses and names taken out of what was said.
 
-Owner thread: any, pure.  Must never make a text say more than before, and never guess: what is
-covered stands here, and the rest is not.
+It must never make a text say more than before, and never guess: what is covered stands here, and
+the rest is not.
 
 - **numbers** become `[number]` from four digits on: telephone, card and account numbers, codes.
   Digits belong together with at most three separators (spaces, dots, dashes, slashes, brackets,

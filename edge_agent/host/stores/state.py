@@ -1,8 +1,8 @@
-"""State: the little that survives a reboot (purpose).
+"""State: the little that survives a reboot.
 
-Owner thread: the main thread for `load`, a worker's for `save` (a slow disk must not hold up the
-loop; a stop waits for what is queued).  Must never hold anything that was said, and never stop
-the speaker: a file that cannot be read or written costs a note, not a start.
+Thread: the main thread for `load`, a worker's for `save` (a slow disk must not hold up the loop; a
+stop waits for what is queued).  It must never hold anything that was said, and never stop the
+speaker: a file that cannot be read or written costs a note, not a start.
 """
 
 from __future__ import annotations

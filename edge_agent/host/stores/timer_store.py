@@ -1,8 +1,8 @@
-"""Timer store: timers and alarms in a file beside the state, so that they survive (purpose).
+"""Timer store: timers and alarms in a file beside the state, so that they survive.
 
-Owner thread: the event loop for `load`; `save` may run in another.  Must never read a clock,
-decide what is due, or stop the speaker: a file that is of no use is moved aside with a note.
-The names in it are the household's words: they stay in this file and out of the journal.
+Thread: the event loop for `load`; `save` may run in another.  It must never read a clock, decide
+what is due, or stop the speaker: a file that is of no use is moved aside with a note. The names in
+it are the household's words: they stay in this file and out of the journal.
 """
 
 from __future__ import annotations

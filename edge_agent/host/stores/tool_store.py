@@ -4,8 +4,8 @@
 it is, for the owner has just named it in the settings.  `accept` takes what an owner has agreed to.
 After trouble with the file nothing new is taken on trust: the owner is asked.
 
-Owner thread: whichever calls; it blocks, so the daemon calls it in its errands.  The daemon and
-the command line both write the file, each whole and freshly read.  Must never accept a change.
+Thread: whichever calls; it blocks, so the daemon calls it in its errands.  The daemon and the
+command line both write the file, each whole and freshly read.  It must never accept a change.
 """
 
 from __future__ import annotations

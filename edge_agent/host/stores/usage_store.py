@@ -1,8 +1,8 @@
-"""Usage store: tokens and money per answer and per day, kept over restarts (purpose).
+"""Usage store: tokens and money per answer and per day, kept over restarts.
 
-Owner thread: the event loop for `add`; `save` may run in another, so that a slow card never holds
-up a word.  Must never read a clock (the day comes in with each answer), hold anything that was
-said, or stop the speaker: a file that is of no use is moved aside and counting begins anew.
+Thread: the event loop for `add`; `save` may run in another, so that a slow card never holds up a
+word.  It must never read a clock (the day comes in with each answer), hold anything that was said,
+or stop the speaker: a file that is of no use is moved aside and counting begins anew.
 
 The day is the one that the budget is in (`dialogue.money.budget`), which knows what a clock that
 was set means; this file only keeps it.

@@ -1,7 +1,7 @@
-"""espeak: sentences spoken by espeak-ng, without any network (purpose).
+"""espeak: sentences spoken by espeak-ng, without any network.
 
-Owner thread: a worker's or the command line's main one; never the event loop (it waits for a
-process).  Must never link espeak-ng: it is under the GPL, and is only started as a program.
+Thread: a worker's or the command line's main one; never the event loop (it waits for a process).
+It must never link espeak-ng: it is under the GPL, and is only started as a program.
 """
 
 from __future__ import annotations

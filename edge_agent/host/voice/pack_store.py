@@ -1,7 +1,7 @@
-"""Pack store: recordings of sentences in a folder, whole or not there at all (purpose).
+"""Pack store: recordings of sentences in a folder, whole or not there at all.
 
-Owner thread: whichever calls; never the event loop (it writes and syncs files).  Must never leave
-half a recording or half a pack behind, and never lose the pack that was there before.
+Thread: whichever calls; never the event loop (it writes and syncs files).  It must never leave half
+a recording or half a pack behind, and never lose the pack that was there before.
 
 `ROOT/<language>/<name>.wav` with `pack.json` beside them is a pack.  `ROOT/.cache/<key>.wav` holds
 what was rendered so far, so that a build that broke off goes on where it was.

@@ -1,7 +1,7 @@
-"""Sentences: what the speaker says by itself, when the model cannot (purpose).
+"""Sentences: what the speaker says by itself, when the model cannot.
 
-Owner thread: the event loop; a recording is read once (some 100 kB) and kept.  `prepare` belongs
-on a worker.  Must never need the network, and never stop anything: a sentence that is missing is
+Thread: the event loop; a recording is read once (some 100 kB) and kept.  `prepare` belongs on a
+worker.  It must never need the network, and never stop anything: a sentence that is missing is
 silence.
 
 Texts and recordings are in `voice_pack/`; `scripts/make_sentences.py` makes the shipped ones.

@@ -1,8 +1,8 @@
-"""HTTP API: one request to a service of the owner's, and its answer or an error of ours (purpose).
+"""HTTP API: one request to a service of the owner's, and its answer or an error of ours.
 
-Owner thread: the command line's main one or a worker's; never the event loop (every call blocks).
-Must never follow a redirect (the key would go along), never put the key, what was sent or the
-server's own words into an error, and never read without a limit of size and time.
+Thread: the command line's main one or a worker's; never the event loop (every call blocks). It must
+never follow a redirect (the key would go along), never put the key, what was sent or the server's
+own words into an error, and never read without a limit of size and time.
 
 Proxies come from HTTPS_PROXY, HTTP_PROXY and NO_PROXY; this machine is called directly.
 """

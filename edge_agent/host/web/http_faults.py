@@ -2,7 +2,7 @@
 
 `refused` for an answer, `unreachable` for none; the causes are the rows of `contract.net_faults`.
 
-Owner: a worker's thread or the command line's; pure functions (and the clock, for a `Retry-After`
+Thread: a worker's thread or the command line's; pure functions (and the clock, for a `Retry-After`
 that is a date).  What the server said is never quoted: it may repeat the request, and half of the
 key.
 """

@@ -1,8 +1,8 @@
-"""Speech over HTTPS: the provider's text-to-speech and speech-to-text (purpose).
+"""Speech over HTTPS: the provider's text-to-speech and speech-to-text.
 
-Owner thread: the command line's main one or a worker's; never the event loop (every call blocks).
-Must never follow a redirect (the key would go along), never put the key, a text or the server's
-own words into an error, and never read without a limit of size and time.
+Thread: the command line's main one or a worker's; never the event loop (every call blocks). It must
+never follow a redirect (the key would go along), never put the key, a text or the server's own
+words into an error, and never read without a limit of size and time.
 
 The wire is the provider's documented API: `POST BASE/audio/speech` with JSON, sound back;
 `POST BASE/audio/transcriptions` with a form, JSON or subtitles back.

@@ -1,7 +1,7 @@
-"""Text model: one question over HTTPS to a model that reads and writes (purpose).
+"""Text model: one question over HTTPS to a model that reads and writes.
 
-Owner thread: the command line's main one or a worker's; never the event loop (it blocks).
-Must never put the key, the question, the answer or the server's words into an error or a log.
+Thread: the command line's main one or a worker's; never the event loop (it blocks). It must never
+put the key, the question, the answer or the server's words into an error or a log.
 
 The wire is the provider's documented API: `POST BASE/responses`, with `store` false so that
 nothing is kept there; or, for servers at home, `POST BASE/chat/completions`.  The limits and the

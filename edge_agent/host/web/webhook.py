@@ -1,6 +1,6 @@
-"""Webhook: a message as JSON to an address of the owner's (purpose).
+"""Webhook: a message as JSON to an address of the owner's.
 
-Owner thread: a worker's; never the event loop (it blocks).  Must never follow a redirect, put the
+Thread: a worker's; never the event loop (it blocks).  It must never follow a redirect, put the
 token or the message into an error, or decide when to try again by a clock of its own.
 
 `POST messages.webhook_url` with `Content-Type: application/json` and `Idempotency-Key`, the id:

@@ -1,8 +1,8 @@
-"""Channel: one session over one wire, from the open wire to its end (purpose).
+"""Channel: one session over one wire, from the open wire to its end.
 
-Owner thread: the event loop's.  Must never outlive its wire, never log, never raise into the
-pump.  Three tasks serve it: the reader (frames → events), the writer (outbox → wire) and the
-watch (is the other side alive?).  The first that ends, ends the session.
+Thread: the event loop's.  It must never outlive its wire, never log, never raise into the pump.
+Three tasks serve it: the reader (frames → events), the writer (outbox → wire) and the watch (is the
+other side alive?).  The first that ends, ends the session.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Connection: keeps one session alive for ever (purpose).
+"""Connection: keeps one session alive for ever.
 
-Owner thread: the event loop's.  Must never block, never read another clock than the loop's (it
-runs in virtual time), never log and never raise into the pump: what happens becomes events.
+Thread: the event loop's.  It must never block, never read another clock than the loop's (it runs in
+virtual time), never log and never raise into the pump: what happens becomes events.
 
     run:  dial → configure → READY → … → dead → wait → dial …
                                └ roll over: another session takes its place, READY all along

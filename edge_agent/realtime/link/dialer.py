@@ -1,8 +1,8 @@
-"""Dialer: the real WebSocket, and what its failures mean (purpose).
+"""Dialer: the real WebSocket, and what its failures mean.
 
-Owner thread: the event loop's; names are resolved, and the library is imported, on asyncio's
-executor.  Must never log (the library's own log would show the key), never follow a redirect
-(it would carry an `api-key` header to a stranger) and let no library exception out.
+Thread: the event loop's; names are resolved, and the library is imported, on asyncio's executor.
+It must never log (the library's own log would show the key), never follow a redirect (it would
+carry an `api-key` header to a stranger) and let no library exception out.
 
 Proxies come from the environment, in upper or lower case: `WSS_PROXY`, `SOCKS_PROXY` and
 `HTTPS_PROXY` in this order for `wss://`, the same with `WS_PROXY` and `HTTP_PROXY` for `ws://`,

@@ -1,7 +1,7 @@
-"""Endpoints: the providers in the owner's order, and which of them to dial now (purpose).
+"""Endpoints: the providers in the owner's order, and which of them to dial now.
 
-Owner thread: the event loop's, but pure: time is an argument, chance comes in.  Must never hold
-a key: each endpoint has a function that asks for its own.
+Thread: the event loop's, but pure: time is an argument, chance comes in.  It must never hold a key:
+each endpoint has a function that asks for its own.
 
 The first endpoint is home.  It is left when it has failed a few times in a row, at once when it
 refuses or does not even answer, and only if there is another one.  Every endpoint has a backoff

@@ -1,6 +1,6 @@
-"""Liveness: is anybody still there? (purpose)
+"""Liveness: is anybody still there?
 
-Owner thread: the event loop's; all waiting is on the loop's clock.  Must never end a session by
+Thread: the event loop's; all waiting is on the loop's clock.  It must never end a session by
 itself: `watch` raises `LinkLost` and its caller does.
 
 A half-open connection says nothing for ever, so after a quiet interval the other side is asked:

@@ -1,7 +1,7 @@
-"""Outbox: what waits for the network, in order and within bounds (purpose).
+"""Outbox: what waits for the network, in order and within bounds.
 
-Owner thread: the event loop's, but pure.  Must never drop a control message, and never drop
-audio without counting it.
+Thread: the event loop's, but pure.  It must never drop a control message, and never drop audio
+without counting it.
 
 Over the limit the oldest *silence* gives way first: a pause in a sentence that is half a minute
 late is worth nothing, a word in it may be.  Only then the oldest words go.

@@ -1,7 +1,7 @@
-"""Patience: a line that was called dead and was not gets more time (purpose).
+"""Patience: a line that was called dead and was not gets more time.
 
-Owner thread: the event loop's, but pure: it is told the time.  Must never make the first black
-hole cost more time than it always does.
+Thread: the event loop's, but pure: it is told the time.  It must never make the first black hole
+cost more time than it always does.
 
 Where every fifth packet is lost, TCP is silent for seconds and lives.  Giving such a session up
 makes it worse: the next one has the whole turn to send again, at the pace of a new connection.

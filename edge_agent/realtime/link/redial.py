@@ -1,9 +1,8 @@
 """Redial: how long to wait before dialling again, by what went wrong.
 
-Call `next_delay_s` after each fault and `healthy` after a session that worked.  Owner thread: the
-event loop's, but pure: time is an argument, chance comes in.  Must never be reset by a mere
-connect: a server that accepts and then closes would be dialled for ever without a pause (PROTOCOL
-section 9).
+Call `next_delay_s` after each fault and `healthy` after a session that worked.  Thread: the event
+loop's, but pure: time is an argument, chance comes in.  It must never be reset by a mere connect: a
+server that accepts and then closes would be dialled for ever without a pause (PROTOCOL section 9).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Spare: a second session beside the present one, ready before it is needed (purpose).
+"""Spare: a second session beside the present one, ready before it is needed.
 
-Owner thread: the event loop's.  Must never touch the present session, and never swap by itself:
-it stands ready and asks (`RollOverDue`), the dialogue chooses the moment, the link swaps.
+Thread: the event loop's.  It must never touch the present session, and never swap by itself: it
+stands ready and asks (`RollOverDue`), the dialogue chooses the moment, the link swaps.
 
 Two reasons: the provider's time limit comes near, or we are with a fall-back provider and it is
 time to see whether home works again.

@@ -1,6 +1,6 @@
-"""Config: what a session should be, and how each dialect is told so (purpose).
+"""Config: what a session should be, and how each dialect is told so.
 
-Owner thread: none, frozen values and pure functions.  Must never do I/O or hold a key.
+It must never do I/O or hold a key.
 
 `session_object` writes the `session` of `session.update` (PROTOCOL section 4.1).  Servers
 refuse an update as a whole when they do not know one key, so everything that a talk can do

@@ -1,7 +1,7 @@
 """Faults: what an `error` event and the end of a wire mean; the causes are `contract.net_faults`.
 
-Owner thread: any, pure tables and functions.  Must never do I/O, and never pass on a piece of
-a provider's text that could hold a key.  The rules are PROTOCOL section 8.
+It must never do I/O, and never pass on a piece of a provider's text that could hold a key.  The
+rules are PROTOCOL section 8.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Messages: server JSON to typed structs, client messages to JSON text (purpose).
+"""Messages: server JSON to typed structs, client messages to JSON text.
 
-Owner thread: any, all functions are pure.  Must never raise on what a peer sends, never keep
-state and never log: audio and the household's words pass through here.  The structs are in
-`shapes`.
+It must never raise on what a peer sends, never keep state and never log: audio and the household's
+words pass through here.  The structs are in `shapes`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Responses: what the model's answers, calls and side answers mean.
 
-Owner thread: the event loop's, but pure.  Must never raise on what a server sends, and never
-send.  A part of `session`, which hands every message that it does not treat itself to `receive`
-and gets the events back.
+Thread: the event loop's, but pure.  It must never raise on what a server sends, and never send.  A
+part of `session`, which hands every message that it does not treat itself to `receive` and gets the
+events back.
 """
 
 from __future__ import annotations

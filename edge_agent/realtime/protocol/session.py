@@ -1,7 +1,7 @@
-"""Session: what may be said now, and what the server's words mean (purpose).
+"""Session: what may be said now, and what the server's words mean.
 
-Owner thread: the event loop's, but pure: no clock, no I/O, no randomness.  Must never raise on
-what a server sends; `command` raises `LocalProtocolError` for our own mistakes.
+Thread: the event loop's, but pure: no clock, no I/O, no randomness.  It must never raise on what a
+server sends; `command` raises `LocalProtocolError` for our own mistakes.
 
     CONFIGURING --session.updated--> READY --fatal error--> CLOSED
          \\--refused to the last option / fatal error--------^

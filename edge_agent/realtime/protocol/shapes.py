@@ -1,6 +1,6 @@
-"""Shapes: every server event of the Realtime protocol as a typed struct (purpose).
+"""Shapes: every server event of the Realtime protocol as a typed struct.
 
-Owner thread: none, frozen values.  Must never hold behaviour or decode anything itself.
+It must never hold behaviour or decode anything itself.
 
 One table, `SERVER_EVENTS`, maps every event name of the GA dialect (PROTOCOL section 5), the
 retired beta names (section 11) and xAI's extras (section 12) to a struct.  Fields that a

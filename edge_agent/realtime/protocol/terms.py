@@ -1,7 +1,7 @@
-"""Terms: what this server has turned out to accept (purpose).
+"""Terms: what this server has turned out to accept.
 
-Owner thread: the event loop's, but pure.  Must never send anything itself.  One `Terms` outlives
-the sessions with one provider, so that a reconnect does not repeat every refusal.
+Thread: the event loop's, but pure.  It must never send anything itself.  One `Terms` outlives the
+sessions with one provider, so that a reconnect does not repeat every refusal.
 """
 
 from __future__ import annotations

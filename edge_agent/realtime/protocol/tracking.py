@@ -1,7 +1,7 @@
-"""Tracking: what is known of the responses under way, and how to read their objects (purpose).
+"""Tracking: what is known of the responses under way, and how to read their objects.
 
-Owner thread: any, pure.  Must never send or decide: `session` does.  The readers at the end
-take whatever a server put there and never raise.
+It must never send or decide: `session` does.  The readers at the end take whatever a server put
+there and never raise.
 """
 
 from __future__ import annotations

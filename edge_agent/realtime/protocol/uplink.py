@@ -1,6 +1,6 @@
-"""Uplink: the dialogue's commands as client messages (purpose).
+"""Uplink: the dialogue's commands as client messages.
 
-Owner thread: the event loop's, but pure.  Must never decide whether a command makes sense now
+Thread: the event loop's, but pure.  It must never decide whether a command makes sense now
 (`session` does); it raises `LocalProtocolError` when an argument breaks a limit of the protocol.
 """
 

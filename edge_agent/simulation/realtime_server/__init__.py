@@ -1,5 +1,5 @@
-"""The simulated Realtime server, in parts (purpose); the door is `simulation.server`.
+"""The simulated Realtime server, in parts; the door is `simulation.server`.
 
-Owner thread: the event loop that serves the session.  Must never import `edge_agent.realtime`:
-a test double that shares code with the client would share its mistakes.
+Thread: the event loop that serves the session.  It must never import `edge_agent.realtime`: a test
+double that shares code with the client would share its mistakes.
 """

@@ -1,7 +1,7 @@
-"""Checking raw JSON against a shape, with the service's own four complaints (purpose).
+"""Checking raw JSON against a shape, with the service's own four complaints.
 
-Owner thread: none, pure.  Must never change the value it checks.  A check is a function
-`(value, path)` that returns nothing or raises `BadParameter`; shapes are made by combining them.
+It must never change the value it checks.  A check is a function `(value, path)` that returns
+nothing or raises `BadParameter`; shapes are made by combining them.
 """
 
 from __future__ import annotations

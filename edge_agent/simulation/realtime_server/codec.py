@@ -1,8 +1,8 @@
-"""G.711 for clients that ask for telephone audio (purpose).
+"""G.711 for clients that ask for telephone audio.
 
-Owner thread: any, pure.  Must never be on the path of `audio/pcm`, which passes through untouched.
-Tables follow ITU-T G.711; the rate change is a plain factor 3 (8 ↔ 24 kHz), good enough for a
-server that only listens for speech and plays back what it heard.
+It must never be on the path of `audio/pcm`, which passes through untouched. Tables follow ITU-T
+G.711; the rate change is a plain factor 3 (8 ↔ 24 kHz), good enough for a server that only listens
+for speech and plays back what it heard.
 """
 
 from __future__ import annotations

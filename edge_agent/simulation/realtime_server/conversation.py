@@ -1,7 +1,7 @@
-"""The conversation: items in order, with their audio, and the rules for changing it (purpose).
+"""The conversation: items in order, with their audio, and the rules for changing it.
 
-Owner thread: the event loop that serves the session.  Must never emit an event itself: it changes
-and answers, the session tells.  Audio is held as PCM16 mono 24 kHz whatever the wire's format is.
+Thread: the event loop that serves the session.  It must never emit an event itself: it changes and
+answers, the session tells.  Audio is held as PCM16 mono 24 kHz whatever the wire's format is.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Which responses run: one for the conversation, any number beside it (purpose).
+"""Which responses run: one for the conversation, any number beside it.
 
-Owner thread: the event loop that serves the session.  Must never let two responses write into the
+Thread: the event loop that serves the session.  It must never let two responses write into the
 default conversation at once.
 """
 

@@ -1,6 +1,6 @@
-"""Shapes of items, responses and client events (purpose).
+"""Shapes of items, responses and client events.
 
-Owner thread: none, pure.  Must never hold state.  The source is the public GA reference.
+It must never hold state.  The source is the public GA reference.
 """
 
 from __future__ import annotations

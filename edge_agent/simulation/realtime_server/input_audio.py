@@ -1,7 +1,7 @@
-"""The input audio buffer and the turns that are cut out of it (purpose).
+"""The input audio buffer and the turns that are cut out of it.
 
-Owner thread: the event loop that serves the session.  Must never look at a clock: where speech
-begins and ends is counted in samples received.  Talks to the session through `Turns`.
+Thread: the event loop that serves the session.  It must never look at a clock: where speech begins
+and ends is counted in samples received.  Talks to the session through `Turns`.
 """
 
 from __future__ import annotations

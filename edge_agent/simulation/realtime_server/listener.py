@@ -1,6 +1,6 @@
-"""The server on a real port: WebSocket over TCP or TLS (purpose).
+"""The server on a real port: WebSocket over TCP or TLS.
 
-Owner thread: the event loop it was started on.  Must never know what is said on the wire: it turns
+Thread: the event loop it was started on.  It must never know what is said on the wire: it turns
 connections into `Wire`s, refusals into HTTP answers, and can misbehave below the messages.
 """
 

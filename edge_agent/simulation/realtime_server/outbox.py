@@ -1,7 +1,7 @@
-"""Events on their way to the client, in one order, with the faults of the way (purpose).
+"""Events on their way to the client, in one order, with the faults of the way.
 
-Owner thread: the event loop that serves the session.  Must never reorder: everything the session
-says passes through this one queue.
+Thread: the event loop that serves the session.  It must never reorder: everything the session says
+passes through this one queue.
 """
 
 from __future__ import annotations

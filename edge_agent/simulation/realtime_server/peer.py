@@ -1,8 +1,8 @@
 """What the parts of a session know of it, and what a session knows of its server.
 
-Owner thread: none, these are only shapes.  Must never hold an implementation.  A `Session` is the
-`Peer` of its responder, responses and transcriber; a `RealtimeServer` is the `Provider` of its
-sessions.  `Refusal` is a server's answer to a dial that it does not let in.
+It must never hold an implementation.  A `Session` is the `Peer` of its responder, responses and
+transcriber; a `RealtimeServer` is the `Provider` of its sessions.  `Refusal` is a server's answer
+to a dial that it does not let in.
 """
 
 from __future__ import annotations

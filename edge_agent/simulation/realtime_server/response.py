@@ -1,6 +1,6 @@
-"""One response: the events of an answer in their canonical order and pace (purpose).
+"""One response: the events of an answer in their canonical order and pace.
 
-Owner thread: the event loop that serves the session.  Must never wait: `steps` says when the next
+Thread: the event loop that serves the session.  It must never wait: `steps` says when the next
 event is due, the session's task waits, so that a response can be ended between any two events.
 """
 

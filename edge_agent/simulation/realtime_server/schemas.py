@@ -1,8 +1,8 @@
-"""Shape, defaults and merging of the session object (purpose).
+"""Shape, defaults and merging of the session object.
 
-Owner thread: none, pure.  Must never hold state.  The source of the shapes is the public GA
-reference; ranges that the reference leaves open are left open
-here too, so that a client is not refused for what the real service takes.
+It must never hold state.  The source of the shapes is the public GA reference; ranges that the
+reference leaves open are left open here too, so that a client is not refused for what the real
+service takes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""One session: what a client may say, and what it is answered (purpose).
+"""One session: what a client may say, and what it is answered.
 
-Owner thread: the event loop on which `serve` runs.  Must never read a clock other than the loop's,
-and never change anything for an event that it refuses.  Everything it holds may be looked at:
-`config`, `conversation`, `input`, `responses`, `errors`, `received`.
+Thread: the event loop on which `serve` runs.  It must never read a clock other than the loop's, and
+never change anything for an event that it refuses.  Everything it holds may be looked at: `config`,
+`conversation`, `input`, `responses`, `errors`, `received`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Input transcription: words of the household's turns, any time later (purpose).
+"""Input transcription: words of the household's turns, any time later.
 
-Owner thread: the event loop that serves the session.  Must never hold up an answer: transcripts
-arrive when they arrive, also after `response.done`.
+Thread: the event loop that serves the session.  It must never hold up an answer: transcripts arrive
+when they arrive, also after `response.done`.
 """
 
 from __future__ import annotations

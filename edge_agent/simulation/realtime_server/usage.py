@@ -1,9 +1,9 @@
-"""Token counts as the service bills them (purpose).
+"""Token counts as the service bills them.
 
-Owner thread: none, pure.  Must never guess from time: audio is counted by its samples.  User audio
-is 1 token per 100 ms, assistant audio 1 per 50 ms (the provider's cost guide); the whole
-conversation is input of every response, and what it shares with one of the last few responses,
-from the beginning on, is cached for some minutes.
+It must never guess from time: audio is counted by its samples.  User audio is 1 token per 100 ms,
+assistant audio 1 per 50 ms (the provider's cost guide); the whole conversation is input of every
+response, and what it shares with one of the last few responses, from the beginning on, is cached
+for some minutes.
 """
 
 from __future__ import annotations

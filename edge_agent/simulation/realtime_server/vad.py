@@ -1,7 +1,7 @@
-"""The server's own voice activity detection, in the time of the audio it is given (purpose).
+"""The server's own voice activity detection, in the time of the audio it is given.
 
-Owner thread: the event loop that serves the session.  Must never read a clock: positions are
-sample counts, so that it works the same at any speed.
+Thread: the event loop that serves the session.  It must never read a clock: positions are sample
+counts, so that it works the same at any speed.
 
 A frame of 10 ms is *loud* when it stands above the noise floor (the lowest level of the last four
 seconds) and *voiced* when its waveform repeats at a speaking pitch.  Speech starts with enough loud

@@ -1,8 +1,7 @@
-"""The physics of the virtual room: echo path, reverberation, noise, levels (purpose).
+"""The physics of the virtual room: echo path, reverberation, noise, levels.
 
-Owner thread: whoever calls; the classes here belong to one room.  Must never know time, a
-device or asyncio.  Sound is a float32 numpy array with full scale 1.0, unless named `pcm`.
-Needs numpy.
+Thread: whoever calls; the classes here belong to one room.  It must never know time, a device or
+asyncio.  Sound is a float32 numpy array with full scale 1.0, unless named `pcm`. Needs numpy.
 """
 
 from __future__ import annotations

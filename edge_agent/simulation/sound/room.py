@@ -1,7 +1,7 @@
-"""The virtual room: a sound card, a loudspeaker, people and walls in one process (purpose).
+"""The virtual room: a sound card, a loudspeaker, people and walls in one process.
 
-Owner thread: the event loop, in virtual or in real time alike.  Must never start a thread,
-read a clock other than the loop's, or depend on anything but its seed.
+Thread: the event loop, in virtual or in real time alike.  It must never start a thread, read a
+clock other than the loop's, or depend on anything but its seed.
 
 Every block (10 ms): `on_render` is asked what the loudspeaker plays, which becomes audible
 after the output latency; the loudspeaker reaches the microphone through the echo path; people

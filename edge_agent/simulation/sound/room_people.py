@@ -1,6 +1,6 @@
-"""The people in the virtual room: clips of speech on its time line (purpose).
+"""The people in the virtual room: clips of speech on its time line.
 
-Owner thread: the room's loop.  Must never know a clock: positions are sample indices.
+Thread: the room's loop.  It must never know a clock: positions are sample indices.
 """
 
 from __future__ import annotations

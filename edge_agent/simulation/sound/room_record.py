@@ -1,6 +1,6 @@
-"""What was heard in the virtual room, kept with exact times (purpose).
+"""What was heard in the virtual room, kept with exact times.
 
-Owner thread: the room's loop.  Must never grow without bound: a track holds its last seconds.
+Thread: the room's loop.  It must never grow without bound: a track holds its last seconds.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The shipped clips of speech, by name (purpose).
+"""The shipped clips of speech, by name.
 
-Owner thread: any.  Must never need numpy or a file outside the package.  What each clip says
-stands in `assets/texts.toml`; how they were made and their licence in `assets/README.md`.
+It must never need numpy or a file outside the package.  What each clip says stands in
+`assets/texts.toml`; how they were made and their licence in `assets/README.md`.
 """
 
 from __future__ import annotations

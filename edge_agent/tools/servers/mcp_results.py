@@ -1,8 +1,8 @@
-"""MCP results in words: text is passed on, anything else is described (purpose).
+"""MCP results in words: text is passed on, anything else is described.
 
-Owner thread: any; pure.  Must never pass on binary data, which would cost tokens and say nothing,
-and must never fail on a content that is not known yet.  What comes out is data for the model; it
-allows nothing and orders nothing.
+It must never pass on binary data, which would cost tokens and say nothing, and must never fail on a
+content that is not known yet.  What comes out is data for the model; it allows nothing and orders
+nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""MCP server: one tool server, kept connected; its tools and their calls (purpose).
+"""MCP server: one tool server, kept connected; its tools and their calls.
 
-Owner thread: event loop (it also runs in virtual time).  Must never block, raise at its caller
+Thread: event loop (it also runs in virtual time).  It must never block, raise at its caller
 anything but `ToolError`, or take its tools away while it is only out of reach: a model that still
 knows them can say what is wrong.
 

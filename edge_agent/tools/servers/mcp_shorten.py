@@ -1,7 +1,7 @@
-"""Shortening what a tool server sends, before anybody parses it (purpose).
+"""Shortening what a tool server sends, before anybody parses it.
 
-Owner thread: event loop; pure.  Must never hold up the loop, whatever it is fed: parsing 5 MB of
-JSON takes most of a second, in which nobody could interrupt the speaker, and its sound would stop.
+Thread: event loop; pure.  It must never hold up the loop, whatever it is fed: parsing 5 MB of JSON
+takes most of a second, in which nobody could interrupt the speaker, and its sound would stop.
 
 Only strings can be cut without knowing what they mean; so long strings are cut, and a message
 that is still too long is refused.  Equal in, equal out for anything of a usual length.

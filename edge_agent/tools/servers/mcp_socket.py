@@ -3,7 +3,7 @@
 `socket_wire` is a wire as those of `mcp_wire`; that the program ends with the connection is seen to
 on the other side.
 
-Owner thread: event loop.  Must never start a program, or buffer without a bound.
+Thread: event loop.  It must never start a program, or buffer without a bound.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""MCP tools, as ours: which of a server's tools the model may see, and in which words (purpose).
+"""MCP tools, as ours: which of a server's tools the model may see, and in which words.
 
-Owner thread: any; pure.  Must never trust a server: names, texts and schemas that it sends are
-bounded here, and what it does not name in the owner's list has the highest risk or is left out.
+It must never trust a server: names, texts and schemas that it sends are bounded here, and what it
+does not name in the owner's list has the highest risk or is left out.
 """
 
 from __future__ import annotations

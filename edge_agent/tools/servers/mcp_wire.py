@@ -1,6 +1,6 @@
-"""MCP's two wires: a program's standard input and output, and streamable HTTP (purpose).
+"""MCP's two wires: a program's standard input and output, and streamable HTTP.
 
-Owner thread: event loop.  Must never hand our own secrets to a server (a program gets a small
+Thread: event loop.  It must never hand our own secrets to a server (a program gets a small
 environment and what its owner configured; a token goes to the configured address only), never
 buffer without a bound, and never leave a program behind.
 

@@ -1,8 +1,8 @@
-"""Our server, one foreign client, and the comparison of what both saw (purpose).
+"""Our server, one foreign client, and the comparison of what both saw.
 
     python tests/interop/clients/host.py openai-agents COMMAND...
 
-Owner thread: its own loop.  Must never believe the client: it is judged by the server's record of
+Thread: its own loop.  It must never believe the client: it is judged by the server's record of
 every event.  Prints one line of JSON, `{"version", "held", "faults", "notes"}`, and ends with 0
 when `faults` is empty.
 """

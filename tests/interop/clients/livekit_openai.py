@@ -1,8 +1,8 @@
-"""`livekit-plugins-openai`: a RealtimeModel session holds a talk with our server (purpose).
+"""`livekit-plugins-openai`: a RealtimeModel session holds a talk with our server.
 
-Owner thread: its loop.  Must never import the project.  Driven as the framework's own agent
-activity does: generations are drained, an interrupted one is truncated, tool outputs go into
-the chat context and the next reply is asked for.
+Thread: its loop.  It must never import the project.  Driven as the framework's own agent activity
+does: generations are drained, an interrupted one is truncated, tool outputs go into the chat
+context and the next reply is asked for.
 """
 
 from __future__ import annotations

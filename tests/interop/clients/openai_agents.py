@@ -1,7 +1,7 @@
-"""`openai-agents`: RealtimeRunner and RealtimeSession hold a talk with our server (purpose).
+"""`openai-agents`: RealtimeRunner and RealtimeSession hold a talk with our server.
 
-Owner thread: its loop.  Must never import the project.  The library runs the tool and truncates
-an interrupted answer by itself.
+Thread: its loop.  It must never import the project.  The library runs the tool and truncates an
+interrupted answer by itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""`pipecat-ai`: the OpenAI realtime service in a pipeline holds a talk with our server (purpose).
+"""`pipecat-ai`: the OpenAI realtime service in a pipeline holds a talk with our server.
 
-Owner thread: its loop.  Must never import the project.  The pipeline has the aggregators a real
-bot has, so tool results travel through the context and come back as an answer.
+Thread: its loop.  It must never import the project.  The pipeline has the aggregators a real bot
+has, so tool results travel through the context and come back as an answer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What every foreign client does in its own words: the steps, the pace, the report (purpose).
+"""What every foreign client does in its own words: the steps, the pace, the report.
 
-Runs in the client's own environment, so only the standard library is there.  Owner thread: the
-client's loop.  Must never import the project: a client that shares our code proves nothing.
+Runs in the client's own environment, so only the standard library is there.  Thread: the client's
+loop.  It must never import the project: a client that shares our code proves nothing.
 
 The host (`host.py`) hands over by environment: `INTEROP_URL`, `INTEROP_KEY`, `INTEROP_QUESTION`
 (file of PCM16 mono 24 kHz: a spoken question with silence around it).  The last line a client

@@ -1,7 +1,7 @@
-"""What a speech pipeline asks over HTTP, answered without a model (purpose).
+"""What a speech pipeline asks over HTTP, answered without a model.
 
 Three endpoints in the shape of OpenAI's: transcription, chat, speech.  Runs in the foreign server's
-environment: the standard library only.  Must never import the project.
+environment: the standard library only.  It must never import the project.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""One foreign server, our client, and what must come of it (purpose).
+"""One foreign server, our client, and what must come of it.
 
     python tests/interop/servers/host.py speech-to-speech COMMAND...
 
-Owner thread: its own loop, in real time over real sockets.  Must never speak the protocol itself:
+Thread: its own loop, in real time over real sockets.  It must never speak the protocol itself:
 either the whole daemon talks in a virtual room, or `RealtimeLink` carries out commands.  Prints one
 line of JSON, `{"version", "held", "faults", "notes"}`, and ends with 0 when `faults` is empty.
 """

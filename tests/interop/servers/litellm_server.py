@@ -1,8 +1,8 @@
-"""`litellm`: its proxy, between our speaker and our own server (purpose).
+"""`litellm`: its proxy, between our speaker and our own server.
 
     python litellm_server.py PORT UPSTREAM_URL
 
-Owner thread: none, it becomes the proxy's process.  Must never reach beyond this machine.  What is
+Thread: none, it becomes the proxy's process.  It must never reach beyond this machine.  What is
 tried is the proxy: its handshake, its checks, its rewriting and its closing of connections.
 """
 

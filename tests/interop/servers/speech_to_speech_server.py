@@ -1,11 +1,11 @@
-"""`speech-to-speech`: its Realtime server, without any model behind it (purpose).
+"""`speech-to-speech`: its Realtime server, without any model behind it.
 
     python speech_to_speech_server.py PORT
 
-Owner thread: its own.  Everything on the wire and the whole pipeline behind it is theirs: router,
+Thread: its own.  Everything on the wire and the whole pipeline behind it is theirs: router,
 service, conversation, notifier, output processor, and their HTTP backends for transcription, chat
 and speech, which talk to `fake_backends`.  Only their voice detector is replaced, because it loads
-a network from a hub; ours looks at the level.  Must never import the project.
+a network from a hub; ours looks at the level.  It must never import the project.
 """
 
 from __future__ import annotations

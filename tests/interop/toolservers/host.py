@@ -1,7 +1,7 @@
-"""Use a tool server that we did not write, over both wires (purpose).
+"""Use a tool server that we did not write, over both wires.
 
-Owner thread: main, in the project's own environment.  Must never judge by more than what came
-back.  The last line of output is the verdict as JSON.
+Thread: main, in the project's own environment.  It must never judge by more than what came back.
+The last line of output is the verdict as JSON.
 """
 
 from __future__ import annotations

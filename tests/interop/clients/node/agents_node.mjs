@@ -1,4 +1,4 @@
-// `@openai/agents-realtime`: a RealtimeSession over its WebSocket transport (purpose).
+// `@openai/agents-realtime`: a RealtimeSession over its WebSocket transport.
 //
 // The library runs the tool, truncates an interrupted answer and asks for items back by itself.
 // Must never know more of the project than the environment that the host hands over.

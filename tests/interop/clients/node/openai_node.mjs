@@ -1,4 +1,4 @@
-// `openai` for Node: its realtime WebSocket client holds a talk with our server (purpose).
+// `openai` for Node: its realtime WebSocket client holds a talk with our server.
 //
 // It insists on wss://, so the host serves TLS under a throw-away authority.  Must never know more
 // of the project than the environment that the host hands over; see talk.py for what that is.

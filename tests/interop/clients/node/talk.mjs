@@ -1,4 +1,4 @@
-// What the clients for Node share; the same as talk.py, which explains it (purpose).
+// What the clients for Node share; the same as talk.py, which explains it.
 //
 // Must never import a client library: those belong to the clients.
 import { readFileSync } from 'node:fs';

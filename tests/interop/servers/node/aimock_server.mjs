@@ -1,4 +1,4 @@
-// `@copilotkit/aimock`: its Realtime mock with a few fixtures (purpose).
+// `@copilotkit/aimock`: its Realtime mock with a few fixtures.
 //
 //     node aimock_server.mjs PORT
 //

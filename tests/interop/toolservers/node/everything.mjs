@@ -1,4 +1,4 @@
-// `@modelcontextprotocol/server-everything`: the MCP project's own reference server (purpose).
+// `@modelcontextprotocol/server-everything`: the MCP project's own reference server.
 //
 //     node everything.mjs                         over standard input and output
 //     PORT=n node everything.mjs streamableHttp   at http://127.0.0.1:n/mcp
