@@ -69,9 +69,9 @@ class DialogueConfig:
     """A yes in words is enough for MEDIUM; else the button for that too."""
     guest_end_by_button: bool
     """Two quick presses end guest mode, too."""
-    wording: Wording = field(default_factory=Wording)
+    wording: Wording
     """Questions for consent, in the language of the speaker's own sentences."""
-    has_button: bool = True
+    has_button: bool
     """There is a talk button; without one, what needs it is refused."""
     transcription: str
     """Who writes down what the household says: `off`, `builtin` (the server beside the talk) or

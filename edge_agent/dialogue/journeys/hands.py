@@ -116,7 +116,8 @@ class Hands:
         confirming = self._state.talk is Talk.CONFIRMING
         muted = self._state.microphone is Microphone.MUTED and self._state.talk is Talk.ASLEEP
         if rang and (confirming or muted or not self._moves.sounding):
-            return rang  # a sleepy hand may stay on it: no long press either
+            # A sleepy hand may stay on it: no long press either.
+            return rang + self._hush(event.at)
         return rang + self._pressed_talk(event)
 
     def _still_pressed(self, event: e.ButtonPressed) -> Commands:
@@ -125,6 +126,10 @@ class Hands:
         if long_press_at is not None and long_press_at > self._state.now:
             self._state.deadlines.set_at(Deadline.LONG_PRESS, long_press_at)
         return []
+
+    def _hush(self, at: float) -> Commands:
+        """What was said beside the bell ends with it."""
+        return self._moves.fall_silent(CutFor.HUSH, "button", at) if self._moves.sounding else []
 
     def _pressed_talk(self, event: e.ButtonPressed) -> Commands:
         state, moves = self._state, self._moves
