@@ -36,7 +36,7 @@ RISKS = {"clock": Risk.LOW, "shop": Risk.MEDIUM, "unlock": Risk.HIGH}
 
 def household_config(risks: Mapping[str, Risk] = RISKS, **changes: Any) -> DialogueConfig:
     """What the shipped settings make of the dialogue, with these tools."""
-    return dataclasses.replace(dialogue_config(SETTINGS, risks), **changes)
+    return dataclasses.replace(dialogue_config(SETTINGS, risks, has_button=True), **changes)
 
 
 def household_summaries(how: str, **changes: Any) -> SummaryTerms:

@@ -98,7 +98,7 @@ class Onlooker:
         """Stand at the daemon's borders; before it runs."""
         talk = daemon.dialogue
         household = household_of(
-            dialogue_config(daemon.settings, daemon.toolbox.registry.risks()),
+            dialogue_config(daemon.settings, daemon.toolbox.registry.risks(), has_button=True),
             muted=talk.microphone is Microphone.MUTED,
             guest=talk.guest,
         )

@@ -36,7 +36,7 @@ def dialogue_config(
     flow: FlowTerms | None = None,
     terms: Mapping[str, ToolTerms] | None = None,
     *,
-    has_button: bool = True,
+    has_button: bool,
 ) -> DialogueConfig:
     """What the dialogue has to know of the settings, and whether there is a talk button."""
     listen, barge_in = settings.listen, settings.barge_in

@@ -67,9 +67,9 @@ class DialogueConfig:
     tool_terms: Mapping[str, ToolTerms] = field(default_factory=dict)
     consent_by_voice: bool
     """A yes in words is enough for MEDIUM; else the button for that too."""
-    wording: Wording = field(default_factory=Wording)
+    wording: Wording
     """Questions for consent, in the language of the speaker's own sentences."""
-    has_button: bool = True
+    has_button: bool
     """There is a talk button; without one, what needs it is refused."""
     transcription: str
     """Who writes down what the household says: `off`, `builtin` (the server beside the talk) or

@@ -151,7 +151,15 @@ async def agrees(world: World, said: Said, rng: random.Random) -> None:
         world.press()
     elif how != "nothing":
         words = rng.choice({"yes": YES, "no": NO, "other": OTHER}[how])
-        world.speak("agree", words_s=rng.uniform(0.4, 1.0), words=words, about=said.number)
+        world.speak(
+            "agree", words_s=rng.uniform(0.4, 1.0), words=words, about=asked_about(world, said)
+        )
+
+
+def asked_about(world: World, said: Said) -> int:
+    """The utterance that the question names: another than `said`, if somebody talked over that."""
+    called = (asked.primary for asked in reversed(world.asked) if asked.kind == "tool")
+    return next(called, said.number)
 
 
 async def disturb(world: World, rng: random.Random) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from chaos_acts import YES, agrees, disturb, put_right
+from chaos_acts import YES, agrees, asked_about, disturb, put_right
 from chaos_faults import BY_NAME, FAULTS, Fault
 from chaos_house import FRAME_S, Options, Said
 from chaos_judge import MAX_QUEUED_MS, Verdict, judge, left_over
@@ -217,7 +217,7 @@ async def _asking(world: World, said: Said, rng: random.Random) -> bool:
 async def _agreeing(world: World, said: Said, rng: random.Random) -> bool:
     ok = await world.until_talk("confirming", within_s=30)
     await asyncio.sleep(rng.uniform(0.2, 2.0))
-    more = world.speak("agree", words_s=0.8, words=rng.choice(YES), about=said.number)
+    more = world.speak("agree", words_s=0.8, words=rng.choice(YES), about=asked_about(world, said))
     await _sleep_until(world, more.begin_at + rng.uniform(0.2, 2.0))
     return ok
 

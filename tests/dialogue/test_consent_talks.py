@@ -279,6 +279,22 @@ def test_a_question_is_void_in_another_session(after_s: float) -> None:
     assert house.server.offences == []
 
 
+@pytest.mark.parametrize("down_s", [0.2, 5.0])
+def test_a_line_lost_while_the_question_sounds_is_no_end_of_the_talk(down_s: float) -> None:
+    """The next session is asked for an answer once, whether it comes while that still sounds."""
+    house = until(asked(), Talk.SPEAKING)
+    house.run(house.now + 0.5)
+    house.drop()
+    house.run(house.now + down_s)
+    assert house.manager.talk is Talk.THINKING
+    house.connect()
+    assert len(house.did(c.RequestResponse)) == 1
+    house.run(house.now + 8)
+    until(house, Talk.LISTENING)
+    assert ran(house) == []
+    assert house.server.offences == []
+
+
 def test_a_roll_over_waits_for_the_answer() -> None:
     house = at_question(asked())
     assert house.send(e.RollOverDue(at=house.now)) == []
@@ -476,6 +492,17 @@ def test_a_guest_at_the_door_withdraws_the_question() -> None:
     house.run(house.now + 4)
     assert whys(house) == ["guest"]
     assert ran(house) == []
+    assert house.server.offences == []
+
+
+def test_a_guest_who_comes_while_the_question_sounds() -> None:
+    """It is withdrawn, sounds to its end, and the model tells how it ended: nobody waits on."""
+    house = until(asked(), Talk.SPEAKING)
+    house.send(e.GuestRequested(at=house.now, on=True))
+    house.run(house.now + 8)
+    assert whys(house) == ["guest"]
+    assert len(house.did(c.RequestResponse)) == 1
+    assert house.manager.talk is Talk.LISTENING
     assert house.server.offences == []
 
 

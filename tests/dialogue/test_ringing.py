@@ -88,7 +88,9 @@ def test_a_bell_in_a_muted_house_says_once_what_stops_it() -> None:
     due(house, 40.0, "bread")
     house.run(40.5)
     assert house.sentences() == ["bell_muted", "bell_muted"]
+    assert house.did(c.CutPlayback) == []
     house.press(hold_s=4.0)  # into the sentence, and a sleepy hand stays on it
+    assert len(house.did(c.CutPlayback)) == 1
     house.run(50.0)
     assert [state for _, state in bell(house)] == ["on", "off", "on", "off"]
     assert house.manager.microphone is Microphone.MUTED

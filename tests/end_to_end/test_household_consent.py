@@ -333,7 +333,9 @@ def test_guests_buy_nothing_also_after_a_restart(tmp_path: Path, by: str) -> Non
         async with Stage(brain=Buyer(), settings=kept) as stage:
             await ready(stage)
             if by == "command":
-                assert stage.daemon.owner_commands["guest"]({"to": "toggle"}) == {"guest": True}
+                answer = stage.daemon.owner_commands["guest"]({"to": "toggle"})
+                assert isinstance(answer, Awaitable)
+                assert await answer == {"guest": True, "saved": True}
             else:
                 await stage.push(hold_s=0.1)
                 await asyncio.sleep(0.1)

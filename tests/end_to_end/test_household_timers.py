@@ -55,11 +55,16 @@ def rings(stage: Stage, begin: float, end: float | None = None) -> bool:
     return like.is_whole and like.correlation > 0.9
 
 
-async def rung(stage: Stage, within_s: float = 60.0) -> float:
-    """Wait until the bell is ordered, and two seconds more; it must be in the room."""
-    at = await stage.until(
+async def ringing(stage: Stage, within_s: float = 60.0) -> float:
+    """Wait until the bell is ordered."""
+    return await stage.until(
         lambda: [n for n in stage.score.journal if n.code == "alarm.ringing"], within_s, "it rings"
     )
+
+
+async def rung(stage: Stage, within_s: float = 60.0) -> float:
+    """Wait until the bell is ordered, and two seconds more; it must be in the room."""
+    at = await ringing(stage, within_s)
     await asyncio.sleep(2.5)
     assert rings(stage, at - 0.5)
     return at
@@ -103,12 +108,20 @@ def test_it_rings_without_internet_and_the_word_stops_it() -> None:
     play(talk())
 
 
-def test_it_rings_while_muted_and_the_button_stops_it() -> None:
+@pytest.mark.parametrize("meanwhile", ["it says how", "it rings on"])
+def test_it_rings_while_muted_and_the_button_stops_it(meanwhile: str) -> None:
     async def talk() -> None:
         async with Stage(brain=pasta(25)) as stage:
             await timer_set(stage)
             await stage.push(button="mute")
-            await rung(stage)
+            at = await ringing(stage)
+            if meanwhile == "it says how":
+                await asyncio.sleep(1.0)
+                assert not said_sentence(stage, "bell_muted", at)
+            else:
+                await asyncio.sleep(6.0)
+                assert said_sentence(stage, "bell_muted", at)
+                assert rings(stage, at + 3.0)
             sent = stage.score.audio_up_bytes(stage.now() - 3.0)
             pressed = stage.now()
             await stage.push()

@@ -32,7 +32,7 @@ class Slow:
 
 
 class Rig:
-    def __init__(self, voice: Any = lambda _text: silence(500), **options: Any) -> None:
+    def __init__(self, voice: Any = lambda _text: silence(500), enabled: bool = True) -> None:
         self.spoken: list[tuple[str, float]] = []
         self.events: list[Event] = []
         self.worker = Slow()
@@ -45,7 +45,7 @@ class Rig:
             post=self.events.append,
             post_from_thread=lambda do: do(),
             time=lambda: 1.0,
-            **options,
+            enabled=enabled,
         )
 
     def text(self, name: str, pcm24k: bytes, least_volume_percent: float = 0.0) -> None:

@@ -29,7 +29,7 @@ def test_who_writes_down_what_is_said(
     given: dict[str, str], transcription: str, model: str | None
 ) -> None:
     settings = Settings(realtime=Realtime.model_validate(given))
-    assert dialogue_config(settings, {}).transcription == transcription
+    assert dialogue_config(settings, {}, has_button=True).transcription == transcription
     assert session_config(settings, SessionStart("", ())).transcription_model == model
 
 
@@ -41,6 +41,6 @@ def test_another_way_to_transcribe_is_refused() -> None:
 def test_the_dialogue_is_told_how_consent_is_given() -> None:
     settings = Settings(consent=Consent(by_voice=False, window_s=7.0))
     terms = {"clock": ToolTerms(cancellable=True, speakable="the clock")}
-    config = dialogue_config(settings, {}, None, terms)
+    config = dialogue_config(settings, {}, None, terms, has_button=True)
     assert (config.consent_by_voice, config.confirm_s) == (False, 7.0)
     assert config.tool_terms == terms

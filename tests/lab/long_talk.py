@@ -172,7 +172,7 @@ class LongTalk:
         self.used: list[e.Usage] = []
         self.asides_used: list[e.Usage] = []
         settings = Settings()
-        shipped = dialogue_config(settings, risks={})
+        shipped = dialogue_config(settings, risks={}, has_button=True)
         terms = replace(shipped, server_turns=False, **(dialogue or {}))
         self.dialogue = DialogueManager(terms, strict=True)
         whole_session = session_config(settings, SessionStart("", ()))

@@ -40,7 +40,7 @@ class Texts:
         post: Callable[[Event], None],
         post_from_thread: Callable[[Callable[[], None]], None],
         time: Callable[[], float],
-        enabled: bool = True,
+        enabled: bool,
     ) -> None:
         self._voice = voice
         self._speaker = speaker

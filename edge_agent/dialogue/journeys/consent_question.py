@@ -51,6 +51,8 @@ class ConsentQuestion:
         self._tools = tools
         self._barge_in = barge_in
         self._asked = 0
+        self._sounding = ""
+        """The question that sounded last."""
 
     @property
     def _open(self) -> Question | None:
@@ -115,6 +117,7 @@ class ConsentQuestion:
         if question is None or question.text != event.name:
             return []
         question.began_at = state.now
+        self._sounding = event.name
         state.deadlines.clear(Deadline.THINKING, Deadline.PATIENCE, Deadline.FOLLOW_UP)
         state.deadlines.clear(
             Deadline.QUIET, Deadline.UTTERANCE, Deadline.ANNOUNCE, Deadline.ONE_BREATH
@@ -131,7 +134,7 @@ class ConsentQuestion:
         """It is over: has it been heard?"""
         state, question = self._state, self._open
         if question is None or question.text != event.name or question.stage is not Stage.ASKING:
-            return []
+            return self._withdrawn_is_over(event.name)
         began_at = question.began_at
         if not event.whole or began_at is None or state.now - began_at < QUESTION_MIN_S:
             question.cuts += 1
@@ -143,6 +146,15 @@ class ConsentQuestion:
         self._gate.shut()
         state.deadlines.set(Deadline.CONFIRM, state.config.confirm_s)
         return []
+
+    def _withdrawn_is_over(self, name: str) -> Commands:
+        """A question that was withdrawn while it sounded has ended: the talk waits for nothing."""
+        sounds_on = self._state.pending_cut is not None or self._answers.speaking
+        if name != self._sounding or self._state.talk is not Talk.SPEAKING or sounds_on:
+            return []
+        self._state.transition(Cause.ANSWER_PAUSED)
+        self._moves.await_answer()
+        return [] if self._open is not None or self._answers.pending else self.go_on([])
 
     def text_failed(self, event: e.TextFailed) -> Commands:
         """Nobody will hear it."""

@@ -99,8 +99,13 @@ class Hands:
         confirming = self._state.talk is Talk.CONFIRMING
         muted = self._state.microphone is Microphone.MUTED and self._state.talk is Talk.ASLEEP
         if rang and (confirming or muted or not self._moves.sounding):
-            return rang  # a sleepy hand may stay on it: no long press either
+            # A sleepy hand may stay on it: no long press either.
+            return rang + self._hush(event.at)
         return rang + self._pressed_talk(event)
+
+    def _hush(self, at: float) -> Commands:
+        """What was said beside the bell ends with it."""
+        return self._moves.fall_silent(CutFor.HUSH, "button", at) if self._moves.sounding else []
 
     def _pressed_talk(self, event: e.ButtonPressed) -> Commands:
         state, moves = self._state, self._moves

@@ -237,6 +237,8 @@ class LinkWatch:
         state.deadlines.clear(Deadline.CONFIRM, Deadline.TRANSCRIPT)
         if state.talk is Talk.CONFIRMING:
             state.transition(Cause.CONSENT_SETTLED)
+        elif state.talk is Talk.SPEAKING and not self._answers.speaking:  # a question for consent
+            state.transition(Cause.ANSWER_PAUSED)
         return out
 
     def complained(self, event: e.ServerComplained) -> Commands:
