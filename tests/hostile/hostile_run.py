@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import hostile_tools
 import numpy as np
 from fuzz_frames import frames
 from house_config import household_provider
@@ -50,6 +51,12 @@ KEYS = {
 CODE = re.compile(r"\[([a-z]+\.[a-z_]+)\]$")
 RSS_MAX_MIB, STEP_MAX_MS, STOP_MAX_S, FUZZED = 160.0, 100.0, 2.0, 100_000
 QUESTION_S, PAUSE_S = 1.5, 1.5
+CALLS_PLAY = """
+[[line]]
+call = "hostile__echo"
+[[line.after_tool]]
+say = "That was it."
+"""
 SETTLE_S = 3.0
 """From READY: AEC3 is being loaded, which is nobody's attack."""
 
@@ -85,12 +92,67 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "edge_agent.cli.main", *arguments]
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What is to be tried."""
+
+    name: str
+    what: str
+    traits: tuple[str, ...] = ()
+    key: str = KEYS["azure, 32 hex"]
+    crowded: bool = False
+    tools: str = ""
+    """A way of a tool server, which the model has called for every question."""
+
+
+def plans() -> list[Plan]:
+    out = [Plan(name, trait.what, (name,)) for name, trait in TRAITS.items() if name != "echo"]
+    out += [
+        Plan(f"echo ({kind})", f"{TRAITS['echo'].what}: {kind}", ("echo",), key)
+        for kind, key in KEYS.items()
+    ]
+    out.append(
+        Plan(
+            "crowd at the control socket",
+            "sixteen silent askers, renewed, and nonsense, beside error events without end",
+            ("flood",),
+            KEYS["google"],
+            crowded=True,
+        )
+    )
+    ways = {name: way.what for name, way in hostile_tools.WAYS.items()}
+    ways |= {name: way.what for name, way in hostile_tools.WEB_WAYS.items()}
+    out += [
+        Plan(f"tools: {name}", f"tool server: {what}", tools=name) for name, what in ways.items()
+    ]
+    return out
+
+
 @contextlib.contextmanager
-def hostile_server(traits: list[str]) -> Iterator[str]:
-    """The address of a server with these traits."""
+def tool_server(way: str) -> Iterator[str]:
+    """Settings of `mcp.servers`, for a tool server of this way."""
+    program = [sys.executable, hostile_tools.__file__, way]
+    terms = {"tools": {"echo": "low"}, "timeout_s": 3}
+    if way in hostile_tools.WAYS:
+        yield json.dumps({"hostile": {"command": program, **terms}})
+        return
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        port = door.getsockname()[1]
+    process = subprocess.Popen([*program, str(port)], stderr=subprocess.DEVNULL)
+    try:
+        yield json.dumps({"hostile": {"url": f"http://127.0.0.1:{port}/mcp", **terms}})
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def hostile_server(traits: tuple[str, ...], play: Path) -> Iterator[str]:
+    """The address of a server with these traits; without, it is an honest one that plays."""
     asked = [word for trait in traits for word in ("--as", trait)]
     process = subprocess.Popen(
-        command("simulate-server", "--port", "0", *asked),
+        command("simulate-server", "--port", "0", *(asked or ("--play", str(play)))),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -158,15 +220,14 @@ def gaps_in(told: dict[str, object]) -> int:
     return sum(count for count in counts if isinstance(count, int))
 
 
-def run_case(
-    pulse: PulseServer, name: str, traits: list[str], key: str, seconds: float, *, crowded: bool
-) -> Case:
+def run_case(pulse: PulseServer, plan: Plan, seconds: float) -> Case:
     """One daemon against it."""
-    what = TRAITS[name].what if name in TRAITS else name
-    case = Case(name, what)
+    case, key = Case(plan.name, plan.what), plan.key
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-hostile-")))
-        url = stack.enter_context(hostile_server(traits))
+        (folder / "play.toml").write_text(CALLS_PLAY)
+        url = stack.enter_context(hostile_server(plan.traits, folder / "play.toml"))
+        tools = stack.enter_context(tool_server(plan.tools)) if plan.tools else "{}"
         manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         stack.callback(manager.close)
         manager.bind(str(folder / "notify"))
@@ -181,6 +242,7 @@ def run_case(
             "EDGE_AGENT_PANEL__ENABLED": "off",
             "EDGE_AGENT_LISTEN__MODE": "always",
             "EDGE_AGENT_CONTROL__PATH": str(control),
+            "EDGE_AGENT_MCP__SERVERS": tools,
         }
         log_path, report = folder / "log", folder / "report"
         log = stack.enter_context(log_path.open("wb"))
@@ -203,7 +265,7 @@ def run_case(
             with contextlib.suppress(BlockingIOError):
                 while True:  # a daemon waits for a manager that does not listen
                     manager.recv(4096)
-            if crowded:
+            if plan.crowded:
                 crowd(control, held)
             try:
                 told, took_s = asked(control, {"do": "status"})
@@ -276,7 +338,8 @@ def page(cases: list[Case], fuzzed: tuple[int, float, float], count: int, second
     return f"""# Hostile servers and askers
 
 `scripts/hostile.sh`: the real daemon with its shipped settings over PyAudio and null sinks, each
-case {seconds:g} s against `edge-agent simulate-server --as NAME` in a process of its own. Memory is
+case {seconds:g} s against `edge-agent simulate-server --as NAME` in a process of its own, or with a
+tool server of `tests/hostile/hostile_tools.py` that the model calls for every question. Memory is
 the peak of the whole life, a step is the longest of the event loop in processor time after the
 start, lines are those about what others do, gaps are times at which the loudspeaker had nothing
 to play while somebody asks and is answered (`listen.mode = "always"`). Limits:
@@ -300,21 +363,16 @@ def main() -> int:
     options.add_argument("--frames", type=int, default=FUZZED)
     options.add_argument("--out", type=Path)
     chosen = options.parse_args()
-    plan: list[tuple[str, list[str], str, bool]] = [
-        (name, [name], KEYS["azure, 32 hex"], False) for name in TRAITS if name != "echo"
-    ]
-    plan += [(f"echo ({kind})", ["echo"], key, False) for kind, key in KEYS.items()]
-    plan.append(("crowd at the control socket", ["flood"], KEYS["google"], True))
     folder = prepare_environment()
     pulse = PulseServer(folder)
     pulse.start()
     cases: list[Case] = []
     try:
         wait_for(lambda: pulse.running, "the sound server")
-        for name, traits, key, crowded in plan:
-            if chosen.only and name not in chosen.only:
+        for plan in plans():
+            if chosen.only and plan.name not in chosen.only:
                 continue
-            case = run_case(pulse, name, traits, key, chosen.seconds, crowded=crowded)
+            case = run_case(pulse, plan, chosen.seconds)
             print(case, flush=True)
             cases.append(case)
     finally:

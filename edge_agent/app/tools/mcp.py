@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import random
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from pathlib import Path
@@ -167,6 +168,9 @@ class ToolServers:
         with contextlib.suppress(ImportError):
             if is_installed():
                 await self._errands.run(load_library)
+                # What was imported is never rubbish; a full collection would walk over it for
+                # 50 ms in one step of the loop, whenever a server lists much.
+                gc.freeze()
                 return True
         self._note("mcp.missing")
         return False

@@ -43,6 +43,8 @@ LIST_MAX_S = 10.0
 PAGES_MAX = 20
 LISTED_MAX = 500
 """A list without end is a mistake."""
+CHANGES_MAX = 30
+"""Of the list, in one connection; the package keeps the names of all tools that it ever saw."""
 LOOKS_PER_MIN = 12
 """How often the list is asked for because of news or trouble; one that changes all the time is
 looked at every minute."""
@@ -110,6 +112,7 @@ class ToolServer:
         self._client: Any = None
         self._is_up = asyncio.Event()
         self._look = asyncio.Event()
+        self._looks = Quota(LOOKS_PER_MIN)
         self._wanted = asyncio.Event()
         """Somebody calls it: no time to wait for the next attempt."""
         self._trouble = ""
@@ -164,15 +167,18 @@ class ToolServer:
             self._watcher.connected(self)
             listening = asyncio.create_task(self._listen(client), name="tool server's news")
             stack.callback(listening.cancel)
-            looks = Quota(LOOKS_PER_MIN)
+            changes = 0
             while True:
                 self._look.clear()
-                if looks.takes(asyncio.get_running_loop().time()):
+                if self._looks.takes(asyncio.get_running_loop().time()):
                     await _within(LOOK_EVERY_S, self._look)
                 else:
                     await asyncio.sleep(LOOK_EVERY_S)
                 if await self._list(client):
                     self._watcher.connected(self)
+                    changes += 1
+                if changes > CHANGES_MAX:
+                    raise ToolError("its tools never stay the same")
                 self._trouble = ""
 
     def _is_down(self, client: Any) -> None:
@@ -187,6 +193,7 @@ class ToolServer:
         for _ in range(PAGES_MAX):
             async with asyncio.timeout(LIST_MAX_S):
                 page = await client.list_tools(cursor=cursor, cache_mode="bypass")
+            await asyncio.sleep(0)  # it took a while to read
             found += [
                 Listed(
                     one.name,

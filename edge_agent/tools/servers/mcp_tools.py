@@ -240,8 +240,8 @@ def usable_schema(schema: object) -> tuple[Mapping[str, Any], str]:
         return {}, f"its schema has {refused[0]} at the top, which no provider takes"
     if not isinstance(schema.get("properties", {}), dict):
         return {}, "its schema is broken"
-    if not _is_shallow(schema, SCHEMA_MAX_DEPTH):  # before anything that recurses
-        return {}, f"its schema is deeper than {SCHEMA_MAX_DEPTH} levels"
+    if why := _too_large(schema):  # before anything that recurses
+        return {}, why
     if _refers_outside(schema):
         return {}, "its schema refers to another document"
     try:
@@ -254,18 +254,23 @@ def usable_schema(schema: object) -> tuple[Mapping[str, Any], str]:
     return {**parameters, "type": "object", "properties": schema.get("properties", {})}, ""
 
 
-def _is_shallow(value: object, levels: int) -> bool:
-    layer: list[object] = [value]
-    for _ in range(levels):
+def _too_large(schema: object) -> str:
+    """Why it need not be looked at more closely."""
+    layer: list[object] = [schema]
+    parts = 0
+    for _ in range(SCHEMA_MAX_DEPTH):
         layer = [
             inner
             for one in layer
             if isinstance(one, (dict, list))
             for inner in (one.values() if isinstance(one, dict) else one)
         ]
+        parts += len(layer)
+        if parts > SCHEMA_MAX_BYTES:  # each is written with a byte at least
+            return f"its schema is longer than {SCHEMA_MAX_BYTES} bytes"
         if not layer:
-            return True
-    return False
+            return ""
+    return f"its schema is deeper than {SCHEMA_MAX_DEPTH} levels"
 
 
 def _refers_outside(value: object) -> bool:

@@ -250,6 +250,12 @@ async def _end(process: asyncio.subprocess.Process, mark: str) -> None:
 
     A stop in the middle skips the waiting, never the killing.
     """
+    transport: Any = getattr(process, "_transport", None)
+    if transport is not None:
+        # Its words are heard no more.  Else a flood of them, unread, would keep its end from us.
+        for number in (1, 2):
+            if (pipe := transport.get_pipe_transport(number)) is not None:
+                pipe.close()
     gone = asyncio.ensure_future(process.wait())
     try:
         if process.stdin is not None:
@@ -268,7 +274,6 @@ async def _end(process: asyncio.subprocess.Process, mark: str) -> None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         # A grandchild that holds a pipe open would keep the transport, and warn at its end.
-        transport = getattr(process, "_transport", None)
         if transport is not None:
             transport.close()
         gone.cancel()
