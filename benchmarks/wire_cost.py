@@ -15,12 +15,12 @@ from functools import partial
 
 from benchmarks.figures import Figure, Sheet
 from edge_agent.app.session_start import SessionStart
-from edge_agent.app.wiring import session_config
+from edge_agent.app.wiring import provider_of, session_config
 from edge_agent.contract.commands import SendAudio
 from edge_agent.contract.events import VoiceChunk
 from edge_agent.contract.pcm import WIRE_BYTES_PER_MS
+from edge_agent.host.price_list import BUILT_IN, load_providers
 from edge_agent.host.settings.root import Settings
-from edge_agent.realtime.protocol.config import Capabilities
 from edge_agent.realtime.protocol.session import Phase, Session
 from edge_agent.realtime.protocol.terms import Terms
 
@@ -80,8 +80,10 @@ def measure(sheet: Sheet, n: int, brief: bool = False) -> None:
 
 def opened() -> Session:
     """A session that is READY and in the middle of an answer."""
-    can = Capabilities()
-    session = Session(Terms(session_config(Settings(), SessionStart("", ())), can, ("ga",)), can)
+    openai = provider_of("openai", load_providers(BUILT_IN).record("openai"))
+    can = openai.capabilities
+    config = session_config(Settings(), SessionStart("", ()))
+    session = Session(Terms(config, can, openai.dialects), can)
     session.opened()
     for event in OPENING:
         session.receive(json.dumps({"event_id": "event_1", **event}), 0.0)

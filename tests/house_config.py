@@ -17,19 +17,26 @@ from edge_agent.app.wiring import (
     dialogue_config,
     link_timings,
     panel_config,
+    provider_of,
     session_config,
     summary_terms,
 )
 from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.recall.summaries import SummaryTerms
+from edge_agent.host.price_list import BUILT_IN, load_providers
 from edge_agent.host.settings.root import Settings
 from edge_agent.panel.gpio import PanelConfig
 from edge_agent.realtime.link.dialer import DialTimings, WebSocketDialer
 from edge_agent.realtime.link.liveness import LinkTimings
-from edge_agent.realtime.protocol.config import ServerVad, SessionConfig
+from edge_agent.realtime.protocol.config import Capabilities, ServerVad, SessionConfig
+from edge_agent.realtime.providers import Provider
 
 SETTINGS = Settings()
+PROVIDERS = {
+    name: provider_of(name, record) for name, record in load_providers(BUILT_IN).providers.items()
+}
+"""The shipped table of providers, in the link's words."""
 RISKS = {"clock": Risk.LOW, "shop": Risk.MEDIUM, "unlock": Risk.HIGH}
 """A tool of each risk."""
 
@@ -66,6 +73,16 @@ def household_dialer(*, ca_file: str = "", **changes: Any) -> WebSocketDialer:
     realtime = SETTINGS.realtime
     timings = DialTimings(open_s=realtime.dial_timeout_s, close_s=realtime.close_timeout_s)
     return WebSocketDialer(timings=dataclasses.replace(timings, **changes), ca_file=ca_file)
+
+
+def household_provider(name: str = "openai", **changes: Any) -> Provider:
+    """A provider of the shipped table."""
+    return dataclasses.replace(PROVIDERS[name], **changes)
+
+
+def household_can(**changes: Any) -> Capabilities:
+    """What OpenAI's servers understand."""
+    return dataclasses.replace(PROVIDERS["openai"].capabilities, **changes)
 
 
 def household_panel(**changes: Any) -> PanelConfig:

@@ -285,6 +285,68 @@ def one_place_knows_keys_and_this_machine(house: House) -> Iterator[str]:
                 yield f"{module.at(node)} asks for the loopback; ask {HOSTS_HOME}"
 
 
+FAULTS_HOME, PROVIDERS_HOME = "contract/net_faults.py", "app/wiring.py"
+FAULT_SIGNS = {
+    *("verify_code", "SSLCertVerificationError", "gaierror", "parsedate_to_datetime"),
+    *("insufficient_quota", "billing_not_active", "invalid_api_key", "model_not_found"),
+    *("rate_limit_exceeded", "session_expired"),
+}
+"""What only somebody needs who tells the causes of network trouble apart."""
+
+
+def one_table_of_network_faults(house: House) -> Iterator[str]:
+    for module in house.modules:
+        if module.path != FAULTS_HOME and not module.path.startswith(DOUBLES):
+            for node, name in words(module):
+                if name in FAULT_SIGNS:
+                    yield f"{module.at(node)} tells faults apart by {name}; ask {FAULTS_HOME}"
+
+
+PROVIDER_URL = re.compile(r"wss://[\w.{}-]+\.(com|ai|net)\b")
+PROVIDER_RECORDS = {"Provider", "Capabilities"}
+
+
+def one_table_of_providers(house: House) -> Iterator[str]:
+    for module in house.modules:
+        for node, text in words(module):
+            if PROVIDER_URL.search(text):
+                yield f"{module.at(node)} knows a provider; it belongs into config/providers.toml"
+        for call, name in calls(module.tree):
+            if name.rpartition(".")[2] in PROVIDER_RECORDS and module.path != PROVIDERS_HOME:
+                yield f"{module.at(call)} makes a {name}; call `provider_of` in {PROVIDERS_HOME}"
+
+
+SECRETS_READER = "host/secret_files.py"
+OPEN_TO_OTHERS = {"S_IRGRP", "S_IROTH", "S_IRWXG", "S_IRWXO"}
+SECRET_FILE = re.compile(r"(key|token|secret|password|headers|env)\w*_(file|path)", re.I)
+
+
+def one_reader_of_secret_files(house: House) -> Iterator[str]:
+    for module in house.modules:
+        if module.path == SECRETS_READER or module.path.startswith(DOUBLES):
+            continue
+        for node, name in words(module):
+            if name in OPEN_TO_OTHERS:
+                yield f"{module.at(node)} judges who may read a file; ask {SECRETS_READER}"
+        for call, name in calls(module.tree):
+            reads = re.fullmatch(r".*\.(open|read_text|read_bytes)|open", name)
+            if reads and SECRET_FILE.search(ast.unparse(call)):
+                yield f"{module.at(call)} reads a secret; ask {SECRETS_READER}"
+
+
+def words(module: Module) -> Iterator[tuple[ast.AST, str]]:
+    """Every name that is read or imported, and every text but the docstrings."""
+    prose = {id(docstring) for docstring in docstrings(module)}
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.Attribute(attr=name) | ast.Name(id=name):
+                yield node, name
+            case ast.alias(name=name):
+                yield node, name.rpartition(".")[2]
+            case ast.Constant(value=str(text)) if id(node) not in prose:
+                yield node, text
+
+
 def pure_modules(house: House) -> list[Module]:
     """The files named pure, and whatever of ours they import: they are no purer than that."""
     targets = imported(house)
@@ -548,7 +610,6 @@ ALIVE: dict[str, str] = {
     "aec3_loaded": "the benchmarks wait for it",
     "catalog": "systemd/edge-agent.catalog is made by it",
     "diagram": "ARCHITECTURE.md's picture is drawn by it",
-    "provider_named": "tests choose their providers by it",
     "queued_ms": "chaos and soak judge the uplink by it",
     # What a library calls.
     "get_map": "selectors",
@@ -618,6 +679,9 @@ RULES: list[Rule] = [
     dialogue_parts_do_not_inherit_from_one_another,
     one_place_cuts_our_voice,
     one_place_knows_keys_and_this_machine,
+    one_table_of_network_faults,
+    one_table_of_providers,
+    one_reader_of_secret_files,
     pure_files_do_no_io,
     heavy_libraries_have_one_owner,
     modules_say_what_they_are,

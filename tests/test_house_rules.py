@@ -144,6 +144,31 @@ BAD: list[tuple[Rule, str, str, str]] = [
             ("def f(address):\n    return address.is_loopback", "the loopback"),
         )
     ),
+    *(
+        (r.one_table_of_network_faults, "edge_agent/host/a.py", text, words)
+        for text, words in (
+            ("def f(error):\n    return error.verify_code == 10", "verify_code"),
+            ("from socket import gaierror", "gaierror"),
+            ("import email.utils\nx = email.utils.parsedate_to_datetime('')", "parsedate"),
+            ("QUOTA = ('insufficient_quota',)", "insufficient_quota"),
+        )
+    ),
+    *(
+        (r.one_table_of_providers, "edge_agent/realtime/a.py", text, words)
+        for text, words in (
+            ("URL = 'wss://api.openai.com/v1/realtime'", "knows a provider"),
+            ("X = {'azure': 'wss://{resource}.openai.azure.com/'}", "knows a provider"),
+            ("from edge_agent.realtime import providers\nX = providers.Provider('x')", "Provider"),
+        )
+    ),
+    *(
+        (r.one_reader_of_secret_files, "edge_agent/app/a.py", text, words)
+        for text, words in (
+            ("import stat\ndef f(mode):\n    return mode & stat.S_IRGRP", "who may read"),
+            ("def f(settings):\n    return open(settings.api_key_file).read()", "reads a secret"),
+            ("def f(token_path):\n    return token_path.read_text().strip()", "reads a secret"),
+        )
+    ),
     (r.pure_files_do_no_io, "edge_agent/dialogue/a.py", "import asyncio", "asyncio"),
     (
         r.pure_files_do_no_io,

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from edge_agent.app.wiring import provider_of
 from edge_agent.host.price_list import PriceList
 from edge_agent.host.secret_files import read_text
 from edge_agent.host.settings.root import Settings
 from edge_agent.realtime.link.endpoints import Endpoint, endpoint_for
-from edge_agent.realtime.providers import Provider, provider_from
+from edge_agent.realtime.providers import Provider
 
 NOT_A_KEY = "\N{REPLACEMENT CHARACTER}"
 """Stands for what is no text: it is refused as a key, with the sentence for a bad one."""
@@ -25,7 +26,7 @@ def endpoints(settings: Settings, table: PriceList) -> list[Endpoint]:
     is_chosen = "ping_timeout_active_s" in realtime.model_fields_set
 
     def provider(name: str) -> Provider:
-        found = provider_from(name, table.record(name).model_dump())
+        found = provider_of(name, table.record(name))
         return replace(found, pong_active_s=None) if is_chosen else found
 
     first = endpoint_for(

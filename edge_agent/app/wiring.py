@@ -16,11 +16,19 @@ from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.prompting.flow import FlowTerms
 from edge_agent.dialogue.recall.summaries import SummaryTerms
+from edge_agent.host.price_list import ProviderRecord
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.voice.sentences import SENTENCE_FOR_CODE
 from edge_agent.panel.gpio import PanelConfig
 from edge_agent.realtime.link.liveness import LinkTimings
-from edge_agent.realtime.protocol.config import SemanticVad, ServerVad, SessionConfig, TurnDetection
+from edge_agent.realtime.protocol.config import (
+    Capabilities,
+    SemanticVad,
+    ServerVad,
+    SessionConfig,
+    TurnDetection,
+)
+from edge_agent.realtime.providers import Provider
 
 TRANSCRIBER = "gpt-transcribe"
 """What OpenAI offers for it in a talk; other services ignore or refuse the name, and the session
@@ -155,4 +163,34 @@ def panel_config(settings: Settings) -> PanelConfig:
         led_active_high=panel.led_active_high,
         pull_up=panel.pull_up,
         bounce_ms=panel.bounce_ms,
+    )
+
+
+def provider_of(name: str, record: ProviderRecord) -> Provider:
+    """One record of the table of providers, in the link's words."""
+    reasons = {model: its.reasoning for model, its in record.models.items()}
+    return Provider(
+        name=name,
+        url_template=record.url,
+        model_param=record.model_param,
+        auth=record.auth,
+        dialects=record.dialects,
+        capabilities=Capabilities(
+            truncate=record.can.truncate,
+            side_questions=record.can.side_questions,
+            noise_reduction=record.can.noise_reduction,
+            semantic_vad=record.can.semantic_vad,
+            transcription=record.can.transcription,
+            truncation=record.can.truncation,
+            reasoning_models=None
+            if record.unknown_models_reason
+            else tuple(model for model, yes in reasons.items() if yes),
+            plain_models=frozenset(model for model, yes in reasons.items() if yes is False),
+            greets=record.can.greets,
+            probe=record.can.probe,
+            append_max_bytes=record.append_max_bytes,
+        ),
+        max_session_s=record.session_max_s,
+        pong_active_s=record.pong_active_s,
+        close_hints=record.close_hints,
     )

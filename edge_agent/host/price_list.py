@@ -28,6 +28,7 @@ from pydantic import (
 )
 
 from edge_agent.contract.errors import ConfigError
+from edge_agent.contract.net_faults import NAMED
 from edge_agent.contract.pcm import WIRE_RATE_HZ
 from edge_agent.host.settings.files import UnreadableFile, read_toml
 
@@ -86,12 +87,18 @@ def _spoken_rate(value: int) -> int:
     return value
 
 
+def _meaning(value: str) -> str:
+    if value not in NAMED:
+        raise ValueError(f"must be one of {', '.join(sorted(NAMED))}")
+    return value
+
+
 NAME_FORM = r"^[a-z0-9][a-z0-9_.-]{0,49}$"
 """How a provider may be called: it stands in settings, in the journal and in file names."""
 
 ProviderName = Annotated[str, Field(pattern=NAME_FORM)]
 Usd = Annotated[Decimal, BeforeValidator(_number), Field(le=100_000)]
-Code = Annotated[str, Field(pattern=r"^link\.[a-z_]+$")]
+Code = Annotated[str, AfterValidator(_meaning)]
 Seconds = Annotated[float, Field(ge=0, le=7 * 86_400)]
 Tokens = Annotated[int, Field(gt=0, le=100_000_000)]
 

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from edge_agent.contract.errors import LinkBusy, LinkLost, LinkRefused, WireClosed
+from edge_agent.contract import net_faults
+from edge_agent.contract.errors import LinkError, WireClosed
+from edge_agent.contract.net_faults import Peer
 from edge_agent.contract.ports import Wire
 
 if TYPE_CHECKING:
@@ -162,14 +164,14 @@ class MemoryNetwork:
             await asyncio.sleep(2 * self.delay_s)  # one round trip, for the handshake
         if self.is_black_hole:
             await asyncio.sleep(DIAL_TIMEOUT_S)
-            raise LinkLost("The server did not answer the dial in time.", code="link.timeout")
+            raise net_faults.error_for(net_faults.TIMEOUT, SERVER)
         if self.is_down:
-            raise LinkLost("The server cannot be reached.", code="link.unreachable")
+            raise net_faults.error_for(net_faults.UNREACHABLE, SERVER)
         parts = urlsplit(url)
         path = f"{parts.path}?{parts.query}" if parts.query else parts.path
         refusal = self.server.admit(path, headers)
         if refusal is not None:
-            raise _translated(refusal)
+            raise translated_refusal(refusal)
         near, far = memory_wire_pair(self.delay_s)
         task = asyncio.create_task(self.server.serve_wire(far, path, headers))
         self._links[near] = task
@@ -209,13 +211,15 @@ class MemoryNetwork:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _translated(refusal: Refusal) -> LinkLost | LinkBusy | LinkRefused:
-    """The error a real dialer makes of an HTTP refusal at the upgrade."""
+SERVER = Peer(
+    name="server", code="link", url="the URL", example="ws://127.0.0.1/v1/realtime", retries=True
+)
+
+
+def translated_refusal(refusal: Refusal) -> LinkError:
+    """The error of an HTTP refusal at the upgrade, as for any other dialer."""
     status = refusal.status
-    says = f"The server refused the connection (HTTP {status})."
-    if status == 429 or status >= 500:
-        retry_after = refusal.headers.get("Retry-After")
-        wait_s = float(retry_after) if retry_after else None
-        return LinkBusy(says, retry_after_s=wait_s)
-    code = {401: "link.bad_key", 403: "link.no_model", 404: "link.bad_url"}.get(status)
-    return LinkRefused(says, code=code)
+    fault = net_faults.of_status(status, refusal.body) or net_faults.NOT_THERE
+    # Virtual time has no dates: a server in memory says how many seconds.
+    wait_s = net_faults.retry_after_s(refusal.headers.get("Retry-After"), 0.0)
+    return net_faults.error_for(fault, SERVER, f"HTTP {status}", wait_s=wait_s)

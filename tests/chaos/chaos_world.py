@@ -27,6 +27,7 @@ from house_config import (
     household_config,
     household_dialer,
     household_of,
+    household_provider,
     household_session,
     household_timings,
     household_vad,
@@ -44,7 +45,6 @@ from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.state import Talk
 from edge_agent.panel.patterns import EARCONS
 from edge_agent.realtime.link.connection import RealtimeLink
-from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.faults import Faults
 from edge_agent.simulation.server import RealtimeServer
 from edge_agent.simulation.wire import MemoryNetwork
@@ -116,7 +116,7 @@ class World(Watch):
         self.border = Border(household, self.now)
         self.link = RealtimeLink(
             dial=self._dial,
-            provider=PROVIDERS["openai"],
+            provider=household_provider(),
             config=household_session(
                 tools=registry.schemas(),
                 turn_detection=household_vad() if options.server_turns else None,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from edge_agent.contract.net_faults import WORDS
 from edge_agent.host.journal.messages import MESSAGES
 from edge_agent.host.journal.reasons import REASONS, reason_of
 from edge_agent.host.voice.sentences import SENTENCE_FOR_CODE, Sentences, sentence_for
 from edge_agent.panel.patterns import EARCONS, LIGHTS
-from edge_agent.realtime.protocol import faults
 
 SOURCE = Path(__file__).parents[2] / "edge_agent"
 ROOMS = ("app", "audio", "cli", "contract", "dialogue", "host", "panel", "realtime", "tools")
@@ -46,7 +46,7 @@ def test_sentences_and_explanations_are_about_the_same_codes() -> None:
 
 
 def test_every_word_of_a_provider_that_we_know_has_a_sentence() -> None:
-    for words in faults._WORDS:
+    for words in WORDS:
         for word in words[1]:
             if re.fullmatch(r"[a-z_]+", word):
                 assert sentence_for(f"response.{word}") != "answer_failed", word

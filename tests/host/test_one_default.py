@@ -14,11 +14,16 @@ from pathlib import Path
 import pytest
 
 import edge_agent
+from edge_agent.host.price_list import ProviderRecord
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.settings.text import section_names, section_type
 
 PACKAGE = Path(edge_agent.__file__).parent
-SECTIONS = {section_type(name).__name__ for name in section_names()} | {Settings.__name__}
+SECTIONS = {section_type(name).__name__ for name in section_names()} | {
+    Settings.__name__,
+    ProviderRecord.__name__,
+}
+HOMES = ("edge_agent.host.settings", "edge_agent.host.price_list")
 CONFIGS = {
     "DialogueConfig",
     "SummaryTerms",
@@ -28,8 +33,10 @@ CONFIGS = {
     "ServerVad",
     "SemanticVad",
     "PanelConfig",
+    "Provider",
+    "Capabilities",
 }
-"""Made of settings only: here a neutral default would be a second opinion, too."""
+"""Made only of settings or of a provider's record: a neutral default would be a second opinion."""
 ELSEWHERE = {
     ("Sentences", "language"): "the language whose sentences every other falls back to",
     ("load_providers", "path"): "where the table lies if no setting names one",
@@ -90,8 +97,7 @@ class Readings:
         sections = {
             alias.asname or alias.name
             for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom)
-            and (node.module or "").startswith("edge_agent.host.settings")
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(HOMES)
             for alias in node.names
             if alias.name in SECTIONS
         }

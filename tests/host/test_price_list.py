@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from house_config import household_session
 
+from edge_agent.app.wiring import provider_of
 from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.events import Usage
 from edge_agent.dialogue.money.budget import Prices, cost_of
 from edge_agent.host.price_list import BUILT_IN, FREE, ProvidersError, load_providers
 from edge_agent.host.voice.sentences import SENTENCE_FOR_CODE
-from edge_agent.realtime.providers import PROVIDERS, provider_from
+from edge_agent.realtime.protocol.config import wanted_options
 
 REPO = Path(__file__).parents[2]
 TODAY = date(2026, 11, 20)
@@ -80,15 +83,46 @@ def test_only_reasoning_models_reason() -> None:
 
 
 def test_the_link_reads_the_table_and_knows_the_same() -> None:
-    providers = load_providers(NOWHERE).providers
-    assert set(providers) == set(PROVIDERS)
-    for name, record in providers.items():
-        read, known = provider_from(name, record.model_dump()), PROVIDERS[name]
-        for field in ("url_template", "model_param", "auth", "dialects", "max_session_s"):
-            assert getattr(read, field) == getattr(known, field), (name, field)
-        for field in record.can.model_dump():
-            assert getattr(read.capabilities, field) == getattr(known.capabilities, field)
+    for name, record in load_providers(NOWHERE).providers.items():
+        provider = provider_of(name, record)
+        told = {field.name: getattr(provider, field.name) for field in fields(provider)}
+        can = told.pop("capabilities")
+        assert told == {
+            "name": name,
+            "url_template": record.url,
+            "model_param": record.model_param,
+            "auth": record.auth,
+            "dialects": record.dialects,
+            "max_session_s": record.session_max_s,
+            "pong_active_s": record.pong_active_s,
+            "close_hints": record.close_hints,
+        }
+        for field, value in record.can.model_dump().items():
+            assert getattr(can, field) is value, (name, field)
+        assert can.append_max_bytes == record.append_max_bytes
         assert set(record.close_hints.values()) <= set(SENTENCE_FOR_CODE)
+
+
+@pytest.mark.parametrize("name", ["openai", "azure", "local", "xai"])
+@pytest.mark.parametrize(
+    "model", ["gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-realtime-1.5", "gpt-realtime", "x"]
+)
+def test_a_model_is_asked_to_reason_as_its_record_says(name: str, model: str) -> None:
+    record = load_providers(NOWHERE).record(name)
+    config = household_session(model=model, reasoning_effort="low")
+    wanted = wanted_options(config, provider_of(name, record).capabilities)
+    assert ("reasoning" in wanted) is record.reasons(model)
+
+
+def test_a_model_that_does_not_reason_among_those_that_do(tmp_path: Path) -> None:
+    path = owners(
+        tmp_path,
+        "[providers.x]\nunknown_models_reason = true\nmodels.plain.reasoning = false\n",
+    )
+    can = provider_of("x", load_providers(path).record("x")).capabilities
+    for model, reasons in (("plain", False), ("plain-2", True)):
+        config = household_session(model=model, reasoning_effort="low")
+        assert ("reasoning" in wanted_options(config, can)) is reasons
 
 
 def test_the_dialogue_takes_the_prices_as_they_are() -> None:
@@ -139,6 +173,23 @@ PRICE = '[providers.openai.models."gpt-realtime-2.1".usd_per_million]\naudio_in 
         ("[providers.mine]\napi_key = 'me:pw'", r"mine\.api_key: a secret must not stand"),
         ("[providers.mine]\nurl = 'wss://x/y?key=me:pw'", r"anything after a question mark"),
         ("[providers.openai.close_hints]\n9 = 'link.busy'", r"close_hints\.9"),
+        ("[providers.openai.close_hints]\nsoon = 'link.busy'", r"close_hints\.soon"),
+        (
+            "[providers.openai.close_hints]\n3000 = 'link.unheard_of'",
+            r"close_hints\.3000: must be one of link\.bad_key, ",
+        ),
+        ("[providers.mine]\nurl = 7", r"mine\.url: "),
+        ("[providers.mine]\nauth = 'basic'", r"mine\.auth: "),
+        ("[providers.mine]\ndialects = []", r"mine\.dialects: "),
+        ("[providers.mine]\ndialects = ['old']", r"mine\.dialects"),
+        ("[providers.mine]\ndialects = 'ga'", r"mine\.dialects: "),
+        ("[providers.mine]\nsession_max_s = -1", r"mine\.session_max_s: "),
+        ("[providers.mine]\nsession_max_s = nan", r"mine\.session_max_s: "),
+        ("[providers.mine]\npong_active_s = inf", r"mine\.pong_active_s: "),
+        ("[providers.mine]\nunknown_models_reason = 'maybe'", r"mine\.unknown_models_reason: "),
+        ("[providers.mine]\ncan = [1]", r"mine\.can: "),
+        ("[providers.mine]\nmodels = 3", r"mine\.models: "),
+        ("[providers.mine]\nmodels.m = 3", r"mine\.models\.m: "),
         ("[providers.azure.models.a]\nprice_of = 'openai/x'", r"there is no openai/x"),
         ("[providers.azure.models.a]\nprice_of = 'x'", r"there is no x"),
         (

@@ -171,7 +171,7 @@ def refusal(status: int, code: str | None, param: str | None = None, **headers: 
         (lambda h: h.send(200, wav(SOUND)[:30], "audio/wav"), "link.garbage", "broken WAV"),
         (lambda h: h.send(200, SOUND, "audio/pcm", length="999999"), "link.lost", "broke"),
         (lambda h: h.connection.shutdown(socket.SHUT_RDWR), "link.lost", "broke"),
-        (lambda h: h.connection.sendall(b"SSH-2.0-hello\r\n"), "link.lost", "broke"),
+        (lambda h: h.connection.sendall(b"SSH-2.0-hello\r\n"), "link.bad_url", "no speech service"),
     ],
 )
 def test_every_refusal_has_a_sentence(

@@ -64,7 +64,7 @@ def test_the_token_goes_along(hook: Hook, tmp_path: Path) -> None:
         (lambda h: h.send(308, b"", Location="http://127.0.0.1:1/"), "link.captive_portal", "308"),
         (lambda h: h.send(429, b"", Retry_After="90"), "link.busy", "in 90 s"),
         (lambda h: h.send(500, b"secret"), "link.busy", "HTTP 500"),
-        (lambda h: h.connection.sendall(b"secret\r\n"), "link.lost", "broke"),
+        (lambda h: h.connection.sendall(b"secret\r\n"), "link.bad_url", "no webhook"),
     ],
 )
 def test_every_refusal_has_a_sentence(hook: Hook, answer: Answer, code: str, words: str) -> None:

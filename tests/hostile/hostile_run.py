@@ -27,8 +27,9 @@ from pathlib import Path
 
 import numpy as np
 from fuzz_frames import frames
+from house_config import household_provider
 from pulse import PATIENCE_S, PulseServer, prepare_environment, wait_for
-from scenes import provider, ready
+from scenes import ready
 
 from benchmarks.household import answer
 from edge_agent.host.journal.limits import OTHERS_PER_MIN, is_ours
@@ -247,7 +248,7 @@ def run_case(
 def fuzz(count: int) -> tuple[int, float, float]:
     """`(raised, longest step in ms, seconds)` of so many frames into a session."""
     raised, longest, begin = 0, 0.0, time.monotonic()
-    session = ready(provider("openai"))
+    session = ready(household_provider())
     for text in frames(20261129, count):
         cpu_s = time.thread_time()
         try:
@@ -259,7 +260,7 @@ def fuzz(count: int) -> tuple[int, float, float]:
         session.take_outgoing()
         raised += session.counts["unread"]
         if session.phase is Phase.CLOSED:
-            session = ready(provider("openai"))
+            session = ready(household_provider())
     return raised, longest * 1000, time.monotonic() - begin
 
 

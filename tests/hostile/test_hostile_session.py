@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import pytest
 from fuzz_frames import frames
-from house_config import household_session, household_timings
-from scenes import CREATED, UPDATED, begun, done, frame, kept_bytes, provider, ready, sound, spoken
+from house_config import household_provider, household_session, household_timings
+from scenes import CREATED, UPDATED, begun, done, frame, kept_bytes, ready, sound, spoken
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
@@ -27,7 +27,7 @@ from edge_agent.realtime.protocol.tracking import ARGUMENTS_MAX_CHARS
 from edge_agent.simulation.clock import run
 from edge_agent.simulation.wire import memory_wire_pair
 
-OPENAI = provider("openai")
+OPENAI = household_provider()
 KEPT_MAX_BYTES = 3_000_000
 
 
@@ -176,7 +176,7 @@ def linked(frames_said: list[str], asks: int) -> tuple[list[e.Event], list[int]]
 
         link = RealtimeLink(
             dial=dial,
-            provider=provider("openai"),
+            provider=household_provider(),
             config=household_session(turn_detection=None),
             timings=household_timings(),
             key=lambda: "sk-test",

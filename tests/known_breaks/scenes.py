@@ -15,24 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from driver import House
-from house_config import household_session
+from house_config import household_provider, household_session
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.host.journal.journal import Journal
-from edge_agent.host.price_list import load_providers
 from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.protocol.session import Session
 from edge_agent.realtime.protocol.terms import Terms
-from edge_agent.realtime.providers import Provider, provider_from
+from edge_agent.realtime.providers import Provider
 
 REPO = Path(__file__).parents[2]
-
-
-def provider(name: str) -> Provider:
-    """A provider as it is shipped."""
-    table = load_providers(REPO / "config/providers.toml")
-    return provider_from(name, table.record(name).model_dump())
 
 
 # --- frames ----------------------------------------------------------------------------
@@ -106,7 +99,7 @@ class Home:
     """A session of the real protocol under a dialogue that takes its events."""
 
     def __init__(self, of: Provider | None = None, **config: Any) -> None:
-        self.session = ready(of or provider("openai"))
+        self.session = ready(of or household_provider())
         self.house = House(**config)
         self.house.connect()
         self.notes: list[c.Note] = []

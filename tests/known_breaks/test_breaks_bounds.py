@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
+from house_config import household_provider
 from known import given
 from scenes import (
     Home,
@@ -19,7 +20,6 @@ from scenes import (
     frame,
     kept_bytes,
     peak_bytes,
-    provider,
     ready,
     spoken,
     written,
@@ -31,7 +31,7 @@ from edge_agent.contract import events as e
 from edge_agent.contract.pcm import silence
 from edge_agent.realtime.protocol.tracking import TAG_KEY, Track
 
-OPENAI = provider("openai")
+OPENAI = household_provider()
 
 CALLS_MAX = 128
 """Of one response; a model that wants more in one breath is broken."""

@@ -14,19 +14,17 @@ from datetime import date
 from typing import Any
 
 import pytest
-from house_config import household_session, household_timings
+from house_config import household_provider, household_session, household_timings
 from known import given, known_break
 from link_world import World, play
 from scenes import (
     CREATED,
-    REPO,
     Home,
     begun,
     configuring,
     done,
     error,
     frame,
-    provider,
     ready,
     spoken,
 )
@@ -34,19 +32,20 @@ from scenes import (
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.errors import LinkLost, WireClosed
+from edge_agent.contract.net_faults import NO_MODEL
 from edge_agent.contract.pcm import silence
 from edge_agent.contract.ports import Wire
 from edge_agent.dialogue.recall.memory import Memory
 from edge_agent.dialogue.state import Talk
-from edge_agent.host.price_list import load_providers
+from edge_agent.host.price_list import BUILT_IN, load_providers
 from edge_agent.host.settings.root import Settings
 from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.realtime.protocol import faults
 from edge_agent.simulation.clock import run
 from edge_agent.simulation.wire import MemoryWire, memory_wire_pair
 
-OPENAI_RECORD = load_providers(REPO / "config/providers.toml").record("openai")
-OPENAI, LOCAL, XAI = provider("openai"), provider("local"), provider("xai")
+OPENAI_RECORD = load_providers(BUILT_IN).record("openai")
+OPENAI, LOCAL, XAI = (household_provider(name) for name in ("openai", "local", "xai"))
 
 # --- S1: pongs -------------------------------------------------------------------------
 
@@ -185,7 +184,7 @@ def test_a_reason_is_stronger_than_the_hint_of_its_code() -> None:
 
 @known_break("S5", "4004 without words is a model that is not there")
 def test_4004_is_a_missing_model() -> None:
-    assert faults.from_close(4004, "", OPENAI.close_hints).code == faults.NO_MODEL
+    assert faults.from_close(4004, "", OPENAI.close_hints).code == NO_MODEL.code
 
 
 # --- S6: call ids ----------------------------------------------------------------------

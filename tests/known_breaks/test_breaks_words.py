@@ -7,9 +7,9 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
-from house_config import household_session, household_timings
+from house_config import household_provider, household_session, household_timings
 from known import given
-from scenes import CREATED, Home, Paper, begun, done, error, provider
+from scenes import CREATED, Home, Paper, begun, done, error
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
@@ -50,7 +50,7 @@ def told_by(server: Server, key: str) -> list[e.Event]:
         link = RealtimeLink(
             timings=household_timings(),
             dial=dial,
-            provider=provider("openai"),
+            provider=household_provider(),
             config=household_session(turn_detection=None),
             key=lambda: key,
             post=events.append,

@@ -21,21 +21,22 @@ from typing import Any, Self
 
 from edge_agent.agent import Agent, Rooms
 from edge_agent.app.session_start import SessionStart
-from edge_agent.app.wiring import dialogue_config, link_timings, session_config
+from edge_agent.app.wiring import dialogue_config, link_timings, provider_of, session_config
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import FRAME_MS, WIRE_FRAME_SAMPLES, bytes_to_ms
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.state import Link, Talk
+from edge_agent.host.price_list import BUILT_IN, load_providers
 from edge_agent.host.settings.root import Settings
 from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.realtime.protocol.config import SessionConfig
-from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.brains import Brain
 from edge_agent.simulation.realtime_server.conversation import Item
 from edge_agent.simulation.server import RealtimeServer
 from edge_agent.simulation.wire import MemoryNetwork
 
+OPENAI = provider_of("openai", load_providers(BUILT_IN).record("openai"))
 FRAME_S = FRAME_MS / 1000
 SPEECH_MS_PER_CHAR = 60
 """People speak about 16 characters a second."""
@@ -178,7 +179,7 @@ class LongTalk:
         whole_session = session_config(settings, SessionStart("", ()))
         self.link = RealtimeLink(
             dial=self.network,
-            provider=PROVIDERS["openai"],
+            provider=OPENAI,
             config=session
             or replace(whole_session, turn_detection=None, transcription_model="whisper-1"),
             key=lambda: "sk-long",

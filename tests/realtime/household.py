@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from house_config import household_config, household_session, household_timings
+from house_config import household_config, household_provider, household_session, household_timings
 from link_world import KEYS, assert_in_order
 
 from edge_agent.agent import Agent, Rooms
@@ -23,7 +23,6 @@ from edge_agent.contract.pcm import WIRE_FRAME_BYTES, bytes_to_ms
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.state import Talk
 from edge_agent.realtime.link.connection import RealtimeLink
-from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.brains import Brain, Reply, Speech, Turn, hum
 from edge_agent.simulation.clock import run
 from edge_agent.simulation.server import RealtimeServer
@@ -177,7 +176,7 @@ def one_turn(
         brain = OneAnswer()
         server = RealtimeServer(brain, keys=KEYS, session_max_s=session_max_s or 3600.0)
         network = MemoryNetwork(server, delay_s=0.02)
-        provider = PROVIDERS["openai"]
+        provider = household_provider()
         if session_max_s:
             provider = dataclasses.replace(provider, max_session_s=session_max_s)
         events: list[ev.Event] = []

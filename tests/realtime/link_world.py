@@ -12,7 +12,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from house_config import household_session, household_timings
+from house_config import household_provider, household_session, household_timings
 
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
@@ -21,12 +21,13 @@ from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.realtime.link.endpoints import endpoint_for
 from edge_agent.realtime.link.liveness import LinkTimings
 from edge_agent.realtime.protocol.config import SessionConfig
-from edge_agent.realtime.providers import PROVIDERS, Provider
+from edge_agent.realtime.providers import Provider
 from edge_agent.simulation.brains import ParrotBrain
 from edge_agent.simulation.clock import run
 from edge_agent.simulation.server import RealtimeServer
 from edge_agent.simulation.wire import MemoryNetwork
 
+OPENAI = household_provider()
 WITHOUT_VAD = household_session(turn_detection=None)
 KEYS = frozenset({"sk-test", "sk-new"})
 HOME_HOST, NEXT_HOST = "api.openai.com", "next.example"
@@ -105,7 +106,7 @@ class World:
 def play(
     act: Callable[[World], Awaitable[None]],
     *,
-    provider: Provider = PROVIDERS["openai"],
+    provider: Provider = OPENAI,
     config: SessionConfig = WITHOUT_VAD,
     timings: LinkTimings | None = None,
     seed: int = 1,
@@ -124,7 +125,7 @@ def play(
             world.home.server.unix_time = world.unix_time
         prepare(world)
         fallback = endpoint_for(
-            PROVIDERS["local"],
+            household_provider("local"),
             "other-model",
             lambda: world.next_key,
             url=f"wss://{NEXT_HOST}/v1/realtime",

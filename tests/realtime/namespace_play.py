@@ -17,12 +17,11 @@ import sys
 import time
 from collections.abc import Callable
 
-from house_config import household_dialer, household_session, household_timings
+from house_config import household_dialer, household_provider, household_session, household_timings
 
 from edge_agent.contract import events as ev
 from edge_agent.host.service.network import NetworkNews, NetworkWatch
 from edge_agent.realtime.link.connection import RealtimeLink
-from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.brains import ParrotBrain
 from edge_agent.simulation.server import RealtimeServer, listen
 
@@ -63,7 +62,7 @@ class Play:
         self.link = RealtimeLink(
             timings=household_timings(),
             dial=household_dialer(),
-            provider=PROVIDERS["openai"],
+            provider=household_provider(),
             config=household_session(turn_detection=None),
             key=lambda: "sk-test",
             post=self.events.append,

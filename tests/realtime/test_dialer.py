@@ -50,7 +50,7 @@ def dial_error(handler: Handler, *, open_s: float = 5.0) -> LinkError:
     ("handler", "kind", "code"),
     [
         (answers("401 Unauthorized"), LinkRefused, "link.bad_key"),
-        (answers("403 Forbidden"), LinkRefused, "link.no_model"),
+        (answers("403 Forbidden"), LinkRefused, "link.refused"),
         (answers("404 Not Found"), LinkRefused, "link.bad_url"),
         (answers("426 Upgrade Required"), LinkRefused, "link.bad_url"),
         (answers("429 Too Many Requests"), LinkBusy, "link.busy"),

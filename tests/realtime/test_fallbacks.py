@@ -11,7 +11,7 @@ import random
 from collections.abc import Mapping
 
 import pytest
-from house_config import household_session, household_timings
+from house_config import household_provider, household_session, household_timings
 from hypothesis import given
 from hypothesis import strategies as st
 from link_world import World, play
@@ -20,7 +20,6 @@ from edge_agent.contract import events as ev
 from edge_agent.contract.errors import ConfigError, LinkBusy, LinkError, LinkLost, LinkRefused
 from edge_agent.contract.ports import Wire
 from edge_agent.realtime.link.endpoints import FAILURES_UNTIL_NEXT, Routes, endpoint_for
-from edge_agent.realtime.providers import PROVIDERS
 
 HOME, NEXT = "openai", "local"
 
@@ -182,7 +181,7 @@ def test_a_key_that_cannot_be_read_is_noted_once() -> None:
                 raise PermissionError("no")
             return world.key
 
-        world.link._routes.home.endpoint = endpoint_for(PROVIDERS["openai"], "m", unreadable)
+        world.link._routes.home.endpoint = endpoint_for(household_provider(), "m", unreadable)
         await asyncio.sleep(1000)
         assert world.notes.count("link.key_unreadable") == 1
         world.key = "sk-test"
@@ -286,7 +285,7 @@ def test_news_end_a_pause_but_neither_a_dial_nor_a_refusal() -> None:
 
 def routes(count: int = 3) -> Routes:
     endpoints = [
-        endpoint_for(PROVIDERS["local"], "m", lambda: None, url=f"wss://host{n}/")
+        endpoint_for(household_provider("local"), "m", lambda: None, url=f"wss://host{n}/")
         for n in range(count)
     ]
     return Routes(endpoints, household_session(), random.Random(1), household_timings())
@@ -326,7 +325,7 @@ def test_the_chosen_one_is_never_a_worse_choice(
 
 def test_only_encrypted_outside_of_this_machine() -> None:
     with pytest.raises(ConfigError):
-        endpoint_for(PROVIDERS["local"], "m", lambda: None, url="ws://nas.lan/")
+        endpoint_for(household_provider("local"), "m", lambda: None, url="ws://nas.lan/")
 
 
 # --- a dial that hangs ---------------------------------------------------------------------

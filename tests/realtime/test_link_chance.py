@@ -6,16 +6,14 @@ Owner thread: the test's, in virtual time.  Must never assert on real time.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import random
 
 import pytest
-from house_config import household_timings
+from house_config import household_provider, household_timings
 from link_world import World, play
 
 from edge_agent.contract import commands as cmd
 from edge_agent.contract.pcm import silence
-from edge_agent.realtime.providers import PROVIDERS
 
 BLOWS = (
     *("cut", "down", "up", "hole", "refuse", "busy", "close", "expire", "stall", "key", "talk"),
@@ -54,7 +52,7 @@ def strike(world: World, blow: str, chance: random.Random) -> None:
 def test_whatever_happens_one_session_is_left_and_it_works(seed: int) -> None:
     chance = random.Random(seed)
     limit_s = chance.choice([90.0, 200.0, 400.0])
-    provider = dataclasses.replace(PROVIDERS["openai"], max_session_s=limit_s)
+    provider = household_provider(max_session_s=limit_s)
     timings = household_timings(home_s=30.0, home_soon_s=8.0, home_spell_s=2.0, roll_retry_s=3.0)
 
     async def act(world: World) -> None:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
-from house_config import household_dialer, household_session, household_timings
+from house_config import household_dialer, household_provider, household_session, household_timings
 from real_sockets import free_port
 from waiting import until
 
@@ -21,7 +21,6 @@ from edge_agent.contract import events as ev
 from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.realtime.link.liveness import LinkTimings
 from edge_agent.realtime.protocol.messages import FRAME_MAX_BYTES
-from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.brains import ParrotBrain
 from edge_agent.simulation.server import RealtimeServer, listen
 
@@ -45,7 +44,7 @@ async def linked(port: int, timings: LinkTimings = QUICK) -> AsyncIterator[World
     events: list[ev.Event] = []
     link = RealtimeLink(
         dial=household_dialer(),
-        provider=PROVIDERS["openai"],
+        provider=household_provider(),
         config=household_session(turn_detection=None),
         key=lambda: "sk-test",
         post=events.append,
@@ -186,7 +185,7 @@ def test_a_session_is_replaced_beside_the_old_one_on_real_sockets() -> None:
             link = RealtimeLink(
                 timings=household_timings(),
                 dial=household_dialer(),
-                provider=replace(PROVIDERS["openai"], max_session_s=2.0),
+                provider=household_provider(max_session_s=2.0),
                 config=household_session(turn_detection=None),
                 key=lambda: "sk-test",
                 post=post,

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 
 import pytest
-from house_config import household_session, household_timings
+from house_config import household_provider, household_session, household_timings
 from link_world import WITHOUT_VAD, World, play
 
 from edge_agent.contract import commands as cmd
@@ -19,7 +19,6 @@ from edge_agent.contract import events as ev
 from edge_agent.contract.pcm import silence
 from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.realtime.protocol.config import SemanticVad, SessionConfig
-from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.brains import ParrotBrain
 from edge_agent.simulation.clock import run
 from edge_agent.simulation.server import RealtimeServer
@@ -336,7 +335,7 @@ def test_cancelling_run_leaves_nothing_behind() -> None:
         link = RealtimeLink(
             timings=household_timings(),
             dial=network,
-            provider=PROVIDERS["openai"],
+            provider=household_provider(),
             config=WITHOUT_VAD,
             key=lambda: "sk-test",
             post=lambda _event: None,
@@ -353,7 +352,7 @@ def test_cancelling_run_leaves_nothing_behind() -> None:
             link = RealtimeLink(
                 timings=household_timings(),
                 dial=network,
-                provider=PROVIDERS["openai"],
+                provider=household_provider(),
                 config=WITHOUT_VAD,
                 key=lambda: "sk-test",
                 post=lambda _event: None,

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 
 import pytest
-from house_config import household_timings
+from house_config import household_provider, household_timings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from link_world import World, play
@@ -24,7 +23,6 @@ from edge_agent.host.price_list import PriceList, ProviderRecord
 from edge_agent.host.settings.root import Settings
 from edge_agent.realtime.link.liveness import HALF_OPEN, Liveness, ProbedWire
 from edge_agent.realtime.link.patience import FORGET_S, MAX_FACTOR, PROMPT_S, Patience
-from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.clock import run
 
 TIMINGS = household_timings()
@@ -160,7 +158,7 @@ def behind_late_pongs(
         world.dial = door  # type: ignore[method-assign]
         world.server.first_delta_ms = 6000
 
-    local = replace(PROVIDERS["local"], url_template="ws://127.0.0.1/", pong_active_s=pong_active_s)
+    local = household_provider("local", url_template="ws://127.0.0.1/", pong_active_s=pong_active_s)
     return play(act, provider=local, prepare=slow_pongs)
 
 

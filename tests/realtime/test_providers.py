@@ -5,29 +5,16 @@ Owner thread: none.  Must never need a network.
 
 from __future__ import annotations
 
-import contextlib
-import tomllib
 import traceback
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from house_config import household_session
+from house_config import PROVIDERS, household_session
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.contract.errors import ConfigError, LinkBusy, LinkError, LinkLost, LinkRefused
-from edge_agent.realtime.link.dialer import retry_after_s, translated
-from edge_agent.realtime.protocol import config as cfg
 from edge_agent.realtime.protocol import faults
-from edge_agent.realtime.providers import (
-    PROVIDERS,
-    Provider,
-    build_headers,
-    build_url,
-    provider_from,
-    provider_named,
-)
+from edge_agent.realtime.providers import build_headers, build_url
 
 KEY = "sk-proj-abcdefghijklmnop"
 
@@ -82,11 +69,6 @@ def test_azure_needs_a_resource() -> None:
     for resource in ("", "a/b", "evil.example/"):
         with pytest.raises(ConfigError):
             build_url(PROVIDERS["azure"], "m", resource=resource)
-
-
-def test_an_unknown_provider_is_answered_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match="openai"):
-        provider_named("openay")
 
 
 def test_headers_sign_in_and_never_ask_for_the_retired_dialect() -> None:
@@ -152,131 +134,6 @@ def test_what_a_close_means(code: int, reason: str, kind: type, name: str) -> No
 def test_every_close_means_something(code: int, reason: str) -> None:
     assert isinstance(faults.from_close(code, f"{reason} {KEY}"), LinkError)
     assert KEY not in str(faults.from_close(code, f"{reason} {KEY}"))
-
-
-@given(st.integers(200, 599), st.text(), st.booleans())
-def test_every_http_answer_means_something(status: int, body: str, html: bool) -> None:
-    fault = faults.from_http_status(status, body, html=html, retry_after_s=None)
-    assert isinstance(fault, LinkError)
-    assert fault.message
-
-
-@given(st.text())
-def test_a_retry_after_of_any_text(text: str) -> None:
-    assert (retry_after_s(text) or 0.0) >= 0.0
-
-
-def test_a_retry_after_date_in_the_past_is_now() -> None:
-    assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
-    assert retry_after_s("7") == 7.0
-    assert retry_after_s("soon") is None
-    assert retry_after_s("nan") is None
-
-
-@pytest.mark.parametrize(
-    "error", [RuntimeError("sk-x"), ValueError(), OSError(), TimeoutError(), EOFError()]
-)
-def test_no_exception_of_a_library_gets_out(error: Exception) -> None:
-    fault = translated(error)
-    assert isinstance(fault, LinkError)
-    assert "sk-x" not in str(fault)
-
-
-# --- from the owner's table ----------------------------------------------------------------
-
-TABLE = tomllib.loads((Path(__file__).parents[2] / "config" / "providers.toml").read_text())
-
-
-@pytest.mark.parametrize("name", sorted(PROVIDERS))
-def test_the_shipped_table_makes_the_providers_that_are_built_in(name: str) -> None:
-    made, known = provider_from(name, TABLE["providers"][name]), PROVIDERS[name]
-    models = ["gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-realtime-1.5", "gpt-realtime"]
-    for model in models:
-        config = household_session(model=model, reasoning_effort="low")
-        told = [cfg.wanted_options(config, p.capabilities) for p in (made, known)]
-        assert told[0] == told[1]
-    one, other = (
-        replace(
-            provider,
-            capabilities=replace(
-                provider.capabilities, reasoning_models=(), plain_models=frozenset()
-            ),
-        )
-        for provider in (made, known)
-    )
-    assert one == other
-
-
-def test_a_model_that_does_not_reason_among_those_that_do() -> None:
-    provider = provider_from(
-        "x",
-        {
-            "url": "wss://x/",
-            "unknown_models_reason": True,
-            "models": {"plain": {"reasoning": False}},
-        },
-    )
-    for model, reasons in (("plain", False), ("plain-2", True)):
-        config = household_session(model=model, reasoning_effort="low")
-        assert ("reasoning" in cfg.wanted_options(config, provider.capabilities)) is reasons
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("url", 7),
-        ("append_max_bytes", 0),
-        ("append_max_bytes", 1e6),
-        ("pong_active_s", 0),
-        ("pong_active_s", float("inf")),
-        ("auth", "basic"),
-        ("dialects", []),
-        ("dialects", ["old"]),
-        ("dialects", "ga"),
-        ("session_max_s", -1),
-        ("session_max_s", "60"),
-        ("session_max_s", True),
-        ("session_max_s", float("nan")),
-        ("rate_hz", 16000),
-        ("can", {"truncate": 1}),
-        ("can", [1]),
-        ("models", {"m": 3}),
-        ("models", 3),
-        ("unknown_models_reason", "yes"),
-        ("close_hints", {"soon": "link.bad_key"}),
-        ("close_hints", {"7": "link.bad_key"}),
-        ("close_hints", {"3000": "link.unheard_of"}),
-        ("close_hints", {"3000": ["link.bad_key"]}),
-    ],
-)
-def test_a_wrong_value_in_the_table_is_named(key: str, value: object) -> None:
-    with pytest.raises(ConfigError) as caught:
-        provider_from("mine", {"url": "wss://x/", key: value})
-    assert f"mine.{key}" in str(caught.value)
-
-
-@given(
-    st.dictionaries(
-        st.sampled_from(
-            [
-                *("url", "auth", "can", "models", "dialects", "session_max_s", "rate_hz"),
-                *("append_max_bytes", "pong_active_s"),
-            ]
-        ),
-        st.recursive(
-            st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-            max_leaves=5,
-        ),
-    )
-)
-def test_any_table_makes_a_provider_or_a_sentence(data: dict[str, object]) -> None:
-    with contextlib.suppress(ConfigError):
-        assert isinstance(provider_from("mine", data), Provider)
-
-
-def test_what_a_table_does_not_say_has_the_default() -> None:
-    assert provider_from("mine", {"url": "wss://x/"}) == Provider("mine", "wss://x/")
 
 
 def test_a_close_code_without_words_means_what_the_provider_means() -> None:

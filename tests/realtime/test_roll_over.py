@@ -10,16 +10,15 @@ import dataclasses
 import itertools
 
 import pytest
-from house_config import household_timings
+from house_config import household_provider, household_timings
 from link_world import World, play
 
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract.pcm import silence
-from edge_agent.realtime.providers import PROVIDERS
 
 HOUR_S = 3600.0
-OPENAI = PROVIDERS["openai"]
+OPENAI = household_provider()
 
 
 def open_sessions(world: World) -> int:

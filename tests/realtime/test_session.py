@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 import pytest
-from house_config import household_session
+from house_config import household_can, household_session
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +22,7 @@ from edge_agent.realtime.protocol.session import ITEMS_REMEMBERED_MAX, Phase, Se
 from edge_agent.realtime.protocol.shapes import SERVER_EVENTS
 from edge_agent.realtime.protocol.terms import Terms
 
-ABLE = Capabilities(reasoning_models=None, probe=True)
+ABLE = household_can(reasoning_models=None)
 EVERYTHING = household_session(
     instructions="Be kind.",
     tools=({"type": "function", "name": "clock", "parameters": {}},),
@@ -196,12 +196,12 @@ def test_what_was_refused_is_not_asked_again_after_a_reconnect() -> None:
 
 
 def test_options_go_only_to_models_and_providers_that_take_them() -> None:
-    can = Capabilities(reasoning_models=("gpt-realtime-2",))
+    can = household_can(reasoning_models=("gpt-realtime-2",))
     for model, takes in (("gpt-realtime-2.1", True), ("gpt-realtime-1.5", False)):
         config = household_session(model=model, reasoning_effort="low")
         session = Terms(config, can).session_object()
         assert ("reasoning" in session) is takes
-    bare = Capabilities(noise_reduction=False, semantic_vad=False)
+    bare = household_can(noise_reduction=False, semantic_vad=False)
     session = Terms(EVERYTHING, bare, ("xai",)).session_object()
     assert "type" not in session
     assert session["turn_detection"] == {"type": "server_vad"}
@@ -429,7 +429,7 @@ def test_a_refused_side_question_is_answered_too() -> None:
     assert events[0] == ev.SideAnswer(at=3.0, tag="t", text="", ok=False)
     assert isinstance(events[1], ev.ServerComplained)
     assert events[1].about == ev.ABOUT_ASIDE
-    session = ready(can=Capabilities(side_questions=False))
+    session = ready(can=household_can(side_questions=False))
     assert session.command(cmd.AskAside("t", "?")) == []
     assert [type(e) for e in session.take_events()] == [ev.SideAnswer]
 
@@ -537,7 +537,7 @@ def test_our_own_mistakes_are_ours(command: cmd.WireCommand) -> None:
 
 
 def test_what_is_over_or_impossible_is_not_sent() -> None:
-    session = ready(can=Capabilities(truncate=False))
+    session = ready(can=household_can(truncate=False))
     feed(session, created("r1"), done("r1"))
     assert session.command(cmd.CancelResponse("r1")) == []
     assert session.command(cmd.TruncateItem("a", 10)) == []

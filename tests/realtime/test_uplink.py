@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from edge_agent.contract.commands import SendAudio
 from edge_agent.realtime.protocol.uplink import APPEND_LIMIT_BYTES, Uplink
-from edge_agent.realtime.providers import provider_from
 
 
 @given(
@@ -21,11 +20,7 @@ from edge_agent.realtime.providers import provider_from
     limit=st.integers(480, 3 * APPEND_LIMIT_BYTES),
 )
 def test_the_same_sound_in_pieces_that_are_taken(pcm: bytes, limit: int) -> None:
-    record = {"url": "wss://x/", "append_max_bytes": limit}
-    can = provider_from("mine", record).capabilities
-    texts = Uplink("ga", iter(map(str, range(10_000))).__next__, can.append_max_bytes).write(
-        SendAudio(pcm)
-    )
+    texts = Uplink("ga", iter(map(str, range(10_000))).__next__, limit).write(SendAudio(pcm))
     pieces = [base64.b64decode(json.loads(text)["audio"]) for text in texts]
     assert b"".join(pieces) == pcm
     assert all(0 < len(piece) <= min(limit, APPEND_LIMIT_BYTES) for piece in pieces)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from authority import Authority
-from house_config import household_dialer, household_session, household_timings
+from house_config import household_dialer, household_provider, household_session, household_timings
 from real_sockets import free_port, raw_server
 
 from edge_agent.contract import commands as cmd
@@ -25,7 +25,6 @@ from edge_agent.contract import events as ev
 from edge_agent.contract.errors import LinkError, LinkLost, LinkRefused
 from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.realtime.link.dialer import WebSocketDialer
-from edge_agent.realtime.providers import PROVIDERS
 from edge_agent.simulation.brains import ParrotBrain
 from edge_agent.simulation.server import RealtimeServer, listen
 
@@ -41,7 +40,7 @@ async def talk(url: str, dialer: WebSocketDialer) -> list[ev.Event]:
     link = RealtimeLink(
         timings=household_timings(),
         dial=dialer,
-        provider=PROVIDERS["openai"],
+        provider=household_provider(),
         config=household_session(turn_detection=None),
         key=lambda: "sk-test",
         post=events.append,

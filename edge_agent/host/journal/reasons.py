@@ -59,6 +59,7 @@ REASONS: dict[str, str] = {
     "link.bad_url": f"There is no Realtime service at realtime.url. {_PERSON}",
     # --- an answer ---------------------------------------------------------------------
     "response.insufficient_quota": f"The account's credit is used up. {_BILL}",
+    "response.quota_exceeded": f"The account's credit is used up. {_BILL}",
     "response.credit_balance_exhausted": f"The account's credit is used up. {_BILL}",
     "response.billing_hard_limit_reached": f"The account's own limit is reached. {_BILL}",
     "response.billing_not_active": f"The account cannot pay. {_BILL}",

@@ -65,6 +65,7 @@ SENTENCE_FOR_CODE: dict[str, str] = {
     "link.busy": "busy",
     "link.session_expired": "session_renewed",
     "response.insufficient_quota": "no_quota",
+    "response.quota_exceeded": "no_quota",
     "response.credit_balance_exhausted": "no_quota",
     "response.billing_hard_limit_reached": "no_quota",
     "response.account_deactivated": "refused",

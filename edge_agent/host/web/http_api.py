@@ -19,8 +19,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from edge_agent.contract.errors import AgentError, ConfigError, LinkLost
 from edge_agent.contract.hosts import is_loopback
+from edge_agent.contract.net_faults import Peer
 from edge_agent.contract.secrets import in_use
-from edge_agent.host.web.http_faults import Peer, error_in, garbage, refused, unreachable
+from edge_agent.host.web.http_faults import error_in, garbage, refused, unreachable
 
 SILENCE_TIMEOUT_S = 60.0
 """Longest wait for the next byte: a model may think that long over a long question."""

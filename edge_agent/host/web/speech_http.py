@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edge_agent.contract.errors import AgentError, LinkError
+from edge_agent.contract.net_faults import Peer
 from edge_agent.contract.pcm import WIRE_RATE_HZ
 from edge_agent.host.web.http_api import HttpApi
-from edge_agent.host.web.http_faults import Peer, web_page
 from edge_agent.host.web.http_faults import garbage as garbage_of
+from edge_agent.host.web.http_faults import web_page
 
 TranscriptFormat = Literal["text", "json", "srt", "vtt"]
 

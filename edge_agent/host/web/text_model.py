@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from edge_agent.contract.errors import AgentError, LinkRefused
+from edge_agent.contract.net_faults import Peer
 from edge_agent.host.price_list import load_providers, owners_path
 from edge_agent.host.secret_files import read_token
 from edge_agent.host.web.http_api import HttpApi, api_base
-from edge_agent.host.web.http_faults import Peer, garbage, refused_inside, web_page
+from edge_agent.host.web.http_faults import garbage, refused_inside, web_page
 
 if TYPE_CHECKING:
     from edge_agent.host.settings.root import Settings

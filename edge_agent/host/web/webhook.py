@@ -16,10 +16,10 @@ from random import Random
 
 from edge_agent.contract.backoff import Backoff
 from edge_agent.contract.errors import AgentError, LinkBusy, LinkRefused
+from edge_agent.contract.net_faults import Peer
 from edge_agent.host.secret_files import read_token
 from edge_agent.host.stores.message_store import Message
 from edge_agent.host.web.http_api import HttpApi
-from edge_agent.host.web.http_faults import Peer
 
 PEER = Peer(
     name="webhook",

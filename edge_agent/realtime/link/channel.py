@@ -14,6 +14,7 @@ from typing import Any
 
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
+from edge_agent.contract import net_faults
 from edge_agent.contract.errors import LinkError, LinkLost, WireClosed
 from edge_agent.contract.pcm import WIRE_BYTES_PER_MS, bytes_to_ms
 from edge_agent.contract.ports import Dialer, Wire
@@ -109,10 +110,8 @@ async def dial(
                 taken = taken or (attempts[0] if attempts[0].done() else None)
                 if taken is not None:
                     return taken.result()
-        raise LinkLost(
-            f"The provider did not answer within {timings.dial_s:g} s.",
-            fix="Check the network.",
-            code="link.timeout",
+        raise net_faults.error_for(
+            net_faults.TIMEOUT, faults.PROVIDER, f"within {timings.dial_s:g} s"
         )
     finally:
         for attempt in attempts:

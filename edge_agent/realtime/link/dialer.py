@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import email.utils
 import fcntl
 import logging
 import math
@@ -29,10 +28,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from edge_agent.contract.errors import LinkError, LinkLost, LinkRefused, WireClosed
+from edge_agent.contract import net_faults
+from edge_agent.contract.errors import LinkError, LinkRefused, WireClosed
 from edge_agent.contract.hosts import is_loopback
 from edge_agent.contract.ports import Wire
-from edge_agent.realtime.protocol import faults
+from edge_agent.realtime.protocol.faults import PROVIDER
 from edge_agent.realtime.protocol.messages import FRAME_MAX_BYTES
 
 if TYPE_CHECKING:
@@ -56,7 +56,6 @@ _TCP_NOTSENT_LOWAT = 25  # linux/tcp.h; not in the socket module before 3.12
 _LAST_ACK_OFFSET_BYTES = 56  # of tcpi_last_ack_recv (u32, ms) in struct tcp_info
 _TAKEN_OFFSET_BYTES = 120  # of tcpi_bytes_acked (u64) there
 _TCP_INFO_BYTES = 128
-_CERT_NOT_YET_VALID, _CERT_EXPIRED = 9, 10  # X509_V_ERR_* of OpenSSL
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +205,7 @@ class WebSocketDialer:
             raise LinkRefused(
                 f"The file of trusted authorities {self._ca_file} cannot be used.",
                 fix="Correct realtime.ca_file: it must be a readable PEM file.",
-                code="link.tls",
+                code=net_faults.UNTRUSTED.code,
             ) from error
 
     async def _connect(
@@ -272,134 +271,32 @@ def _silent_logger() -> logging.Logger:
 
 
 def translated(error: Exception) -> LinkError:
-    """Our error for anything that dialling can raise."""
-    if isinstance(error, LinkError):
-        return error
-    return (
-        _translated_handshake(error)
-        or _translated_tls(error)
-        or _translated_network(error)
-        or LinkLost(f"Dialling failed ({type(error).__name__}).", code="link.lost")
-    )
-
-
-def _translated_handshake(error: Exception) -> LinkError | None:
+    """Our error for anything that dialling can raise; the causes are `contract.net_faults`."""
     from websockets import exceptions as wsx
 
+    if isinstance(error, LinkError):
+        return error
     if isinstance(error, wsx.InvalidStatus):
         return _from_response(error.response)
+    said = net_faults.detail_of(error)
     if isinstance(error, wsx.InvalidProxyStatus):
-        return _proxy_error(error.response.status_code)
-    if isinstance(error, (wsx.ProxyError, wsx.InvalidProxy)) or (
-        isinstance(error, ImportError) and "socks" in str(error)
-    ):
-        return LinkRefused(
-            f"The proxy cannot be used ({type(error).__name__}).",
-            fix="Check HTTPS_PROXY and NO_PROXY; SOCKS needs the package python-socks.",
-            code="link.proxy",
-        )
-    if isinstance(error, wsx.InvalidURI):
-        return LinkRefused("The URL cannot be dialled.", fix="Check the URL.", code="link.bad_url")
-    if isinstance(error, wsx.InvalidMessage) and _is_cut(error):
-        return LinkLost("The connection was cut during the handshake.", code="link.lost")
-    if isinstance(error, wsx.InvalidHandshake):
-        return LinkRefused(
-            "What answers at this address is not a WebSocket server.",
-            fix="Check host and port in the URL.",
-            code="link.bad_url",
-        )
-    return None
-
-
-def _is_cut(error: BaseException) -> bool:
-    """Whether the connection ended, rather than said something wrong."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, (EOFError, ConnectionError)):
-            return True
-        cause = cause.__cause__
-    return False
-
-
-def _proxy_error(status: int) -> LinkError:
-    if status == 407:
-        return faults.from_http_status(407, "", html=False, retry_after_s=None)
-    return LinkLost(
-        f"The proxy could not reach the provider (HTTP {status}).",
-        fix="Check HTTPS_PROXY and the network behind the proxy.",
-        code="link.proxy",
-    )
+        status = error.response.status_code
+        fault, said = net_faults.of_tunnel(status), f"HTTP {status}"
+    elif isinstance(error, ImportError) and "socks" in str(error):
+        fault = net_faults.BAD_PROXY
+    else:
+        found = net_faults.of_exception(error)
+        fault, said = found or net_faults.CUT, said if found else type(error).__name__
+    return net_faults.error_for(fault, PROVIDER, said)
 
 
 def _from_response(response: Response) -> LinkError:
+    """What an HTTP answer instead of an upgrade means."""
     content_type = (response.headers.get("Content-Type") or "").lower()
     body = bytes(response.body or b"")[:4096].decode("utf-8", "replace")
-    return faults.from_http_status(
-        response.status_code,
-        body,
-        html="html" in content_type or body.lstrip()[:5].lower() in ("<html", "<!doc"),
-        retry_after_s=retry_after_s(response.headers.get("Retry-After")),
-    )
-
-
-def retry_after_s(value: str | None) -> float | None:
-    """Seconds from a `Retry-After` header (a number or a date); None if it makes no sense."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            when = email.utils.parsedate_to_datetime(value).timestamp()
-        except (ValueError, TypeError, OverflowError):
-            return None
-        # The one wall clock here: a date cannot be compared with anything else.
-        seconds = when - time.time()
-    return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def _translated_tls(error: Exception) -> LinkError | None:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        if error.verify_code in (_CERT_NOT_YET_VALID, _CERT_EXPIRED):
-            when = "not valid yet" if error.verify_code == _CERT_NOT_YET_VALID else "expired"
-            # Not a refusal: a Pi without a clock battery gets the time from the network soon.
-            return LinkLost(
-                f"The provider's certificate is {when}, as far as our clock tells.",
-                fix="Check date and time of this device.",
-                code="link.clock",
-            )
-        return LinkRefused(
-            f"The provider's certificate is not trusted ({error.verify_message}).",
-            fix="Check the URL; something may stand between us and the provider. A service of "
-            "your own needs its authority in realtime.ca_file.",
-            code="link.tls",
-        )
-    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-        return LinkLost("The connection was cut during the TLS handshake.", code="link.lost")
-    if isinstance(error, ssl.SSLError):
-        return LinkRefused(
-            f"No encrypted connection is possible ({error.reason or 'TLS error'}).",
-            fix="Check the URL: wss:// needs a server that speaks TLS on that port.",
-            code="link.tls",
-        )
-    return None
-
-
-def _translated_network(error: Exception) -> LinkError | None:
-    if isinstance(error, socket.gaierror):
-        return LinkLost(
-            "The provider's name cannot be resolved.",
-            fix="Check the network and its DNS server, and the host in the URL.",
-            code="link.dns",
-        )
-    if isinstance(error, TimeoutError):
-        return LinkLost(
-            "The provider did not answer in time.", fix="Check the network.", code="link.timeout"
-        )
-    if isinstance(error, (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)):
-        return LinkLost("The connection was cut during the handshake.", code="link.lost")
-    if isinstance(error, OSError):
-        return LinkLost(
-            "The provider cannot be reached.", fix="Check the network.", code="link.unreachable"
-        )
-    return None
+    html = "html" in content_type or body.lstrip()[:5].lower() in ("<html", "<!doc")
+    status = response.status_code
+    fault = net_faults.of_status(status, body, html=html) or net_faults.NOT_THERE
+    # The one wall clock here: a date cannot be compared with anything else.
+    wait_s = net_faults.retry_after_s(response.headers.get("Retry-After"), time.time())
+    return net_faults.error_for(fault, PROVIDER, f"HTTP {status}", wait_s=wait_s)

@@ -14,12 +14,13 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from edge_agent.contract import net_faults
 from edge_agent.contract.errors import LinkError, LinkRefused
 from edge_agent.realtime.link.liveness import LinkTimings
 from edge_agent.realtime.link.patience import Patience
 from edge_agent.realtime.link.redial import NO_ANSWER_CODES, RedialPauses
-from edge_agent.realtime.protocol import faults
 from edge_agent.realtime.protocol.config import SessionConfig
+from edge_agent.realtime.protocol.faults import NO_KEY
 from edge_agent.realtime.protocol.terms import Terms
 from edge_agent.realtime.providers import Provider, build_url
 
@@ -30,7 +31,7 @@ about a second, the length of a hiccup that nobody should change providers for."
 PATIENCE_S = 1.0
 """A pause shorter than this is no reason to prefer another endpoint."""
 
-KEY_FAULTS = frozenset({faults.BAD_KEY, faults.NO_KEY})
+KEY_FAULTS = frozenset({net_faults.BAD_KEY.code, NO_KEY})
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 
+from edge_agent.contract import net_faults as nf
 from edge_agent.contract.backoff import Backoff
 from edge_agent.contract.errors import LinkBusy, LinkError, LinkRefused
 
@@ -38,7 +39,7 @@ RETRY_AFTER_CAP_S = 600.0
 """A provider that asks for more is asked again anyway."""
 
 NO_ANSWER_CODES = frozenset(
-    {"link.lost", "link.dns", "link.unreachable", "link.timeout", "link.clock"}
+    fault.code for fault in (nf.CUT, nf.NO_NAME, nf.UNREACHABLE, nf.TIMEOUT, nf.CLOCK)
 )
 """Faults at which no server did any work for us."""
 

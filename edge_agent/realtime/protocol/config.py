@@ -118,17 +118,17 @@ class Capabilities:
     `append_max_bytes`: the most PCM that one append may carry.
     """
 
-    truncate: bool = True
-    side_questions: bool = True
-    noise_reduction: bool = True
-    semantic_vad: bool = True
-    transcription: bool = True
-    truncation: bool = True
-    reasoning_models: tuple[str, ...] | None = ()
-    plain_models: frozenset[str] = frozenset()
-    greets: bool = True
-    probe: bool = False
-    append_max_bytes: int = 15 * 1024 * 1024
+    truncate: bool
+    side_questions: bool
+    noise_reduction: bool
+    semantic_vad: bool
+    transcription: bool
+    truncation: bool
+    reasoning_models: tuple[str, ...] | None
+    plain_models: frozenset[str]
+    greets: bool
+    probe: bool
+    append_max_bytes: int
 
 
 OPTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (

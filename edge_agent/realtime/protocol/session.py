@@ -25,6 +25,7 @@ from typing import Any
 
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
+from edge_agent.contract import net_faults
 from edge_agent.contract.errors import LinkError, LinkLost, LinkRefused, LocalProtocolError
 from edge_agent.contract.foreign import code_of
 from edge_agent.realtime.protocol import config as cfg
@@ -243,7 +244,7 @@ class Session:
                 LinkRefused(
                     f"The server does not speak 24 kHz PCM: {problem}.",
                     fix="Configure the server for PCM16 at 24 kHz, or choose another one.",
-                    code=faults.DIALECT,
+                    code=net_faults.DIALECT.code,
                 )
             )
             return
@@ -303,7 +304,7 @@ class Session:
                 LinkRefused(
                     f"The server refuses even the plainest session ({code_of(code)}): {text}",
                     fix="Check that the provider setting fits the URL, and update the server.",
-                    code=faults.DIALECT,
+                    code=net_faults.DIALECT.code,
                 )
             )
 

@@ -26,12 +26,11 @@ from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.demo.stage import Stage, StageError
 from edge_agent.realtime.link.connection import RealtimeLink
-from edge_agent.realtime.providers import provider_named
 from edge_agent.simulation.brains import Brain
 from edge_agent.simulation.server import RealtimeServer, listen
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from house_config import household_dialer, household_session, household_timings
+from house_config import household_dialer, household_provider, household_session, household_timings
 
 KEY = "sk-interop-3f9c1d7b5a2e8046bdf1"
 MODEL = "gpt-realtime-2.1"
@@ -74,7 +73,7 @@ class Link:
         self.link = RealtimeLink(
             timings=household_timings(),
             dial=household_dialer(),
-            provider=provider_named("local"),
+            provider=household_provider("local"),
             config=household_session(model=MODEL, instructions="Be brief.", tools=(CLOCK,)),
             key=lambda: KEY,
             post=self.events.append,
