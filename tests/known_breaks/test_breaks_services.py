@@ -176,13 +176,11 @@ def test_no_default_names_a_model_that_ends() -> None:
 # --- S5: close hints -------------------------------------------------------------------
 
 
-@known_break("S5", "3000 with a server's own fault in words is no bad key")
 def test_a_reason_is_stronger_than_the_hint_of_its_code() -> None:
     fault = faults.from_close(3000, "server_error.internal_error", OPENAI.close_hints)
     assert isinstance(fault, LinkLost), fault.message
 
 
-@known_break("S5", "4004 without words is a model that is not there")
 def test_4004_is_a_missing_model() -> None:
     assert faults.from_close(4004, "", OPENAI.close_hints).code == NO_MODEL.code
 

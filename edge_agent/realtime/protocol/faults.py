@@ -56,6 +56,8 @@ that says goodbye politely is still gone."""
 PEER_SLIP_CLOSE_CODES = frozenset({1002, 1003, 1007, 1009, 1010})
 """Closes about one bad or oversized frame, by either side: a fresh session may do better."""
 
+SERVER_ERROR = "server_error"
+"""Type of an error that is the service's own; before a dot it begins the reason of a close."""
 
 _NO_HINTS: Mapping[int, str] = {}
 
@@ -74,10 +76,12 @@ def from_error_event(code: str, message: str) -> LinkError | None:
 def from_close(code: int, reason: str, hints: Mapping[int, str] = _NO_HINTS) -> LinkError:
     """What a closed connection means.
 
-    `hints`: what this provider means by a close code whose reason says nothing (codes of
+    `hints`: what this provider means by a close code without a reason (codes of
     `net_faults.NAMED`).
     """
-    found = net_faults.of_word(reason) or net_faults.NAMED.get(hints.get(code, ""))
+    found = net_faults.of_word(reason)
+    if found is None and not reason.strip():
+        found = net_faults.NAMED.get(hints.get(code, ""))
     if found is not None:
         return net_faults.error_for(found, PROVIDER)
     # A reason that is a text may hold what was said in the room: its code is told, not its words.
@@ -85,7 +89,7 @@ def from_close(code: int, reason: str, hints: Mapping[int, str] = _NO_HINTS) -> 
     said = f"close code {code}" + (f", reason {word}" if word and word != OTHER else "")
     if code == 1013:
         return net_faults.error_for(net_faults.LATER, PROVIDER, said)
-    if code in RECONNECT_CLOSE_CODES:
+    if code in RECONNECT_CLOSE_CODES or reason.startswith(SERVER_ERROR):
         return LinkLost(f"The connection was closed ({said}).", code="link.closed")
     if code in PEER_SLIP_CLOSE_CODES:
         what = "a frame was too big" if code == 1009 else "a frame was not understood"
