@@ -188,7 +188,6 @@ def test_4004_is_a_missing_model() -> None:
 # --- S6: call ids ----------------------------------------------------------------------
 
 
-@known_break("S6", "a call of another provider is told with an id of at most 32 characters")
 @pytest.mark.parametrize(
     "call_id",
     ["call-af8ed632-5a0c-4b2f-9b57-3f2a1c9d8e70-0", "chatcmpl-tool-" + "0123456789abcdef" * 2],

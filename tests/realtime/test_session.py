@@ -629,3 +629,12 @@ def test_the_session_survives_any_order(opening: list[str], frames: list[str | b
                 assert name in started - ended
                 ended.add(name)
                 assert len({call.call_id for call in calls}) == len(calls)
+
+
+def test_the_server_takes_a_told_call_under_its_short_id_and_the_dialogue_knows_it() -> None:
+    session, long_id = ready(), "chatcmpl-tool-" + "0123456789abcdef" * 2
+    (text,) = session.command(cmd.AddToolCall("item", long_id, "unlock", "{}"))
+    item = json.loads(text)["item"]
+    (added,) = feed(session, frame("conversation.item.added", item=item))
+    assert isinstance(added, ev.ItemAdded)
+    assert added.call_id == long_id

@@ -344,13 +344,14 @@ class Session:
             if len(self._items) >= ITEMS_REMEMBERED_MAX:
                 self._items.clear()
             self._items.add(item)
+            call_id = id_of(message.item.call_id)
             self._events.append(
                 ev.ItemAdded(
                     at=self._at,
                     item=item,
                     role=id_of(message.item.role),
                     kind=id_of(message.item.type),
-                    call_id=id_of(message.item.call_id),
+                    call_id=self._uplink.call_of(call_id) if self._uplink else call_id,
                 )
             )
 

@@ -6,6 +6,7 @@ Owner thread: the event loop's, but pure.  Must never decide whether a command m
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import singledispatchmethod
@@ -25,11 +26,22 @@ message never waits long behind one frame."""
 ITEM_ID_LIMIT_CHARS = 32
 """PROTOCOL section 3; longer ids are refused by the server."""
 
+CALL_ID_LIMIT_CHARS = 32
+"""Longer ids of calls are refused in what a client adds; xAI's own have 44, vLLM's 46."""
+
 METADATA_LIMIT_CHARS = 512
 """PROTOCOL section 3, for the tag of a side question."""
 
 REMEMBERED_EVENTS = 256
 """Client events kept to explain an error about them: it comes within a few events."""
+
+REMEMBERED_CALLS = 1024
+"""Calls with a shortened id: more than memory tells a fresh session."""
+
+
+def _shortened(call_id: str) -> str:
+    """The same id for the same call in every session, short enough for every server."""
+    return f"call_{hashlib.sha256(call_id.encode(errors='replace')).hexdigest()[:24]}"
 
 
 class Uplink:
@@ -49,6 +61,19 @@ class Uplink:
         # Whole samples: half of one in each of two appends is noise to a server that decodes each.
         self._append_bytes = min(APPEND_LIMIT_BYTES, append_max_bytes) // 2 * 2
         self._sent: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._short: dict[str, str] = {}
+        """Short id → call of an earlier session, whose own id may be too long for this server."""
+
+    def call_of(self, call_id: str) -> str:
+        """The call that the server knows as `call_id`, as the dialogue names it."""
+        return self._short.get(call_id, call_id)
+
+    def _told_as(self, call_id: str) -> str:
+        """What the server is told for the id of a call."""
+        if len(call_id) <= CALL_ID_LIMIT_CHARS:
+            return call_id
+        short = _shortened(call_id)
+        return short if short in self._short else call_id  # this server's own calls keep theirs
 
     def recall(self, event_id: str) -> tuple[str, str]:
         """`(client event type, item, response or tag)` of an event sent lately, else blanks.
@@ -152,14 +177,18 @@ class Uplink:
     def _(self, command: cmd.AddToolCall) -> list[str]:
         if len(command.item) > ITEM_ID_LIMIT_CHARS:
             raise LocalProtocolError(f"An item id of {len(command.item)} characters.")
-        item = messages.tool_call_item(
-            command.item, command.call_id, command.name, command.arguments
-        )
+        # A call that is added was made in another session, perhaps with another provider.
+        if len(command.call_id) > CALL_ID_LIMIT_CHARS:
+            self._short[_shortened(command.call_id)] = command.call_id
+            while len(self._short) > REMEMBERED_CALLS:
+                del self._short[next(iter(self._short))]
+        call_id = self._told_as(command.call_id)
+        item = messages.tool_call_item(command.item, call_id, command.name, command.arguments)
         return [messages.create_item(self._id("conversation.item.create", command.item), item)]
 
     @write.register
     def _(self, command: cmd.AddToolOutput) -> list[str]:
-        item = messages.tool_output_item(command.call_id, command.output)
+        item = messages.tool_output_item(self._told_as(command.call_id), command.output)
         return [messages.create_item(self._id("conversation.item.create", command.call_id), item)]
 
     @write.register
