@@ -15,7 +15,6 @@ OPEN = {
     "S1": "A pong that comes late is slow, not dead, and is learnt from",
     "S2": "Only a refusal of the configuration costs an option",
     "S4": "No default names a model that is about to be shut down",
-    "S7": "What xAI bills and writes down is read as it sends it",
     "S8": "A transcription that fails is told",
     "S9": "Empty instructions do not bring back the provider's own prompt",
     "S10": "Reasoning is only asked of models that have it",

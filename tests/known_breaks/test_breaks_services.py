@@ -211,7 +211,6 @@ def test_a_foreign_call_fits_into_a_fresh_session(call_id: str) -> None:
 # --- S7: xAI ---------------------------------------------------------------------------
 
 
-@known_break("S7", "usage beside the response is counted")
 def test_usage_at_the_top_of_response_done_is_read() -> None:
     usage = {
         "input_tokens": 120,
@@ -229,7 +228,6 @@ def test_usage_at_the_top_of_response_done_is_read() -> None:
     assert ended.usage.text_in + ended.usage.audio_in == 120
 
 
-@known_break("S7", "a transcript in progress is not what the household said")
 def test_a_transcript_in_progress_is_not_a_turn() -> None:
     kind = "conversation.item.input_audio_transcription.completed"
     session = ready(XAI)

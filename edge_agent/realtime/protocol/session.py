@@ -326,6 +326,9 @@ class Session:
 
     @_on.register
     def _(self, message: shapes.TranscriptionCompleted) -> None:
+        if message.status == "in_progress":
+            self.counts["half a transcript"] += 1
+            return
         self._events.append(
             ev.UserTranscript(
                 at=self._at, item=message.item_id, text=message.transcript[:TEXT_MAX_CHARS]
