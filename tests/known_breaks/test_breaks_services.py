@@ -280,7 +280,6 @@ def test_instructions_are_never_sent_empty(way: str) -> None:
 # --- S10: reasoning --------------------------------------------------------------------
 
 
-@known_break("S10", "a date in a model's name is not a version that reasons")
 def test_a_dated_model_is_not_asked_to_reason() -> None:
     dated = household_session(model="gpt-realtime-2025-08-28", reasoning_effort="low")
     [update] = configuring(OPENAI, dated).take_outgoing()

@@ -197,7 +197,14 @@ def test_what_was_refused_is_not_asked_again_after_a_reconnect() -> None:
 
 def test_options_go_only_to_models_and_providers_that_take_them() -> None:
     can = household_can(reasoning_models=("gpt-realtime-2",))
-    for model, takes in (("gpt-realtime-2.1", True), ("gpt-realtime-1.5", False)):
+    for model, takes in (
+        ("gpt-realtime-2", True),
+        ("gpt-realtime-2.1", True),
+        ("gpt-realtime-2-2026-05-01", True),
+        ("gpt-realtime-2025-08-28", False),
+        ("gpt-realtime-20", False),
+        ("gpt-realtime-1.5", False),
+    ):
         config = household_session(model=model, reasoning_effort="low")
         session = Terms(config, can).session_object()
         assert ("reasoning" in session) is takes

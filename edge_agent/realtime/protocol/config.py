@@ -111,7 +111,7 @@ class SessionConfig:
 class Capabilities:
     """What a provider's servers understand.
 
-    `reasoning_models`: prefixes of the models that take an effort; None means all of them, but
+    `reasoning_models`: names, or beginnings of names, of the models that take an effort; None means all of them, but
     for those named in `plain_models`.
     `greets`: it sends `session.created` by itself.  `probe`: it answers an empty
     `session.update` at once, even while a response is generated.
@@ -155,15 +155,24 @@ _KEEP_TOKENS_RATIO = 0.8
 """Retention ratio when only a token limit is set: few, large cuts keep the cache warm."""
 
 
+def _takes_reasoning(model: str, can: Capabilities) -> bool:
+    """Whether this model may be sent an effort.  Its name is that of a model that takes one, or
+    goes on after it with a dot or a hyphen: a date is no version."""
+    if model in can.plain_models:
+        return False
+    if can.reasoning_models is None:
+        return True
+    return any(
+        model == name or model.startswith((f"{name}.", f"{name}-")) for name in can.reasoning_models
+    )
+
+
 def wanted_options(config: SessionConfig, can: Capabilities) -> frozenset[str]:
     """The options of `OPTIONS` that this configuration asks this provider for."""
     vad = config.turn_detection
-    model_reasons = config.model not in can.plain_models and (
-        can.reasoning_models is None or config.model.startswith(can.reasoning_models)
-    )
     transcribes = bool(config.transcription_model) and can.transcription
     asked = {
-        "reasoning": config.reasoning_effort is not None and model_reasons,
+        "reasoning": config.reasoning_effort is not None and _takes_reasoning(config.model, can),
         "truncation": bool(config.keep_ratio or config.keep_tokens) and can.truncation,
         "noise_reduction": config.noise_reduction is not None and can.noise_reduction,
         "speed": config.speed != 1.0,
