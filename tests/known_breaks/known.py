@@ -16,7 +16,6 @@ OPEN = {
     "S2": "Only a refusal of the configuration costs an option",
     "S4": "No default names a model that is about to be shut down",
     "S8": "A transcription that fails is told",
-    "S9": "Empty instructions do not bring back the provider's own prompt",
     "S11": "A local server that never acknowledges the session is used all the same",
     "S12": "A server_error while an answer is awaited reopens the session at once",
     "S13": "An empty commit does not swallow the server's next one",

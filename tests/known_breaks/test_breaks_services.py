@@ -266,7 +266,6 @@ def test_a_transcription_that_fails_is_told_once() -> None:
 # --- S9: empty instructions ------------------------------------------------------------
 
 
-@known_break("S9", "instructions are never sent empty: the provider would put in its own prompt")
 @pytest.mark.parametrize("way", ["opening", "change"])
 def test_instructions_are_never_sent_empty(way: str) -> None:
     if way == "opening":

@@ -111,8 +111,8 @@ class SessionConfig:
 class Capabilities:
     """What a provider's servers understand.
 
-    `reasoning_models`: names, or beginnings of names, of the models that take an effort; None means all of them, but
-    for those named in `plain_models`.
+    `reasoning_models`: names, or their beginnings, of the models that take an effort; None means
+    all of them, but for those named in `plain_models`.
     `greets`: it sends `session.created` by itself.  `probe`: it answers an empty
     `session.update` at once, even while a response is generated.
     `append_max_bytes`: the most PCM that one append may carry.
@@ -153,6 +153,11 @@ when a refusal names none: what the household would miss least comes first."""
 
 _KEEP_TOKENS_RATIO = 0.8
 """Retention ratio when only a token limit is set: few, large cuts keep the cache warm."""
+
+
+NO_INSTRUCTIONS = "Talk with whoever speaks to you, in their language, briefly."
+"""Sent where there are no instructions: for an empty text the service puts in a prompt of its own
+(recorded), which nobody in this house has written."""
 
 
 def _takes_reasoning(model: str, can: Capabilities) -> bool:
@@ -201,6 +206,10 @@ def option_at_fault(param: str, message: str, still_used: Set[str]) -> str | Non
     return next((name for name, _ in OPTIONS if name in still_used), None)
 
 
+def _told(instructions: str) -> str:
+    return instructions if instructions.strip() else NO_INSTRUCTIONS
+
+
 def session_object(config: SessionConfig, use: Set[str], dialect: Dialect) -> dict[str, Any]:
     """The `session` of the opening `session.update`, with the options in `use` only."""
     if dialect == "ga":
@@ -214,7 +223,7 @@ def session_patch(
     """The `session` of a later change: only what is not None."""
     patch: dict[str, Any] = {"type": "realtime"} if dialect == "ga" else {}
     if instructions is not None:
-        patch["instructions"] = instructions
+        patch["instructions"] = _told(instructions)
     if tools is not None:
         patch["tools"] = [dict(tool) for tool in tools]
     return patch
@@ -247,7 +256,7 @@ def _ga(config: SessionConfig, use: Set[str]) -> dict[str, Any]:
     spoken: dict[str, Any] = {"format": audio_format}
     session: dict[str, Any] = {
         "type": "realtime",
-        "instructions": config.instructions,
+        "instructions": _told(config.instructions),
         "output_modalities": ["audio"],
         "audio": {"input": heard, "output": spoken},
     }
@@ -287,7 +296,7 @@ def _ga(config: SessionConfig, use: Set[str]) -> dict[str, Any]:
 
 def _flat(config: SessionConfig, use: Set[str], dialect: Dialect) -> dict[str, Any]:
     """The shape with everything on top: retired beta servers (section 11), xAI (section 12)."""
-    session: dict[str, Any] = {"instructions": config.instructions}
+    session: dict[str, Any] = {"instructions": _told(config.instructions)}
     if dialect == "beta":
         session["modalities"] = ["text", "audio"]
         session["input_audio_format"] = "pcm16"
