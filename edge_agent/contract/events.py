@@ -374,6 +374,12 @@ class ItemDeleted(Event):
     item: str
 
 
+CROSSED = "conversation_already_has_active_response"
+"""Code of a complaint: the server was answering already when we asked for a response."""
+COMMIT_EMPTY = "input_audio_buffer_commit_empty"
+"""Code of a complaint: there was nothing in the buffer that we committed."""
+SERVER_ERROR = "server_error"
+"""Code of a complaint: the server has failed, and perhaps with it the answer that is awaited."""
 ABOUT_ASIDE = "side question"
 """What a complaint is about that answers a side question, and so nothing in the talk."""
 

@@ -354,7 +354,6 @@ TOO_SMALL = (
 )
 
 
-@known_break("S13", "an empty commit does not swallow the server's next one")
 def test_the_servers_commit_after_an_empty_one_of_ours_ends_the_turn() -> None:
     home = Home()
     house = home.house
@@ -383,7 +382,6 @@ def test_the_servers_commit_after_an_empty_one_of_ours_ends_the_turn() -> None:
         pytest.param(
             body,
             id=name,
-            marks=known_break("S14", "a race that both sides may lose is known by its words"),
         )
         for name, body in {
             "commit": {"message": TOO_SMALL},
@@ -398,7 +396,6 @@ def test_a_benign_error_without_its_code_is_no_complaint(body: dict[str, Any]) -
     assert session.receive(error(**body), 1.0) == []
 
 
-@known_break("S14", "a collision is known by its words")
 def test_a_collision_without_its_code_is_one() -> None:
     words = "Conversation already has an active response"
     [event] = ready(OPENAI).receive(error(message=words), 1.0)

@@ -18,9 +18,10 @@ from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract.errors import LinkLost, LinkRefused, LocalProtocolError
 from edge_agent.realtime.protocol.config import Capabilities, SemanticVad, SessionConfig
-from edge_agent.realtime.protocol.session import ITEMS_REMEMBERED_MAX, Phase, Session
+from edge_agent.realtime.protocol.session import Phase, Session
 from edge_agent.realtime.protocol.shapes import SERVER_EVENTS
 from edge_agent.realtime.protocol.terms import Terms
+from edge_agent.realtime.protocol.turns import ITEMS_REMEMBERED_MAX
 
 ABLE = household_can(reasoning_models=None)
 EVERYTHING = household_session(
@@ -41,7 +42,7 @@ def frame(kind: str, **fields: object) -> str:
     return json.dumps({"type": kind, "event_id": "event_1", **fields})
 
 
-def error(code: str, *, event_id: str | None = None, **fields: object) -> str:
+def error(code: str | None, *, event_id: str | None = None, **fields: object) -> str:
     body = {"type": "invalid_request_error", "code": code, "message": code, "event_id": event_id}
     return frame("error", error={**body, **fields})
 
@@ -509,7 +510,7 @@ def test_a_session_that_lasts_for_months_does_not_remember_every_item() -> None:
         item = {"id": f"i{number}", "type": "message", "role": "user"}
         assert len(feed(session, frame("conversation.item.added", item=item))) == 1
         assert feed(session, frame("conversation.item.done", item=item)) == []
-    assert len(session._items) <= ITEMS_REMEMBERED_MAX
+    assert len(session._turns._items) <= ITEMS_REMEMBERED_MAX
 
 
 # --- commands --------------------------------------------------------------------------
@@ -645,3 +646,39 @@ def test_the_server_takes_a_told_call_under_its_short_id_and_the_dialogue_knows_
     (added,) = feed(session, frame("conversation.item.added", item=item))
     assert isinstance(added, ev.ItemAdded)
     assert added.call_id == long_id
+
+
+BUFFER = "Error committing input audio buffer: buffer too small."
+
+
+def test_an_empty_commit_of_ours_is_told_and_one_of_nobody_is_not() -> None:
+    session = ready()
+    assert session.receive(error(None, message=BUFFER), 3.0) == []
+    session.command(cmd.CommitAudio())
+    (event,) = session.receive(error(None, message=BUFFER), 3.0)
+    assert isinstance(event, ev.ServerComplained)
+    assert (event.code, event.about) == (ev.COMMIT_EMPTY, "input_audio_buffer.commit")
+    assert session.receive(error(None, message=BUFFER), 3.0) == []
+
+
+def test_an_error_without_an_id_is_about_the_request_that_nothing_has_answered() -> None:
+    session = ready()
+    session.command(cmd.RequestResponse())
+    (event,) = session.receive(error(None, message="No."), 3.0)
+    assert isinstance(event, ev.ServerComplained)
+    assert event.about == "response.create"
+    session.command(cmd.RequestResponse())
+    feed(session, created("r1"))
+    (event,) = session.receive(error(None, message="No."), 3.0)
+    assert isinstance(event, ev.ServerComplained)
+    assert event.about == ""
+
+
+def test_a_server_without_side_questions_names_their_fields_and_no_event() -> None:
+    session = ready()
+    session.command(cmd.AskAside("notes_1", "Take notes."))
+    words = "response.conversation: Input should be 'auto'"
+    side, complaint = session.receive(error(None, message=words), 3.0)
+    assert side == ev.SideAnswer(at=3.0, tag="notes_1", text="", ok=False)
+    assert isinstance(complaint, ev.ServerComplained)
+    assert complaint.about == ev.ABOUT_ASIDE

@@ -19,6 +19,9 @@ from edge_agent.realtime.protocol import messages
 from edge_agent.realtime.protocol.config import Dialect, session_patch
 from edge_agent.realtime.protocol.tracking import TAG_KEY
 
+COMMIT, REQUEST, ASIDE = "input_audio_buffer.commit", "response.create", "side"
+"""Types of client events that an error may be about; a side question is no request of the talk."""
+
 APPEND_LIMIT_BYTES = 1000 * WIRE_BYTES_PER_MS
 """At most one second per append, or less where the provider takes less: a ping or a control
 message never waits long behind one frame."""
@@ -78,9 +81,19 @@ class Uplink:
     def recall(self, event_id: str) -> tuple[str, str]:
         """`(client event type, item, response or tag)` of an event sent lately, else blanks.
 
-        A side question has the type `side`.  Each event is recalled once.
+        A side question has the type `ASIDE`.  Each event is recalled once.
         """
         return self._sent.pop(event_id, ("", ""))
+
+    def outstanding(self, kind: str) -> str:
+        """Id of the latest event of that type which nothing has answered yet; "" without one."""
+        latest = (sent for sent, (its, _) in reversed(self._sent.items()) if its == kind)
+        return next(latest, "")
+
+    def answered(self, kind: str, subject: str = "") -> None:
+        """The server did what the oldest event of that type asked for."""
+        asked = (sent for sent, what in self._sent.items() if what == (kind, subject))
+        self._sent.pop(next(asked, ""), None)
 
     def _id(self, kind: str, subject: str = "") -> str:
         event_id = self._new_id()
@@ -106,7 +119,7 @@ class Uplink:
 
     @write.register
     def _(self, _command: cmd.CommitAudio) -> list[str]:
-        return [messages.commit_audio(self._id("input_audio_buffer.commit"))]
+        return [messages.commit_audio(self._id(COMMIT))]
 
     @write.register
     def _(self, _command: cmd.ClearAudio) -> list[str]:
@@ -117,7 +130,7 @@ class Uplink:
         response = {"instructions": command.instructions} if command.instructions else {}
         if not command.may_call:
             response["tool_choice"] = "none"
-        return [messages.create_response(self._id("response.create"), response)]
+        return [messages.create_response(self._id(REQUEST), response)]
 
     @write.register
     def _(self, command: cmd.AskAside) -> list[str]:
@@ -138,7 +151,7 @@ class Uplink:
                 raise LocalProtocolError("A question behind items, without items.")
             response["input"].append(messages.message_item("", "system", command.question, b""))
             response["tool_choice"] = "none"  # the tools stay in view, as in the talk
-        return [messages.create_response(self._id("side", command.tag), response)]
+        return [messages.create_response(self._id(ASIDE, command.tag), response)]
 
     @write.register
     def _(self, command: cmd.CancelResponse) -> list[str]:
