@@ -17,7 +17,6 @@ OPEN = {
     "S4": "No default names a model that is about to be shut down",
     "S8": "A transcription that fails is told",
     "S11": "A local server that never acknowledges the session is used all the same",
-    "S12": "A server_error while an answer is awaited reopens the session at once",
     "R7": "Nobody interrupts who does not exist",
 }
 """Number → what should hold.  It only ever shrinks."""

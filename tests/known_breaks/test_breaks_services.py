@@ -331,7 +331,6 @@ def test_a_local_server_that_never_acknowledges_is_used() -> None:
     assert any(isinstance(event, e.LinkReady) for event in events)
 
 
-@known_break("S12", "a server_error while an answer is awaited reopens the session at once")
 def test_a_server_error_in_a_turn_is_not_waited_out() -> None:
     home = Home()
     house = home.house
