@@ -13,7 +13,6 @@ import pytest
 
 OPEN = {
     "S1": "A pong that comes late is slow, not dead, and is learnt from",
-    "S2": "Only a refusal of the configuration costs an option",
     "S4": "No default names a model that is about to be shut down",
     "S8": "A transcription that fails is told",
     "S11": "A local server that never acknowledges the session is used all the same",

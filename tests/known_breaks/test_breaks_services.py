@@ -111,7 +111,6 @@ NO_REFUSALS: dict[str, dict[str, Any]] = {
         pytest.param(
             body,
             id=name.replace(" ", "-"),
-            marks=known_break("S2", "only a refusal of the configuration costs an option"),
         )
         for name, body in NO_REFUSALS.items()
     ],

@@ -16,11 +16,17 @@ from hypothesis import strategies as st
 
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
-from edge_agent.contract.errors import LinkLost, LinkRefused, LocalProtocolError
+from edge_agent.contract.errors import (
+    LinkBusy,
+    LinkError,
+    LinkLost,
+    LinkRefused,
+    LocalProtocolError,
+)
 from edge_agent.realtime.protocol.config import Capabilities, SemanticVad, SessionConfig
 from edge_agent.realtime.protocol.session import Phase, Session
 from edge_agent.realtime.protocol.shapes import SERVER_EVENTS
-from edge_agent.realtime.protocol.terms import Terms
+from edge_agent.realtime.protocol.terms import TRY_AGAIN_S, Terms
 from edge_agent.realtime.protocol.turns import ITEMS_REMEMBERED_MAX
 
 ABLE = household_can(reasoning_models=None)
@@ -175,13 +181,105 @@ def test_only_the_bare_minimum_refused_is_a_refusal() -> None:
     while session.phase is Phase.CONFIGURING:
         (update,) = sent(session)
         updates.append(update["session"])
-        assert session.receive(error("weird", event_id=update["event_id"]), 1.5) == []
+        assert session.receive(error("invalid_value", event_id=update["event_id"]), 1.5) == []
         assert len(updates) < 40
     assert isinstance(session.failure, LinkRefused)
     assert session.failure.code == "link.dialect"
     assert updates[0]["type"] == "realtime"
     assert updates[-1]["input_audio_format"] == "pcm16"
+    assert "type" not in updates[1], "the first thing to doubt is the dialect"
     assert [update for update in updates if "voice" not in str(update)]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"code": "rate_limit_exceeded", "type": "requests"}, LinkBusy),
+        ({"code": "session_limit_reached"}, LinkBusy),
+        ({"code": "model_load_error"}, LinkLost),
+        ({"code": None, "type": "api_error"}, LinkLost),
+        ({"code": None, "message": "Not now."}, LinkLost),
+        ({"code": "weird"}, LinkLost),
+    ],
+)
+def test_what_is_no_refusal_of_an_option_ends_the_session_and_costs_none(
+    body: dict[str, Any], kind: type[LinkError]
+) -> None:
+    terms = Terms(EVERYTHING, ABLE, ("ga", "beta"))
+    session = Session(terms, ABLE)
+    session.receive(CREATED, 1.0)
+    (first,) = sent(session)
+    assert (
+        session.receive(error(event_id=first["event_id"], **{"message": "No.", **body}), 1.5) == []
+    )
+    assert isinstance(session.failure, kind)
+    assert session.take_notes() == []
+    assert terms.session_object() == first["session"]
+
+
+def configured(terms: Terms, at: float, *refusals: str, echo: str = UPDATED) -> Session:
+    """A session that begins then, whose opening is refused for these and then acknowledged."""
+    terms.begin(at)
+    session = Session(terms, ABLE)
+    session.receive(CREATED, at)
+    for param in refusals:
+        session.receive(error("unknown_parameter", param=param), at)
+    assert [type(event) for event in session.receive(echo, at)] == [ev.LinkReady]
+    return session
+
+
+def test_what_was_refused_is_asked_again_after_six_hours_and_told() -> None:
+    terms = Terms(EVERYTHING, ABLE)
+    configured(terms, 100.0, "session.reasoning", "session.truncation")
+    configured(terms, 100.0 + TRY_AGAIN_S - 1)
+    assert terms.refused == {"reasoning", "truncation"}
+    session = configured(terms, 100.0 + TRY_AGAIN_S, "session.reasoning")
+    assert terms.refused == {"reasoning"}
+    assert session.take_notes() == [
+        ("link.option_dropped", {"option": "reasoning", "error": "unknown_parameter"}),
+        ("link.options_back", {"options": "truncation"}),
+    ]
+    assert configured(terms, 101.0 + TRY_AGAIN_S).take_notes() == []
+
+
+def echoed(**audio_and_more: Any) -> str:
+    return frame("session.updated", session={"id": "s", **audio_and_more})
+
+
+def put_through(changed: dict[str, Any]) -> str:
+    """The configuration that was asked for, as an honest server echoes it, with `changed` in it."""
+    asked = Terms(EVERYTHING, ABLE).session_object()
+    audio = {way: {**asked["audio"][way], **changed.pop(way, {})} for way in ("input", "output")}
+    return echoed(**{**asked, "audio": audio, **changed})
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, ""),
+        ({"output": {"voice": "alloy"}}, "voice"),
+        ({"input": {"turn_detection": {"type": "server_vad"}}}, "turn_detection"),
+        (
+            {"input": {"turn_detection": None, "transcription": None}},
+            "transcription, turn_detection",
+        ),
+        ({"tools": []}, "tools"),
+        ({"tools": "many", "input": {"turn_detection": 7}}, "turn_detection"),
+    ],
+)
+def test_what_was_acknowledged_and_is_not_in_force_is_told_once(
+    changed: dict[str, Any], told: str
+) -> None:
+    terms = Terms(EVERYTHING, ABLE)
+    echo = put_through(changed)
+    noted = configured(terms, 1.0, echo=echo).take_notes()
+    assert noted == ([("link.options_ignored", {"options": told})] if told else [])
+    assert configured(terms, 2.0, echo=echo).take_notes() == []
+
+
+@pytest.mark.parametrize("session", [{}, {"audio": 3}, {"audio": {"input": [], "output": None}}])
+def test_a_server_that_echoes_nothing_is_believed(session: dict[str, Any]) -> None:
+    assert configured(Terms(EVERYTHING, ABLE), 1.0, echo=echoed(**session)).take_notes() == []
 
 
 def test_what_was_refused_is_not_asked_again_after_a_reconnect() -> None:

@@ -30,7 +30,6 @@ from edge_agent.dialogue.state import (
     TalkState,
 )
 
-
 LOST_WITH_THE_SERVER = ("", "response.create", "input_audio_buffer.commit")
 """What an error of the server's own must be about for the answer to be lost."""
 

@@ -253,6 +253,18 @@ MESSAGES: dict[str, Message] = {
         "The provider does not know the option {option} ({error}); going on without it.",
         "Another model or provider than the settings were made for.",
     ),
+    "link.options_back": Message(
+        NOTICE,
+        "The provider takes {options} again.",
+        "It was refused before; what was refused is asked for again after six hours, and after a "
+        "change of settings.",
+    ),
+    "link.options_ignored": Message(
+        NOTICE,
+        "The provider acknowledged the session, but not {options}: its own way is in force.",
+        "The configuration that it answers with is another one than was asked for. A server of "
+        "your own may not know the option, or the voice.",
+    ),
     "link.dialect_changed": Message(
         NOTICE,
         "The provider speaks the dialect {dialect} ({error}).",

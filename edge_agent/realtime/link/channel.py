@@ -144,6 +144,7 @@ class Channel:
         if provider.pong_active_s is not None:
             timings = replace(timings, pong_active_s=provider.pong_active_s)
         self.route = route
+        route.terms.begin(asyncio.get_running_loop().time())
         self.session = Session(route.terms, provider.capabilities)
         self.opened_at = asyncio.get_running_loop().time()
         self.ready_at: float | None = None

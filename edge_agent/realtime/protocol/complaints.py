@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge_agent.contract import net_faults
+from edge_agent.contract.errors import LinkBusy
 from edge_agent.contract.events import COMMIT_EMPTY, CROSSED, SERVER_ERROR
 from edge_agent.realtime.protocol import faults
 from edge_agent.realtime.protocol.shapes import ErrorBody
@@ -43,6 +45,14 @@ CODES_BY_WORDS: tuple[tuple[str, str], ...] = (
 _VAGUE_CODES = frozenset({"", "invalid_value", "invalid_request_error", SERVER_ERROR})
 """Codes that leave open what is wrong: the words may tell."""
 
+_SCHEMA_CODES = frozenset(
+    {
+        *("unknown_parameter", "invalid_value", "invalid_type", "missing_required_parameter"),
+        *("invalid_function_parameters", "invalid_parameter", "cannot_update_voice"),
+    }
+)
+_SCHEMA_FAMILIES = ("unsupported_", "integer_", "decimal_", "string_", "array_", "object_")
+
 ASIDE_FIELDS = ("conversation", "metadata", "input")
 """Fields of a request that only a side question has: a server without those names them."""
 
@@ -67,9 +77,27 @@ class Complaint:
         return self.code in BENIGN_CODES
 
     @property
+    def is_busy(self) -> bool:
+        """Whether the server only has no room or time now."""
+        found = net_faults.of_word(self.code)
+        return self.kind in ("requests", "tokens") or (found is not None and found.kind is LinkBusy)
+
+    @property
     def is_servers_own(self) -> bool:
         """Whether the server failed, rather than that we asked for something odd."""
         return SERVER_ERROR in (self.kind, self.code) and "not implemented" not in self.text
+
+    @property
+    def is_of_schema(self) -> bool:
+        """Whether it refuses what we wrote, so that the same again would be refused again."""
+        if self.is_busy or self.kind not in ("", "invalid_request_error"):
+            return False
+        return (
+            self.param.startswith("session")
+            or self.code in _SCHEMA_CODES
+            or self.code.startswith(_SCHEMA_FAMILIES)
+            or (self.code in ("", self.kind, "unknown") and _names_a_field(self.text))
+        )
 
     @property
     def names_aside_field(self) -> bool:
@@ -87,3 +115,7 @@ def read(error: ErrorBody) -> Complaint:
     return Complaint(
         kind, code or kind or "unknown", text, text_of(error.param), text_of(error.event_id)
     )
+
+
+def _names_a_field(text: str) -> bool:
+    return "session." in text or "parameter" in text.lower()

@@ -4,7 +4,7 @@ Owner thread: none, frozen values and pure functions.  Must never do I/O or hold
 
 `session_object` writes the `session` of `session.update` (PROTOCOL section 4.1).  Servers
 refuse an update as a whole when they do not know one key, so everything that a talk can do
-without is an *option* that can be left out: see `OPTIONS` and `option_at_fault`.
+without is an *option* that can be left out: see `OPTIONS` and `option_named`.
 """
 
 from __future__ import annotations
@@ -194,8 +194,8 @@ def wanted_options(config: SessionConfig, can: Capabilities) -> frozenset[str]:
     return frozenset(name for name, is_asked in asked.items() if is_asked)
 
 
-def option_at_fault(param: str, message: str, still_used: Set[str]) -> str | None:
-    """The option that a refused update is about, or the next one to give up; None: no more.
+def option_named(param: str, message: str, still_used: Set[str]) -> str | None:
+    """The option that a refused update is about; None: it names none.
 
     `param` is trusted before `message`; both may be empty.
     """
@@ -203,7 +203,49 @@ def option_at_fault(param: str, message: str, still_used: Set[str]) -> str | Non
         for name, words in OPTIONS:
             if name in still_used and any(word in text for word in words):
                 return name
+    return None
+
+
+def least_missed(still_used: Set[str]) -> str | None:
+    """The option to give up where a refusal names none; None: no more."""
     return next((name for name, _ in OPTIONS if name in still_used), None)
+
+
+def ignored_options(
+    config: SessionConfig, used: Set[str], echo: Mapping[str, Any]
+) -> frozenset[str]:
+    """Options of ours that the configuration in force says otherwise about.
+
+    Only what the server states counts: many echo nothing, or half of it.
+    """
+    heard, spoken = (_inside(echo, "audio", way) for way in ("input", "output"))
+    ignored = set()
+    voice = spoken.get("voice", echo.get("voice"))
+    if "voice" in used and isinstance(voice, str) and voice != config.voice:
+        ignored.add("voice")
+    if any("turn_detection" in place for place in (heard, echo)):
+        stated = heard.get("turn_detection", echo.get("turn_detection"))
+        kind = stated.get("type") if isinstance(stated, Mapping) else None
+        asked = (_turn_detection(config, used) or {}).get("type")
+        if kind != asked and ("turn_detection" in used or asked is None):
+            ignored.add("turn_detection")
+    if "transcription" in used and "transcription" in heard and heard["transcription"] is None:
+        ignored.add("transcription")
+    tools = echo.get("tools")
+    if "tools" in used and isinstance(tools, list):
+        known = {tool.get("name") for tool in tools if isinstance(tool, Mapping)}
+        if any(tool.get("name") not in known for tool in config.tools):
+            ignored.add("tools")
+    return frozenset(ignored)
+
+
+def _inside(fields: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+    for key in path:
+        inner = fields.get(key)
+        if not isinstance(inner, Mapping):
+            return {}
+        fields = inner
+    return fields
 
 
 def _told(instructions: str) -> str:

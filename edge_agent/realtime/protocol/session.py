@@ -250,6 +250,7 @@ class Session:
                 )
             )
             return
+        self._notes += self._terms.agreed(message.session)
         self.phase = Phase.READY
         limit = self._can.append_max_bytes
         self._uplink = Uplink(self._terms.dialect, self._new_id, limit)
@@ -311,12 +312,16 @@ class Session:
         return self._uplink.recall(cause)
 
     def _configuring_error(self, complaint: Complaint) -> None:
-        if complaint.is_servers_own:
-            self._close(LinkLost(f"The server could not start a session: {complaint.text}"))
+        if complaint.is_busy:
+            self._close(net_faults.error_for(net_faults.LATER, faults.PROVIDER))
             return
-        if not self._update_id or (complaint.about and complaint.about != self._update_id):
+        is_ours = not complaint.about or complaint.about == self._update_id
+        if not complaint.is_servers_own and not (self._update_id and is_ours):
             # About something we did not send, or an update that has been replaced since.
             self.counts["benign"] += 1
+            return
+        if not complaint.is_of_schema:
+            self._close(LinkLost(f"The server could not start a session: {complaint.text}"))
             return
         note = self._terms.concede(complaint.param, complaint.text, complaint.code)
         if note is not None:
