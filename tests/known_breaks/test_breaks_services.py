@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -41,6 +41,7 @@ from edge_agent.host.price_list import BUILT_IN, load_providers
 from edge_agent.host.settings.root import Settings
 from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.realtime.protocol import faults
+from edge_agent.realtime.providers import Provider
 from edge_agent.simulation.clock import run
 from edge_agent.simulation.wire import MemoryWire, memory_wire_pair
 
@@ -297,8 +298,23 @@ async def greets_and_takes(wire: MemoryWire) -> None:
         return
 
 
-@known_break("S11", "a local server that says nothing against the session has accepted it")
-def test_a_local_server_that_never_acknowledges_is_used() -> None:
+async def refuses_once_and_takes(wire: MemoryWire) -> None:
+    """The same, but it refuses an option first, after a while."""
+    await wire.send(CREATED)
+    await wire.receive()
+    await asyncio.sleep(2.0)
+    await wire.send(error(code="unknown_parameter", param="session.reasoning"))
+    try:
+        while True:
+            await wire.receive()
+    except WireClosed:
+        return
+
+
+def link_events(
+    serve: Callable[[MemoryWire], Coroutine[Any, Any, None]], of: Provider, for_s: float
+) -> list[e.Event]:
+    """What a link to such a server tells within `for_s`."""
     events: list[e.Event] = []
 
     async def main() -> None:
@@ -307,27 +323,45 @@ def test_a_local_server_that_never_acknowledges_is_used() -> None:
         async def dial(url: str, headers: Mapping[str, str]) -> Wire:
             del url, headers
             near, far = memory_wire_pair()
-            served.append(asyncio.create_task(greets_and_takes(far)))
+            served.append(asyncio.create_task(serve(far)))
             return near
 
         link = RealtimeLink(
             timings=household_timings(),
             dial=dial,
-            provider=replace(LOCAL, url_template="ws://127.0.0.1/v1/realtime"),
+            provider=replace(of, url_template="ws://127.0.0.1/v1/realtime"),
             config=household_session(turn_detection=None),
-            key=lambda: None,
+            key=lambda: "a-key",
             post=events.append,
             note=lambda _code, **_fields: None,
             rng=random.Random(1),
         )
         running = asyncio.create_task(link.run())
-        await asyncio.sleep(8.0)
+        await asyncio.sleep(for_s)
         await link.close()
         await running
         await asyncio.gather(*served)
 
     run(main())
-    assert any(isinstance(event, e.LinkReady) for event in events)
+    return events
+
+
+def test_a_local_server_that_never_acknowledges_is_used() -> None:
+    events = link_events(greets_and_takes, LOCAL, 8.0)
+    [ready_at] = [event.at for event in events if isinstance(event, e.LinkReady)]
+    assert 3.0 <= ready_at - events[0].at < 3.1
+
+
+def test_what_it_says_against_an_option_is_heard_before_it_is_used() -> None:
+    events = link_events(refuses_once_and_takes, LOCAL, 8.0)
+    [ready_at] = [event.at for event in events if isinstance(event, e.LinkReady)]
+    assert 5.0 <= ready_at - events[0].at < 5.1
+
+
+def test_a_service_that_acknowledges_is_not_used_before_it_has() -> None:
+    events = link_events(greets_and_takes, OPENAI, 12.0)
+    assert not [event for event in events if isinstance(event, e.LinkReady)]
+    assert [event.code for event in events if isinstance(event, e.LinkDown)] == ["link.no_answer"]
 
 
 def test_a_server_error_in_a_turn_is_not_waited_out() -> None:

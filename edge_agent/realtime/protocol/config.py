@@ -113,6 +113,8 @@ class Capabilities:
 
     `reasoning_models`: names, or their beginnings, of the models that take an effort; None means
     all of them, but for those named in `plain_models`.
+    `acknowledges`: it answers a `session.update`; one that does not has taken what it says nothing
+    against.
     `greets`: it sends `session.created` by itself.  `probe`: it answers an empty
     `session.update` at once, even while a response is generated.
     `append_max_bytes`: the most PCM that one append may carry.
@@ -127,6 +129,7 @@ class Capabilities:
     reasoning_models: tuple[str, ...] | None
     plain_models: frozenset[str]
     greets: bool
+    acknowledges: bool
     probe: bool
     append_max_bytes: int
 

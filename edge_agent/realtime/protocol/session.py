@@ -125,6 +125,18 @@ class Session:
             self._send_update()
         return self.take_outgoing()
 
+    @property
+    def update_id(self) -> str:
+        """Which configuration is on its way; "" before the first."""
+        return self._update_id
+
+    def take_as_agreed(self, at: float) -> list[ev.Event]:
+        """The server has said nothing against the configuration for long enough."""
+        if self.phase is Phase.CONFIGURING and self._update_id:
+            self._at = at
+            self._got_ready()
+        return self.take_events()
+
     def take_outgoing(self) -> list[str]:
         """Texts to send now, in order."""
         texts, self._outgoing = self._outgoing, []
@@ -251,6 +263,9 @@ class Session:
             )
             return
         self._notes += self._terms.agreed(message.session)
+        self._got_ready()
+
+    def _got_ready(self) -> None:
         self.phase = Phase.READY
         limit = self._can.append_max_bytes
         self._uplink = Uplink(self._terms.dialect, self._new_id, limit)
