@@ -198,12 +198,14 @@ class LinkReady(Event):
     """A fresh session is configured and acknowledged; it knows nothing of the talk so far.
 
     `replaces`: it takes the place of a session that was READY until this moment, without a
-    `LinkDown` in between; what only the old one knew is void.
+    `LinkDown` in between; what only the old one knew is void.  `transcribes`: it writes down what
+    it hears, if it was asked to.
     """
 
     session: str = ""
     model: str = ""
     replaces: bool = False
+    transcribes: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +260,14 @@ class UserTranscript(Event):
 
     item: str
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptionFailed(Event):
+    """The server could not write down what was said in `item`; `code` says why, if it did."""
+
+    item: str
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -249,7 +249,6 @@ def test_a_transcript_in_progress_is_not_a_turn() -> None:
 # --- S8: transcription -----------------------------------------------------------------
 
 
-@known_break("S8", "the owner is told, once, that transcription fails on every turn")
 def test_a_transcription_that_fails_is_told_once() -> None:
     home = Home(transcription="builtin")
     kind = "conversation.item.input_audio_transcription.failed"

@@ -277,6 +277,21 @@ def test_what_was_acknowledged_and_is_not_in_force_is_told_once(
     assert configured(terms, 2.0, echo=echo).take_notes() == []
 
 
+def test_a_session_tells_whether_it_transcribes_as_asked() -> None:
+    def transcribes(
+        *refusals: str, echo: str = UPDATED, config: SessionConfig = EVERYTHING
+    ) -> bool:
+        return (
+            configured(Terms(config, ABLE), 1.0, *refusals, echo=echo).ready_news(2.0).transcribes
+        )
+
+    assert transcribes()
+    assert transcribes(echo=put_through({}))
+    assert not transcribes(echo=put_through({"input": {"transcription": None}}))
+    assert not transcribes("session.audio.input.transcription.model")
+    assert transcribes(config=household_session(transcription_model=None))
+
+
 @pytest.mark.parametrize("session", [{}, {"audio": 3}, {"audio": {"input": [], "output": None}}])
 def test_a_server_that_echoes_nothing_is_believed(session: dict[str, Any]) -> None:
     assert configured(Terms(EVERYTHING, ABLE), 1.0, echo=echoed(**session)).take_notes() == []

@@ -428,6 +428,13 @@ MESSAGES: dict[str, Message] = {
         "`edge-agent guest off`, or two quick presses of the talk button while it sleeps.",
     ),
     "guest.off": Message(NOTICE, "Guest mode is off.", "Consent is asked for again where needed."),
+    "transcript.replaced": Message(
+        WARNING,
+        "The provider does not write down what it hears ({code}); the model is asked to instead.",
+        "realtime.transcription_model may be unknown there; on Azure it is the name of a "
+        "deployment. Until the next session each turn is written down by a side question, which "
+        "costs some tokens.",
+    ),
     "transcript.failed": Message(
         DEBUG,
         "A turn could not be written down.",

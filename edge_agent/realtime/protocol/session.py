@@ -73,6 +73,7 @@ class Session:
         self._was_greeted = False
         self._session_id = ""
         self._model = ""
+        self._transcribes = True
         self.expires_at = 0.0
         """Unix time at which the provider will end the session; 0 if it did not say."""
         self._uplink: Uplink | None = None
@@ -134,7 +135,7 @@ class Session:
         """The server has said nothing against the configuration for long enough."""
         if self.phase is Phase.CONFIGURING and self._update_id:
             self._at = at
-            self._got_ready()
+            self._got_ready({})
         return self.take_events()
 
     def take_outgoing(self) -> list[str]:
@@ -262,14 +263,25 @@ class Session:
                 )
             )
             return
-        self._notes += self._terms.agreed(message.session)
-        self._got_ready()
+        self._got_ready(message.session)
 
-    def _got_ready(self) -> None:
+    def _got_ready(self, echo: Mapping[str, Any]) -> None:
+        self._notes += self._terms.agreed(echo)
+        self._transcribes = self._terms.transcribes
         self.phase = Phase.READY
         limit = self._can.append_max_bytes
         self._uplink = Uplink(self._terms.dialect, self._new_id, limit)
-        self._events.append(ev.LinkReady(at=self._at, session=self._session_id, model=self.model))
+        self._events.append(self.ready_news(self._at))
+
+    def ready_news(self, at: float, *, replaces: bool = False) -> ev.LinkReady:
+        """That this session may be used; `replaces`: from now on in place of another one."""
+        return ev.LinkReady(
+            at=at,
+            session=self._session_id,
+            model=self.model,
+            replaces=replaces,
+            transcribes=self._transcribes,
+        )
 
     def _learn_session(self, session: Mapping[str, Any]) -> None:
         self._session_id = text_of(session.get("id"))[:128] or self._session_id

@@ -135,6 +135,9 @@ class TranscriptionCompleted(ServerMessage, frozen=True, kw_only=True):
 class TranscriptionFailed(ServerMessage, frozen=True, kw_only=True):
     """No transcript will come for this item."""
 
+    item_id: Id | None = None
+    error: Any = None
+
 
 # --- input audio buffer ----------------------------------------------------------------
 

@@ -52,6 +52,8 @@ class Terms:
         """Option → when it was refused."""
         self._tried_again: frozenset[str] = frozenset()
         self._ignored: frozenset[str] = frozenset()
+        self.transcribes = True
+        """Whether the server writes down what it hears, where that is asked for."""
 
     @property
     def dialect(self) -> Dialect:
@@ -107,6 +109,9 @@ class Terms:
         back, self._tried_again = self._tried_again & used, frozenset()
         ignored = ignored_options(self.config, used, echo)
         news, self._ignored = ignored - self._ignored, self._ignored | ignored
+        self.transcribes = self.config.transcription_model is None or (
+            "transcription" in used - ignored
+        )
         notes: list[Note] = []
         if back:
             notes.append(("link.options_back", {"options": ", ".join(sorted(back))}))

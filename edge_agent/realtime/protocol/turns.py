@@ -13,8 +13,15 @@ from collections.abc import Callable
 from functools import singledispatchmethod
 
 from edge_agent.contract import events as ev
+from edge_agent.contract.foreign import code_of
 from edge_agent.realtime.protocol import shapes
-from edge_agent.realtime.protocol.tracking import TEXT_MAX_CHARS, count_of, id_of
+from edge_agent.realtime.protocol.tracking import (
+    TEXT_MAX_CHARS,
+    count_of,
+    id_of,
+    mapping_of,
+    text_of,
+)
 
 ITEMS_REMEMBERED_MAX = 4096
 """Announced items, so that "added" and "done" of one count once; a session at home may last for
@@ -64,8 +71,11 @@ class Turns:
         return ev.UserTranscript(at=self._at, item=message.item_id, text=text)
 
     @_on.register
-    def _(self, _message: shapes.TranscriptionFailed) -> None:
+    def _(self, message: shapes.TranscriptionFailed) -> ev.Event:
         self.counts["transcription_failed"] += 1
+        error = mapping_of(message.error)
+        code = code_of(text_of(error.get("code")) or text_of(error.get("type")))
+        return ev.TranscriptionFailed(at=self._at, item=message.item_id or "", code=code)
 
     @_on.register(shapes.ItemAdded)
     @_on.register(shapes.ItemDone)
