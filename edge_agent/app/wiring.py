@@ -188,6 +188,7 @@ def provider_of(name: str, record: ProviderRecord) -> Provider:
             else tuple(model for model, yes in reasons.items() if yes),
             plain_models=frozenset(model for model, yes in reasons.items() if yes is False),
             greets=record.can.greets,
+            acknowledges=record.can.acknowledges,
             probe=record.can.probe,
             append_max_bytes=record.append_max_bytes,
         ),

@@ -210,12 +210,14 @@ class LinkReady(Event):
     """A fresh session is configured and acknowledged; it knows nothing of the talk so far.
 
     `replaces`: it takes the place of a session that was READY until this moment, without a
-    `LinkDown` in between; what only the old one knew is void.
+    `LinkDown` in between; what only the old one knew is void.  `transcribes`: it writes down what
+    it hears, if it was asked to.
     """
 
     session: str = ""
     model: str = ""
     replaces: bool = False
+    transcribes: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +272,14 @@ class UserTranscript(Event):
 
     item: str
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptionFailed(Event):
+    """The server could not write down what was said in `item`; `code` says why, if it did."""
+
+    item: str
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -386,6 +396,12 @@ class ItemDeleted(Event):
     item: str
 
 
+CROSSED = "conversation_already_has_active_response"
+"""Code of a complaint: the server was answering already when we asked for a response."""
+COMMIT_EMPTY = "input_audio_buffer_commit_empty"
+"""Code of a complaint: there was nothing in the buffer that we committed."""
+SERVER_ERROR = "server_error"
+"""Code of a complaint: the server has failed, and perhaps with it the answer that is awaited."""
 ABOUT_ASIDE = "side question"
 """What a complaint is about that answers a side question, and so nothing in the talk."""
 

@@ -20,6 +20,7 @@ from edge_agent.contract.commands import (
 )
 from edge_agent.contract.events import (
     ABOUT_ASIDE,
+    CROSSED,
     PlaybackCut,
     ResponseEnded,
     ServerComplained,
@@ -36,8 +37,7 @@ SPEAKING_MAX = 256
 
 def crossed(complaint: ServerComplained) -> bool:
     """Was the server already answering the talk when we asked for a response?"""
-    active = complaint.code == "conversation_already_has_active_response"
-    return active and complaint.about != ABOUT_ASIDE
+    return complaint.code == CROSSED and complaint.about != ABOUT_ASIDE
 
 
 @dataclass(slots=True)

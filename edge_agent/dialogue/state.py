@@ -303,6 +303,8 @@ class TalkState:
         self.breath_from: float | None = None
         """Somebody woke us, and it is open whether they go on at once; sound from here on counts.
         None: that is decided."""
+        self.transcription = config.transcription
+        """How turns are written down in this session: `off`, `builtin` or `out_of_band`."""
         self.owed = Owed()
         self.pending_cut: PendingCut | None = None
         self.sentences: Counter[str] = Counter()

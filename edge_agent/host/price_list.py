@@ -148,6 +148,7 @@ class Can(_Record):
     transcription: bool = True
     truncation: bool = True
     greets: bool = True
+    acknowledges: bool = True
     probe: bool = False
 
 

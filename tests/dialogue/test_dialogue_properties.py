@@ -67,6 +67,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "session": st.just("s"),
     "model": st.sampled_from(["", "gpt-realtime-2"]),
     "replaces": st.booleans(),
+    "transcribes": st.booleans(),
     "refused": st.booleans(),
     "retry_in_s": st.just(1.0),
     "audio_start_ms": st.just(0),

@@ -458,3 +458,40 @@ def test_who_waits_long_hears_that_it_is_still_wanted_and_then_the_answer() -> N
     house.run(40.0)
     assert house.sentences() == ["still_waiting"]
     assert len(heard_answers(house)) == 1
+
+
+@pytest.mark.parametrize(
+    ("about", "reopens"),
+    [
+        ("", True),
+        ("response.create", True),
+        ("response.cancel resp_1", False),
+        (e.ABOUT_ASIDE, False),
+    ],
+)
+def test_only_a_failure_that_may_have_cost_the_answer_reopens(about: str, reopens: bool) -> None:
+    house = asked()
+    house.server.think_s = 60.0
+    house.run(4.0)
+    assert house.manager.talk is Talk.THINKING
+    failure = e.ServerComplained(at=4.0, code=e.SERVER_ERROR, message="It failed.", about=about)
+    house.send(failure)
+    assert bool(house.did(c.ReopenLink)) is reopens
+    assert house.sentences() == []
+
+
+def test_a_server_that_fails_again_ends_the_talk_with_a_sentence() -> None:
+    house = asked()
+    house.server.think_s = 60.0
+    house.run(4.0)
+    for at in (4.0, 4.1):
+        house.send(e.ServerComplained(at=at, code=e.SERVER_ERROR, message="It failed."))
+    assert house.sentences() == ["server_trouble"]
+    assert house.manager.talk is Talk.ASLEEP
+
+
+def test_a_failure_while_nobody_waits_changes_nothing() -> None:
+    house = House()
+    house.connect()
+    house.send(e.ServerComplained(at=1.0, code=e.SERVER_ERROR, message="It failed."))
+    assert house.did(c.ReopenLink) == []

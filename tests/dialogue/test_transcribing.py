@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -119,3 +120,46 @@ def test_the_servers_own_transcript_is_taken_whatever_the_setting() -> None:
     [item] = [item for item, entry in house.server.items.items() if entry.role == "user"]
     house.send(e.UserTranscript(at=house.now, item=item, text="What time is it?"))
     assert retold(house) == [("What time is it?", False)]
+
+
+def no_deployment(item: str) -> e.TranscriptionFailed:
+    return e.TranscriptionFailed(at=0.0, item=item, code="DeploymentNotFound")
+
+
+def test_a_server_that_cannot_transcribe_is_replaced_by_the_model_and_told_once() -> None:
+    house = one_turn(transcription="builtin")
+    house.server.aside = lambda _ask: "What time is it?"
+    house.run(6.0)
+    [item] = [item for item, entry in house.server.items.items() if entry.role == "user"]
+    for _ in range(3):
+        house.send(replace(no_deployment(item), at=house.now))
+    house.says(house.now + 0.1, house.now + 1.5)
+    house.run(house.now + 6.0)
+    items = [item for item, entry in house.server.items.items() if entry.role == "user"]
+    assert [ask.items for ask in house.did(AskAside)] == [(item,) for item in items]
+    assert house.notes().count("transcript.replaced") == 1
+    assert [text for text, _ in retold(house)] == ["What time is it?"] * 2
+
+
+def test_a_session_without_transcription_is_known_for_one_from_the_beginning() -> None:
+    house = House(transcription="builtin")
+    house.connect()
+    house.send(e.LinkReady(at=0.1, replaces=True, transcribes=False))
+    house.says(0.5, 2.4)
+    house.wake_word(1.1)
+    house.run(6.0)
+    assert len(house.did(AskAside)) == 1
+    assert house.notes().count("transcript.replaced") == 1
+    house.send(e.LinkReady(at=house.now, replaces=True))
+    house.says(house.now + 0.1, house.now + 1.5)
+    house.run(house.now + 6.0)
+    assert len(house.did(AskAside)) == 1, "the next session may have it again"
+
+
+@pytest.mark.parametrize("transcription", ["off", "out_of_band"])
+def test_a_failure_of_what_nobody_asked_for_changes_nothing(transcription: str) -> None:
+    house = one_turn(transcription=transcription).run(6.0)
+    asked = len(house.did(AskAside))
+    house.send(replace(no_deployment("item"), at=house.now))
+    assert len(house.did(AskAside)) == asked
+    assert "transcript.replaced" not in house.notes()

@@ -19,7 +19,7 @@ from edge_agent.contract.ports import Wire
 from edge_agent.realtime.link.channel import CONTROL_MAX, SLICE_BYTES
 from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.realtime.link.liveness import HALF_OPEN
-from edge_agent.realtime.protocol import session as session_module
+from edge_agent.realtime.protocol import turns as turns_module
 from edge_agent.realtime.protocol.messages import FRAME_MAX_BYTES, PARTS_MAX
 from edge_agent.realtime.protocol.session import NOTES_MAX, Phase, Session
 from edge_agent.realtime.protocol.shapes import ID_MAX_CHARS
@@ -65,7 +65,7 @@ def test_a_fault_of_our_own_costs_one_event_and_is_noted(monkeypatch: pytest.Mon
         raise ZeroDivisionError("the household's words")
 
     session = ready(OPENAI)
-    monkeypatch.setattr(session_module, "count_of", broken)
+    monkeypatch.setattr(turns_module, "count_of", broken)
     assert session.receive(frame("input_audio_buffer.speech_started"), 1.0) == []
     assert session.receive(begun("resp_1"), 1.0)
     assert session.counts["unread"] == 1

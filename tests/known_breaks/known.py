@@ -13,18 +13,7 @@ import pytest
 
 OPEN = {
     "S1": "A pong that comes late is slow, not dead, and is learnt from",
-    "S2": "Only a refusal of the configuration costs an option",
     "S4": "No default names a model that is about to be shut down",
-    "S5": "A close code is read by its hint only where the reason says nothing",
-    "S6": "A call id from another provider fits into a fresh session",
-    "S7": "What xAI bills and writes down is read as it sends it",
-    "S8": "A transcription that fails is told",
-    "S9": "Empty instructions do not bring back the provider's own prompt",
-    "S10": "Reasoning is only asked of models that have it",
-    "S11": "A local server that never acknowledges the session is used all the same",
-    "S12": "A server_error while an answer is awaited reopens the session at once",
-    "S13": "An empty commit does not swallow the server's next one",
-    "S14": "Errors without a code are understood by their words",
     "R7": "Nobody interrupts who does not exist",
 }
 """Number → what should hold.  It only ever shrinks."""

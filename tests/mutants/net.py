@@ -57,6 +57,7 @@ CHECKS = (
     "tests/contract/test_foreign.py",
     "tests/hostile/test_hostile_session.py",
     "tests/known_breaks/test_breaks_bounds.py",
+    "tests/known_breaks/test_breaks_services.py",
     "tests/dialogue/test_talks.py",
     "tests/dialogue/test_link_talks.py",
     "tests/dialogue/test_tool_talks.py",

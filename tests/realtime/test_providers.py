@@ -122,6 +122,7 @@ def test_a_session_setting_out_of_range_is_refused(options: dict[str, object]) -
         (4000, "invalid_request_error.beta_api_shape_disabled", LinkRefused, "link.dialect"),
         (4001, "insufficient_quota", LinkRefused, "link.no_quota"),
         (4002, "", LinkRefused, "link.refused"),
+        (3000, "server_error.internal_error", LinkLost, "link.closed"),
     ],
 )
 def test_what_a_close_means(code: int, reason: str, kind: type, name: str) -> None:
@@ -140,5 +141,7 @@ def test_a_close_code_without_words_means_what_the_provider_means() -> None:
     hints = PROVIDERS["openai"].close_hints
     assert faults.from_close(3000, "", hints).code == "link.bad_key"
     assert faults.from_close(4000, "", hints).code == "link.dialect"
+    assert faults.from_close(4004, "", hints).code == "link.no_model"
+    assert faults.from_close(3000, "invalid_request_error.odd", hints).code == "link.refused"
     assert faults.from_close(3000, "insufficient_quota", hints).code == "link.no_quota"
     assert faults.from_close(3000, "").code == "link.refused"

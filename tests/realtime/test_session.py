@@ -16,11 +16,18 @@ from hypothesis import strategies as st
 
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
-from edge_agent.contract.errors import LinkLost, LinkRefused, LocalProtocolError
+from edge_agent.contract.errors import (
+    LinkBusy,
+    LinkError,
+    LinkLost,
+    LinkRefused,
+    LocalProtocolError,
+)
 from edge_agent.realtime.protocol.config import Capabilities, SemanticVad, SessionConfig
-from edge_agent.realtime.protocol.session import ITEMS_REMEMBERED_MAX, Phase, Session
+from edge_agent.realtime.protocol.session import Phase, Session
 from edge_agent.realtime.protocol.shapes import SERVER_EVENTS
-from edge_agent.realtime.protocol.terms import Terms
+from edge_agent.realtime.protocol.terms import TRY_AGAIN_S, Terms
+from edge_agent.realtime.protocol.turns import ITEMS_REMEMBERED_MAX
 
 ABLE = household_can(reasoning_models=None)
 EVERYTHING = household_session(
@@ -41,7 +48,7 @@ def frame(kind: str, **fields: object) -> str:
     return json.dumps({"type": kind, "event_id": "event_1", **fields})
 
 
-def error(code: str, *, event_id: str | None = None, **fields: object) -> str:
+def error(code: str | None, *, event_id: str | None = None, **fields: object) -> str:
     body = {"type": "invalid_request_error", "code": code, "message": code, "event_id": event_id}
     return frame("error", error={**body, **fields})
 
@@ -174,13 +181,120 @@ def test_only_the_bare_minimum_refused_is_a_refusal() -> None:
     while session.phase is Phase.CONFIGURING:
         (update,) = sent(session)
         updates.append(update["session"])
-        assert session.receive(error("weird", event_id=update["event_id"]), 1.5) == []
+        assert session.receive(error("invalid_value", event_id=update["event_id"]), 1.5) == []
         assert len(updates) < 40
     assert isinstance(session.failure, LinkRefused)
     assert session.failure.code == "link.dialect"
     assert updates[0]["type"] == "realtime"
     assert updates[-1]["input_audio_format"] == "pcm16"
+    assert "type" not in updates[1], "the first thing to doubt is the dialect"
     assert [update for update in updates if "voice" not in str(update)]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"code": "rate_limit_exceeded", "type": "requests"}, LinkBusy),
+        ({"code": "session_limit_reached"}, LinkBusy),
+        ({"code": "model_load_error"}, LinkLost),
+        ({"code": None, "type": "api_error"}, LinkLost),
+        ({"code": None, "message": "Not now."}, LinkLost),
+        ({"code": "weird"}, LinkLost),
+    ],
+)
+def test_what_is_no_refusal_of_an_option_ends_the_session_and_costs_none(
+    body: dict[str, Any], kind: type[LinkError]
+) -> None:
+    terms = Terms(EVERYTHING, ABLE, ("ga", "beta"))
+    session = Session(terms, ABLE)
+    session.receive(CREATED, 1.0)
+    (first,) = sent(session)
+    assert (
+        session.receive(error(event_id=first["event_id"], **{"message": "No.", **body}), 1.5) == []
+    )
+    assert isinstance(session.failure, kind)
+    assert session.take_notes() == []
+    assert terms.session_object() == first["session"]
+
+
+def configured(terms: Terms, at: float, *refusals: str, echo: str = UPDATED) -> Session:
+    """A session that begins then, whose opening is refused for these and then acknowledged."""
+    terms.begin(at)
+    session = Session(terms, ABLE)
+    session.receive(CREATED, at)
+    for param in refusals:
+        session.receive(error("unknown_parameter", param=param), at)
+    assert [type(event) for event in session.receive(echo, at)] == [ev.LinkReady]
+    return session
+
+
+def test_what_was_refused_is_asked_again_after_six_hours_and_told() -> None:
+    terms = Terms(EVERYTHING, ABLE)
+    configured(terms, 100.0, "session.reasoning", "session.truncation")
+    configured(terms, 100.0 + TRY_AGAIN_S - 1)
+    assert terms.refused == {"reasoning", "truncation"}
+    session = configured(terms, 100.0 + TRY_AGAIN_S, "session.reasoning")
+    assert terms.refused == {"reasoning"}
+    assert session.take_notes() == [
+        ("link.option_dropped", {"option": "reasoning", "error": "unknown_parameter"}),
+        ("link.options_back", {"options": "truncation"}),
+    ]
+    assert configured(terms, 101.0 + TRY_AGAIN_S).take_notes() == []
+
+
+def echoed(**audio_and_more: Any) -> str:
+    return frame("session.updated", session={"id": "s", **audio_and_more})
+
+
+def put_through(changed: dict[str, Any]) -> str:
+    """The configuration that was asked for, as an honest server echoes it, with `changed` in it."""
+    asked = Terms(EVERYTHING, ABLE).session_object()
+    audio = {way: {**asked["audio"][way], **changed.pop(way, {})} for way in ("input", "output")}
+    return echoed(**{**asked, "audio": audio, **changed})
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, ""),
+        ({"output": {"voice": "alloy"}}, "voice"),
+        ({"input": {"turn_detection": {"type": "server_vad"}}}, "turn_detection"),
+        (
+            {"input": {"turn_detection": None, "transcription": None}},
+            "transcription, turn_detection",
+        ),
+        ({"tools": []}, "tools"),
+        ({"tools": "many", "input": {"turn_detection": 7}}, "turn_detection"),
+    ],
+)
+def test_what_was_acknowledged_and_is_not_in_force_is_told_once(
+    changed: dict[str, Any], told: str
+) -> None:
+    terms = Terms(EVERYTHING, ABLE)
+    echo = put_through(changed)
+    noted = configured(terms, 1.0, echo=echo).take_notes()
+    assert noted == ([("link.options_ignored", {"options": told})] if told else [])
+    assert configured(terms, 2.0, echo=echo).take_notes() == []
+
+
+def test_a_session_tells_whether_it_transcribes_as_asked() -> None:
+    def transcribes(
+        *refusals: str, echo: str = UPDATED, config: SessionConfig = EVERYTHING
+    ) -> bool:
+        return (
+            configured(Terms(config, ABLE), 1.0, *refusals, echo=echo).ready_news(2.0).transcribes
+        )
+
+    assert transcribes()
+    assert transcribes(echo=put_through({}))
+    assert not transcribes(echo=put_through({"input": {"transcription": None}}))
+    assert not transcribes("session.audio.input.transcription.model")
+    assert transcribes(config=household_session(transcription_model=None))
+
+
+@pytest.mark.parametrize("session", [{}, {"audio": 3}, {"audio": {"input": [], "output": None}}])
+def test_a_server_that_echoes_nothing_is_believed(session: dict[str, Any]) -> None:
+    assert configured(Terms(EVERYTHING, ABLE), 1.0, echo=echoed(**session)).take_notes() == []
 
 
 def test_what_was_refused_is_not_asked_again_after_a_reconnect() -> None:
@@ -197,7 +311,14 @@ def test_what_was_refused_is_not_asked_again_after_a_reconnect() -> None:
 
 def test_options_go_only_to_models_and_providers_that_take_them() -> None:
     can = household_can(reasoning_models=("gpt-realtime-2",))
-    for model, takes in (("gpt-realtime-2.1", True), ("gpt-realtime-1.5", False)):
+    for model, takes in (
+        ("gpt-realtime-2", True),
+        ("gpt-realtime-2.1", True),
+        ("gpt-realtime-2-2026-05-01", True),
+        ("gpt-realtime-2025-08-28", False),
+        ("gpt-realtime-20", False),
+        ("gpt-realtime-1.5", False),
+    ):
         config = household_session(model=model, reasoning_effort="low")
         session = Terms(config, can).session_object()
         assert ("reasoning" in session) is takes
@@ -502,7 +623,7 @@ def test_a_session_that_lasts_for_months_does_not_remember_every_item() -> None:
         item = {"id": f"i{number}", "type": "message", "role": "user"}
         assert len(feed(session, frame("conversation.item.added", item=item))) == 1
         assert feed(session, frame("conversation.item.done", item=item)) == []
-    assert len(session._items) <= ITEMS_REMEMBERED_MAX
+    assert len(session._turns._items) <= ITEMS_REMEMBERED_MAX
 
 
 # --- commands --------------------------------------------------------------------------
@@ -629,3 +750,48 @@ def test_the_session_survives_any_order(opening: list[str], frames: list[str | b
                 assert name in started - ended
                 ended.add(name)
                 assert len({call.call_id for call in calls}) == len(calls)
+
+
+def test_the_server_takes_a_told_call_under_its_short_id_and_the_dialogue_knows_it() -> None:
+    session, long_id = ready(), "chatcmpl-tool-" + "0123456789abcdef" * 2
+    (text,) = session.command(cmd.AddToolCall("item", long_id, "unlock", "{}"))
+    item = json.loads(text)["item"]
+    (added,) = feed(session, frame("conversation.item.added", item=item))
+    assert isinstance(added, ev.ItemAdded)
+    assert added.call_id == long_id
+
+
+BUFFER = "Error committing input audio buffer: buffer too small."
+
+
+def test_an_empty_commit_of_ours_is_told_and_one_of_nobody_is_not() -> None:
+    session = ready()
+    assert session.receive(error(None, message=BUFFER), 3.0) == []
+    session.command(cmd.CommitAudio())
+    (event,) = session.receive(error(None, message=BUFFER), 3.0)
+    assert isinstance(event, ev.ServerComplained)
+    assert (event.code, event.about) == (ev.COMMIT_EMPTY, "input_audio_buffer.commit")
+    assert session.receive(error(None, message=BUFFER), 3.0) == []
+
+
+def test_an_error_without_an_id_is_about_the_request_that_nothing_has_answered() -> None:
+    session = ready()
+    session.command(cmd.RequestResponse())
+    (event,) = session.receive(error(None, message="No."), 3.0)
+    assert isinstance(event, ev.ServerComplained)
+    assert event.about == "response.create"
+    session.command(cmd.RequestResponse())
+    feed(session, created("r1"))
+    (event,) = session.receive(error(None, message="No."), 3.0)
+    assert isinstance(event, ev.ServerComplained)
+    assert event.about == ""
+
+
+def test_a_server_without_side_questions_names_their_fields_and_no_event() -> None:
+    session = ready()
+    session.command(cmd.AskAside("notes_1", "Take notes."))
+    words = "response.conversation: Input should be 'auto'"
+    side, complaint = session.receive(error(None, message=words), 3.0)
+    assert side == ev.SideAnswer(at=3.0, tag="notes_1", text="", ok=False)
+    assert isinstance(complaint, ev.ServerComplained)
+    assert complaint.about == ev.ABOUT_ASIDE

@@ -20,7 +20,7 @@ from edge_agent.dialogue.answers import Answers
 from edge_agent.dialogue.calls.consent import Question, Stage, Verdict, Way
 from edge_agent.dialogue.calls.tool_calls import ToolCalls
 from edge_agent.dialogue.gate import Gate, GateState
-from edge_agent.dialogue.journeys.transcripts import write_down
+from edge_agent.dialogue.journeys.transcripts import TRANSCRIPT_WAIT_S, write_down
 from edge_agent.dialogue.moves import Moves
 from edge_agent.dialogue.side_questions import SideQuestions
 from edge_agent.dialogue.state import Cause, Commands, Deadline, Microphone, Talk, TalkState
@@ -36,8 +36,6 @@ TALKED_OVER_S = 2.0
 """Whoever spoke so shortly before the end of the question still speaks."""
 BUILT_IN_WAIT_S = 4.0
 """The server's own transcript comes within a second or two of the turn; later, we ask for one."""
-TRANSCRIPT_WAIT_S = 8.0
-"""A side question takes one to three seconds; whoever said yes has given up after this."""
 
 
 class Asking(Protocol):
@@ -167,14 +165,14 @@ class ConsentReply:
 
     def committed(self, event: e.UserTurnCommitted) -> Commands:
         """The answer has become an item: have it written down."""
-        question, turn, config = self._answered, self._state.turn, self._state.config
+        question, turn, state = self._answered, self._state.turn, self._state
         is_fresh = self._tools.consent.is_fresh(event.item)
         if question is None or turn is None or not turn.ended or question.item or not is_fresh:
             return []
         question.item = event.item
-        if config.transcription == "builtin":
-            self._state.deadlines.set(Deadline.TRANSCRIPT, BUILT_IN_WAIT_S)
-        elif config.transcription == "off" and event.item:
+        if state.transcription == "builtin":
+            state.deadlines.set(Deadline.TRANSCRIPT, BUILT_IN_WAIT_S)
+        elif state.transcription == "off" and event.item:
             return self._write_down(question)
         return []  # out of band, it is being written down already
 
@@ -183,7 +181,7 @@ class ConsentReply:
         question = self._answered
         if question is None:
             return []
-        if question.item and self._state.config.transcription == "builtin":
+        if question.item and self._state.transcription == "builtin":
             return self._write_down(question)
         question.item = question.item or "unknown"
         return self.read(question.item, None)

@@ -243,7 +243,7 @@ class LinkWatch:
 
     def complained(self, event: e.ServerComplained) -> Commands:
         """An error of the server that did not end the session."""
-        if crossed(event):
+        if crossed(event) or event.code == e.COMMIT_EMPTY:
             return []
         more = self._state.server_notes_missed
         note = c.Note("server.complaint", {"code": event.code, "more": more})

@@ -31,6 +31,9 @@ from edge_agent.dialogue.state import (
     TalkState,
 )
 
+LOST_WITH_THE_SERVER = ("", "response.create", "input_audio_buffer.commit")
+"""What an error of the server's own must be about for the answer to be lost."""
+
 
 class Question(Protocol):
     """What the voice needs of a question for consent.  None: that is not about the question."""
@@ -177,11 +180,14 @@ class Voice:
         return out + self._moves.end_talk("answer failed")
 
     def complained(self, event: e.ServerComplained) -> Commands:
-        """The server will not begin a response, or was giving another one."""
+        """The server will not begin a response, was giving another one, or has failed."""
         if crossed(event):
             self._answers.collided()
         elif event.about.startswith("response.create"):
             self._answers.request_refused()
+        if event.code == e.SERVER_ERROR and event.about in LOST_WITH_THE_SERVER:
+            # Often the only sign that nothing will come.
+            return self.no_answer() if Deadline.THINKING in self._state.deadlines else []
         return []
 
     def no_answer(self) -> Commands:

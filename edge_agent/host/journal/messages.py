@@ -256,6 +256,18 @@ MESSAGES: dict[str, Message] = {
         "The provider does not know the option {option} ({error}); going on without it.",
         "Another model or provider than the settings were made for.",
     ),
+    "link.options_back": Message(
+        NOTICE,
+        "The provider takes {options} again.",
+        "It was refused before; what was refused is asked for again after six hours, and after a "
+        "change of settings.",
+    ),
+    "link.options_ignored": Message(
+        NOTICE,
+        "The provider acknowledged the session, but not {options}: its own way is in force.",
+        "The configuration that it answers with is another one than was asked for. A server of "
+        "your own may not know the option, or the voice.",
+    ),
     "link.dialect_changed": Message(
         NOTICE,
         "The provider speaks the dialect {dialect} ({error}).",
@@ -443,6 +455,13 @@ MESSAGES: dict[str, Message] = {
         "guest.end_by_button is false.",
     ),
     "guest.off": Message(NOTICE, "Guest mode is off.", "Consent is asked for again where needed."),
+    "transcript.replaced": Message(
+        WARNING,
+        "The provider does not write down what it hears ({code}); the model is asked to instead.",
+        "realtime.transcription_model may be unknown there; on Azure it is the name of a "
+        "deployment. Until the next session each turn is written down by a side question, which "
+        "costs some tokens.",
+    ),
     "transcript.failed": Message(
         DEBUG,
         "A turn could not be written down.",

@@ -45,6 +45,10 @@ would have the processor to itself, and the loudspeaker's callback would come to
 FRAME_UNIT_BYTES = 16 * 1024
 """A larger frame counts as several: two minutes of sound in one are half a second's worth."""
 
+AGREE_S = 3.0
+"""A server that does not acknowledge has taken what it says nothing against for so long: a refusal
+comes within a round trip."""
+
 ABOUT_NOW_S = 0.001
 """A rest of a float's rounding is no reason to wait once more: timers fire that much early."""
 
@@ -146,9 +150,11 @@ class Channel:
         if provider.pong_active_s is not None:
             timings = replace(timings, pong_active_s=provider.pong_active_s)
         self.route = route
+        route.terms.begin(asyncio.get_running_loop().time())
         self.session = Session(route.terms, provider.capabilities)
         self.opened_at = asyncio.get_running_loop().time()
         self.ready_at: float | None = None
+        self._asked = "", self.opened_at
         self.ended = False
         self._wire = wire
         self._timings = timings
@@ -355,6 +361,18 @@ class Channel:
             if LIFE_TRUSTED_S[0] <= life_s <= LIFE_TRUSTED_S[1]:
                 self._life_s = life_s
 
+    @property
+    def _awaits_word(self) -> bool:
+        """Whether the server has to say something before the session can be used."""
+        can = self.route.endpoint.provider.capabilities
+        return can.acknowledges or not self.session.update_id
+
+    def _asked_at(self) -> float:
+        """When the configuration left that is on its way."""
+        if self._asked[0] != self.session.update_id:
+            self._asked = self.session.update_id, asyncio.get_running_loop().time()
+        return self._asked[1]
+
     async def _next_frame(self, greeted_at: float) -> str | bytes:
         """The next frame; until the session is READY only within `LinkTimings.handshake_s`."""
         session, timings = self.session, self._timings
@@ -369,9 +387,16 @@ class Channel:
                 await asyncio.wait({receiving}, timeout=max(0.0, nudge_in_s))
                 if not receiving.done():
                     self._mail(session.nudge())
-            await asyncio.wait({receiving}, timeout=max(0.0, deadline - loop.time()))
+            until = deadline if self._awaits_word else self._asked_at() + AGREE_S
+            await asyncio.wait({receiving}, timeout=max(0.0, min(until, deadline) - loop.time()))
             if receiving.done():
                 return receiving.result()
+            if until < deadline:
+                now = loop.time()
+                for event in session.take_as_agreed(now):
+                    self._got_ready(now)
+                    self._hear(self, event)
+                return await receiving
         finally:
             receiving.cancel()
             await asyncio.gather(receiving, return_exceptions=True)

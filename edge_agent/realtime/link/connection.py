@@ -369,14 +369,7 @@ class RealtimeLink:
         channel.ask_now()
         self._count_ready(channel)
         self._note("link.rolled_over", provider=self.provider)
-        self._post(
-            ev.LinkReady(
-                at=self._now(),
-                session=channel.session.session_id,
-                model=channel.session.model,
-                replaces=True,
-            )
-        )
+        self._post(channel.session.ready_news(self._now(), replaces=True))
         return True
 
     def _tell_spare(self, command: cmd.UpdateSession) -> None:

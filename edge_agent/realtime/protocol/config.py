@@ -4,7 +4,7 @@ It must never do I/O or hold a key.
 
 `session_object` writes the `session` of `session.update` (PROTOCOL section 4.1).  Servers
 refuse an update as a whole when they do not know one key, so everything that a talk can do
-without is an *option* that can be left out: see `OPTIONS` and `option_at_fault`.
+without is an *option* that can be left out: see `OPTIONS` and `option_named`.
 """
 
 from __future__ import annotations
@@ -111,8 +111,10 @@ class SessionConfig:
 class Capabilities:
     """What a provider's servers understand.
 
-    `reasoning_models`: prefixes of the models that take an effort; None means all of them, but
-    for those named in `plain_models`.
+    `reasoning_models`: names, or their beginnings, of the models that take an effort; None means
+    all of them, but for those named in `plain_models`.
+    `acknowledges`: it answers a `session.update`; one that does not has taken what it says nothing
+    against.
     `greets`: it sends `session.created` by itself.  `probe`: it answers an empty
     `session.update` at once, even while a response is generated.
     `append_max_bytes`: the most PCM that one append may carry.
@@ -127,6 +129,7 @@ class Capabilities:
     reasoning_models: tuple[str, ...] | None
     plain_models: frozenset[str]
     greets: bool
+    acknowledges: bool
     probe: bool
     append_max_bytes: int
 
@@ -155,15 +158,29 @@ _KEEP_TOKENS_RATIO = 0.8
 """Retention ratio when only a token limit is set: few, large cuts keep the cache warm."""
 
 
+NO_INSTRUCTIONS = "Talk with whoever speaks to you, in their language, briefly."
+"""Sent where there are no instructions: for an empty text the service puts in a prompt of its own
+(recorded), which nobody in this house has written."""
+
+
+def _takes_reasoning(model: str, can: Capabilities) -> bool:
+    """Whether this model may be sent an effort.  Its name is that of a model that takes one, or
+    goes on after it with a dot or a hyphen: a date is no version."""
+    if model in can.plain_models:
+        return False
+    if can.reasoning_models is None:
+        return True
+    return any(
+        model == name or model.startswith((f"{name}.", f"{name}-")) for name in can.reasoning_models
+    )
+
+
 def wanted_options(config: SessionConfig, can: Capabilities) -> frozenset[str]:
     """The options of `OPTIONS` that this configuration asks this provider for."""
     vad = config.turn_detection
-    model_reasons = config.model not in can.plain_models and (
-        can.reasoning_models is None or config.model.startswith(can.reasoning_models)
-    )
     transcribes = bool(config.transcription_model) and can.transcription
     asked = {
-        "reasoning": config.reasoning_effort is not None and model_reasons,
+        "reasoning": config.reasoning_effort is not None and _takes_reasoning(config.model, can),
         "truncation": bool(config.keep_ratio or config.keep_tokens) and can.truncation,
         "noise_reduction": config.noise_reduction is not None and can.noise_reduction,
         "speed": config.speed != 1.0,
@@ -180,8 +197,8 @@ def wanted_options(config: SessionConfig, can: Capabilities) -> frozenset[str]:
     return frozenset(name for name, is_asked in asked.items() if is_asked)
 
 
-def option_at_fault(param: str, message: str, still_used: Set[str]) -> str | None:
-    """The option that a refused update is about, or the next one to give up; None: no more.
+def option_named(param: str, message: str, still_used: Set[str]) -> str | None:
+    """The option that a refused update is about; None: it names none.
 
     `param` is trusted before `message`; both may be empty.
     """
@@ -189,7 +206,53 @@ def option_at_fault(param: str, message: str, still_used: Set[str]) -> str | Non
         for name, words in OPTIONS:
             if name in still_used and any(word in text for word in words):
                 return name
+    return None
+
+
+def least_missed(still_used: Set[str]) -> str | None:
+    """The option to give up where a refusal names none; None: no more."""
     return next((name for name, _ in OPTIONS if name in still_used), None)
+
+
+def ignored_options(
+    config: SessionConfig, used: Set[str], echo: Mapping[str, Any]
+) -> frozenset[str]:
+    """Options of ours that the configuration in force says otherwise about.
+
+    Only what the server states counts: many echo nothing, or half of it.
+    """
+    heard, spoken = (_inside(echo, "audio", way) for way in ("input", "output"))
+    ignored = set()
+    voice = spoken.get("voice", echo.get("voice"))
+    if "voice" in used and isinstance(voice, str) and voice != config.voice:
+        ignored.add("voice")
+    if any("turn_detection" in place for place in (heard, echo)):
+        stated = heard.get("turn_detection", echo.get("turn_detection"))
+        kind = stated.get("type") if isinstance(stated, Mapping) else None
+        asked = (_turn_detection(config, used) or {}).get("type")
+        if kind != asked and ("turn_detection" in used or asked is None):
+            ignored.add("turn_detection")
+    if "transcription" in used and "transcription" in heard and heard["transcription"] is None:
+        ignored.add("transcription")
+    tools = echo.get("tools")
+    if "tools" in used and isinstance(tools, list):
+        known = {tool.get("name") for tool in tools if isinstance(tool, Mapping)}
+        if any(tool.get("name") not in known for tool in config.tools):
+            ignored.add("tools")
+    return frozenset(ignored)
+
+
+def _inside(fields: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+    for key in path:
+        inner = fields.get(key)
+        if not isinstance(inner, Mapping):
+            return {}
+        fields = inner
+    return fields
+
+
+def _told(instructions: str) -> str:
+    return instructions if instructions.strip() else NO_INSTRUCTIONS
 
 
 def session_object(config: SessionConfig, use: Set[str], dialect: Dialect) -> dict[str, Any]:
@@ -205,7 +268,7 @@ def session_patch(
     """The `session` of a later change: only what is not None."""
     patch: dict[str, Any] = {"type": "realtime"} if dialect == "ga" else {}
     if instructions is not None:
-        patch["instructions"] = instructions
+        patch["instructions"] = _told(instructions)
     if tools is not None:
         patch["tools"] = [dict(tool) for tool in tools]
     return patch
@@ -238,7 +301,7 @@ def _ga(config: SessionConfig, use: Set[str]) -> dict[str, Any]:
     spoken: dict[str, Any] = {"format": audio_format}
     session: dict[str, Any] = {
         "type": "realtime",
-        "instructions": config.instructions,
+        "instructions": _told(config.instructions),
         "output_modalities": ["audio"],
         "audio": {"input": heard, "output": spoken},
     }
@@ -278,7 +341,7 @@ def _ga(config: SessionConfig, use: Set[str]) -> dict[str, Any]:
 
 def _flat(config: SessionConfig, use: Set[str], dialect: Dialect) -> dict[str, Any]:
     """The shape with everything on top: retired beta servers (section 11), xAI (section 12)."""
-    session: dict[str, Any] = {"instructions": config.instructions}
+    session: dict[str, Any] = {"instructions": _told(config.instructions)}
     if dialect == "beta":
         session["modalities"] = ["text", "audio"]
         session["input_audio_format"] = "pcm16"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from edge_agent.contract import net_faults
 from edge_agent.contract.errors import LinkBusy, LinkError, LinkLost, LinkRefused
+from edge_agent.contract.events import SERVER_ERROR
 from edge_agent.contract.foreign import OTHER, code_of, text_of_others
 from edge_agent.contract.net_faults import Peer
 
@@ -36,26 +37,12 @@ PROVIDER = Peer(
 )
 """The service in the sentences of an error."""
 
-BENIGN_CODES = frozenset(
-    {
-        "response_cancel_not_active",
-        "input_audio_buffer_commit_empty",
-        "item_create_duplicate_item_id",
-        "item_retrieve_invalid_item_id",
-        "item_delete_invalid_item_id",
-        "item_truncate_invalid_item_id",
-        "unsupported_content_type",
-    }
-)
-"""Races that both sides may lose without harm: counted, not reported."""
-
 RECONNECT_CLOSE_CODES = frozenset({1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014, 1015})
 """Closes after which dialling again makes sense.  1000 is added to the SDK's list: a server
 that says goodbye politely is still gone."""
 
 PEER_SLIP_CLOSE_CODES = frozenset({1002, 1003, 1007, 1009, 1010})
 """Closes about one bad or oversized frame, by either side: a fresh session may do better."""
-
 
 _NO_HINTS: Mapping[int, str] = {}
 
@@ -74,10 +61,12 @@ def from_error_event(code: str, message: str) -> LinkError | None:
 def from_close(code: int, reason: str, hints: Mapping[int, str] = _NO_HINTS) -> LinkError:
     """What a closed connection means.
 
-    `hints`: what this provider means by a close code whose reason says nothing (codes of
+    `hints`: what this provider means by a close code without a reason (codes of
     `net_faults.NAMED`).
     """
-    found = net_faults.of_word(reason) or net_faults.NAMED.get(hints.get(code, ""))
+    found = net_faults.of_word(reason)
+    if found is None and not reason.strip():
+        found = net_faults.NAMED.get(hints.get(code, ""))
     if found is not None:
         return net_faults.error_for(found, PROVIDER)
     # A reason that is a text may hold what was said in the room: its code is told, not its words.
@@ -85,7 +74,7 @@ def from_close(code: int, reason: str, hints: Mapping[int, str] = _NO_HINTS) -> 
     said = f"close code {code}" + (f", reason {word}" if word and word != OTHER else "")
     if code == 1013:
         return net_faults.error_for(net_faults.LATER, PROVIDER, said)
-    if code in RECONNECT_CLOSE_CODES:
+    if code in RECONNECT_CLOSE_CODES or reason.startswith(f"{SERVER_ERROR}."):
         return LinkLost(f"The connection was closed ({said}).", code="link.closed")
     if code in PEER_SLIP_CLOSE_CODES:
         what = "a frame was too big" if code == 1009 else "a frame was not understood"

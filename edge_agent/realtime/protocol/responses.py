@@ -178,7 +178,7 @@ class Responses:
         self._is_over(response.id)
         status, code, text = outcome_of(response)
         self.completed += status == "completed"
-        usage = usage_of(response.usage)
+        usage = usage_of(response.usage) or usage_of(message.usage)
         final_text: list[str] = []
         for fields in objects_of(response.output):
             item = item_of(fields)

@@ -28,25 +28,21 @@ from edge_agent.contract import events as ev
 from edge_agent.contract import net_faults
 from edge_agent.contract.errors import LinkError, LinkLost, LinkRefused, LocalProtocolError
 from edge_agent.contract.foreign import code_of
+from edge_agent.realtime.protocol import complaints, faults, messages, shapes
 from edge_agent.realtime.protocol import config as cfg
-from edge_agent.realtime.protocol import faults, messages, shapes
+from edge_agent.realtime.protocol.complaints import Complaint
 from edge_agent.realtime.protocol.responses import Responses
 from edge_agent.realtime.protocol.terms import Note, Terms
 from edge_agent.realtime.protocol.tracking import (
-    TEXT_MAX_CHARS,
-    count_of,
-    id_of,
+    tag_of,
     text_of,
 )
-from edge_agent.realtime.protocol.uplink import Uplink
+from edge_agent.realtime.protocol.turns import TURN_MESSAGES, Turns
+from edge_agent.realtime.protocol.uplink import ASIDE, COMMIT, REQUEST, Uplink
 
 NOTES_MAX = 10
 """Journal notes with one code that a session may cause: a peer must not fill the journal.  All of
 it is counted."""
-
-ITEMS_REMEMBERED_MAX = 4096
-"""Announced items, so that "added" and "done" of one count once; a session at home may last for
-months."""
 
 
 class Phase(Enum):
@@ -77,11 +73,11 @@ class Session:
         self._was_greeted = False
         self._session_id = ""
         self._model = ""
+        self._transcribes = True
         self.expires_at = 0.0
         """Unix time at which the provider will end the session; 0 if it did not say."""
         self._uplink: Uplink | None = None
         self._probe_id = ""
-        self._items: set[str] = set()
         self._unknown: set[str] = set()
         self._noted: Counter[str] = Counter()
         self._at = 0.0
@@ -93,6 +89,7 @@ class Session:
         self.garbage_run = 0
         """Malformed frames in a row."""
         self._responses = Responses(self.counts, self._over)
+        self._turns = Turns(self.counts, self._call_of)
         self._last_sound: str | bytes = b""
 
     # --- configuring --------------------------------------------------------------------
@@ -128,6 +125,18 @@ class Session:
         if self.phase is Phase.CONFIGURING and not self._update_id:
             self._send_update()
         return self.take_outgoing()
+
+    @property
+    def update_id(self) -> str:
+        """Which configuration is on its way; "" before the first."""
+        return self._update_id
+
+    def take_as_agreed(self, at: float) -> list[ev.Event]:
+        """The server has said nothing against the configuration for long enough."""
+        if self.phase is Phase.CONFIGURING and self._update_id:
+            self._at = at
+            self._got_ready({})
+        return self.take_events()
 
     def take_outgoing(self) -> list[str]:
         """Texts to send now, in order."""
@@ -208,7 +217,13 @@ class Session:
     @singledispatchmethod
     def _on(self, message: shapes.ServerMessage) -> None:
         """What is not about the session or the household's turn is about a response."""
-        self._events += self._responses.receive(message, self._at)
+        if isinstance(message, shapes.BufferCommitted) and self._uplink is not None:
+            self._uplink.answered(COMMIT)
+        reader = self._turns if isinstance(message, TURN_MESSAGES) else self._responses
+        self._events += reader.receive(message, self._at)
+
+    def _call_of(self, call_id: str) -> str:
+        return self._uplink.call_of(call_id) if self._uplink is not None else call_id
 
     @_on.register
     def _(self, message: shapes.Unknown) -> None:
@@ -248,10 +263,25 @@ class Session:
                 )
             )
             return
+        self._got_ready(message.session)
+
+    def _got_ready(self, echo: Mapping[str, Any]) -> None:
+        self._notes += self._terms.agreed(echo)
+        self._transcribes = self._terms.transcribes
         self.phase = Phase.READY
         limit = self._can.append_max_bytes
         self._uplink = Uplink(self._terms.dialect, self._new_id, limit)
-        self._events.append(ev.LinkReady(at=self._at, session=self._session_id, model=self.model))
+        self._events.append(self.ready_news(self._at))
+
+    def ready_news(self, at: float, *, replaces: bool = False) -> ev.LinkReady:
+        """That this session may be used; `replaces`: from now on in place of another one."""
+        return ev.LinkReady(
+            at=at,
+            session=self._session_id,
+            model=self.model,
+            replaces=replaces,
+            transcribes=self._transcribes,
+        )
 
     def _learn_session(self, session: Mapping[str, Any]) -> None:
         self._session_id = text_of(session.get("id"))[:128] or self._session_id
@@ -262,103 +292,84 @@ class Session:
 
     @_on.register
     def _(self, message: shapes.ErrorEvent) -> None:
-        error = message.error
-        code = text_of(error.code) or text_of(error.type) or "unknown"
-        text = faults.in_short(error.message)
-        about = text_of(error.event_id)
-        fatal = faults.from_error_event(code, text)
+        complaint = complaints.read(message.error)
+        fatal = faults.from_error_event(complaint.code, complaint.text)
         if fatal is not None:
             self._close(fatal)
         elif self.phase is Phase.CONFIGURING:
-            self._configuring_error(error, code, text, about)
-        elif about and about == self._probe_id:
+            self._configuring_error(complaint)
+        elif complaint.about and complaint.about == self._probe_id:
             self.counts["benign"] += 1  # an error is as good a sign of life as any
-        elif code in faults.BENIGN_CODES:
-            self.counts["benign"] += 1
-            self.counts[f"benign {code}"] += 1
         else:
-            kind, subject = self._uplink.recall(about) if self._uplink else ("", "")
-            if kind == "side":
-                self._events.append(ev.SideAnswer(at=self._at, tag=subject, text="", ok=False))
-                kind, subject = ev.ABOUT_ASIDE, ""
-            self._events.append(
-                ev.ServerComplained(
-                    at=self._at, code=code_of(code), message=text, about=f"{kind} {subject}".strip()
-                )
-            )
+            self._complained(complaint)
 
-    def _configuring_error(self, error: shapes.ErrorBody, code: str, text: str, about: str) -> None:
-        if error.type == "server_error" or code == "server_error":
-            self._close(LinkLost(f"The server could not start a session: {text}"))
+    def _complained(self, complaint: Complaint) -> None:
+        kind, subject = self._cause_of(complaint)
+        if complaint.is_benign:
+            self.counts["benign"] += 1
+            self.counts[f"benign {complaint.code}"] += 1
+            if complaint.code != ev.COMMIT_EMPTY or kind != COMMIT:
+                return
+        if kind == ASIDE:
+            self._events.append(ev.SideAnswer(at=self._at, tag=subject, text="", ok=False))
+            kind, subject = ev.ABOUT_ASIDE, ""
+        self._events.append(
+            ev.ServerComplained(
+                at=self._at,
+                code=ev.SERVER_ERROR if complaint.is_servers_own else code_of(complaint.code),
+                message=complaint.text,
+                about=f"{kind} {subject}".strip(),
+            )
+        )
+
+    def _cause_of(self, complaint: Complaint) -> tuple[str, str]:
+        """Type and subject of the event at fault; where no id is told, what is outstanding."""
+        if self._uplink is None:
+            return "", ""
+        told = self._uplink.recall(complaint.about)
+        if told[0]:
+            return told
+        cause = self._uplink.outstanding(REQUEST)
+        if complaint.code == ev.COMMIT_EMPTY:
+            cause = self._uplink.outstanding(COMMIT)
+        elif complaint.is_benign:
+            cause = ""
+        elif complaint.names_aside_field:
+            cause = self._uplink.outstanding(ASIDE) or cause
+        return self._uplink.recall(cause)
+
+    def _configuring_error(self, complaint: Complaint) -> None:
+        if complaint.is_busy:
+            self._close(net_faults.error_for(net_faults.LATER, faults.PROVIDER))
             return
-        if not self._update_id or (about and about != self._update_id):
+        is_ours = not complaint.about or complaint.about == self._update_id
+        if not complaint.is_servers_own and not (self._update_id and is_ours):
             # About something we did not send, or an update that has been replaced since.
             self.counts["benign"] += 1
             return
-        note = self._terms.concede(text_of(error.param), text, code)
+        if not complaint.is_of_schema:
+            self._close(LinkLost(f"The server could not start a session: {complaint.text}"))
+            return
+        note = self._terms.concede(complaint.param, complaint.text, complaint.code)
         if note is not None:
             self._notes.append(note)
             self._send_update()
         else:
             self._close(
                 LinkRefused(
-                    f"The server refuses even the plainest session ({code_of(code)}): {text}",
+                    "The server refuses even the plainest session "
+                    f"({code_of(complaint.code)}): {complaint.text}",
                     fix="Check that the provider setting fits the URL, and update the server.",
                     code=net_faults.DIALECT.code,
                 )
             )
 
-    # --- the household's turn -----------------------------------------------------------
-
     @_on.register
-    def _(self, message: shapes.SpeechStarted) -> None:
-        item, start_ms = message.item_id or "", count_of(message.audio_start_ms)
-        self._events.append(ev.UserSpeechStarted(at=self._at, item=item, audio_start_ms=start_ms))
-
-    @_on.register
-    def _(self, message: shapes.SpeechStopped) -> None:
-        item, end_ms = message.item_id or "", count_of(message.audio_end_ms)
-        self._events.append(ev.UserSpeechStopped(at=self._at, item=item, audio_end_ms=end_ms))
-
-    @_on.register
-    def _(self, message: shapes.BufferCommitted) -> None:
-        self._events.append(ev.UserTurnCommitted(at=self._at, item=message.item_id or ""))
-
-    @_on.register
-    def _(self, message: shapes.TranscriptionCompleted) -> None:
-        self._events.append(
-            ev.UserTranscript(
-                at=self._at, item=message.item_id, text=message.transcript[:TEXT_MAX_CHARS]
-            )
-        )
-
-    @_on.register
-    def _(self, _message: shapes.TranscriptionFailed) -> None:
-        self.counts["transcription_failed"] += 1
-
-    @_on.register(shapes.ItemAdded)
-    @_on.register(shapes.ItemDone)
-    def _(self, message: shapes.ItemAdded | shapes.ItemDone) -> None:
-        item = message.item.id or ""
-        if item and item not in self._items:
-            if len(self._items) >= ITEMS_REMEMBERED_MAX:
-                self._items.clear()
-            self._items.add(item)
-            self._events.append(
-                ev.ItemAdded(
-                    at=self._at,
-                    item=item,
-                    role=id_of(message.item.role),
-                    kind=id_of(message.item.type),
-                    call_id=id_of(message.item.call_id),
-                )
-            )
-
-    @_on.register
-    def _(self, message: shapes.ItemDeleted) -> None:
-        item = message.item_id or ""
-        self._items.discard(item)
-        self._events.append(ev.ItemDeleted(at=self._at, item=item))
+    def _(self, message: shapes.ResponseCreated) -> None:
+        tag = tag_of(message.response)
+        if self._uplink is not None:
+            self._uplink.answered(*((REQUEST,) if tag is None else (ASIDE, tag)))
+        self._events += self._responses.receive(message, self._at)
 
     # --- to the server ------------------------------------------------------------------
 

@@ -122,14 +122,21 @@ class ItemDeleted(ServerMessage, frozen=True, kw_only=True):
 
 
 class TranscriptionCompleted(ServerMessage, frozen=True, kw_only=True):
-    """The household's words; may come after the answer to them."""
+    """The household's words; may come after the answer to them.
+
+    xAI sends it several times for a turn, with the status `in_progress` but for the last.
+    """
 
     item_id: Id
     transcript: str
+    status: Any = None
 
 
 class TranscriptionFailed(ServerMessage, frozen=True, kw_only=True):
     """No transcript will come for this item."""
+
+    item_id: Id | None = None
+    error: Any = None
 
 
 # --- input audio buffer ----------------------------------------------------------------
@@ -165,9 +172,13 @@ class ResponseCreated(ServerMessage, frozen=True, kw_only=True):
 
 
 class ResponseDone(ServerMessage, frozen=True, kw_only=True):
-    """A response ended, well or not; failures come here and not as `error`."""
+    """A response ended, well or not; failures come here and not as `error`.
+
+    xAI leaves the response's own usage empty and puts the figures beside it.
+    """
 
     response: Response
+    usage: Any = None
 
 
 class OutputItemAdded(ServerMessage, frozen=True, kw_only=True):

@@ -1,11 +1,15 @@
 """Terms: what this server has turned out to accept.
 
-Thread: the event loop's, but pure.  It must never send anything itself.  One `Terms` outlives the
-sessions with one provider, so that a reconnect does not repeat every refusal.
+One `Terms` outlives the sessions with one provider, so that a reconnect does not repeat every
+refusal: `begin` with each session, `concede` when its opening is refused, `agreed` when it is
+acknowledged.
+
+Thread: the event loop's, but pure.  It must never send anything itself, nor give an option up for good.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from edge_agent.contract.foreign import code_of
@@ -13,13 +17,19 @@ from edge_agent.realtime.protocol.config import (
     Capabilities,
     Dialect,
     SessionConfig,
-    option_at_fault,
+    ignored_options,
+    least_missed,
+    option_named,
     session_object,
     wanted_options,
 )
 
 Note = tuple[str, dict[str, object]]
 """A journal code and its fields."""
+
+TRY_AGAIN_S = 6 * 3600.0
+"""An option that was refused is asked for again after so long: the server may be another one, and
+a refusal costs one round trip of one session."""
 
 
 class Terms:
@@ -37,8 +47,13 @@ class Terms:
         self.config = config
         self._can = capabilities
         self._dialects = dialects
-        self.refused: frozenset[str] = frozenset()
-        """Names of `config.OPTIONS` that the server does not take."""
+        self._now = float("-inf")
+        self._refused: dict[str, float] = {}
+        """Option → when it was refused."""
+        self._tried_again: frozenset[str] = frozenset()
+        self._ignored: frozenset[str] = frozenset()
+        self.transcribes = True
+        """Whether the server writes down what it hears, where that is asked for."""
 
     @property
     def dialect(self) -> Dialect:
@@ -46,8 +61,21 @@ class Terms:
         return self._dialects[0]
 
     @property
+    def refused(self) -> frozenset[str]:
+        """Names of `config.OPTIONS` that the server does not take."""
+        return frozenset(self._refused)
+
+    @property
     def _used(self) -> frozenset[str]:
         return wanted_options(self.config, self._can) - self.refused
+
+    def begin(self, now: float) -> None:
+        """A session begins at this loop time: what was refused long ago is tried again."""
+        self._now = now
+        old = {option for option, at in self._refused.items() if now - at >= TRY_AGAIN_S}
+        self._tried_again |= old
+        for option in old:
+            del self._refused[option]
 
     def session_object(self) -> dict[str, Any]:
         """The `session` of the next opening `session.update`."""
@@ -56,15 +84,37 @@ class Terms:
     def concede(self, param: str, message: str, code: str) -> Note | None:
         """The last opening was refused: give something up.  None: nothing is left to give up.
 
-        First the option that the refusal names, else the least missed one, and when all are
-        gone the next dialect with all of them.
+        The option that the refusal names.  One that names none is about the dialect, where there
+        is another; else the least missed option goes.
         """
-        option = option_at_fault(param, message, self._used)
-        if option is not None:
-            self.refused |= {option}
-            return "link.option_dropped", {"option": option, "error": code_of(code)}
-        if len(self._dialects) > 1:
+        option = option_named(param, message, self._used)
+        if option is None and len(self._dialects) > 1:
             self._dialects = self._dialects[1:]
-            self.refused = frozenset()
+            self._refused.clear()
             return "link.dialect_changed", {"dialect": self.dialect, "error": code_of(code)}
-        return None
+        option = option or least_missed(self._used)
+        if option is None:
+            return None
+        self._refused[option] = self._now
+        self._tried_again -= {option}
+        return "link.option_dropped", {"option": option, "error": code_of(code)}
+
+    def agreed(self, echo: Mapping[str, Any]) -> list[Note]:
+        """The opening was acknowledged, with `echo` as the configuration in force.
+
+        Returns what has changed: options that are taken again, and those that are acknowledged
+        and yet not in force, each told once.
+        """
+        used = self._used
+        back, self._tried_again = self._tried_again & used, frozenset()
+        ignored = ignored_options(self.config, used, echo)
+        news, self._ignored = ignored - self._ignored, self._ignored | ignored
+        self.transcribes = self.config.transcription_model is None or (
+            "transcription" in used - ignored
+        )
+        notes: list[Note] = []
+        if back:
+            notes.append(("link.options_back", {"options": ", ".join(sorted(back))}))
+        if news:
+            notes.append(("link.options_ignored", {"options": ", ".join(sorted(news))}))
+        return notes

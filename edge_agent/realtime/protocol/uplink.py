@@ -6,6 +6,7 @@ Thread: the event loop's, but pure.  It must never decide whether a command make
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import singledispatchmethod
@@ -18,6 +19,9 @@ from edge_agent.realtime.protocol import messages
 from edge_agent.realtime.protocol.config import Dialect, session_patch
 from edge_agent.realtime.protocol.tracking import TAG_KEY
 
+COMMIT, REQUEST, ASIDE = "input_audio_buffer.commit", "response.create", "side"
+"""Types of client events that an error may be about; a side question is no request of the talk."""
+
 APPEND_LIMIT_BYTES = 1000 * WIRE_BYTES_PER_MS
 """At most one second per append, or less where the provider takes less: a ping or a control
 message never waits long behind one frame."""
@@ -25,11 +29,22 @@ message never waits long behind one frame."""
 ITEM_ID_LIMIT_CHARS = 32
 """PROTOCOL section 3; longer ids are refused by the server."""
 
+CALL_ID_LIMIT_CHARS = 32
+"""Longer ids of calls are refused in what a client adds; xAI's own have 44, vLLM's 46."""
+
 METADATA_LIMIT_CHARS = 512
 """PROTOCOL section 3, for the tag of a side question."""
 
 REMEMBERED_EVENTS = 256
 """Client events kept to explain an error about them: it comes within a few events."""
+
+REMEMBERED_CALLS = 1024
+"""Calls with a shortened id: more than memory tells a fresh session."""
+
+
+def _shortened(call_id: str) -> str:
+    """The same id for the same call in every session, short enough for every server."""
+    return f"call_{hashlib.sha256(call_id.encode(errors='replace')).hexdigest()[:24]}"
 
 
 class Uplink:
@@ -49,13 +64,36 @@ class Uplink:
         # Whole samples: half of one in each of two appends is noise to a server that decodes each.
         self._append_bytes = min(APPEND_LIMIT_BYTES, append_max_bytes) // 2 * 2
         self._sent: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._short: dict[str, str] = {}
+        """Short id → call of an earlier session, whose own id may be too long for this server."""
+
+    def call_of(self, call_id: str) -> str:
+        """The call that the server knows as `call_id`, as the dialogue names it."""
+        return self._short.get(call_id, call_id)
+
+    def _told_as(self, call_id: str) -> str:
+        """What the server is told for the id of a call."""
+        if len(call_id) <= CALL_ID_LIMIT_CHARS:
+            return call_id
+        short = _shortened(call_id)
+        return short if short in self._short else call_id  # this server's own calls keep theirs
 
     def recall(self, event_id: str) -> tuple[str, str]:
         """`(client event type, item, response or tag)` of an event sent lately, else blanks.
 
-        A side question has the type `side`.  Each event is recalled once.
+        A side question has the type `ASIDE`.  Each event is recalled once.
         """
         return self._sent.pop(event_id, ("", ""))
+
+    def outstanding(self, kind: str) -> str:
+        """Id of the latest event of that type which nothing has answered yet; "" without one."""
+        latest = (sent for sent, (its, _) in reversed(self._sent.items()) if its == kind)
+        return next(latest, "")
+
+    def answered(self, kind: str, subject: str = "") -> None:
+        """The server did what the oldest event of that type asked for."""
+        asked = (sent for sent, what in self._sent.items() if what == (kind, subject))
+        self._sent.pop(next(asked, ""), None)
 
     def _id(self, kind: str, subject: str = "") -> str:
         event_id = self._new_id()
@@ -81,7 +119,7 @@ class Uplink:
 
     @write.register
     def _(self, _command: cmd.CommitAudio) -> list[str]:
-        return [messages.commit_audio(self._id("input_audio_buffer.commit"))]
+        return [messages.commit_audio(self._id(COMMIT))]
 
     @write.register
     def _(self, _command: cmd.ClearAudio) -> list[str]:
@@ -92,7 +130,7 @@ class Uplink:
         response = {"instructions": command.instructions} if command.instructions else {}
         if not command.may_call:
             response["tool_choice"] = "none"
-        return [messages.create_response(self._id("response.create"), response)]
+        return [messages.create_response(self._id(REQUEST), response)]
 
     @write.register
     def _(self, command: cmd.AskAside) -> list[str]:
@@ -113,7 +151,7 @@ class Uplink:
                 raise LocalProtocolError("A question behind items, without items.")
             response["input"].append(messages.message_item("", "system", command.question, b""))
             response["tool_choice"] = "none"  # the tools stay in view, as in the talk
-        return [messages.create_response(self._id("side", command.tag), response)]
+        return [messages.create_response(self._id(ASIDE, command.tag), response)]
 
     @write.register
     def _(self, command: cmd.CancelResponse) -> list[str]:
@@ -152,14 +190,18 @@ class Uplink:
     def _(self, command: cmd.AddToolCall) -> list[str]:
         if len(command.item) > ITEM_ID_LIMIT_CHARS:
             raise LocalProtocolError(f"An item id of {len(command.item)} characters.")
-        item = messages.tool_call_item(
-            command.item, command.call_id, command.name, command.arguments
-        )
+        # A call that is added was made in another session, perhaps with another provider.
+        if len(command.call_id) > CALL_ID_LIMIT_CHARS:
+            self._short[_shortened(command.call_id)] = command.call_id
+            while len(self._short) > REMEMBERED_CALLS:
+                del self._short[next(iter(self._short))]
+        call_id = self._told_as(command.call_id)
+        item = messages.tool_call_item(command.item, call_id, command.name, command.arguments)
         return [messages.create_item(self._id("conversation.item.create", command.item), item)]
 
     @write.register
     def _(self, command: cmd.AddToolOutput) -> list[str]:
-        item = messages.tool_output_item(command.call_id, command.output)
+        item = messages.tool_output_item(self._told_as(command.call_id), command.output)
         return [messages.create_item(self._id("conversation.item.create", command.call_id), item)]
 
     @write.register
