@@ -12,7 +12,6 @@ from __future__ import annotations
 import pytest
 
 OPEN = {
-    "S1": "A pong that comes late is slow, not dead, and is learnt from",
     "S2": "Only a refusal of the configuration costs an option",
     "S4": "No default names a model that is about to be shut down",
     "S5": "A close code is read by its hint only where the reason says nothing",
