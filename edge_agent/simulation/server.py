@@ -24,6 +24,7 @@ from edge_agent.contract.errors import WireClosed
 from edge_agent.contract.ports import Wire
 from edge_agent.simulation.brains import Brain
 from edge_agent.simulation.faults import Faults
+from edge_agent.simulation.late_pongs import LatePongs
 from edge_agent.simulation.realtime_server.listener import Listening, listen
 from edge_agent.simulation.realtime_server.outbox import Observer
 from edge_agent.simulation.realtime_server.peer import Refusal
@@ -85,6 +86,9 @@ class RealtimeServer:
         self.traits = tuple(traits)
         for trait in self.traits:
             self.faults.set_from(trait.faults)
+        is_late = any(trait.late_pongs for trait in self.traits)
+        self.late_pongs = LatePongs() if is_late else None
+        """How late pings are answered; None: at once."""
         self.audio_speed = audio_speed
         self.delta_ms = delta_ms
         self.first_delta_ms = first_delta_ms

@@ -1,8 +1,8 @@
 """Traits: ways of a server that are not those of the service, by name.
 
 `RealtimeServer(traits=[TRAITS["flood"]])`, or `edge-agent simulate-server --as flood`.  A trait
-sets switches (`faults`), or says things beside the honest session once that is configured (`says`);
-a new one is a line in the table.
+sets switches (`faults`), says things beside the honest session once that is configured (`says`), or
+answers pings late (`late_pongs`); a new one is a line in the table.
 
 Thread: the event loop that serves.  It never changes what the honest session does.
 """
@@ -61,6 +61,8 @@ class Trait:
     what: str
     faults: str = ""
     says: Says | None = None
+    late_pongs: bool = False
+    """Pings are acknowledged and answered late (`late_pongs`)."""
 
 
 class Configurable(Protocol):
@@ -324,6 +326,10 @@ TRAITS: dict[str, Trait] = {
     "crumbs": Trait("messages in pieces of one byte", says=_crumbs),
     "fragments": Trait("a message of empty pieces that never ends", says=_fragments),
     "flap": Trait("ends every session as soon as it stands", says=_flap),
+    "slow-pong": Trait(
+        "pongs 0.2 to 9 s late, in bursts, behind a front that acknowledges at once",
+        late_pongs=True,
+    ),
     "stalls": Trait("takes the configuration and then neither reads nor says", faults="stall"),
 }
 """Name → trait."""

@@ -20,6 +20,7 @@ from edge_agent.contract.net_faults import Peer
 from edge_agent.contract.ports import Wire
 
 if TYPE_CHECKING:
+    from edge_agent.simulation.late_pongs import LatePongs
     from edge_agent.simulation.server import RealtimeServer, Refusal
 
 CAPACITY_BYTES = 4 * 1024 * 1024  # what socket buffers on both ends hold before `send` waits
@@ -135,10 +136,47 @@ class MemoryWire:
         self._outward.notify()
 
 
-def memory_wire_pair(delay_s: float = 0.0) -> tuple[MemoryWire, MemoryWire]:
-    """Two connected ends; each direction takes `delay_s` and keeps the order."""
+class FrontedWire(MemoryWire):
+    """The client's end of a wire through a front that acknowledges whatever it is sent.
+
+    The kernel therefore knows nothing (`quiet_s`), and the pong is the server's, as late as
+    `late_pongs` has it.
+    """
+
+    def __init__(self, inward: _Pipe, outward: _Pipe, late_pongs: LatePongs) -> None:
+        super().__init__(inward, outward)
+        self._late_pongs = late_pongs
+        self._pong_at = 0.0
+
+    def quiet_s(self) -> float | None:
+        """As in `realtime`'s `ProbedWire`: nothing waits to be acknowledged."""
+        return None
+
+    async def ping(self) -> None:
+        """Return when a ping was answered; pongs come in the order of their pings."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._pong_at = pong_at = max(self._pong_at, now + self._late_pongs.after_s(now))
+        while self._closed is None and (self._inward.stalled or loop.time() < pong_at):
+            changed = self._inward.changed
+            wait_s = None if self._inward.stalled else pong_at - loop.time()
+            try:
+                async with asyncio.timeout(wait_s):
+                    await changed.wait()
+            except TimeoutError:
+                pass
+        if self._closed is not None:
+            raise WireClosed(*self._closed)
+
+
+def memory_wire_pair(
+    delay_s: float = 0.0, late_pongs: LatePongs | None = None
+) -> tuple[MemoryWire, MemoryWire]:
+    """Two connected ends; each direction takes `delay_s` and keeps the order.  With `late_pongs`
+    the first is behind a front."""
     there, back = _Pipe(delay_s), _Pipe(delay_s)
-    one, other = MemoryWire(back, there), MemoryWire(there, back)
+    one = MemoryWire(back, there) if late_pongs is None else FrontedWire(back, there, late_pongs)
+    other = MemoryWire(there, back)
     one.peer, other.peer = other, one
     return one, other
 
@@ -172,7 +210,7 @@ class MemoryNetwork:
         refusal = self.server.admit(path, headers)
         if refusal is not None:
             raise translated_refusal(refusal)
-        near, far = memory_wire_pair(self.delay_s)
+        near, far = memory_wire_pair(self.delay_s, self.server.late_pongs)
         task = asyncio.create_task(self.server.serve_wire(far, path, headers))
         self._links[near] = task
         task.add_done_callback(lambda _: self._links.pop(near, None))

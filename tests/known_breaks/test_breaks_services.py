@@ -73,7 +73,6 @@ class BusyPeer:
         await self._inner.close(code, reason)
 
 
-@known_break("S1", "a service that answers pings after 2 s keeps its session, once that is known")
 def test_a_service_that_is_slow_with_pongs_is_learnt_to_be() -> None:
     def slow(world: World) -> None:
         straight = world.home.__call__

@@ -20,6 +20,7 @@ from edge_agent.contract.ports import Wire
 from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.realtime.link.endpoints import endpoint_for
 from edge_agent.realtime.link.liveness import LinkTimings
+from edge_agent.realtime.link.pongs import PongBook
 from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.providers import Provider
 from edge_agent.simulation.brains import ParrotBrain
@@ -113,6 +114,7 @@ def play(
     with_next: bool = False,
     prepare: Callable[[World], None] = lambda _world: None,
     wall_clock: bool = False,
+    pongs: PongBook | None = None,
 ) -> World:
     """Run `act` while a link is kept up; the link is closed at the end."""
 
@@ -141,6 +143,7 @@ def play(
             timings=timings or household_timings(),
             fallbacks=(fallback,) if with_next else (),
             unix_time=world.unix_time if wall_clock else None,
+            pongs=pongs,
         )
         running = asyncio.create_task(link.run())
         try:

@@ -28,6 +28,7 @@ from edge_agent.simulation.clock import run
 TIMINGS = household_timings()
 Play = Callable[[World], Awaitable[None]]
 PATIENCE_S = TIMINGS.ping_active_s + TIMINGS.pong_active_s
+TAKEN_S = TIMINGS.ping_active_s + TIMINGS.taken_s
 
 
 class LateWire:
@@ -65,7 +66,7 @@ class LateWire:
 
 
 @settings(max_examples=30)
-@given(st.lists(st.floats(0.01, PATIENCE_S - 0.3), min_size=1, max_size=40))
+@given(st.lists(st.floats(0.01, TAKEN_S - 0.3), min_size=1, max_size=40))
 def test_a_peer_that_speaks_lives_although_it_answers_no_ping(gaps_s: list[float]) -> None:
     async def act() -> float:
         loop = asyncio.get_running_loop()
@@ -81,10 +82,12 @@ def test_a_peer_that_speaks_lives_although_it_answers_no_ping(gaps_s: list[float
         with pytest.raises(LinkLost) as caught:
             await watch
         assert caught.value.code == HALF_OPEN
+        assert liveness.unanswered is not None
+        liveness.unanswered.pong.cancel()
         return loop.time() - last
 
     assert isinstance(LateWire(), ProbedWire)
-    assert run(act()) <= PATIENCE_S + 0.01  # and who falls silent is dead as soon as ever
+    assert run(act()) <= TAKEN_S + 0.01 < 6.0  # who falls silent is dead as soon as ever
 
 
 @settings(max_examples=30)
@@ -163,11 +166,11 @@ def behind_late_pongs(
 
 
 def test_a_busy_box_keeps_its_session_if_its_record_says_so() -> None:
-    for pong_s, allowed_s in ((3.0, 4.0), (1.5, None)):
+    for pong_s, allowed_s in ((5.2, 6.0), (4.5, None)):
         world = answer_behind_late_pongs(pong_s, allowed_s)
         assert not world.downs
         assert world.count(ev.ResponseEnded) == 1
-    assert answer_behind_late_pongs(3.0, None).downs[0].code == HALF_OPEN
+    assert answer_behind_late_pongs(5.2, None).downs[0].code == HALF_OPEN
 
 
 def test_a_line_that_was_called_dead_and_was_not_is_given_more_time() -> None:
@@ -179,8 +182,6 @@ def test_a_line_that_was_called_dead_and_was_not_is_given_more_time() -> None:
         await asyncio.sleep(60.0)
 
     assert len(behind_late_pongs(act, 3.0, None, loses=True).downs) == 1
-    # Who has had our ping and is silent is dead, however soon the next one answers.
-    assert len(behind_late_pongs(act, 3.0, None).downs) > 5
 
 
 def test_patience_grows_by_false_alarms_only_and_ends() -> None:

@@ -245,6 +245,20 @@ MESSAGES: dict[str, Message] = {
         "It is tried again. At worst the session ends at the provider's limit and is followed by "
         "another.",
     ),
+    "link.healthy_cut": Message(
+        NOTICE,
+        "A session that had been given up answered after all[, {answered_s} s after it was asked].",
+        "Its service is slow to answer pings, and not dead. The words of the turn were sent again "
+        "to the next session. From now on this provider is waited for longer: 1.5 times its "
+        "slowest answers, 15 s at most; `edge-agent status` shows how long. PROVIDER is whose "
+        "session it was.",
+    ),
+    "link.pongs": Message(
+        INFO,
+        "{provider} answers pings within {p50_ms} ms as a rule, and 99 of 100 within {p99_ms} ms.",
+        "As far as this speaker has seen. LIMIT_S is how many seconds of silence after a ping that "
+        "was delivered end a session during a turn.",
+    ),
     "link.provider_changed": Message(
         NOTICE,
         "Connected to the provider {provider} now.",

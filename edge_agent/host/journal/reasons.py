@@ -22,9 +22,10 @@ REASONS: dict[str, str] = {
     f"Wi-Fi signal. {_ALONE}",
     "link.lost": f"The connection broke, or could not be made. {_ALONE}",
     "link.closed": f"The other side closed the connection in a usual way. {_ALONE}",
-    "link.dead": "Pings were not answered within realtime.ping_timeout_active_s or _idle_s: the "
-    "line was dead without saying so. A server of your own on a busy box may just be late: give "
-    f"it pong_active_s in providers.toml. {_ALONE}",
+    "link.dead": "Pings were not delivered within realtime.ping_timeout_active_s or _idle_s, or "
+    "not answered within the time that `edge-agent status` shows: the line was dead without saying "
+    "so. A server of your own on a busy box may just be late: give it pong_active_s in "
+    f"providers.toml. {_ALONE}",
     "link.no_answer": f"The server was reached but does not answer what it is told. {_ALONE}",
     "link.garbage": f"The server sends what is not the protocol. Is realtime.url right? {_ALONE}",
     "link.protocol": f"One side did not understand a frame of the other. {_ALONE}",

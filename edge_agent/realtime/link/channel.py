@@ -21,8 +21,10 @@ from edge_agent.contract.pcm import WIRE_BYTES_PER_MS, bytes_to_ms
 from edge_agent.contract.ports import Dialer, Wire
 from edge_agent.realtime.link.endpoints import Route
 from edge_agent.realtime.link.feed import Fed
+from edge_agent.realtime.link.goodbyes import Goodbyes
 from edge_agent.realtime.link.liveness import HALF_OPEN, LinkTimings, Liveness
 from edge_agent.realtime.link.outbox import Outbox, SilenceJudge
+from edge_agent.realtime.link.pongs import LIMIT_MAX_S
 from edge_agent.realtime.protocol import faults
 from edge_agent.realtime.protocol.session import Phase, Session
 
@@ -52,39 +54,13 @@ comes within a round trip."""
 ABOUT_NOW_S = 0.001
 """A rest of a float's rounding is no reason to wait once more: timers fire that much early."""
 
+PONGS_TOLD = 100
+"""After so many pongs a session's end is a time to say how late they come: no line for each
+of many short ones."""
+
 LIFE_TRUSTED_S = (30.0, 86_400.0)
 """Remaining life that an `expires_at` may tell.  Outside, our clock is wrong (no battery) or
 the server counts differently, and the provider's usual limit holds."""
-
-
-class Goodbyes:
-    """Wires that are being closed beside what comes next: nobody waits for an old goodbye."""
-
-    def __init__(self, close_s: float) -> None:
-        self._close_s = close_s
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def let_go(self, wire: Wire, *, is_dead: bool) -> None:
-        """Close politely, or drop the wire if nobody listens at the other end."""
-        abort: Callable[[], None] | None = getattr(wire, "abort", None)
-        if is_dead and abort is not None:
-            abort()
-            return
-        task = asyncio.create_task(self._say(wire, abort), name="link goodbye")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _say(self, wire: Wire, abort: Callable[[], None] | None) -> None:
-        try:
-            async with asyncio.timeout(self._close_s):
-                await wire.close()
-        except (LinkError, TimeoutError):
-            if abort is not None:
-                abort()
-
-    async def said(self) -> None:
-        """Wait for all of them; each is bounded."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 async def dial(
@@ -144,6 +120,7 @@ class Channel:
         *,
         hear: Callable[[Channel, ev.Event], None],
         note: NoteSink,
+        doubt: Callable[[Channel, bool], None],
         unix_time: Callable[[], float] | None = None,
     ) -> None:
         provider = route.endpoint.provider
@@ -156,6 +133,7 @@ class Channel:
         self.ready_at: float | None = None
         self._asked = "", self.opened_at
         self.ended = False
+        self._pongs_before = route.pongs.count
         self._wire = wire
         self._timings = timings
         self._goodbyes = goodbyes
@@ -174,6 +152,8 @@ class Channel:
             self._send_probe,
             server_answers=provider.capabilities.probe,
             patience=route.patience,
+            pongs=route.pongs,
+            doubt=lambda is_doubtful: doubt(self, is_doubtful),
         )
 
     @property
@@ -266,6 +246,17 @@ class Channel:
                 silence_ms=round(episode.silence_ms),
             )
 
+    def _tell_pongs(self) -> None:
+        pongs = self.route.pongs
+        if pongs.count - self._pongs_before >= PONGS_TOLD:
+            self._note(
+                "link.pongs",
+                provider=self.route.endpoint.provider.name,
+                p50_ms=round(pongs.quantile_s(0.5) * 1000),
+                p99_ms=round(pongs.quantile_s(0.99) * 1000),
+                limit_s=round(pongs.limit_s(self._timings.taken_s), 1),
+            )
+
     # --- until it is dead ---------------------------------------------------------------
 
     async def serve(self) -> LinkError:
@@ -297,10 +288,25 @@ class Channel:
             self.ended = True
             self.session.close()
             self._tell_losses(at_end=True)
+            self._tell_pongs()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._say_goodbye(is_dead=is_dead)
+
+    def _say_goodbye(self, *, is_dead: bool) -> None:
+        ping = self._liveness.unanswered
+        if ping is None:
             self._goodbyes.let_go(self._wire, is_dead=is_dead)
+            return
+        # Given up, but was it dead?  Nothing that still comes is played or run.
+        until = ping.taken_at + LIMIT_MAX_S
+        self._goodbyes.listen_on(self._wire, ping, until, self._lived_after_all)
+
+    def _lived_after_all(self, after_s: float) -> None:
+        self.route.pongs.cut_while_healthy(after_s)
+        provider = self.route.endpoint.provider.name
+        self._note("link.healthy_cut", provider=provider, answered_s=round(after_s, 1))
 
     async def _write(self) -> None:
         while True:

@@ -22,12 +22,15 @@ from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract.errors import LinkError, LinkLost, LinkRefused, LocalProtocolError
 from edge_agent.contract.ports import Dialer
-from edge_agent.contract.secrets import in_use
-from edge_agent.realtime.link.channel import ABOUT_NOW_S, Channel, Goodbyes, NoteSink, dial, failure
+from edge_agent.realtime.link.channel import ABOUT_NOW_S, Channel, NoteSink, dial, failure
 from edge_agent.realtime.link.endpoints import Endpoint, Route, Routes, endpoint_for
+from edge_agent.realtime.link.goodbyes import Goodbyes
+from edge_agent.realtime.link.keys import KeyReader
 from edge_agent.realtime.link.liveness import HALF_OPEN, LinkTimings
+from edge_agent.realtime.link.pongs import PongBook, Pongs
 from edge_agent.realtime.link.redial import NO_ANSWER_CODES
 from edge_agent.realtime.link.spare import Spare
+from edge_agent.realtime.link.standby import Standby, Standing
 from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.providers import Provider, build_headers
 
@@ -47,7 +50,7 @@ class RealtimeLink:
     `url`, `resource`, `allow_insecure` as in `providers.build_url`, which raises `ConfigError`.
     `fallbacks`: other providers in the owner's order, dialled while the first cannot be had.
     `unix_time`: the wall clock, for a session's `expires_at`; without it the provider's usual
-    limit holds.
+    limit holds.  `pongs`: what is known of how late the providers answer pings.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class RealtimeLink:
         allow_insecure: bool = False,
         fallbacks: Sequence[Endpoint] = (),
         unix_time: Callable[[], float] | None = None,
+        pongs: PongBook | None = None,
     ) -> None:
         home = endpoint_for(
             provider,
@@ -81,17 +85,20 @@ class RealtimeLink:
         self._note = note
         self._timings = timings
         self._unix_time = unix_time
-        self._routes = Routes((home, *fallbacks), config, rng, self._timings)
+        self._pongs = pongs or PongBook()
+        self._routes = Routes((home, *fallbacks), config, rng, self._timings, self._pongs)
         self._goodbyes = Goodbyes(self._timings.close_s)
+        self._keys = KeyReader(note)
         self._spare = Spare(
             self._routes,
             self._timings,
             present=lambda: self._channel,
             open_channel=self._open,
-            has_new_key=lambda route: self._read_key(route) != route.used_key,
+            has_new_key=self._keys.has_new,
             post=post,
             note=note,
         )
+        self._standby = Standby(self._open)
         self._channel: Channel | None = None
         self._serving: asyncio.Task[LinkError] | None = None
         self._leaving: set[asyncio.Task[LinkError]] = set()
@@ -99,7 +106,6 @@ class RealtimeLink:
         self._fault_code = ""
         self._is_pausing = False
         self._is_active = False
-        self._unreadable_key = ""
         self._reopen_reason: str | None = None
         self._reopen = asyncio.Event()
         self._is_closing = False
@@ -122,6 +128,11 @@ class RealtimeLink:
     def provider(self) -> str:
         """Name of the provider of the present session, or of the last one."""
         return self._ready_route.endpoint.provider.name
+
+    @property
+    def pongs(self) -> Pongs:
+        """How late that provider answers pings."""
+        return self._ready_route.pongs
 
     @property
     def queued_ms(self) -> float:
@@ -153,6 +164,7 @@ class RealtimeLink:
             caused = channel.execute(command)
             if isinstance(command, cmd.UpdateSession):
                 self._tell_spare(command)
+                self._standby.update(command)
         except LocalProtocolError as error:
             self._note("link.local_error", error=error.message)
             return
@@ -208,6 +220,7 @@ class RealtimeLink:
             while not self._is_closing:
                 await self._one_round()
         finally:
+            await self._standby.gone()
             await asyncio.gather(*self._leaving, return_exceptions=True)
             await self._goodbyes.said()
             self._is_over.set()
@@ -215,10 +228,11 @@ class RealtimeLink:
     async def _one_round(self) -> None:
         self._reopen.clear()
         self._reopen_reason = None
-        route = self._routes.choose(self._now())
+        standing = self._standby.take()
+        route = standing[0].route if standing else self._routes.choose(self._now())
         self._post(ev.LinkConnecting(at=self._now()))
         try:
-            fault = await self._one_link(route)
+            fault = await self._one_link(route, standing)
         except LinkError as error:
             fault = error
         except Exception as error:
@@ -229,14 +243,18 @@ class RealtimeLink:
         if channel is not None:
             route = channel.route  # not the one dialled, after a roll-over
             self._dropped_before_ms += channel.dropped_ms
+        self._pongs.keep()
         if self._is_closing:
             return
         now = self._now()
         if channel is not None and channel.was_healthy(now):
             route.worked()
-        if self._reopen_reason not in RETRY_NOW_REASONS:
+        if self._reopen_reason is not None:
+            self._standby.release()  # it was dialled for the world as it was
+        is_replaced = self._standby.is_there
+        if self._reopen_reason not in RETRY_NOW_REASONS and not is_replaced:
             route.failed(fault, now)
-        until = self._routes.choose(now).not_before
+        until = now if is_replaced else self._routes.choose(now).not_before
         # Before the post, so that a wish uttered in answer to it is not lost.
         self._reopen.clear()
         self._reopen_reason = None
@@ -270,28 +288,36 @@ class RealtimeLink:
                     return
                 self._reopen.clear()  # an ordinary wish changes nothing: we are at it
             for route in keyless:
-                if self._read_key(route) != route.used_key:
+                if self._keys.has_new(route):
                     route.forgive()
                     return
 
     # --- one link -----------------------------------------------------------------------
 
-    async def _one_link(self, route: Route) -> LinkError:
-        """Dial and serve until no session is left; returns (or raises) why."""
+    async def _one_link(self, route: Route, standing: Standing | None) -> LinkError:
+        """Dial, or take what stands ready, and serve until no session is left; returns (or
+        raises) why."""
         wish = asyncio.create_task(self._reopen.wait(), name="link reopen")
         keeper: asyncio.Task[None] | None = None
         try:
-            opening = asyncio.create_task(self._open(route), name="link dial")
-            try:
-                await asyncio.wait({opening, wish}, return_when=asyncio.FIRST_COMPLETED)
-                if not opening.done():
-                    return LinkLost("Dialling was interrupted on purpose.", code="link.reopened")
-                self._channel = opening.result()
-            finally:
-                opening.cancel()
-                await asyncio.gather(opening, return_exceptions=True)
+            if standing is not None:
+                self._channel, self._serving = standing
+            else:
+                opening = asyncio.create_task(self._open(route), name="link dial")
+                try:
+                    await asyncio.wait({opening, wish}, return_when=asyncio.FIRST_COMPLETED)
+                    if not opening.done():
+                        return LinkLost(
+                            "Dialling was interrupted on purpose.", code="link.reopened"
+                        )
+                    self._channel = opening.result()
+                finally:
+                    opening.cancel()
+                    await asyncio.gather(opening, return_exceptions=True)
+                self._serving = asyncio.create_task(self._channel.serve(), name="link session")
             self._channel.set_active(self._is_active)
-            self._serving = asyncio.create_task(self._channel.serve(), name="link session")
+            if self._channel.is_ready:
+                self._stands(self._channel, replaces=False)
             keeper = asyncio.create_task(self._spare.keep(), name="link spare")
             keeper.add_done_callback(self._keeper_ended)
             while True:
@@ -316,7 +342,7 @@ class RealtimeLink:
 
     async def _open(self, route: Route) -> Channel:
         """An open wire with a session that is not served yet.  Raises `LinkError`."""
-        route.used_key = self._read_key(route)
+        route.used_key = self._keys.read(route)
         headers = build_headers(route.endpoint.provider, route.used_key)
         wire = await dial(self._dial, route.endpoint.url, headers, self._timings, self._goodbyes)
         route.terms.config = route.config(self._config)
@@ -327,6 +353,7 @@ class RealtimeLink:
             self._goodbyes,
             hear=self._heard,
             note=self._note,
+            doubt=self._doubted,
             unix_time=self._unix_time,
         )
 
@@ -344,6 +371,15 @@ class RealtimeLink:
         if channel.route is not self._ready_route:
             self._ready_route = channel.route
             self._note("link.provider_changed", provider=self.provider)
+
+    def _doubted(self, channel: Channel, is_doubtful: bool) -> None:
+        """The present session may be dead, or has given a sign of life again."""
+        if channel is not self._channel:
+            return
+        if is_doubtful:
+            self._standby.dial(channel.route)
+        else:
+            self._standby.release()
 
     # --- rolling over -------------------------------------------------------------------
 
@@ -367,10 +403,16 @@ class RealtimeLink:
             old_serving.add_done_callback(self._leaving.discard)
         channel.set_active(self._is_active)
         channel.ask_now()
-        self._count_ready(channel)
-        self._note("link.rolled_over", provider=self.provider)
-        self._post(channel.session.ready_news(self._now(), replaces=True))
+        self._standby.release()
+        self._stands(channel, replaces=True)
         return True
+
+    def _stands(self, channel: Channel, *, replaces: bool) -> None:
+        """A session that was READY before is the present one now."""
+        self._count_ready(channel)
+        if replaces:
+            self._note("link.rolled_over", provider=self.provider)
+        self._post(channel.session.ready_news(self._now(), replaces=replaces))
 
     def _tell_spare(self, command: cmd.UpdateSession) -> None:
         spare = self._spare.channel
@@ -388,17 +430,6 @@ class RealtimeLink:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
-
-    def _read_key(self, route: Route) -> str | None:
-        try:
-            key = route.endpoint.key()
-        except (OSError, ValueError) as error:  # ValueError: not text
-            if self._unreadable_key != (kind := type(error).__name__):  # told once
-                self._unreadable_key = kind
-                self._note("link.key_unreadable", error=kind)
-            return None
-        self._unreadable_key = ""
-        return key and in_use(key)
 
     def _remember(self, update: cmd.UpdateSession) -> None:
         """A change of instructions or tools must survive a reconnect."""

@@ -18,6 +18,7 @@ from edge_agent.contract import net_faults
 from edge_agent.contract.errors import LinkError, LinkRefused
 from edge_agent.realtime.link.liveness import LinkTimings
 from edge_agent.realtime.link.patience import Patience
+from edge_agent.realtime.link.pongs import PongBook, Pongs
 from edge_agent.realtime.link.redial import NO_ANSWER_CODES, RedialPauses
 from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.protocol.faults import NO_KEY
@@ -67,7 +68,9 @@ def endpoint_for(
 class Route:
     """One endpoint and what has been learnt about it."""
 
-    def __init__(self, endpoint: Endpoint, backoff: RedialPauses, config: SessionConfig) -> None:
+    def __init__(
+        self, endpoint: Endpoint, backoff: RedialPauses, config: SessionConfig, pongs: Pongs
+    ) -> None:
         self.endpoint = endpoint
         self.backoff = backoff
         self.failures = 0
@@ -78,6 +81,7 @@ class Route:
         """Why it failed last, unless it has worked since."""
         self.used_key: str | None = None
         self.patience = Patience()
+        self.pongs = pongs
         self.renegotiate(config)
 
     def config(self, base: SessionConfig) -> SessionConfig:
@@ -130,8 +134,10 @@ class Routes:
         config: SessionConfig,
         rng: random.Random,
         timings: LinkTimings,
+        pongs: PongBook | None = None,
     ) -> None:
         self._timings = timings
+        book = pongs or PongBook()
         self.all = tuple(
             Route(
                 endpoint,
@@ -142,6 +148,7 @@ class Routes:
                     refused_s=timings.refused_s,
                 ),
                 config,
+                book.of(endpoint.provider.name),
             )
             for endpoint in endpoints
         )

@@ -5,8 +5,10 @@ itself: `watch` raises `LinkLost` and its caller does.
 
 A half-open connection says nothing for ever, so after a quiet interval the other side is asked:
 a real socket by a ping, an in-memory wire by a `session.update` that changes nothing.  Any frame
-counts as an answer.  A server may also stall while its socket still answers pings; in an active
-turn its own sign of life is asked for as well.
+counts as an answer.  A ping that the peer's kernel does not take tells of a dead line soon
+(`LinkTimings.pong_active_s`); one that was taken and is not answered tells little, and is waited
+for as long as `pongs` says.  A server may also stall while its socket still answers pings; in an
+active turn its own sign of life is asked for as well.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from typing import Protocol, runtime_checkable
 
 from edge_agent.contract.errors import LinkLost
 from edge_agent.contract.ports import Wire
+from edge_agent.realtime.link.goodbyes import OpenPing
 from edge_agent.realtime.link.patience import Patience
+from edge_agent.realtime.link.pongs import Pongs
 
 HALF_OPEN = "link.dead"
 STALLED = "link.no_answer"
@@ -44,10 +48,14 @@ class LinkTimings:
     """READY for so long, or one completed response, makes a session healthy."""
     ping_active_s: float
     pong_active_s: float
-    """While a turn is active a dead peer is noticed within the sum, below 3 s …"""
+    """While a turn is active a line that takes nothing is noticed within the sum, below 3 s …"""
     ping_idle_s: float
     pong_idle_s: float
     """… and otherwise within this sum, below 10 s, at the price of one ping in 5 s."""
+    taken_s: float = 4.9
+    """Silence after a ping that the peer's kernel has taken, from a provider that has taught us
+    nothing: dead within 6 s of a turn, 10 s otherwise.  Nobody in the field allows less than 10 s,
+    and some services answer later than 20 s under load; see `pongs`."""
     slow_s: float = 20.0
     """Limit while data waits and the peer's kernel keeps taking it: slow is not dead."""
     step_s: float = 0.25
@@ -100,7 +108,8 @@ class Liveness:
 
     `probe` sends the session's harmless request, or returns False when it cannot yet.
     `server_answers`: whether the server answers it at once, even while it generates.
-    `patience`: what the sessions before have taught.
+    `patience`, `pongs`: what the sessions before have taught.  `doubt` is told when the session
+    has become doubtful, and when it has given a sign of life again.
     """
 
     def __init__(
@@ -111,7 +120,16 @@ class Liveness:
         *,
         server_answers: bool,
         patience: Patience | None = None,
+        pongs: Pongs | None = None,
+        doubt: Callable[[bool], None] = lambda _is_doubtful: None,
     ) -> None:
+        self._pongs = pongs or Pongs()
+        self._doubt = doubt
+        self._is_doubtful = False
+        self._pending: asyncio.Future[None] | None = None
+        """A pong that is only measured: something else was a sign of life before it."""
+        self.unanswered: OpenPing | None = None
+        """The taken ping for whose pong the session was given up; whoever ends it cancels that."""
         self._patience = patience or Patience()
         self._wire = wire if isinstance(wire, ProbedWire) else None
         self._timings = timings
@@ -119,8 +137,9 @@ class Liveness:
         self._server_answers = server_answers
         self._is_active = False
         self._is_hurried = False
-        self._frames = 0
-        """Frames, not times, tell an answer: in virtual time it comes in the same instant."""
+        self._frames = self._signs = 0
+        """Frames, not times, tell an answer: in virtual time it comes in the same instant.  Signs
+        of life are these and pongs."""
         self._activity_changed = asyncio.Event()
         self._frame_at = self._sign_at = asyncio.get_running_loop().time()
 
@@ -128,6 +147,7 @@ class Liveness:
         """A frame came at loop time `at`."""
         self._frame_at = self._sign_at = at
         self._frames += 1
+        self._signs += 1
 
     def ask_now(self) -> None:
         """Something happened to the network: ask at once, and be as patient as in a turn."""
@@ -142,6 +162,13 @@ class Liveness:
 
     async def watch(self) -> None:
         """Runs until the other side is dead, then raises `LinkLost`."""
+        try:
+            await self._watch()
+        finally:
+            if self._pending is not None:
+                self._pending.cancel()
+
+    async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
         server_asked_at = self._sign_at
         while True:
@@ -163,6 +190,19 @@ class Liveness:
         now = asyncio.get_running_loop().time()
         active_s = self._timings.pong_active_s * self._patience.factor(now)
         return active_s if is_soon else max(active_s, self._timings.pong_idle_s)
+
+    def _taken_s(self) -> float:
+        """How long to wait for the pong to a ping that the peer's kernel has taken."""
+        timings = self._timings
+        least_s = max(timings.taken_s, timings.pong_active_s)
+        if not (self._is_active or self._is_hurried):
+            least_s = max(least_s, timings.pong_idle_s)
+        return self._pongs.limit_s(least_s)
+
+    def _set_doubtful(self, is_doubtful: bool) -> None:
+        if is_doubtful != self._is_doubtful:
+            self._is_doubtful = is_doubtful
+            self._doubt(is_doubtful)
 
     async def _until_quiet(self) -> None:
         """Wait until nothing was heard for the interval that holds now."""
@@ -196,19 +236,25 @@ class Liveness:
         ping (a server on a busy box may answer it late, and some never do)."""
         loop = asyncio.get_running_loop()
         sent_at = taken_at = loop.time()
-        frames = self._frames
+        signs = self._signs
         pong = asyncio.ensure_future(wire.ping())
+        doubt_s = self._pongs.doubt_s(self._timings.pong_active_s)
         try:
-            while self._frames == frames:
+            while self._signs == signs:
                 now = loop.time()
                 quiet_s = wire.quiet_s()
-                if quiet_s is not None:
+                if quiet_s is None:  # the peer's kernel has our ping: the line is alive
+                    until = taken_at + self._taken_s()
+                    self._set_doubtful(now >= taken_at + doubt_s)
+                else:
                     # Our ping waits in the queue, behind what is taken: a line that is too slow,
                     # or loses much (with pauses that double), is not a dead one.
                     taken_at = max(taken_at, now - quiet_s)
-                left_s = min(taken_at + self._pong_s(), sent_at + self._timings.slow_s) - now
-                if left_s <= 0:
-                    if quiet_s is not None:  # else it had our ping, and is dead for certain
+                    until = min(taken_at + self._pong_s(), sent_at + self._timings.slow_s)
+                if now >= until:
+                    if quiet_s is None:
+                        self.unanswered = OpenPing(pong, taken_at)
+                    else:
                         self._patience.died(now)
                     raise LinkLost(
                         "The other side has gone silent without a word.",
@@ -216,11 +262,30 @@ class Liveness:
                         code=HALF_OPEN,
                     )
                 # Short steps: activity and acknowledgements change while we wait.
-                await asyncio.wait({pong}, timeout=min(left_s, self._timings.step_s))
+                await asyncio.wait({pong}, timeout=min(until - now, self._timings.step_s))
                 if pong.done():
                     pong.result()
+                    self._pongs.came(loop.time() - taken_at)
                     self._sign_at = loop.time()
-                    return
+                    break
+            self._set_doubtful(False)
         finally:
+            if self.unanswered is None:
+                await self._only_measure(pong, taken_at)
+
+    async def _only_measure(self, pong: asyncio.Future[None], taken_at: float) -> None:
+        """Nobody waits for this pong any more, but how late it comes is worth knowing."""
+        if pong.done() or (self._pending is not None and not self._pending.done()):
             pong.cancel()
             await asyncio.gather(pong, return_exceptions=True)
+            return
+        loop = asyncio.get_running_loop()
+
+        def came(pong: asyncio.Future[None]) -> None:
+            if not pong.cancelled() and pong.exception() is None:
+                self._pongs.came(loop.time() - taken_at)
+                self._sign_at = loop.time()
+                self._signs += 1
+
+        self._pending = pong
+        pong.add_done_callback(came)

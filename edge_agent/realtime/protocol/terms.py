@@ -4,7 +4,8 @@ One `Terms` outlives the sessions with one provider, so that a reconnect does no
 refusal: `begin` with each session, `concede` when its opening is refused, `agreed` when it is
 acknowledged.
 
-Thread: the event loop's, but pure.  It must never send anything itself, nor give an option up for good.
+Thread: the event loop's, but pure.  It must never send anything itself, nor give an option up for
+good.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from websockets.typing import Subprotocol
 from edge_agent.contract.errors import WireClosed
 from edge_agent.contract.ports import Wire
 from edge_agent.simulation.faults import Faults
+from edge_agent.simulation.late_pongs import LatePongs
 from edge_agent.simulation.realtime_server.peer import Refusal
 
 MAX_FRAME_BYTES = 32 * 1024 * 1024  # 15 MiB of audio are 20 MiB of base64; with room
@@ -39,6 +40,7 @@ class Admits(Protocol):
     """A server, as the port sees it."""
 
     faults: Faults
+    late_pongs: LatePongs | None
 
     def admit(self, path: str, headers: Mapping[str, str]) -> Refusal | None:
         """Whether a dial is let through to the upgrade."""
@@ -48,14 +50,23 @@ class Admits(Protocol):
 
 
 class _Connection(ServerConnection):
-    """A connection that can play dead: see `Faults.black_hole` and `Faults.ignore_pings`."""
+    """A connection that can play dead: see `Faults.black_hole`, `Faults.ignore_pings` and
+    `LatePongs`."""
 
-    def __init__(self, protocol: ServerProtocol, server: Server, faults: Faults) -> None:
+    def __init__(
+        self,
+        protocol: ServerProtocol,
+        server: Server,
+        faults: Faults,
+        late_pongs: LatePongs | None,
+    ) -> None:
         # No pings from this side: in a black hole the server, too, must not notice.
         super().__init__(
             protocol, server, ping_interval=None, close_timeout=CLOSE_TIMEOUT_S, max_queue=64
         )
         self._faults = faults
+        self._late_pongs = late_pongs
+        self._pong_at = 0.0
         self._unread = bytearray()
 
     def data_received(self, data: bytes) -> None:
@@ -76,7 +87,7 @@ class _Connection(ServerConnection):
         super().data_received(data)
 
     def send_data(self) -> None:
-        if not self._faults.ignore_pings:
+        if not self._faults.ignore_pings and self._late_pongs is None:
             super().send_data()
             return
         for data in self.protocol.data_to_send():
@@ -84,6 +95,14 @@ class _Connection(ServerConnection):
                 self.transport.close()
             elif data[0] & 0x0F != PONG_OPCODE:
                 self.transport.write(data)
+            elif not self._faults.ignore_pings and self._late_pongs is not None:
+                now = self.loop.time()
+                self._pong_at = max(self._pong_at, now + self._late_pongs.after_s(now))
+                self.loop.call_at(self._pong_at, self._pong, data)
+
+    def _pong(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(data)
 
 
 class SocketWire:
@@ -183,7 +202,7 @@ async def listen(
         await server.serve_wire(SocketWire(connection), request.path, headers)
 
     def connect(protocol: ServerProtocol, ws_server: Server, **_: object) -> ServerConnection:
-        return _Connection(protocol, ws_server, server.faults)
+        return _Connection(protocol, ws_server, server.faults, server.late_pongs)
 
     opened = await serve(
         serve_one,
