@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
+from edge_agent.contract.details import ToolCall as ToolCall  # noqa: PLC0414 (also a name of this module)
+from edge_agent.contract.details import ToolTerms as ToolTerms  # noqa: PLC0414 (also a name of this module)
+from edge_agent.contract.details import Usage as Usage  # noqa: PLC0414 (also a name of this module)
 from edge_agent.contract.risk import Risk
 
 
@@ -316,29 +319,6 @@ class VoiceEnded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCall:
-    """The model wants a tool run; `arguments` is the JSON text exactly as it came."""
-
-    call_id: str
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """Tokens of one response (PROTOCOL section 10); what the server left out is 0."""
-
-    text_in: int = 0
-    audio_in: int = 0
-    image_in: int = 0
-    cached_text_in: int = 0
-    cached_audio_in: int = 0
-    cached_image_in: int = 0
-    text_out: int = 0
-    audio_out: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseEnded(Event):
     """`status`: completed · cancelled · failed · incomplete; `code` says why if it failed
     (`insufficient_quota`, `rate_limit_exceeded`, …) or is incomplete (`max_output_tokens`)."""
@@ -427,18 +407,6 @@ class ToolFinished(Event):
     ok: bool = True
     finish: bool = field(default=False)
     """The tool asks to end the talk after the answer (`finish_session`)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolTerms:
-    """What the dialogue has to know of a tool besides its risk."""
-
-    cancellable: bool = False
-    """It may be stopped half-way without harm."""
-    speakable: str = ""
-    """Its name in a spoken sentence; "" is made of the name."""
-    risk_because: str = ""
-    """Where its risk comes from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from edge_agent.realtime.protocol import messages, shapes
 from edge_agent.realtime.protocol.responses import Responses
 from edge_agent.realtime.protocol.session import Session
+from edge_agent.realtime.protocol.turns import Turns
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
@@ -137,7 +138,7 @@ def test_what_we_write_is_json(pcm: bytes, words: str) -> None:
 def test_whatever_is_decoded_is_looked_at() -> None:
     looked_at = {
         kind
-        for part in (Session, Responses)
+        for part in (Session, Responses, Turns)
         for kind in vars(part)["_on"].dispatcher.registry
         if issubclass(kind, shapes.ServerMessage)
     }
