@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edge_agent.cli import main as cli
+from edge_agent.host.service import tool_units
 from edge_agent.host.service.control import ControlServer
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.settings.text import section_names
@@ -233,6 +234,16 @@ def test_by_itself_only_the_talk_leaves() -> None:
 def test_what_is_switched_on_is_told(section: str, values: dict[str, object], words: str) -> None:
     assert words in leaves(**{section: values})
     assert "y=z" not in leaves(**{section: values})
+
+
+def test_a_program_that_nobody_confines_is_told_as_one_that_may_read_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = {"servers": {"time": {"command": ["uvx", "x"]}}}
+    assert "may read all that is kept" in leaves(mcp=servers)
+    monkeypatch.setattr(tool_units, "SOCKET_FOLDER", tmp_path)
+    (tmp_path / "time.sock").touch()  # systemd runs it
+    assert "may read all that is kept" not in leaves(mcp=servers)
 
 
 def test_what_is_switched_off_is_not_told() -> None:

@@ -247,6 +247,33 @@ def test_no_process_is_left_behind_by_one_that_will_not_go() -> None:
     asyncio.run(talk())
 
 
+def test_the_end_of_one_that_floods_is_seen_behind_what_was_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended: list[int] = []
+    wait = asyncio.subprocess.Process.wait
+
+    async def watched(process: asyncio.subprocess.Process) -> int:
+        ended.append(await wait(process))
+        return ended[-1]
+
+    monkeypatch.setattr(asyncio.subprocess.Process, "wait", watched)
+    flood = "while True: print('x' * 100_000)"
+
+    async def talk() -> None:
+        troubles: list[str] = []
+        async with program(sys.executable, "-c", flood)(troubles.append):
+            await until(lambda: troubles)  # it is no server, and is read no further
+            [process] = children()
+            written = -1
+            while written != process.io_counters().write_chars:  # and so it cannot write on
+                written = process.io_counters().write_chars
+                await asyncio.sleep(0.05)
+        assert ended
+
+    asyncio.run(talk())
+
+
 def _living(group: int) -> list[int]:
     """The processes of a group; one that is only not buried yet does not count."""
     found = []

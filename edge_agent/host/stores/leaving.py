@@ -11,7 +11,11 @@ from urllib.parse import urlsplit
 
 from edge_agent.contract.hosts import is_loopback
 from edge_agent.host.price_list import load_providers, owners_path
+from edge_agent.host.service.tool_units import tool_socket
 from edge_agent.host.settings.root import Settings
+
+UNCONFINED = ". It is not confined here: it may read all that is kept above"
+"""A program that systemd does not run has our account's rights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,8 @@ def leaving(settings: Settings) -> list[Leaving]:
         Leaving(
             "What the model asks a tool for",
             _whom(name, server.url) if server.url else f"the program {server.command[0]} here",
-            f"when it uses a tool of the server {name}; what that sends on is its own affair",
+            f"when it uses a tool of the server {name}; what that sends on is its own affair"
+            + (UNCONFINED if server.command and not tool_socket(name).exists() else ""),
         )
         for name, server in settings.mcp.servers.items()
         if server.enabled
