@@ -83,7 +83,11 @@ def test_nothing_is_kept_by_itself(tmp_path: Path) -> None:
             await evening(stage)
 
     play(life())
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["state.json", "usage.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "state.json",
+        "state.json.known",
+        "usage.json",
+    ]
 
 
 def test_a_turn_and_its_answer_are_kept_as_they_sounded(tmp_path: Path) -> None:

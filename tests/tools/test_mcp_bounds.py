@@ -348,8 +348,8 @@ def hostile(name: str) -> OpenWire:
     [
         ("honest", "hello"),
         ("line", UNDONE),
-        ("noise", UNDONE),
-        ("asks", UNDONE),
+        ("noise", "hello|" + UNDONE),  # which comes first, the answer or the end of the flood
+        ("asks", "hello|" + UNDONE),
         ("pages", "hello"),
         ("schemas", "hello"),
         ("big", UNDONE),
@@ -363,7 +363,7 @@ def test_whatever_a_program_does_a_call_has_its_answer(name: str, words: str) ->
         async with served(hostile(name)) as (server, _):
             await until(lambda: server.is_up)
             told = await outcome(server.call("echo", {}))
-            assert words in told
+            assert any(word in told for word in words.split("|"))
 
     asyncio.run(life())
 
