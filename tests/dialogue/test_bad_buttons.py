@@ -145,6 +145,18 @@ def test_a_spike_agrees_to_nothing() -> None:
     assert house.manager.talk is Talk.CONFIRMING
 
 
+def test_a_spike_does_not_lend_its_beginning_to_a_press_that_means_something_else() -> None:
+    house = feel(asked(), events([(0.0, DOWN), (0.02, UP)]))
+    house.run(house.now + 0.5)
+    house.send(e.StateUnsaved(at=house.now))
+    house.run(house.now + 0.2)
+    assert house.speaker.audible, "a sentence of ours"
+    house.press()
+    house.run(house.now + 3.0)
+    assert ran(house) == []
+    assert house.manager.talk is Talk.CONFIRMING
+
+
 def test_a_button_that_is_stuck_down_mutes_and_agrees_to_nothing() -> None:
     house = feel(asked(), events([(0.0, DOWN)]))
     house.run(house.now + 30.0)

@@ -110,6 +110,7 @@ class Hands:
         """A button went down."""
         if event.at - self._released_at.get(event.button, float("-inf")) < BOUNCE_S:
             return self._still_pressed(event)
+        self._reply.held()  # a spike before it was no press, and this one means what it meets
         if event.button == "mute":
             return self._set_mute(self._state.microphone is Microphone.OPEN)
         rang = self._bell.silence("button") if self._bell.rings else []
