@@ -44,9 +44,11 @@ from edge_agent.host.service.network import NetworkNews, NetworkWatch
 from edge_agent.host.service.status import Status
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
+from edge_agent.host.stores.pong_store import PongStore, pongs_path
 from edge_agent.panel.gpio import GpioPanel, NullPanel
 from edge_agent.panel.patterns import EARCONS
 from edge_agent.realtime.link.connection import RealtimeLink
+from edge_agent.realtime.link.pongs import PongBook
 from edge_agent.version import this_build
 
 __all__ = ["Daemon", "World", "real_world", "run"]
@@ -136,6 +138,7 @@ class Daemon:
         registry = self.toolbox.registry
         begin = session_start(settings, registry.schemas(), registry.manners())
         first, *others = endpoints(settings, self.ledger.table)
+        store = PongStore(pongs_path(settings.state.path), journal.note)
         self.link = RealtimeLink(
             dial=world.dial,
             provider=first.provider,
@@ -149,6 +152,7 @@ class Daemon:
             allow_insecure=settings.realtime.allow_insecure_url,
             fallbacks=others,
             unix_time=lambda: world.now().timestamp(),
+            pongs=PongBook(store.load(), lambda known: self._disk.put(lambda: store.save(known))),
         )
         self.ledger.provider = lambda: self.link.provider
         sentences = own_sentences(
@@ -225,6 +229,7 @@ class Daemon:
             talk=self.dialogue,
             sound=self.sound,
             ledger=self.ledger,
+            link=self.link,
             watch=self._watch,
             saved_state=self._state,
             faults=lambda: self.agent.faults,

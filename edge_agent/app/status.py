@@ -28,6 +28,7 @@ from edge_agent.host.journal.journal import filled
 from edge_agent.host.journal.messages import MESSAGES
 from edge_agent.host.service.status import Failure, Status
 from edge_agent.host.service.systemd import Notifier
+from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.version import this_build
 
 UNANSWERED = ("talk.no_answer", "talk.dropped_old")
@@ -61,6 +62,7 @@ class SpeakerStatus:
         talk: TalkView,
         sound: SoundChain,
         ledger: Ledger,
+        link: RealtimeLink,
         watch: Watch,
         saved_state: SavedState,
         faults: Callable[[], int],
@@ -71,6 +73,7 @@ class SpeakerStatus:
         self._talk = talk
         self._sound = sound
         self._ledger = ledger
+        self._link = link
         self._watch = watch
         self._saved_state = saved_state
         self._faults = faults
@@ -107,7 +110,7 @@ class SpeakerStatus:
         """How things stand."""
         talk, today = self._talk, self._ledger.store.today
         failure, now = self._status.failure, self._time()
-        sound = self._sound.counters()
+        sound, pongs = self._sound.counters(), self._link.pongs
         return replace(
             self._status,
             talk=talk.talk.value,
@@ -119,6 +122,11 @@ class SpeakerStatus:
             volume_percent=self._saved_state.volume_percent,
             unsaved=self._saved_state.is_unsaved,
             failure=replace(failure, ago_s=now - self._failure_at) if failure else None,
+            pongs=pongs.count,
+            pong_p50_ms=round(pongs.quantile_s(0.5) * 1000),
+            pong_p99_ms=round(pongs.quantile_s(0.99) * 1000),
+            pong_limit_s=round(self._link.pong_limit_s, 1),
+            healthy_cuts=pongs.healthy_cuts,
             uptime_s=now - self._started_at,
             answers=today.answers,
             tokens_in=today.tokens_in,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tool_servers import MemoryServer, described
@@ -34,6 +35,7 @@ from edge_agent.host.settings.root import Settings
 from edge_agent.host.stores.inventory import Kept, inventory
 from edge_agent.host.voice.pack_store import Pack, Recipe, cache_root
 from edge_agent.simulation.brains import Call
+from edge_agent.simulation.traits import TRAITS
 
 FOLDERS = ("STATE_DIRECTORY", "CACHE_DIRECTORY", "LOGS_DIRECTORY", "RUNTIME_DIRECTORY", "HOME")
 """What systemd and the account give a daemon to write in."""
@@ -138,7 +140,8 @@ def spent(home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Settings, set[Pa
         lamp = MemoryServer(tools=described("lamp"))
         world = partial(World, tool_servers=lambda _plan: lamp.wire)
         monkeypatch.setattr(stage_module, "World", world)
-        async with Stage(brain=brain, settings=everything(home)) as stage:
+        pings: dict[str, Any] = {"traits": [TRAITS["slow-pong"]]}
+        async with Stage(brain=brain, settings=everything(home), server=pings) as stage:
             found.append(stage.settings)
             await evening(stage)
 
@@ -155,6 +158,7 @@ def test_what_a_daemon_with_everything_writes_is_listed(
     settings, written = spent(home, monkeypatch)
     keys = {one.key for one in inventory(settings) if one.files}
     assert keys == {one.key for one in inventory(settings)}, "the evening leaves some of each kind"
+    assert "pongs.json" in {path.name for path in files(home)}
     assert files(home) == listed(settings)
     assert {path for path in written if home not in path.parents} == set()
 
@@ -187,6 +191,12 @@ def test_what_can_be_deleted_is_gone_and_no_word_is_left(
     left = files(home) - {home / "edge-agent.toml"}
     assert {path.name for path in left} >= {"state.json"}
     kinds = {path.relative_to(home / "state_directory").parts[0] for path in left}
-    assert kinds == {"state.json", "state.json.known", "tools.json", "voice-cache"}
+    assert kinds == {
+        "state.json",
+        "state.json.known",
+        "pongs.json",
+        "tools.json",
+        "voice-cache",
+    }
     after = b"".join(path.read_bytes() for path in left)
     assert not any(word.encode() in after for word in WORDS)

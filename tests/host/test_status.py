@@ -47,6 +47,13 @@ def test_a_good_day_in_words() -> None:
     }
 
 
+def test_how_late_pings_are_answered_in_words() -> None:
+    known = replace(GOOD, pongs=400, pong_p50_ms=45, pong_p99_ms=210, pong_limit_s=4.9)
+    told = "answered within 45 ms as a rule, 99 of 100 within 210 ms; a turn waits 4.9 s for one"
+    assert words(known)["Pings"] == told
+    assert words(replace(known, healthy_cuts=1))["Pings"] == f"{told}; too little once"
+
+
 def test_a_bad_day_in_words() -> None:
     bad = Status(
         microphone="muted",

@@ -26,7 +26,7 @@ KINDS_MAX = 256
 
 OUR_ROOMS = frozenset(
     {"agent", "alarm", "budget", "consent", "device", "dialogue", "facts", "guest", "journal"}
-    | {"keepsakes", "messages", "mic", "panel", "settings", "shutdown", "state", "timers"}
+    | {"keepsakes", "messages", "mic", "panel", "pongs", "settings", "shutdown", "state", "timers"}
     | {"voice", "watchdog"}
 )
 """First words of the codes of lines about ourselves and what the household does."""

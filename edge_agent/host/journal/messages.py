@@ -657,6 +657,18 @@ MESSAGES: dict[str, Message] = {
         "is done only after a press of the button, whatever the settings say. See the difference "
         "with: sudo edge-agent mcp accept SERVER TOOL",
     ),
+    "pongs.repaired": Message(
+        WARNING,
+        "How late providers answer pings could not be read ({why}); the old file is kept as "
+        "{path}.",
+        "It is learnt again; a session with a slow provider may be given up once more before that.",
+    ),
+    "pongs.unwritable": Message(
+        WARNING,
+        "How late providers answer pings cannot be kept ({why}).",
+        "It will be learnt again after a restart. See state.path in the settings: the file is "
+        "beside it.",
+    ),
     "tools.repaired": Message(
         WARNING,
         "How tools were accepted could not be read ({why}); the old file is kept as {path}.",

@@ -46,6 +46,14 @@ class Status:
     link_retry_in_s: float = 0.0
     provider: str = ""
     model: str = ""
+    pongs: int = 0
+    """Answers to pings that the following three are known from, of the present provider."""
+    pong_p50_ms: int = 0
+    pong_p99_ms: int = 0
+    pong_limit_s: float = 0.0
+    """Silence after a ping that was delivered, with which a session ends during a turn."""
+    healthy_cuts: int = 0
+    """Sessions that were given up and answered after all."""
     device_present: bool = False
     capture_closed: bool = False
     """The microphone is muted, and its stream is closed: nobody records."""
@@ -153,6 +161,8 @@ def in_words(status: Status) -> list[tuple[str, str]]:
     ]
     if status.device_present and status.echo:
         lines.insert(4, ("Echo", _echo(status)))
+    if status.pongs:
+        lines.insert(3, ("Pings", _pongs(status)))
     if status.guest:
         lines.insert(2, ("Guests", "guest mode is on; `edge-agent guest off` ends it"))
     if status.unsaved:
@@ -179,6 +189,14 @@ def _link(status: Status) -> str:
         return f"refused{why}; somebody has to fix that, it keeps trying now and then"
     again = f"; next try in {duration(status.link_retry_in_s)}" if status.link_retry_in_s else ""
     return f"down{why}; it keeps trying{again}"
+
+
+def _pongs(status: Status) -> str:
+    known = f"answered within {status.pong_p50_ms} ms as a rule, 99 of 100 within "
+    known += f"{status.pong_p99_ms} ms; a turn waits {status.pong_limit_s:g} s for one"
+    if status.healthy_cuts:
+        known += f"; too little {_times(status.healthy_cuts)}"
+    return known
 
 
 def _sound(status: Status) -> str:

@@ -219,8 +219,9 @@ class Realtime(Section):
     ping_interval_active_s: float = Field(default=1.0, ge=0.2, le=60)
     """During a turn, how often it is asked whether the line still lives."""
     ping_timeout_active_s: float = Field(default=1.8, ge=0.5, le=60)
-    """During a turn, silence after a ping that counts as a dead line.  Not set, a provider's
-    record may be more patient (a server of your own on a busy box)."""
+    """During a turn, silence that counts as a dead line after a ping that was not delivered; one
+    that was is waited for longer (see `edge-agent status`).  Not set, a provider's record may be
+    more patient (a server of your own on a busy box)."""
     ping_interval_idle_s: float = Field(default=5.0, ge=1, le=120)
     """The same while nothing goes on."""
     ping_timeout_idle_s: float = Field(default=4.0, ge=1, le=120)

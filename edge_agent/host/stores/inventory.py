@@ -17,6 +17,7 @@ from edge_agent.host.settings.root import Settings
 from edge_agent.host.stores.fact_store import FactsError, FactStore, count_facts, facts_path
 from edge_agent.host.stores.keepsakes import delete, keepsakes_folder, recordings, size, transcripts
 from edge_agent.host.stores.message_store import messages_path
+from edge_agent.host.stores.pong_store import pongs_path
 from edge_agent.host.stores.state import KNOWN, state_path
 from edge_agent.host.stores.timer_store import timers_path
 from edge_agent.host.stores.tool_store import tools_path
@@ -117,6 +118,12 @@ def inventory(settings: Settings) -> list[Kept]:
             "Mute, volume and guest mode",
             "until they are changed",
             _with_leftovers(state_path(setting)),
+        ),
+        Kept(
+            "",
+            "How late each provider answers pings, as counts",
+            "until other pings have taken their place, after weeks",
+            _with_leftovers(pongs_path(setting)),
         ),
         Kept(
             "",

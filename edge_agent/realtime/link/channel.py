@@ -124,8 +124,7 @@ class Channel:
         unix_time: Callable[[], float] | None = None,
     ) -> None:
         provider = route.endpoint.provider
-        if provider.pong_active_s is not None:
-            timings = replace(timings, pong_active_s=provider.pong_active_s)
+        timings = route.timings(timings)
         self.route = route
         route.terms.begin(asyncio.get_running_loop().time())
         self.session = Session(route.terms, provider.capabilities)
@@ -254,7 +253,7 @@ class Channel:
                 provider=self.route.endpoint.provider.name,
                 p50_ms=round(pongs.quantile_s(0.5) * 1000),
                 p99_ms=round(pongs.quantile_s(0.99) * 1000),
-                limit_s=round(pongs.limit_s(self._timings.taken_s), 1),
+                limit_s=round(self.route.pong_limit_s(self._timings), 1),
             )
 
     # --- until it is dead ---------------------------------------------------------------

@@ -135,6 +135,11 @@ class RealtimeLink:
         return self._ready_route.pongs
 
     @property
+    def pong_limit_s(self) -> float:
+        """How long a turn waits for a pong to a ping that was delivered."""
+        return self._ready_route.pong_limit_s(self._timings)
+
+    @property
     def queued_ms(self) -> float:
         """Audio that waits for the network."""
         return self._channel.queued_ms if self._channel else 0.0
@@ -236,7 +241,7 @@ class RealtimeLink:
         except LinkError as error:
             fault = error
         except Exception as error:
-            # A bug, ours or a library's, must not leave a speaker deaf for ever.
+            # A bug must not leave a speaker deaf for ever.
             self._note("link.internal_error", error=type(error).__name__)
             fault = LinkLost("The session ended by an internal error.", code="link.internal")
         channel, self._channel = self._channel, None
@@ -422,8 +427,7 @@ class RealtimeLink:
             self._spare.outdated()
 
     def _keeper_ended(self, keeper: asyncio.Task[None]) -> None:
-        error = failure(keeper)
-        if error is not None:  # without a spare session the link goes on as it is
+        if (error := failure(keeper)) is not None:  # without a spare session the link goes on
             self._note("link.internal_error", error=type(error).__name__)
 
     # --- small things -------------------------------------------------------------------

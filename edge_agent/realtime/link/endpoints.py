@@ -89,6 +89,16 @@ class Route:
         voice = base.voice if self.endpoint.voice is None else self.endpoint.voice
         return replace(base, model=self.endpoint.model, voice=voice)
 
+    def timings(self, base: LinkTimings) -> LinkTimings:
+        """`base` with this provider's own patience."""
+        pong_s = self.endpoint.provider.pong_active_s
+        return base if pong_s is None else replace(base, pong_active_s=pong_s)
+
+    def pong_limit_s(self, base: LinkTimings) -> float:
+        """How long a turn waits for the pong to a ping that was delivered."""
+        timings = self.timings(base)
+        return self.pongs.limit_s(max(timings.taken_s, timings.pong_active_s))
+
     def renegotiate(self, base: SessionConfig) -> None:
         """Forget which options and dialects this server has refused."""
         provider = self.endpoint.provider

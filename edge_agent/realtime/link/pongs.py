@@ -114,7 +114,7 @@ class PongBook:
     """The pongs of all providers.  `keep` is given all of it when there is something new."""
 
     def __init__(
-        self, kept: Kept | None = None, keep: Callable[[Kept], None] | None = None
+        self, kept: Kept | None = None, keep: Callable[[Kept], object] | None = None
     ) -> None:
         self._keep = keep
         self._pongs = {name: Pongs(*known, self.keep) for name, known in (kept or {}).items()}
