@@ -311,6 +311,10 @@ class Stage:
         return await self.until(lambda: self.is_over, within_s, "the daemon ends")
 
 
+STAGE_PROVIDERS = "[providers.local.can]\nside_questions = true\n"
+"""The simulated server keeps side questions apart, which is not known of a server of one's own."""
+
+
 def stage_voice() -> bytes:
     """What is heard on the stage for words that nobody recorded: the same on every machine."""
     return Sentences().pcm24k(STAGE_SENTENCE)
@@ -318,8 +322,10 @@ def stage_voice() -> bytes:
 
 def stage_settings(url: str, folder: Path, overlay: Mapping[str, Mapping[str, object]]) -> Settings:
     """The daemon's own defaults, a server at `url`, and `overlay` per section."""
+    providers = folder / "providers.toml"
+    providers.write_text(STAGE_PROVIDERS, encoding="utf-8")
     raw: dict[str, dict[str, object]] = {
-        "realtime": {"provider": "local", "url": url},
+        "realtime": {"provider": "local", "url": url, "providers_file": str(providers)},
         "state": {"path": str(folder / "state.json")},
         "panel": {"enabled": "off"},
     }

@@ -129,7 +129,8 @@ def test_a_busy_server_costs_no_option(body: dict[str, Any]) -> None:
 
 
 def test_a_side_question_is_not_spoken_by_a_server_without_them() -> None:
-    home = Home(LOCAL)
+    can = replace(LOCAL.capabilities, side_questions=True)  # as if the record said so
+    home = Home(replace(LOCAL, capabilities=can))
     given(home.house.manager.talk is Talk.ASLEEP, "everybody has left")
     home.session.command(c.AskAside("notes_1", "Take notes of the talk so far."))
     complaint = "response.conversation: Input should be 'auto' or 'none'"

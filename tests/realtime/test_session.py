@@ -27,6 +27,7 @@ from edge_agent.realtime.protocol.config import Capabilities, SemanticVad, Sessi
 from edge_agent.realtime.protocol.session import Phase, Session
 from edge_agent.realtime.protocol.shapes import SERVER_EVENTS
 from edge_agent.realtime.protocol.terms import TRY_AGAIN_S, Terms
+from edge_agent.realtime.protocol.tracking import TAG_KEY
 from edge_agent.realtime.protocol.turns import ITEMS_REMEMBERED_MAX
 
 ABLE = household_can(reasoning_models=None)
@@ -532,6 +533,7 @@ def test_a_side_question_is_answered_beside_the_talk() -> None:
     assert [part["id"] for part in asked["input"]] == ["i1", "i2"]
     events = feed(
         session,
+        frame("input_audio_buffer.committed", item_id="u"),
         created("talk"),
         created("side", metadata=asked["metadata"]),
         frame("response.output_text.delta", response_id="side", item_id="x", delta="All "),
@@ -539,7 +541,7 @@ def test_a_side_question_is_answered_beside_the_talk() -> None:
         frame("response.output_text.delta", response_id="side", item_id="x", delta="well."),
         done("side", metadata=asked["metadata"]),
     )
-    assert [type(e) for e in events] == [ev.ResponseStarted, ev.VoiceChunk, ev.SideAnswer]
+    assert [type(e) for e in events[1:]] == [ev.ResponseStarted, ev.VoiceChunk, ev.SideAnswer]
     assert events[-1] == ev.SideAnswer(at=3.0, tag="summary", text="All well.")
 
 
@@ -795,3 +797,51 @@ def test_a_server_without_side_questions_names_their_fields_and_no_event() -> No
     assert side == ev.SideAnswer(at=3.0, tag="notes_1", text="", ok=False)
     assert isinstance(complaint, ev.ServerComplained)
     assert complaint.about == ev.ABOUT_ASIDE
+
+
+# --- servers that do not know side questions ------------------------------------------------
+
+
+def asks_aside(session: Session) -> list[str]:
+    return session.command(cmd.AskAside("notes_1", "Take notes."))
+
+
+@pytest.mark.parametrize("fields", [{}, {"metadata": {TAG_KEY: "notes_1"}, "conversation_id": "c"}])
+def test_a_side_answer_that_comes_as_a_part_of_the_talk_is_cancelled_and_never_heard(
+    fields: dict[str, Any],
+) -> None:
+    session = ready()
+    assert asks_aside(session)
+    assert feed(session, created("r1", **fields)) == []
+    assert [message["type"] for message in sent(session)] == ["response.cancel"]
+    events = feed(session, delta("r1", "a", b"\1\0"), done("r1", "cancelled", **fields))
+    assert events == [ev.SideAnswer(at=3.0, tag="notes_1", text="", ok=False)]
+    assert [code for code, _ in session.take_notes()] == ["link.no_side_questions"]
+    assert asks_aside(session) == [], "it is not asked again"
+    assert session.take_events() == [ev.SideAnswer(at=3.0, tag="notes_1", text="", ok=False)]
+
+
+def test_what_the_talk_waits_for_is_heard_though_a_side_question_is_open() -> None:
+    session = ready()
+    asks_aside(session)
+    committed = frame("input_audio_buffer.committed", item_id="u")
+    kinds = [type(event) for event in feed(session, committed, created("r1"), done("r1"))]
+    assert kinds == [ev.UserTurnCommitted, ev.ResponseStarted, ev.ResponseEnded]
+    session.command(cmd.RequestResponse())
+    assert [type(event) for event in feed(session, created("r2"))] == [ev.ResponseStarted]
+    assert session.take_notes() == []
+
+
+def test_a_server_that_has_answered_aside_once_is_not_doubted() -> None:
+    session = ready()
+    asks_aside(session)
+    own: dict[str, Any] = {"metadata": {TAG_KEY: "notes_1"}, "conversation_id": None}
+    feed(session, created("r1", **own), done("r1", "completed", **own))
+    asks_aside(session)
+    assert [type(event) for event in feed(session, created("r2"))] == [ev.ResponseStarted]
+
+
+def test_a_server_whose_record_does_not_say_so_is_not_asked_aside() -> None:
+    session = ready(can=household_can(reasoning_models=None, side_questions=False))
+    assert asks_aside(session) == []
+    assert session.take_events() == [ev.SideAnswer(at=2.0, tag="notes_1", text="", ok=False)]

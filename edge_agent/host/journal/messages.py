@@ -282,6 +282,13 @@ MESSAGES: dict[str, Message] = {
         "The configuration that it answers with is another one than was asked for. A server of "
         "your own may not know the option, or the voice.",
     ),
+    "link.no_side_questions": Message(
+        WARNING,
+        "The provider answers side questions as a part of the talk; none are asked any more.",
+        "It does not know responses beside the conversation. No notes of the talk are made by it, "
+        'and nothing is written down by it: set conversation.summarise to "text" or "off", and '
+        "side_questions = false in its record of providers.toml.",
+    ),
     "link.dialect_changed": Message(
         NOTICE,
         "The provider speaks the dialect {dialect} ({error}).",

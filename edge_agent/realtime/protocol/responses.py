@@ -88,6 +88,11 @@ class Responses:
         while len(self.finished) > REMEMBERED:
             self.finished.popitem(last=False)
 
+    def begin_aside(self, response: str, tag: str) -> None:
+        """This response answers a side question, whatever it looks like: nothing of it is heard."""
+        if response not in self._tracks and response not in self.finished:
+            self._begin(response, tag)
+
     @_on.register
     def _(self, message: shapes.ResponseCreated) -> None:
         response = message.response.id

@@ -30,6 +30,7 @@ from edge_agent.contract.errors import LinkError, LinkLost, LinkRefused, LocalPr
 from edge_agent.contract.foreign import code_of
 from edge_agent.realtime.protocol import complaints, faults, messages, shapes
 from edge_agent.realtime.protocol import config as cfg
+from edge_agent.realtime.protocol.asides import Asides
 from edge_agent.realtime.protocol.complaints import Complaint
 from edge_agent.realtime.protocol.responses import Responses
 from edge_agent.realtime.protocol.terms import Note, Terms
@@ -37,7 +38,7 @@ from edge_agent.realtime.protocol.tracking import (
     tag_of,
     text_of,
 )
-from edge_agent.realtime.protocol.turns import TURN_MESSAGES, Turns
+from edge_agent.realtime.protocol.turns import TURN_MESSAGES, TURN_SIGNS, Turns
 from edge_agent.realtime.protocol.uplink import ASIDE, COMMIT, REQUEST, Uplink
 
 NOTES_MAX = 10
@@ -89,6 +90,7 @@ class Session:
         self.garbage_run = 0
         """Malformed frames in a row."""
         self._responses = Responses(self.counts, self._over)
+        self._asides = Asides(terms)
         self._turns = Turns(self.counts, self._call_of)
         self._last_sound: str | bytes = b""
 
@@ -219,6 +221,8 @@ class Session:
         """What is not about the session or the household's turn is about a response."""
         if isinstance(message, shapes.BufferCommitted) and self._uplink is not None:
             self._uplink.answered(COMMIT)
+        if isinstance(message, TURN_SIGNS):
+            self._asides.answer_due()
         reader = self._turns if isinstance(message, TURN_MESSAGES) else self._responses
         self._events += reader.receive(message, self._at)
 
@@ -311,6 +315,8 @@ class Session:
             if complaint.code != ev.COMMIT_EMPTY or kind != COMMIT:
                 return
         if kind == ASIDE:
+            if complaint.names_aside_field:
+                self._no_asides()
             self._events.append(ev.SideAnswer(at=self._at, tag=subject, text="", ok=False))
             kind, subject = ev.ABOUT_ASIDE, ""
         self._events.append(
@@ -366,10 +372,20 @@ class Session:
 
     @_on.register
     def _(self, message: shapes.ResponseCreated) -> None:
-        tag = tag_of(message.response)
+        response, tag = message.response, tag_of(message.response)
+        astray = self._asides.begun(response)
         if self._uplink is not None:
-            self._uplink.answered(*((REQUEST,) if tag is None else (ASIDE, tag)))
+            about = tag or astray or ""
+            self._uplink.answered(ASIDE if about else REQUEST, about)
+        if astray is not None:
+            self._responses.begin_aside(response.id, astray)
+            self._outgoing.append(messages.cancel_response(self._new_id(), response.id))
+            self._no_asides()
         self._events += self._responses.receive(message, self._at)
+
+    def _no_asides(self) -> None:
+        if self._asides.not_known():
+            self._note("link.no_side_questions")
 
     # --- to the server ------------------------------------------------------------------
 
@@ -383,10 +399,16 @@ class Session:
         if self.phase is not Phase.READY or self._uplink is None:
             name = type(command).__name__
             raise LocalProtocolError(f"{name} while the session is {self.phase.value}.")
+        if isinstance(command, cmd.AskAside):
+            if not self._terms.answers_aside:
+                self._events.append(ev.SideAnswer(at=self._at, tag=command.tag, text="", ok=False))
+                self.counts["swallowed"] += 1
+                return []
+            self._asides.asked(command.tag)
+        elif isinstance(command, cmd.RequestResponse):
+            self._asides.answer_due()
         texts = self._uplink.write(command)
-        if isinstance(command, cmd.AskAside) and not self._can.side_questions:
-            self._events.append(ev.SideAnswer(at=self._at, tag=command.tag, text="", ok=False))
-        elif not (
+        if not (
             (isinstance(command, cmd.TruncateItem) and not self._can.truncate)
             # The response ended while the wish to cancel it was on its way.
             or (

@@ -72,6 +72,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     output: Any = None
     usage: Any = None
     metadata: Any = None
+    conversation_id: Any = None
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):

@@ -53,6 +53,9 @@ class Terms:
         """Option → when it was refused."""
         self._tried_again: frozenset[str] = frozenset()
         self._ignored: frozenset[str] = frozenset()
+        self.answers_aside = capabilities.side_questions
+        """Whether side questions are known to work: the record says so, until an answer shows
+        otherwise."""
         self.transcribes = True
         """Whether the server writes down what it hears, where that is asked for."""
 

@@ -101,6 +101,9 @@ class Turns:
         return ev.ItemDeleted(at=self._at, item=item)
 
 
+TURN_SIGNS = (shapes.SpeechStarted, shapes.SpeechStopped, shapes.BufferCommitted)
+"""Whichever of them a server sends: it will answer a turn."""
+
 TURN_MESSAGES = (
     shapes.SpeechStarted,
     shapes.SpeechStopped,
