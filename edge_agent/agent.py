@@ -20,7 +20,7 @@ from typing import Any
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
-from edge_agent.contract.ports import Hands, ModelLink, Panel, Speaker
+from edge_agent.contract.ports import ModelLink, Panel, Speaker, ToolExecutor
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.state import Talk
 
@@ -35,7 +35,7 @@ class Rooms:
 
     speaker: Speaker
     link: ModelLink
-    hands: Hands
+    tools: ToolExecutor
     panel: Panel
     note: Callable[..., None]
     fault: Callable[[BaseException], None]
@@ -84,8 +84,8 @@ class Agent:
             c.RingAlarm: lambda do: rooms.ring(do.name),
             c.StopAlarm: lambda do: rooms.stop_ringing(do.names),
             c.ShowLight: lambda do: rooms.panel.show(do.light),
-            c.RunTool: lambda do: rooms.hands.run(do.call_id, do.name, do.arguments),
-            c.CancelTool: lambda do: rooms.hands.cancel(do.call_id),
+            c.RunTool: lambda do: rooms.tools.run(do.call_id, do.name, do.arguments),
+            c.CancelTool: lambda do: rooms.tools.cancel(do.call_id),
             c.Summarise: self._summarise,
             c.SaveMute: self._save_mute,
             c.SaveGuest: lambda do: rooms.save_guest(do.on),

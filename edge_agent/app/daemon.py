@@ -124,7 +124,7 @@ class Daemon:
             self.settings,
             self.world,
             self.journal,
-            home=self.speaker_api,
+            speaker=self.speaker_api,
             disk=self._disk,
             post=self.post,
             time=self._loop.time,
@@ -136,7 +136,7 @@ class Daemon:
         settings, world, journal = self.settings, self.world, self.journal
         self.ledger = Ledger(settings, journal, self._disk)
         registry = self.toolbox.registry
-        begin = session_start(settings, registry.schemas(), registry.manners())
+        begin = session_start(settings, registry.schemas(), registry.preambles())
         first, *others = endpoints(settings, self.ledger.table)
         store = PongStore(pongs_path(settings.state.path), journal.note)
         self.link = RealtimeLink(
@@ -189,7 +189,7 @@ class Daemon:
             Rooms(
                 speaker=self.sound.playout,
                 link=self.link,
-                hands=self.toolbox.hands,
+                tools=self.toolbox.runner,
                 panel=self.panel,
                 note=journal.note,
                 fault=journal.fault,
@@ -238,9 +238,9 @@ class Daemon:
             started_at=self._started_at,
         )
         self.agent.observers += [
-            self.status.see,
-            self.toolbox.desk.last_answer.see,
-            self.sound.supervisor.see,
+            self.status.on_event,
+            self.toolbox.desk.last_answer.on_event,
+            self.sound.supervisor.on_event,
             *keepsakes(settings, self._disk, journal, world.now),
         ]
         self.owner_commands = owner_commands(
@@ -319,7 +319,7 @@ class Daemon:
         self._disk.close()
         self._voices.close()
         self._words.close()
-        workers = (self._devices, self._disk, self._voices, self._words, self.toolbox.errands)
+        workers = (self._devices, self._disk, self._voices, self._words, self.toolbox.io_pool)
         self.left_behind = any(worker.is_busy for worker in workers)
         self.world.notifier.close()
 

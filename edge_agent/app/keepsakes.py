@@ -27,7 +27,7 @@ from edge_agent.host.journal.words import HOUSEHOLD, SPEAKER, Words
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.stores.json_file import NoteFunction
-from edge_agent.host.stores.keepsakes import Keepsakes, Terms, keepsakes_folder
+from edge_agent.host.stores.keepsakes import Keepsakes, KeepTerms, keepsakes_folder
 
 SOUND_MAX_BYTES = 120_000 * WIRE_BYTES_PER_MS
 """Two minutes of one turn or one answer: longer than an utterance may be."""
@@ -42,23 +42,23 @@ def observers(
     settings: Settings, disk: Worker, journal: Journal, now: Callable[[], datetime]
 ) -> Iterator[Callable[[Event, list[Command], float], None]]:
     """Whoever writes down what was said: observers of the pump."""
-    yield Keeper(settings, disk, journal.note, now).see
+    yield Recorder(settings, disk, journal.note, now).on_event
     if settings.journal.transcripts:
         words = Words(
             lambda who, text: journal.note("talk.words", who=who, text=text),
             redactor(settings).redact,
         )
-        yield lambda event, _commands, _at: words.see(event)
+        yield lambda event, _commands, _at: words.on_event(event)
 
 
-class Keeper:
+class Recorder:
     """Keeps what `privacy` in the settings asks for."""
 
     def __init__(
         self, settings: Settings, disk: Worker, note: NoteFunction, now: Callable[[], datetime]
     ) -> None:
         privacy = settings.privacy
-        terms = Terms(
+        terms = KeepTerms(
             transcripts_days=privacy.keep_transcripts_days,
             audio_days=privacy.keep_audio_days,
             audio_max_bytes=privacy.keep_audio_max_mb * 1_000_000,
@@ -72,11 +72,14 @@ class Keeper:
         self._sees: list[Callable[[Event, list[Command]], None]] = []
         if terms.transcripts_days:
             words = Words(self._keep_words, redactor(settings).redact)
-            self._sees.append(lambda event, _commands: words.see(event))
+            self._sees.append(lambda event, _commands: words.on_event(event))
         if terms.audio_days:
-            self._sees += [Turns(self._keep_sound).see, Answers(self._keep_sound).see]
+            self._sees += [
+                TurnSound(self._keep_sound).on_event,
+                AnswerSound(self._keep_sound).on_event,
+            ]
 
-    def see(self, event: Event, commands: list[Command], _at: float) -> None:
+    def on_event(self, event: Event, commands: list[Command], _at: float) -> None:
         """Note what has to be kept, and what is too old every morning."""
         if isinstance(event, DayBegan):
             self._put(lambda: self._files.sweep(event.day))
@@ -109,7 +112,7 @@ class Keeper:
             self._waiting.popleft()
 
 
-class Turns:
+class TurnSound:
     """The household's turns, as they were sent."""
 
     def __init__(self, keep: Callable[[str, bytes], None]) -> None:
@@ -118,7 +121,7 @@ class Turns:
         self._is_kept = True
         """The last turn: one that is told to another session is not kept again."""
 
-    def see(self, event: Event, commands: list[Command]) -> None:
+    def on_event(self, event: Event, commands: list[Command]) -> None:
         """Collect what is sent until the turn ends."""
         match event:
             case UserSpeechStarted():
@@ -151,14 +154,14 @@ class Turns:
         self._sent.clear()
 
 
-class Answers:
+class AnswerSound:
     """The answers, as far as they were heard."""
 
     def __init__(self, keep: Callable[[str, bytes], None]) -> None:
         self._keep = keep
         self._items: dict[str, bytearray] = {}
 
-    def see(self, event: Event, commands: list[Command]) -> None:
+    def on_event(self, event: Event, commands: list[Command]) -> None:
         """Collect what is played until it has been heard, or was cut."""
         if isinstance(event, PlaybackDrained):
             self._end(event.item, event.played_ms)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edge_agent.contract.commands import RecordUsage
-from edge_agent.dialogue.money.budget import MICROUSD_PER_USD, Budget, Prices, Purse
+from edge_agent.dialogue.money.budget import MICROUSD_PER_USD, Budget, BudgetState, Prices
 from edge_agent.dialogue.money.spending import Spending
 from edge_agent.host.journal.journal import Journal
 from edge_agent.host.price_list import load_providers, owners_path
@@ -26,7 +26,7 @@ class Ledger:
         self._disk = disk
         self._is_save_due = False
         kept = self.store.load()
-        purse = Purse(kept.day, kept.spent_microusd, kept.unpriced, kept.warned)
+        state = BudgetState(kept.day, kept.spent_microusd, kept.unpriced, kept.warned)
         budget = settings.budget
         cap = round(budget.daily_cap_usd * MICROUSD_PER_USD)
         realtime = settings.realtime
@@ -38,12 +38,12 @@ class Ledger:
             found = self.table.prices(self.provider(), model or realtime.model)
             return Prices(**found.model_dump()) if found is not None else None
 
-        self.spending = Spending(Budget(cap, warn_percent=budget.warn_percent, purse=purse), prices)
+        self.spending = Spending(Budget(cap, warn_percent=budget.warn_percent, state=state), prices)
 
     def record(self, command: RecordUsage) -> None:
         """Write down one response."""
-        purse = self.spending.budget.purse
-        kept = Kept(purse.day, purse.spent, purse.unpriced, purse.warned)
+        state = self.spending.budget.state
+        kept = Kept(state.day, state.spent, state.unpriced, state.warned)
         self.store.add(spent_by(command.usage, command.cost_microusd), kept)
         if not self._is_save_due:  # one holds for all that come before it is written
             self._is_save_due = True

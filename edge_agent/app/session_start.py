@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge_agent.app.tools.mcp import expected_names
-from edge_agent.contract.persona import ToolManner
+from edge_agent.contract.persona import ToolPreamble
 from edge_agent.dialogue.prompting.flow import Flow, FlowTerms, flow_problems
 from edge_agent.dialogue.prompting.prompt import compose, without_tools
 from edge_agent.host.personas import PersonaError, load_persona
@@ -30,7 +30,7 @@ class SessionStart:
 def session_start(
     settings: Settings,
     tools: tuple[Mapping[str, object], ...],
-    manners: tuple[ToolManner, ...] = (),
+    preambles: tuple[ToolPreamble, ...] = (),
 ) -> SessionStart:
     """The persona of the settings, in words, and what is said before which tool.
 
@@ -45,7 +45,7 @@ def session_start(
         without_tools(persona, shipped_tools().risks().keys() - names),
         language=realtime.language,
         additions=realtime.instructions,
-        manners=manners,
+        preambles=preambles,
     )
     if persona.plan is None or not persona.plan.guided:
         return SessionStart(text, tools)

@@ -1,8 +1,8 @@
 """What the tools and the owner's commands may do to the running speaker.
 
 Thread: event loop; the state file is written where `disk` puts it.  It must never decide: wishes go
-to the dialogue as events.  `SpeakerApi` is the tools' `Home`; `owner_commands` is what the control
-socket answers.
+to the dialogue as events.  `SpeakerApi` is the tools' `SpeakerControls`; `owner_commands` is what
+the control socket answers.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class SavedState:
 
 
 class SpeakerApi:
-    """The speaker as its tools (`tools.builtin.Home`) see it."""
+    """The speaker as its tools (`tools.builtin.SpeakerControls`) see it."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """What is told of the running speaker: to whoever asks, and to the service manager.
 
-Thread: event loop.  It must never hold a word that was said.  `SpeakerStatus.see` is an observer of
-the pump and remembers what only passes by; `snapshot` asks the parts for the rest.
+Thread: event loop.  It must never hold a word that was said.  `SpeakerStatus.on_event` is an
+observer of the pump and remembers what only passes by; `snapshot` asks the parts for the rest.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class SpeakerStatus:
         self._status = Status(version=this_build(), provider=provider, model=model)
         self._failure_at = 0.0
 
-    def see(self, event: Event, commands: list[Command], at: float) -> None:
+    def on_event(self, event: Event, commands: list[Command], at: float) -> None:
         """An observer of the pump: keeps what `status` will be asked for."""
         for command in commands:
             if isinstance(command, Note) and command.code in UNANSWERED:

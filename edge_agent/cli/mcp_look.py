@@ -64,7 +64,7 @@ class Look:
         for file in (self.settings.token_file, self.settings.headers_file, self.settings.env_file):
             _warn_if_open(file)
         plan = plan_of(self.name, self.settings)
-        worker = Worker("errands", threads=False, on_fault=_nobody)
+        worker = Worker("io", threads=False, on_fault=_nobody)
         wire = wire_for(plan, self.settings, worker, self.complaints.append)
         self.server = ToolServer(plan, wire, self, random.Random(), self._not_accepted)
         running = asyncio.create_task(self.server.run())

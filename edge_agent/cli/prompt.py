@@ -17,7 +17,7 @@ from edge_agent.cli.options import ConfigOption
 from edge_agent.cli.outcome import EXIT_FAILED, guarded, harmless, note
 
 if TYPE_CHECKING:
-    from edge_agent.contract.persona import Persona, ToolManner
+    from edge_agent.contract.persona import Persona, ToolPreamble
     from edge_agent.host.settings.root import Settings
 
 app = typer.Typer(
@@ -75,7 +75,7 @@ def lint(
         tool_names() | named,
         language=realtime.language,
         additions=realtime.instructions,
-        manners=_manners(settings),
+        preambles=_preambles(settings),
     )
     errors = sum(finding.level == "error" for finding in found)
     if as_json:
@@ -222,7 +222,7 @@ def _composed(persona: Persona, settings: Settings) -> str:
         without_tools(persona, _switched_off(settings)),
         language=realtime.language,
         additions=realtime.instructions,
-        manners=_manners(settings),
+        preambles=_preambles(settings),
     )
 
 
@@ -238,11 +238,11 @@ def _steps(persona: Persona) -> list[str]:
     ]
 
 
-def _manners(settings: Settings) -> tuple[ToolManner, ...]:
+def _preambles(settings: Settings) -> tuple[ToolPreamble, ...]:
     from edge_agent.tools.catalogue import shipped_tools
 
     off = _switched_off(settings)
-    return tuple(manner for manner in shipped_tools().manners() if manner.tool not in off)
+    return tuple(each for each in shipped_tools().preambles() if each.tool not in off)
 
 
 def _switched_off(settings: Settings) -> frozenset[str]:

@@ -54,7 +54,7 @@ class RequestResponse(WireCommand):
 
 
 @dataclass(frozen=True, slots=True)
-class AskAside(WireCommand):
+class AskSideQuestion(WireCommand):
     """Out-of-band text question; answered by `SideAnswer(tag)`.
 
     `items` limits the context to these conversation items (None: all of it).  A `question` is

@@ -382,7 +382,7 @@ COMMIT_EMPTY = "input_audio_buffer_commit_empty"
 """Code of a complaint: there was nothing in the buffer that we committed."""
 SERVER_ERROR = "server_error"
 """Code of a complaint: the server has failed, and perhaps with it the answer that is awaited."""
-ABOUT_ASIDE = "side question"
+ABOUT_SIDE_QUESTION = "side question"
 """What a complaint is about that answers a side question, and so nothing in the talk."""
 
 

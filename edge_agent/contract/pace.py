@@ -3,7 +3,7 @@
 Add what was taken with `rest_s`, and wait as long as it says before the next.  A burst of one
 second's worth is taken at once; one who sends without end gets exactly the rate.
 
-Owner: whoever holds it; pure, the time comes in.  It never makes anybody wait for what is within
+Thread: whoever holds it; pure, the time comes in.  It never makes anybody wait for what is within
 the rate.
 """
 

@@ -78,7 +78,7 @@ class Persona:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolManner:
+class ToolPreamble:
     """A tool before whose call the model says something.
 
     `asks`: it waits for a yes; otherwise one sentence, so that nobody waits in silence.

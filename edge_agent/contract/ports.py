@@ -177,7 +177,7 @@ class ModelLink(Protocol):
         """Send nothing more of the sound that waits for the network."""
 
 
-class Hands(Protocol):
+class ToolExecutor(Protocol):
     """The tools, as the pump sees them (`tools.runner`)."""
 
     def run(self, call_id: str, name: str, arguments: str) -> None:

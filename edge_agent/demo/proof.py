@@ -4,7 +4,7 @@ A second speaker with the household's settings and no key lives for 45 s in a ne
 where our simulated server is the only peer; its microphone hears shipped recordings.  `prove` is
 `edge-agent privacy --prove`.
 
-Owner: the event loop's thread.  It never takes the speaker's word for anything: bytes are counted
+Thread: the event loop's thread.  It never takes the speaker's word for anything: bytes are counted
 by the kernel on its connections, and again in a capture of every packet.
 """
 

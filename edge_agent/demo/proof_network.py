@@ -2,7 +2,7 @@
 
 `enter_own_network` first, before there are threads; then a `Capture` sees every packet.
 
-Owner: the event loop's thread.  It never keeps what a packet says: sizes only, read from the first
+Thread: the event loop's thread.  It never keeps what a packet says: sizes only, read from the first
 bytes.
 """
 

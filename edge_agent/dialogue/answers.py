@@ -19,7 +19,7 @@ from edge_agent.contract.commands import (
     TruncateItem,
 )
 from edge_agent.contract.events import (
-    ABOUT_ASIDE,
+    ABOUT_SIDE_QUESTION,
     CROSSED,
     PlaybackCut,
     ResponseEnded,
@@ -37,7 +37,7 @@ SPEAKING_MAX = 256
 
 def crossed(complaint: ServerComplained) -> bool:
     """Was the server already answering the talk when we asked for a response?"""
-    return complaint.code == CROSSED and complaint.about != ABOUT_ASIDE
+    return complaint.code == CROSSED and complaint.about != ABOUT_SIDE_QUESTION
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge_agent.contract.commands import AskAside
+from edge_agent.contract.commands import AskSideQuestion
 from edge_agent.contract.events import SideAnswer
 from edge_agent.dialogue.state import Commands, Deadline, Link, TalkState
 
@@ -48,7 +48,7 @@ class SideQuestions:
         """Ask, if there is a session; `then` is called exactly once, with the answer or with None.
 
         `kind` begins the tag, for whoever reads the wire; `items` and `question` as in
-        `AskAside`; after `within_s` nobody waits any longer.
+        `AskSideQuestion`; after `within_s` nobody waits any longer.
         """
         if self._state.link is not Link.READY:
             return then(None)
@@ -56,7 +56,7 @@ class SideQuestions:
         tag = f"{kind}_{self._asked}"
         self._open[tag] = Asked(then, self._state.now + within_s)
         self._set_deadline()
-        return [AskAside(tag, instructions, items, question)]
+        return [AskSideQuestion(tag, instructions, items, question)]
 
     def answered(self, answer: SideAnswer) -> Commands:
         """The model answered; late and unknown answers yield nothing."""

@@ -1,6 +1,6 @@
 """Late pongs: how late a busy service answers pings, in bursts.
 
-Call `after_s` per ping.  Owner: the event loop that serves; pure, chance comes from a seed.  It
+Call `after_s` per ping.  Thread: the event loop that serves; pure, chance comes from a seed.  It
 never delays anything but pongs: behind a front, the answers of a busy service still come.
 """
 

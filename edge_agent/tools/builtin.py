@@ -1,7 +1,7 @@
 """Built-in tools: what every speaker can do without anybody else.
 
-Thread: event loop.  It must never reach into another room: effects go through `Home`, which `app`
-implements, and time comes from the clock that is passed in.
+Thread: event loop.  It must never reach into another room: effects go through `SpeakerControls`,
+which `app` implements, and time comes from the clock that is passed in.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from edge_agent.contract.risk import Risk
 from edge_agent.tools.registry import Finish, Tool, tool
 
 
-class Home(Protocol):
+class SpeakerControls(Protocol):
     """What the tools may do to this speaker.  Each returns at once."""
 
     def volume(self) -> int:
@@ -32,7 +32,7 @@ class Home(Protocol):
         """In plain words: is everything well, and what was the last trouble?"""
 
 
-def builtin_tools(home: Home, now: Callable[[], datetime]) -> tuple[Tool, ...]:
+def builtin_tools(speaker: SpeakerControls, now: Callable[[], datetime]) -> tuple[Tool, ...]:
     """The built-in tools for one speaker.  `now` gives local time *with* its zone."""
 
     @tool(risk=Risk.LOW, speakable="the clock")
@@ -51,27 +51,27 @@ def builtin_tools(home: Home, now: Callable[[], datetime]) -> tuple[Tool, ...]:
         percent: Annotated[int, Field(ge=0, le=100, description="0 is silent, 100 the loudest")],
     ) -> dict[str, int]:
         """Set how loud this speaker is. For louder or quieter, ask get_volume first."""
-        before = home.volume()
-        home.set_volume(percent)
-        return {"before_percent": before, "percent": home.volume()}
+        before = speaker.volume()
+        speaker.set_volume(percent)
+        return {"before_percent": before, "percent": speaker.volume()}
 
     @tool(risk=Risk.LOW, speakable="the volume")
     def get_volume() -> dict[str, int]:
         """How loud this speaker is, in percent."""
-        return {"percent": home.volume()}
+        return {"percent": speaker.volume()}
 
     @tool(risk=Risk.LOW, speakable="the microphone")
     def mute_microphone() -> str:
         """Mute the microphone when the household asks for it in so many words. Nobody can talk
         to you then until the button on the speaker is pressed: say so."""
-        home.mute()
+        speaker.mute()
         return "The microphone is muted. Only the button opens it again."
 
     @tool(risk=Risk.LOW, speakable="my own state")
     def device_status() -> str:
         """How this speaker is doing, in plain words: connection, sound, microphone, last
         trouble. Use it for questions such as: why didn't you answer?"""
-        return home.status()
+        return speaker.status()
 
     @tool(risk=Risk.LOW, speakable="goodbye")
     def finish_session() -> Finish:

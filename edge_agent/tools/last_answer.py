@@ -40,13 +40,13 @@ class Said:
 
 
 class LastAnswer:
-    """`see` everything that the pump does; `said` is what was said before the present turn."""
+    """`on_event` everything that the pump does; `said` is what was said before the present turn."""
 
     def __init__(self) -> None:
         self.said: Said | None = None
         self._parts: dict[str, _Part] = {}
 
-    def see(self, event: e.Event, commands: Iterable[c.Command], _at: float) -> None:
+    def on_event(self, event: e.Event, commands: Iterable[c.Command], _at: float) -> None:
         """An observer of the pump."""
         match event:
             case e.UserTurnCommitted():

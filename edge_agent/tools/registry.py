@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from edge_agent.contract.errors import ConfigError, ToolError
 from edge_agent.contract.events import ToolTerms
-from edge_agent.contract.persona import ToolManner
+from edge_agent.contract.persona import ToolPreamble
 from edge_agent.contract.risk import Risk
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -195,10 +195,10 @@ class Registry:
             }
         )
 
-    def manners(self) -> tuple[ToolManner, ...]:
+    def preambles(self) -> tuple[ToolPreamble, ...]:
         """How the model should bring calls before the household, where that is not "at once"."""
         return tuple(
-            ToolManner(t.name, t.behaviour is Behaviour.CONFIRM, t.samples)
+            ToolPreamble(t.name, t.behaviour is Behaviour.CONFIRM, t.samples)
             for t in self._tools.values()
             if t.behaviour is not Behaviour.PROACTIVE
         )

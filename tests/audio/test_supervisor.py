@@ -141,7 +141,7 @@ class House:
 
     def command(self, *commands: Command) -> None:
         now = asyncio.get_running_loop().time()
-        self.supervisor.see(Tick(at=now), list(commands), now)
+        self.supervisor.on_event(Tick(at=now), list(commands), now)
 
     def mute(self, on: bool) -> None:
         self.muted = on

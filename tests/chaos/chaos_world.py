@@ -133,7 +133,7 @@ class World(Watch):
         rooms: dict[str, Any] = {
             "speaker": self.playout,
             "link": self.link,
-            "hands": self.hands,
+            "tools": self.hands,
             "panel": _Panel(),
             "note": self._note,
             "fault": self._fault,

@@ -17,10 +17,10 @@ from edge_agent.host.service import tool_units
 from edge_agent.host.service.control import ControlServer
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.settings.text import section_names
+from edge_agent.host.stores.egress import egress
 from edge_agent.host.stores.fact_store import FactStore
-from edge_agent.host.stores.inventory import inventory
-from edge_agent.host.stores.keepsakes import Keepsakes, Terms
-from edge_agent.host.stores.leaving import leaving
+from edge_agent.host.stores.keepsakes import Keepsakes, KeepTerms
+from edge_agent.host.stores.stored_data import stored_data
 from edge_agent.host.stores.timer_store import SavedTimer, SavedTimers, TimerStore
 
 NOW = datetime(2026, 11, 20, 18, 30, tzinfo=ZoneInfo("Europe/Berlin"))
@@ -47,7 +47,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     TimerStore(state / "timers.json", quiet).save(
         SavedTimers((SavedTimer("pasta", "timer", 600.0, 1_800_000_000.5),))
     )
-    kept = Keepsakes(state, Terms(9, 9, 10**6), quiet)
+    kept = Keepsakes(state, KeepTerms(9, 9, 10**6), quiet)
     kept.words(NOW, "speaker", "half past")
     kept.sound(NOW, "speaker", bytes(48_000))
     (state / "messages.json").write_text('{"version": 1, "messages": [{"text": "Tom was here"}]}')
@@ -181,7 +181,7 @@ def test_an_account_that_may_not_look_is_told(monkeypatch: pytest.MonkeyPatch) -
 
 def leaves(**sections: object) -> str:
     settings = Settings.model_validate(sections)
-    return "\n".join(f"{one.what}: {one.to}: {one.when}" for one in leaving(settings))
+    return "\n".join(f"{one.what}: {one.to}: {one.when}" for one in egress(settings))
 
 
 def test_by_itself_only_the_talk_leaves() -> None:
@@ -253,12 +253,12 @@ def test_what_is_switched_off_is_not_told() -> None:
 
 
 def test_no_section_of_the_settings_is_forgotten() -> None:
-    """A new one may keep or send something: tell it in `host.stores.inventory` or
-    `host.stores.leaving`, and then name it here."""
+    """A new one may keep or send something: tell it in `host.stores.stored_data` or
+    `host.stores.egress`, and then name it here."""
     assert set(section_names()) == {
         *("device", "listen", "barge_in", "echo", "realtime", "consent", "panel", "conversation"),
         *("speech", "supervisor", "messages", "mcp", "journal", "state", "budget", "control"),
         *("health", "facts", "privacy", "guest"),
     }
-    keys = {one.key for one in inventory(Settings())}
+    keys = {one.key for one in stored_data(Settings())}
     assert keys - {""} == KINDS

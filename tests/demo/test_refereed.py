@@ -69,7 +69,7 @@ def hides_nothing(daemon: Daemon) -> None:
 BREAKS: dict[str, Callable[[Daemon], Any]] = {
     "silence.line": lambda daemon: daemon.journal.note("tool.started", tool="what time is it"),
     "silence.key": hides_nothing,
-    "consent.ran": lambda daemon: daemon.toolbox.hands.run("x", "current_time", "{}"),
+    "consent.ran": lambda daemon: daemon.toolbox.runner.run("x", "current_time", "{}"),
 }
 
 

@@ -69,7 +69,7 @@ class ModelServer:
         self.plans: list[Plan] = []
         self.questions: list[Plan] = []
         """What is said where it may not call: the next ones, then `QUESTION`."""
-        self.aside: Callable[[c.AskAside], str | None] = lambda _ask: None
+        self.aside: Callable[[c.AskSideQuestion], str | None] = lambda _ask: None
         """Answers side questions; None: it cannot."""
         self.offences: list[str] = []
         self.fresh: list[tuple[str, set[int]]] = []
@@ -140,7 +140,7 @@ class ModelServer:
             case c.ClearAudio():
                 self._buffer.clear()
                 self._heard, self._run = None, 0
-            case c.AskAside(tag=tag):
+            case c.AskSideQuestion(tag=tag):
                 text = self.aside(command)
                 answer = e.SideAnswer(at=at, tag=tag, text=text or "", ok=text is not None)
                 self.say(at + self.think_s, answer)

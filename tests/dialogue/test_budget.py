@@ -14,8 +14,8 @@ from edge_agent.contract.events import Usage
 from edge_agent.dialogue.money.budget import (
     MICROUSD_PER_USD,
     Budget,
+    BudgetState,
     Prices,
-    Purse,
     cost_of,
 )
 
@@ -125,7 +125,7 @@ def test_midnight_brings_new_money_and_a_new_warning() -> None:
     budget.add(100, DAY)
     tomorrow = DAY + timedelta(days=1)
     assert budget.may_start_turn(tomorrow)
-    assert (budget.spent, budget.purse.day) == (0, tomorrow)
+    assert (budget.spent, budget.state.day) == (0, tomorrow)
     assert budget.add(85, tomorrow) == "budget_warning"
 
 
@@ -139,9 +139,9 @@ def test_without_a_cap_it_only_counts() -> None:
 def test_what_a_cap_cannot_count_is_remembered_for_the_day() -> None:
     budget = Budget(100, warn_percent=80)
     assert budget.add(None, DAY) == ""
-    assert (budget.spent, budget.purse.unpriced) == (0, 1)
+    assert (budget.spent, budget.state.unpriced) == (0, 1)
     budget.may_start_turn(DAY + timedelta(days=1))
-    assert budget.purse.unpriced == 0
+    assert budget.state.unpriced == 0
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_what_a_cap_cannot_count_is_remembered_for_the_day() -> None:
     ],
 )
 def test_a_clock_that_is_set_does_not_give_money_back(before: date, after: date, kept: int) -> None:
-    budget = Budget(100, warn_percent=80, purse=Purse(before, 90, 0, True))
+    budget = Budget(100, warn_percent=80, state=BudgetState(before, 90, 0, True))
     budget.may_start_turn(after)
     assert budget.spent == kept
 
@@ -170,7 +170,7 @@ def test_back_and_forth_over_midnight_is_one_day() -> None:
 
 
 def test_a_clock_from_the_future_is_left_behind() -> None:
-    budget = Budget(100, warn_percent=80, purse=Purse(date(2099, 1, 1), 100, 0, True))
+    budget = Budget(100, warn_percent=80, state=BudgetState(date(2099, 1, 1), 100, 0, True))
     assert not budget.may_start_turn(DAY)
     assert budget.may_start_turn(DAY + timedelta(days=1))
 
@@ -181,9 +181,9 @@ def test_the_books_are_right_whatever_the_clock_does(
 ) -> None:
     budget = Budget(cap, warn_percent=80)
     for cost, day in turns:
-        before = budget.purse
+        before = budget.state
         said = budget.add(cost, day)
-        after = budget.purse
+        after = budget.state
         assert after.spent >= (cost or 0)
         if after.day == before.day or (before.day and after.day and after.day < before.day):
             assert after.spent == before.spent + (cost or 0)
@@ -192,7 +192,7 @@ def test_the_books_are_right_whatever_the_clock_does(
         assert (said == "budget_warning") <= (cap * 0.8 <= after.spent < cap)
         assert budget.may_start_turn(after.day or day) == (after.spent < cap)
         # A restart in between changes nothing.
-        budget = Budget(cap, warn_percent=80, purse=after)
+        budget = Budget(cap, warn_percent=80, state=after)
 
 
 @given(st.lists(st.integers(0, 100), max_size=50), st.integers(1, 1000))

@@ -55,7 +55,7 @@ class Witness:
             self.house.says(start, start + length_s)
             self.said.append((start, start + length_s, words))
 
-    def writes_down(self, _ask: c.AskAside) -> str | None:
+    def writes_down(self, _ask: c.AskSideQuestion) -> str | None:
         since = self.opened_at - 0.011
         return " ".join(words for start, _, words in self.said if since < start < self.house.now)
 

@@ -77,7 +77,7 @@ def test_a_yes_runs_exactly_what_was_asked() -> None:
     assert len(house.did(c.RequestResponse)) == 1, "what came of it"
     assert house.manager.talk is Talk.LISTENING
     assert house.server.offences == []
-    [ask] = house.did(c.AskAside)
+    [ask] = house.did(c.AskSideQuestion)
     assert ask.items is not None
     assert len(ask.items) == 1
     assert ask.tag.startswith("consent")
@@ -323,7 +323,7 @@ def test_who_speaks_already_when_the_question_ends_does_not_answer_it(asks: bool
     at_question(house)
     house.run(house.now + 3)
     assert ran(house) == []
-    assert house.did(c.AskAside) == []
+    assert house.did(c.AskSideQuestion) == []
     assert house.manager.talk is Talk.CONFIRMING
     reply(house, "Yes.")
     assert ran(house) == [("call_1", MILK)], "but may say it again"
@@ -341,7 +341,7 @@ def test_a_television_that_talks_on_does_not_agree(pause_s: float, from_s: float
     house.says(ends_at + 1.0 + pause_s, ends_at + 1.5 + pause_s)  # "Yes.", says somebody there
     house.run(ends_at + 5.0)
     assert ran(house) == []
-    assert house.did(c.AskAside) == []
+    assert house.did(c.AskSideQuestion) == []
     reply(house, "Yes.")
     assert ran(house) == [("call_1", MILK)], "after a second of quiet somebody may"
 
@@ -355,7 +355,7 @@ def test_a_room_that_talks_on_takes_a_yes_back(by: str) -> None:
     start = house.now + 0.5
     house.says(start, start + 0.5)
     house.run(start + 1.1)
-    assert house.did(c.AskAside)
+    assert house.did(c.AskSideQuestion)
     if by == "our detector":
         house.server.vad = False
     house.says(house.now + 0.1, house.now + 2.0)
@@ -371,7 +371,7 @@ def test_what_sounds_while_our_own_words_do_is_no_answer() -> None:
     house.says(house.now + 0.3, house.now + 1.0)
     house.run(house.now + 3.0)
     assert ran(house) == []
-    assert house.did(c.AskAside) == []
+    assert house.did(c.AskSideQuestion) == []
     reply(house, "Yes.")
     assert ran(house) == [("call_1", MILK)]
 
@@ -389,7 +389,7 @@ def test_an_item_from_before_the_question_does_not_answer_it() -> None:
     for _ in range(2):
         house.send(e.UserTurnCommitted(at=house.now, item=before))
     house.run(house.now + 3)
-    assert house.did(c.AskAside) == []
+    assert house.did(c.AskSideQuestion) == []
     assert ran(house) == []
 
 
@@ -746,7 +746,7 @@ def test_the_servers_own_transcript_is_taken_where_it_makes_one() -> None:
     start = house.now + 0.5
     house.says(start, start + 0.6)
     house.run(start + 1.5)
-    assert house.did(c.AskAside) == []
+    assert house.did(c.AskSideQuestion) == []
     items = [item for item, entry in house.server.items.items() if entry.role == "user"]
     house.send(e.UserTranscript(at=house.now, item=items[-1], text="Sì, grazie."))
     assert ran(house) == [("call_1", MILK)]
@@ -755,16 +755,16 @@ def test_the_servers_own_transcript_is_taken_where_it_makes_one() -> None:
 def test_a_transcript_of_the_servers_that_does_not_come_is_asked_for() -> None:
     house = at_question(asked(transcription="builtin"))
     reply(house, "Yes.").run(house.now + 5)
-    assert len(house.did(c.AskAside)) == 1
+    assert len(house.did(c.AskSideQuestion)) == 1
     assert ran(house) == [("call_1", MILK)]
 
 
 def test_out_of_band_the_turn_is_written_down_once_for_both() -> None:
     house = at_question(asked(transcription="out_of_band"))
-    before = len(house.did(c.AskAside))
+    before = len(house.did(c.AskSideQuestion))
     reply(house, "Yes.")
     assert ran(house) == [("call_1", MILK)]
-    assert len(house.did(c.AskAside)) == before + 1
+    assert len(house.did(c.AskSideQuestion)) == before + 1
 
 
 # --- guests ---------------------------------------------------------------------------------------
@@ -816,7 +816,7 @@ def test_a_guest_who_comes_while_the_answer_is_read() -> None:
     start = house.now + 0.5
     house.says(start, start + 0.6)
     house.run(start + 1.5)
-    assert house.did(c.AskAside)
+    assert house.did(c.AskSideQuestion)
     house.send(e.GuestRequested(at=house.now, on=True))
     house.run(house.now + 6)
     assert ran(house) == []

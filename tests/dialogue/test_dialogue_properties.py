@@ -282,7 +282,7 @@ class Nonsense:
             return
         self._frames((30, False, False, None))
         self._turn(10)
-        tags = [do.tag for step in self.steps for do in step if isinstance(do, c.AskAside)]
+        tags = [do.tag for step in self.steps for do in step if isinstance(do, c.AskSideQuestion)]
         self.send(e.SideAnswer(at=0.0, tag=tags[-1] if tags else "t", text="yes"))
 
     def check(self) -> None:

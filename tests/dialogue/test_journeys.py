@@ -359,7 +359,7 @@ def test_words_are_remembered_and_read_by_whoever_waits_for_them() -> None:
     )
     parts.state.link = Link.READY
     [asked] = transcripts.committed(e.UserTurnCommitted(at=100.0, item="i"))
-    assert isinstance(asked, c.AskAside)
+    assert isinstance(asked, c.AskSideQuestion)
     parts.side_questions.answered(e.SideAnswer(at=101.0, tag=asked.tag, text="Good morning."))
     assert read == [("i", "Good morning.")]
     assert len(parts.state.deadlines) == 0

@@ -438,7 +438,7 @@ def test_notes_of_the_talk_are_taken_only_with_an_open_microphone(muted: bool) -
     for item in ("one", "two", "three"):
         house.send(e.ItemAdded(at=house.now, item=item, kind="message", role="user"))
     house.run(400.0)
-    assert bool(house.did(c.AskAside, 46.0)) is not muted
+    assert bool(house.did(c.AskSideQuestion, 46.0)) is not muted
 
 
 # --- a server that takes its time ---------------------------------------------------------------
@@ -466,7 +466,7 @@ def test_who_waits_long_hears_that_it_is_still_wanted_and_then_the_answer() -> N
         ("", True),
         ("response.create", True),
         ("response.cancel resp_1", False),
-        (e.ABOUT_ASIDE, False),
+        (e.ABOUT_SIDE_QUESTION, False),
     ],
 )
 def test_only_a_failure_that_may_have_cost_the_answer_reopens(about: str, reopens: bool) -> None:

@@ -83,4 +83,4 @@ def test_an_unknown_price_is_told_once_and_not_counted_as_nothing() -> None:
     told = [x.code for x in first + second if isinstance(x, c.Note)]
     assert told.count("usage.unpriced") == 1
     assert [x.cost_microusd for x in first if isinstance(x, c.RecordUsage)] == [None]
-    assert spending.budget.purse.unpriced == 2
+    assert spending.budget.state.unpriced == 2

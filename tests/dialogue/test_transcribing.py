@@ -11,7 +11,7 @@ from server_model import Plan
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
-from edge_agent.contract.commands import AskAside
+from edge_agent.contract.commands import AskSideQuestion
 from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.journeys.transcripts import LATE_S, VERBATIM
 from edge_agent.dialogue.state import Talk
@@ -39,7 +39,7 @@ def retold(house: House) -> list[tuple[str, bool]]:
 @pytest.mark.parametrize("transcription", ["off", "builtin"])
 def test_the_model_is_not_asked_unless_the_owner_wants_it(transcription: str) -> None:
     house = one_turn(transcription=transcription).run(8.0)
-    assert house.did(AskAside) == []
+    assert house.did(AskSideQuestion) == []
     assert retold(house) == [("", True)]
 
 
@@ -48,7 +48,7 @@ def test_each_turn_is_written_down_alone_and_beside_its_answer() -> None:
     house.server.aside = lambda _ask: "What time is it?"
     house.run(6.0)
     [item] = [item for item, entry in house.server.items.items() if entry.role == "user"]
-    assert house.did(AskAside) == [AskAside("transcript_1", VERBATIM, (item,))]
+    assert house.did(AskSideQuestion) == [AskSideQuestion("transcript_1", VERBATIM, (item,))]
     assert len(house.speaker.played) == 1
     assert house.server.offences == []
     assert retold(house) == [("What time is it?", False)]
@@ -69,7 +69,7 @@ def test_a_refused_side_question_makes_nobody_ask_twice() -> None:
     while house.manager.talk is not Talk.SPEAKING:
         house.run(house.now + 0.01)
     code = "conversation_already_has_active_response"
-    house.send(e.ServerComplained(at=house.now, code=code, message="", about=e.ABOUT_ASIDE))
+    house.send(e.ServerComplained(at=house.now, code=code, message="", about=e.ABOUT_SIDE_QUESTION))
     house.run(12.0)
     assert len(house.did(c.RequestResponse)) == 1
     assert len(house.speaker.played) == 1
@@ -84,7 +84,7 @@ def test_words_that_nobody_could_make_out_are_no_words() -> None:
 
 def test_a_late_transcript_still_takes_the_place_of_the_sound() -> None:
     house = one_turn(transcription="out_of_band")
-    asked: list[AskAside] = []
+    asked: list[AskSideQuestion] = []
     house.server._do = _without_asides(house, asked)  # type: ignore[method-assign]
     house.run(9.0)
     [ask] = asked
@@ -94,7 +94,7 @@ def test_a_late_transcript_still_takes_the_place_of_the_sound() -> None:
 
 def test_a_transcript_that_never_comes_is_given_up() -> None:
     house = one_turn(transcription="out_of_band")
-    asked: list[AskAside] = []
+    asked: list[AskSideQuestion] = []
     house.server._do = _without_asides(house, asked)  # type: ignore[method-assign]
     house.run(3.5 + LATE_S)
     assert house.manager.talk is Talk.ASLEEP
@@ -103,11 +103,11 @@ def test_a_transcript_that_never_comes_is_given_up() -> None:
     assert retold(house) == [("", True)]
 
 
-def _without_asides(house: House, asked: list[AskAside]) -> Any:
+def _without_asides(house: House, asked: list[AskSideQuestion]) -> Any:
     do = house.server._do
 
     def silent(at: float, command: c.WireCommand) -> None:
-        if isinstance(command, AskAside):
+        if isinstance(command, AskSideQuestion):
             asked.append(command)
         else:
             do(at, command)
@@ -136,7 +136,7 @@ def test_a_server_that_cannot_transcribe_is_replaced_by_the_model_and_told_once(
     house.says(house.now + 0.1, house.now + 1.5)
     house.run(house.now + 6.0)
     items = [item for item, entry in house.server.items.items() if entry.role == "user"]
-    assert [ask.items for ask in house.did(AskAside)] == [(item,) for item in items]
+    assert [ask.items for ask in house.did(AskSideQuestion)] == [(item,) for item in items]
     assert house.notes().count("transcript.replaced") == 1
     assert [text for text, _ in retold(house)] == ["What time is it?"] * 2
 
@@ -148,18 +148,18 @@ def test_a_session_without_transcription_is_known_for_one_from_the_beginning() -
     house.says(0.5, 2.4)
     house.wake_word(1.1)
     house.run(6.0)
-    assert len(house.did(AskAside)) == 1
+    assert len(house.did(AskSideQuestion)) == 1
     assert house.notes().count("transcript.replaced") == 1
     house.send(e.LinkReady(at=house.now, replaces=True))
     house.says(house.now + 0.1, house.now + 1.5)
     house.run(house.now + 6.0)
-    assert len(house.did(AskAside)) == 1, "the next session may have it again"
+    assert len(house.did(AskSideQuestion)) == 1, "the next session may have it again"
 
 
 @pytest.mark.parametrize("transcription", ["off", "out_of_band"])
 def test_a_failure_of_what_nobody_asked_for_changes_nothing(transcription: str) -> None:
     house = one_turn(transcription=transcription).run(6.0)
-    asked = len(house.did(AskAside))
+    asked = len(house.did(AskSideQuestion))
     house.send(replace(no_deployment("item"), at=house.now))
-    assert len(house.did(AskAside)) == asked
+    assert len(house.did(AskSideQuestion)) == asked
     assert "transcript.replaced" not in house.notes()

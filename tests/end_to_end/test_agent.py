@@ -38,7 +38,7 @@ def rooms(faults: list[BaseException], **speaker: Any) -> Rooms:
     return Rooms(
         speaker=SimpleNamespace(**speaker),
         link=SimpleNamespace(set_active=nothing, execute=nothing, purge_audio=nothing),
-        hands=SimpleNamespace(),
+        tools=SimpleNamespace(),
         panel=SimpleNamespace(show=fails),
         note=nothing,
         fault=faults.append,

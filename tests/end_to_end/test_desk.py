@@ -16,7 +16,7 @@ from waiting import until
 from webhook_service import Hook
 
 from edge_agent.app.tools.desk import Desk
-from edge_agent.app.tools.toolbox import ERRANDS
+from edge_agent.app.tools.toolbox import IO_THREADS
 from edge_agent.contract.errors import AgentError
 from edge_agent.contract.events import ToolFinished
 from edge_agent.host.service.worker import Worker
@@ -36,11 +36,11 @@ class House:
         self.notes: list[tuple[str, dict[str, object]]] = []
         self.faults: list[BaseException] = []
         self.disk = Worker("disk", threads=True, on_fault=self.faults.append)
-        self.errands = Worker("errands", threads=True, on_fault=self.faults.append, size=ERRANDS)
+        self.io_pool = Worker("io", threads=True, on_fault=self.faults.append, size=IO_THREADS)
         self.desk = Desk(
             Settings(**raw),
             disk=self.disk,
-            errands=self.errands,
+            io_pool=self.io_pool,
             note=lambda code, /, **fields: self.notes.append((code, fields)),
             time=asyncio.get_running_loop().time,
             now=lambda: datetime.now().astimezone(),
@@ -51,7 +51,7 @@ class House:
 
     async def close(self) -> None:
         await self.hands.close()
-        self.errands.close()
+        self.io_pool.close()
         await self.disk.drain()
         self.disk.close()
         assert not self.faults

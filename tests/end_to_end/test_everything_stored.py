@@ -1,6 +1,6 @@
 """Every file that a daemon with all its features writes is one that `privacy` lists.
 
-A new store fails here until `host.stores.inventory` knows it.
+A new store fails here until `host.stores.stored_data` knows it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from edge_agent.cli import main as cli
 from edge_agent.demo import stage as stage_module
 from edge_agent.demo.stage import Stage
 from edge_agent.host.settings.root import Settings
-from edge_agent.host.stores.inventory import Kept, inventory
+from edge_agent.host.stores.stored_data import Kept, stored_data
 from edge_agent.host.voice.pack_store import Pack, Recipe, cache_root
 from edge_agent.simulation.brains import Call
 from edge_agent.simulation.traits import TRAITS
@@ -118,7 +118,7 @@ def files(home: Path) -> set[Path]:
 
 
 def listed(settings: Settings) -> set[Path]:
-    return {path for one in inventory(settings) for path in one.files}
+    return {path for one in stored_data(settings) for path in one.files}
 
 
 async def evening(stage: Stage) -> None:
@@ -156,8 +156,10 @@ def test_what_a_daemon_with_everything_writes_is_listed(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, written = spent(home, monkeypatch)
-    keys = {one.key for one in inventory(settings) if one.files}
-    assert keys == {one.key for one in inventory(settings)}, "the evening leaves some of each kind"
+    keys = {one.key for one in stored_data(settings) if one.files}
+    assert keys == {one.key for one in stored_data(settings)}, (
+        "the evening leaves some of each kind"
+    )
     assert "pongs.json" in {path.name for path in files(home)}
     assert files(home) == listed(settings)
     assert {path for path in written if home not in path.parents} == set()
@@ -166,10 +168,10 @@ def test_what_a_daemon_with_everything_writes_is_listed(
 def test_a_file_that_nobody_lists_is_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Were the facts forgotten in the inventory, the test above would fail."""
     settings, _ = spent(home, monkeypatch)
-    whole: Callable[[Settings], list[Kept]] = inventory
+    whole: Callable[[Settings], list[Kept]] = stored_data
     monkeypatch.setattr(
         sys.modules[__name__],
-        "inventory",
+        "stored_data",
         lambda s: [one for one in whole(s) if one.key != "facts"],
     )
     assert {path.name for path in files(home) - listed(settings)} == {"facts.sqlite"}

@@ -263,7 +263,7 @@ def cut_when(talk: LongTalk, when: Callable[[c.Command], bool], in_s: float) -> 
 
 
 def is_wish(command: c.Command) -> bool:
-    return isinstance(command, c.AskAside) and command.question == WISH
+    return isinstance(command, c.AskSideQuestion) and command.question == WISH
 
 
 def is_notes(command: c.Command) -> bool:

@@ -39,10 +39,10 @@ def ask(house: House, summarizer: Any = None) -> SummaryMade | None:
     """One wish, to its end."""
 
     async def go() -> SummaryMade | None:
-        errands = Worker("errands", threads=True, on_fault=house.faults.append)
+        io_pool = Worker("io", threads=True, on_fault=house.faults.append)
         notes = Notes(
             house.settings,
-            errands=errands,
+            io_pool=io_pool,
             post=house.post,
             note=house.note,
             fault=house.faults.append,
@@ -56,7 +56,7 @@ def ask(house: House, summarizer: Any = None) -> SummaryMade | None:
                 return await house.posted.get()
         finally:
             await notes.close()
-            errands.close()
+            io_pool.close()
 
     return asyncio.run(go())
 

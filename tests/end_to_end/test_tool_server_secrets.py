@@ -25,7 +25,7 @@ from edge_agent.tools.servers.mcp_server import ToolServer, load_library
 @asynccontextmanager
 async def served(settings: McpServer) -> AsyncIterator[tuple[ToolServer, Watcher]]:
     load_library()
-    worker = Worker("errands", threads=False, on_fault=lambda _problem: None)
+    worker = Worker("io", threads=False, on_fault=lambda _problem: None)
     plan, watcher = plan_of("s", settings), Watcher()
     server = ToolServer(plan, wire_for(plan, settings, worker), watcher, random.Random(7))
     async with running(server):

@@ -203,8 +203,8 @@ def test_a_verb_of_root_leaves_roots_files_alone_whatever_the_account_planted(
             "import os, sys\n"
             "sys.argv[0] = 'edge-agent'\n"
             "os.access = lambda *_: True  # wherever this checkout is\n"
-            "import edge_agent.host.stores.inventory, edge_agent.host.service.control\n"
-            "import edge_agent.host.stores.leaving, edge_agent.host.stores.message_store\n"
+            "import edge_agent.host.stores.stored_data, edge_agent.host.service.control\n"
+            "import edge_agent.host.stores.egress, edge_agent.host.stores.message_store\n"
             "import edge_agent.host.settings.load, edge_agent.cli.main\n"
             "edge_agent.cli.main.main()\n"
         )

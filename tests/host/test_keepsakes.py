@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.app.keepsakes import SOUND_MAX_BYTES, Answers
+from edge_agent.app.keepsakes import SOUND_MAX_BYTES, AnswerSound
 from edge_agent.contract.commands import PlayVoice
 from edge_agent.contract.events import PlaybackDrained, Tick
 from edge_agent.contract.pcm import WIRE_BYTES_PER_MS
 from edge_agent.host.stores.keepsakes import (
     Keepsakes,
-    Terms,
+    KeepTerms,
     keepsakes_folder,
     recordings,
     transcripts,
@@ -40,7 +40,7 @@ class Notes:
 
 
 def keep(folder: Path, notes: Notes | None = None, **terms: int) -> Keepsakes:
-    nothing = Terms(transcripts_days=0, audio_days=0, audio_max_bytes=500_000_000)
+    nothing = KeepTerms(transcripts_days=0, audio_days=0, audio_max_bytes=500_000_000)
     return Keepsakes(folder, replace(nothing, **terms), notes or Notes())
 
 
@@ -167,9 +167,9 @@ FULL = """
 import resource, sys
 from datetime import datetime
 from pathlib import Path
-from edge_agent.host.stores.keepsakes import Keepsakes, Terms
+from edge_agent.host.stores.keepsakes import Keepsakes, KeepTerms
 resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))
-kept = Keepsakes(Path(sys.argv[1]), Terms(9, 9, 10**6), lambda code, **fields: print(code))
+kept = Keepsakes(Path(sys.argv[1]), KeepTerms(9, 9, 10**6), lambda code, **fields: print(code))
 for number in range(100):
     kept.words(datetime(2026, 11, 20, 18, 30), "household", "word " * number)
 kept.sound(datetime(2026, 11, 20, 18, 30), "household", bytes(9_000))
@@ -201,11 +201,11 @@ def test_they_are_beside_the_state() -> None:
 
 def test_answers_that_are_never_over_are_kept_within_a_bound() -> None:
     kept: list[bytes] = []
-    answers = Answers(lambda _who, pcm: kept.append(pcm))
+    answers = AnswerSound(lambda _who, pcm: kept.append(pcm))
     second = bytes(1000 * WIRE_BYTES_PER_MS)
     for number in range(1000):
-        answers.see(Tick(at=0.0), [PlayVoice(f"item_{number}", second)])
+        answers.on_event(Tick(at=0.0), [PlayVoice(f"item_{number}", second)])
     for number in range(1000):
-        answers.see(PlaybackDrained(at=1.0, item=f"item_{number}", played_ms=1000), [])
+        answers.on_event(PlaybackDrained(at=1.0, item=f"item_{number}", played_ms=1000), [])
     assert kept[-1] == second
     assert 1 <= sum(map(len, kept)) <= 2 * SOUND_MAX_BYTES

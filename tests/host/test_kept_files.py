@@ -11,10 +11,10 @@ import kept_files
 import pytest
 
 from edge_agent.host.settings.root import Settings
-from edge_agent.host.stores.inventory import inventory
 from edge_agent.host.stores.json_file import JsonFile
 from edge_agent.host.stores.message_store import MessageStore, messages_path
 from edge_agent.host.stores.state import StateFile
+from edge_agent.host.stores.stored_data import stored_data
 from edge_agent.host.stores.timer_store import TimerStore, timers_path
 from edge_agent.host.stores.usage_store import UsageStore, usage_path
 
@@ -95,7 +95,7 @@ def test_the_file_of_the_version_before_is_read_and_kept_for_the_way_back(tmp_pa
     assert notes == []
     # An owner is told of it, and can have it deleted.
     settings = Settings.model_validate({"state": {"path": str(tmp_path / "state.json")}})
-    assert [kept in one.files for one in inventory(settings) if one.key == "messages"] == [True]
+    assert [kept in one.files for one in stored_data(settings) if one.key == "messages"] == [True]
 
 
 def test_two_versions_back_is_put_aside(tmp_path: Path) -> None:

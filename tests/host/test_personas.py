@@ -54,12 +54,12 @@ def test_shipped_personas_are_free_of_lint(name: str, language: str, tmp_path: P
     persona = load_persona(name, owners=tmp_path)
     tools = tool_names()
     assert flow_problems(persona, tools) == ()
-    manners = shipped_tools().manners()
-    findings = lint(persona, tools, language=language, manners=manners)
+    preambles = shipped_tools().preambles()
+    findings = lint(persona, tools, language=language, preambles=preambles)
     # Tools have descriptions of their own: only the default has to speak of every one.
     told = [f for f in findings if name == "household" or f.code != "tool.unmentioned"]
     assert [str(finding) for finding in told] == []
-    assert estimate_tokens(compose(persona, language=language, manners=manners)) < 1700
+    assert estimate_tokens(compose(persona, language=language, preambles=preambles)) < 1700
 
 
 def test_the_default_keeps_its_promises() -> None:

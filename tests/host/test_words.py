@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from edge_agent.app.keepsakes import SOUND_MAX_BYTES, WAITING_MAX, Keeper, Turns, observers
+from edge_agent.app.keepsakes import SOUND_MAX_BYTES, WAITING_MAX, Recorder, TurnSound, observers
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import WIRE_BYTES_PER_MS
@@ -93,10 +93,10 @@ def test_a_disk_that_is_too_slow_does_not_fill_the_memory(tmp_path: Path) -> Non
     )
     notes: list[tuple[str, object]] = []
     disk = SlowDisk()
-    keeper = Keeper(settings, disk, lambda code, **f: notes.append((code, f)), lambda: NOW)
+    recorder = Recorder(settings, disk, lambda code, **f: notes.append((code, f)), lambda: NOW)
 
     def say(text: str) -> None:
-        keeper.see(e.UserTranscript(at=0.0, item="a", text=text), [], 0.0)
+        recorder.on_event(e.UserTranscript(at=0.0, item="a", text=text), [], 0.0)
 
     for number in range(WAITING_MAX + 5):
         say(f"turn {number}")
@@ -111,26 +111,26 @@ def test_a_disk_that_is_too_slow_does_not_fill_the_memory(tmp_path: Path) -> Non
 
 def test_an_open_microphone_is_kept_from_the_turn_on() -> None:
     kept: list[bytes] = []
-    turns = Turns(lambda _who, sound: kept.append(sound))
+    turns = TurnSound(lambda _who, sound: kept.append(sound))
     silence = bytes(1000 * WIRE_BYTES_PER_MS)
     for _ in range(200):
-        turns.see(e.Tick(at=0.0), [c.SendAudio(silence)])
-    turns.see(e.UserSpeechStarted(at=0.0, item="a"), [])
+        turns.on_event(e.Tick(at=0.0), [c.SendAudio(silence)])
+    turns.on_event(e.UserSpeechStarted(at=0.0, item="a"), [])
     words = b"\x01\x02" * 24_000
-    turns.see(e.Tick(at=0.0), [c.SendAudio(words)])
-    turns.see(e.UserTurnCommitted(at=0.0, item="a"), [c.Note("talk.turn_sent", {"ms": 1000})])
+    turns.on_event(e.Tick(at=0.0), [c.SendAudio(words)])
+    turns.on_event(e.UserTurnCommitted(at=0.0, item="a"), [c.Note("talk.turn_sent", {"ms": 1000})])
     assert kept == [2 * silence + words]
     for _ in range(200):
-        turns.see(e.Tick(at=0.0), [c.SendAudio(words)])
-    turns.see(e.Tick(at=0.0), [c.Note("talk.turn_sent", {})])
+        turns.on_event(e.Tick(at=0.0), [c.SendAudio(words)])
+    turns.on_event(e.Tick(at=0.0), [c.Note("talk.turn_sent", {})])
     assert len(kept[1]) == SOUND_MAX_BYTES
 
 
 def test_what_nobody_said_into_a_talk_is_not_kept() -> None:
     kept: list[bytes] = []
-    turns = Turns(lambda _who, sound: kept.append(sound))
-    turns.see(e.Tick(at=0.0), [c.SendAudio(b"ab"), c.Note("talk.asleep", {})])
-    turns.see(e.Tick(at=0.0), [c.SendAudio(b"cd")])
-    turns.see(e.LinkDown(at=0.0, code="link.lost", message="Lost."), [])
-    turns.see(e.Tick(at=0.0), [c.Note("talk.turn_sent", {})])
+    turns = TurnSound(lambda _who, sound: kept.append(sound))
+    turns.on_event(e.Tick(at=0.0), [c.SendAudio(b"ab"), c.Note("talk.asleep", {})])
+    turns.on_event(e.Tick(at=0.0), [c.SendAudio(b"cd")])
+    turns.on_event(e.LinkDown(at=0.0, code="link.lost", message="Lost."), [])
+    turns.on_event(e.Tick(at=0.0), [c.Note("talk.turn_sent", {})])
     assert kept == []

@@ -3,7 +3,7 @@
 Each greets and lists one tool, `echo`, as a good one does; what it does besides stands in `WAYS`
 and `WEB_WAYS`.  With a port it serves streamable HTTP there.
 
-Owner: main, a thread for each connection over HTTP.  It never uses the official package.
+Thread: main, a thread for each connection over HTTP.  It never uses the official package.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ def test_items_are_looked_up_and_not_searched_for() -> None:
 
 def test_a_side_answer_that_never_ends() -> None:
     session = ready(OPENAI)
-    session.command(c.AskAside("notes_1", "Take notes."))
+    session.command(c.AskSideQuestion("notes_1", "Take notes."))
     session.receive(begun("resp_1", metadata={TAG_KEY: "notes_1"}), 1.0)
     text = "and " * 2500
 

@@ -132,7 +132,7 @@ def test_a_side_question_is_not_spoken_by_a_server_without_them() -> None:
     can = replace(LOCAL.capabilities, side_questions=True)  # as if the record said so
     home = Home(replace(LOCAL, capabilities=can))
     given(home.house.manager.talk is Talk.ASLEEP, "everybody has left")
-    home.session.command(c.AskAside("notes_1", "Take notes of the talk so far."))
+    home.session.command(c.AskSideQuestion("notes_1", "Take notes of the talk so far."))
     complaint = "response.conversation: Input should be 'auto' or 'none'"
     item = {"id": "item_1", "type": "message", "role": "assistant", "status": "in_progress"}
     wanted = home.hear(

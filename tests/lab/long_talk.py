@@ -193,7 +193,7 @@ class LongTalk:
             Rooms(
                 speaker=_Loudspeaker(self.post),
                 link=self.link,
-                hands=_Hands(self.post),
+                tools=_Hands(self.post),
                 panel=_Panel(),
                 note=self._note,
                 fault=self._fault,

@@ -198,7 +198,7 @@ def one_turn(
         )
         speaker = Loudspeaker()
         rooms: dict[str, Any] = {f.name: Nothing().any for f in dataclasses.fields(Rooms)}
-        rooms |= {"link": link, "speaker": speaker, "earcons": {}, "hands": Nothing()}
+        rooms |= {"link": link, "speaker": speaker, "earcons": {}, "tools": Nothing()}
         rooms |= {"panel": Nothing(), "sentence_pcm": lambda _name: bytes(48_000)}
         rooms["note"] = lambda code, /, **_fields: notes.append(code)
         rooms["fault"] = _raise if faults is None else faults.append

@@ -22,7 +22,7 @@ from edge_agent.contract.ports import Wire
 from edge_agent.host.price_list import PriceList, ProviderRecord
 from edge_agent.host.settings.root import Settings
 from edge_agent.realtime.link.liveness import HALF_OPEN, Liveness, ProbedWire
-from edge_agent.realtime.link.patience import FORGET_S, MAX_FACTOR, PROMPT_S, Patience
+from edge_agent.realtime.link.pong_tolerance import FORGET_S, MAX_FACTOR, PROMPT_S, PongTolerance
 from edge_agent.simulation.clock import run
 
 TIMINGS = household_timings()
@@ -185,17 +185,17 @@ def test_a_line_that_was_called_dead_and_was_not_is_given_more_time() -> None:
 
 
 def test_patience_grows_by_false_alarms_only_and_ends() -> None:
-    patience = Patience()
-    patience.died(100.0)
-    patience.stands(100.0 + PROMPT_S + 0.1)  # that was an outage
-    assert patience.factor(104.0) == 1.0
+    tolerance = PongTolerance()
+    tolerance.died(100.0)
+    tolerance.stands(100.0 + PROMPT_S + 0.1)  # that was an outage
+    assert tolerance.factor(104.0) == 1.0
     for count in range(5):
-        patience.died(200.0 + count)
-        patience.stands(200.1 + count)
-        assert patience.factor(200.2 + count) == min(2.0 ** (count + 1), MAX_FACTOR)
-    patience.stands(204.2)  # a session that replaces none that died
-    assert patience.factor(204.0 + FORGET_S) == MAX_FACTOR
-    assert patience.factor(204.2 + FORGET_S) == 1.0
+        tolerance.died(200.0 + count)
+        tolerance.stands(200.1 + count)
+        assert tolerance.factor(200.2 + count) == min(2.0 ** (count + 1), MAX_FACTOR)
+    tolerance.stands(204.2)  # a session that replaces none that died
+    assert tolerance.factor(204.0 + FORGET_S) == MAX_FACTOR
+    assert tolerance.factor(204.2 + FORGET_S) == 1.0
 
 
 @pytest.mark.parametrize(

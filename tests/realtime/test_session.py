@@ -525,7 +525,7 @@ def test_a_wish_for_an_answer_says_what_it_may_do(
 
 def test_a_side_question_is_answered_beside_the_talk() -> None:
     session = ready()
-    (text,) = session.command(cmd.AskAside("summary", "Sum up.", ("i1", "i2")))
+    (text,) = session.command(cmd.AskSideQuestion("summary", "Sum up.", ("i1", "i2")))
     asked = json.loads(text)["response"]
     assert asked["conversation"] == "none"
     assert asked["output_modalities"] == ["text"]
@@ -547,13 +547,13 @@ def test_a_side_question_is_answered_beside_the_talk() -> None:
 
 def test_a_refused_side_question_is_answered_too() -> None:
     session = ready()
-    (text,) = session.command(cmd.AskAside("t", "?"))
+    (text,) = session.command(cmd.AskSideQuestion("t", "?"))
     events = feed(session, error("item_not_known", event_id=json.loads(text)["event_id"]))
     assert events[0] == ev.SideAnswer(at=3.0, tag="t", text="", ok=False)
     assert isinstance(events[1], ev.ServerComplained)
-    assert events[1].about == ev.ABOUT_ASIDE
+    assert events[1].about == ev.ABOUT_SIDE_QUESTION
     session = ready(can=household_can(side_questions=False))
-    assert session.command(cmd.AskAside("t", "?")) == []
+    assert session.command(cmd.AskSideQuestion("t", "?")) == []
     assert [type(e) for e in session.take_events()] == [ev.SideAnswer]
 
 
@@ -594,7 +594,7 @@ def test_both_halves_of_a_tool_call_are_announced_with_their_call() -> None:
 
 
 def test_a_question_behind_items_leaves_what_stands_before_them_alone() -> None:
-    (text,) = ready().command(cmd.AskAside("summary", "", ("i1", "i2"), "Take notes."))
+    (text,) = ready().command(cmd.AskSideQuestion("summary", "", ("i1", "i2"), "Take notes."))
     asked = json.loads(text)["response"]
     assert "instructions" not in asked
     assert "tools" not in asked
@@ -645,13 +645,13 @@ def test_long_audio_is_sent_in_pieces_and_half_samples_never() -> None:
     [
         cmd.AddMessage("x" * 33, "user", "hi"),
         cmd.AddToolCall("x" * 33, "c", "look_up", "{}"),
-        cmd.AskAside("t", "", None, "Take notes."),
+        cmd.AskSideQuestion("t", "", None, "Take notes."),
         cmd.AddMessage("x", "robot", "hi"),
         cmd.AddMessage("x", "assistant", pcm24k=b"\0\0"),
         cmd.TruncateItem("x", -1),
         cmd.TruncateItem("", 5),
         cmd.DeleteItem(""),
-        cmd.AskAside("t" * 513, "?"),
+        cmd.AskSideQuestion("t" * 513, "?"),
     ],
 )
 def test_our_own_mistakes_are_ours(command: cmd.WireCommand) -> None:
@@ -791,19 +791,19 @@ def test_an_error_without_an_id_is_about_the_request_that_nothing_has_answered()
 
 def test_a_server_without_side_questions_names_their_fields_and_no_event() -> None:
     session = ready()
-    session.command(cmd.AskAside("notes_1", "Take notes."))
+    session.command(cmd.AskSideQuestion("notes_1", "Take notes."))
     words = "response.conversation: Input should be 'auto'"
     side, complaint = session.receive(error(None, message=words), 3.0)
     assert side == ev.SideAnswer(at=3.0, tag="notes_1", text="", ok=False)
     assert isinstance(complaint, ev.ServerComplained)
-    assert complaint.about == ev.ABOUT_ASIDE
+    assert complaint.about == ev.ABOUT_SIDE_QUESTION
 
 
 # --- servers that do not know side questions ------------------------------------------------
 
 
 def asks_aside(session: Session) -> list[str]:
-    return session.command(cmd.AskAside("notes_1", "Take notes."))
+    return session.command(cmd.AskSideQuestion("notes_1", "Take notes."))
 
 
 @pytest.mark.parametrize("fields", [{}, {"metadata": {TAG_KEY: "notes_1"}, "conversation_id": "c"}])

@@ -1,6 +1,6 @@
 """Doubtful sessions: what is learnt of late pongs, and the second session beside a first one.
 
-Owner: the test's loop, in virtual time.  It never waits for real time or opens a socket.
+Thread: the test's loop, in virtual time.  It never waits for real time or opens a socket.
 """
 
 from __future__ import annotations

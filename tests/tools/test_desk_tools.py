@@ -85,7 +85,7 @@ def test_nobody_is_told_that_a_message_was_sent_when_it_was_not() -> None:
 
 
 def show(last: LastAnswer, event: Event, *commands: Command) -> None:
-    last.see(event, list(commands), 0.0)
+    last.on_event(event, list(commands), 0.0)
 
 
 def say(last: LastAnswer, item: str, text: str, sound_ms: int = 1000) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.events import ToolFinished
-from edge_agent.contract.persona import Entry, Persona, ToolManner
+from edge_agent.contract.persona import Entry, Persona, ToolPreamble
 from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.prompting.prompt import compose
 from edge_agent.dialogue.prompting.prompt_lint import lint
@@ -55,13 +55,13 @@ def plain() -> None:
 
 
 def test_the_model_is_told_what_to_say_before_which_tool() -> None:
-    manners = Registry([look_up, send, plain]).manners()
-    assert manners == (
-        ToolManner("look_up", False, ("Let me look.", "One moment.")),
-        ToolManner("send", True, ("Shall I?",)),
+    preambles = Registry([look_up, send, plain]).preambles()
+    assert preambles == (
+        ToolPreamble("look_up", False, ("Let me look.", "One moment.")),
+        ToolPreamble("send", True, ("Shall I?",)),
     )
     persona = Persona("x", sections={"tools": (Entry("", ("Use them.",)),)})
-    lines = compose(persona, manners=manners).splitlines()
+    lines = compose(persona, preambles=preambles).splitlines()
     assert lines[:2] == ["# Tools", "- Use them."]
     assert '"Let me look." / "One moment."' in lines[2]
     assert "call it in the same turn" in lines[2]
@@ -72,12 +72,12 @@ def test_the_model_is_told_what_to_say_before_which_tool() -> None:
 
 
 def test_a_persona_that_says_nothing_of_tools_still_has_their_manners() -> None:
-    text = compose(Persona("x"), manners=Registry([send]).manners())
+    text = compose(Persona("x"), preambles=Registry([send]).preambles())
     assert text.startswith("# Tools\n- Before `send`")
 
 
 def test_a_tool_that_is_told_of_by_its_manners_is_not_unmentioned() -> None:
-    found = lint(Persona("x"), {"send"}, manners=Registry([send]).manners())
+    found = lint(Persona("x"), {"send"}, preambles=Registry([send]).preambles())
     assert not [finding for finding in found if finding.code.startswith("tool.")]
     assert "tool.unmentioned" in {finding.code for finding in lint(Persona("x"), {"send"})}
 

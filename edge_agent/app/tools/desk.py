@@ -1,6 +1,6 @@
 """The desk at work: the stronger model asked, messages kept and sent, the last answer.
 
-Thread: event loop; files are written where `disk` puts them, the network is used by `errands`, so
+Thread: event loop; files are written where `disk` puts them, the network is used by `io_pool`, so
 that neither can hold up the other or the talk.  It must never put a question, an answer or a
 message into the journal.
 """
@@ -50,7 +50,7 @@ class Desk:
         settings: Settings,
         *,
         disk: Worker,
-        errands: Worker,
+        io_pool: Worker,
         note: NoteFunction,
         time: Callable[[], float],
         now: Callable[[], datetime],
@@ -59,7 +59,7 @@ class Desk:
         self._settings = settings
         self._messages = settings.messages
         self._disk = disk
-        self._errands = errands
+        self._io_pool = io_pool
         self._note = note
         self._time = time
         self._now = now
@@ -89,7 +89,7 @@ class Desk:
         began = self._time()
         try:
             # Made anew each time: a key that was put right works at once.
-            answered = await self._errands.run(
+            answered = await self._io_pool.run(
                 lambda: text_model(settings).ask(
                     told, asked, max_output_tokens=desk.max_output_tokens
                 )
@@ -154,7 +154,7 @@ class Desk:
     async def _send(self, message: Message) -> AgentError | None:
         desk, error = self._messages, None
         try:
-            await self._errands.run(
+            await self._io_pool.run(
                 lambda: webhook.send(
                     desk.webhook_url,
                     desk.webhook_token_file,

@@ -1,7 +1,7 @@
 """Tool servers at work: connected after READY, their tools put among ours.
 
 Thread: event loop; what blocks (importing the package, files with secrets, certificates) is done by
-errands.  It must never hold up READY or the talk, end the daemon when a server makes trouble, or
+`io_pool`.  It must never hold up READY or the talk, end the daemon when a server makes trouble, or
 put what a server said into the journal.
 """
 
@@ -118,7 +118,7 @@ class ToolServers:
         settings: Settings,
         registry: Registry,
         *,
-        errands: Worker,
+        io_pool: Worker,
         note: NoteFunction,
         fault: Callable[[BaseException], None],
         post: Callable[[Event], None],
@@ -129,7 +129,7 @@ class ToolServers:
     ) -> None:
         self._settings = settings.mcp.servers
         self._registry = registry
-        self._errands = errands
+        self._io_pool = io_pool
         self._note = note
         self._fault = fault
         self._post = post
@@ -167,7 +167,7 @@ class ToolServers:
     async def _is_loaded(self) -> bool:
         with contextlib.suppress(ImportError):
             if is_installed():
-                await self._errands.run(load_library)
+                await self._io_pool.run(load_library)
                 # What was imported is never rubbish; a full collection would walk over it for
                 # 50 ms in one step of the loop, whenever a server lists much.
                 gc.freeze()
@@ -186,12 +186,12 @@ class ToolServers:
     def _wire(self, name: str, plan: ServerPlan) -> OpenWire:
         if self._wire_to is not None:
             return self._wire_to(plan)
-        return wire_for(plan, self._settings[name], self._errands)
+        return wire_for(plan, self._settings[name], self._io_pool)
 
     async def _not_accepted(self, server: str, now: Mapping[str, Shape]) -> Collection[str]:
         """Read anew each time: the owner accepts on the command line."""
         try:
-            return await self._errands.run(lambda: self._accepted.changed(server, now, learn=True))
+            return await self._io_pool.run(lambda: self._accepted.changed(server, now, learn=True))
         except OSError:  # noted; nobody knows how they were
             return now
 

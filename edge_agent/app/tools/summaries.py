@@ -1,6 +1,6 @@
 """Notes of a long talk by a text model: redacted, sent, and brought back to the dialogue.
 
-Thread: event loop; the network is used by `errands`.  It must never put words of the talk into the
+Thread: event loop; the network is used by `io_pool`.  It must never put words of the talk into the
 journal, and never send one that is not redacted.
 """
 
@@ -48,14 +48,14 @@ class Notes:
         self,
         settings: Settings,
         *,
-        errands: Worker,
+        io_pool: Worker,
         post: Callable[[Event], None],
         note: NoteFunction,
         fault: Callable[[BaseException], None],
         time: Callable[[], float],
         summarizer: Summarizer | None = None,
     ) -> None:
-        self._errands = errands
+        self._io_pool = io_pool
         self._post = post
         self._note = note
         self._fault = fault
@@ -85,7 +85,7 @@ class Notes:
     async def _make(self, wish: Summarise, summarise: Callable[[str, str], str]) -> None:
         text = ""
         try:
-            text = await self._errands.run(lambda: summarise(wish.instructions, wish.text))
+            text = await self._io_pool.run(lambda: summarise(wish.instructions, wish.text))
         except AgentError as error:
             self._note(
                 "memory.no_text_model", code=error.code, message=error.message, fix=error.fix

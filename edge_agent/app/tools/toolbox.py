@@ -1,7 +1,7 @@
 """The toolbox: every source of tools, put together; what they start and stop.
 
 Thread: event loop.  It must never decide which tool may run: that is the dialogue's.  The daemon
-runs `bell`, `desk` and `servers` as tasks and hands calls to `hands`.
+runs `bell`, `desk` and `servers` as tasks and hands calls to `runner`.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from edge_agent.contract.events import Event
 from edge_agent.host.journal.journal import Journal
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
-from edge_agent.tools.builtin import Home, builtin_tools
+from edge_agent.tools.builtin import SpeakerControls, builtin_tools
 from edge_agent.tools.registry import Registry
 from edge_agent.tools.runner import ToolRunner
 
-ERRANDS = 4
+IO_THREADS = 4
 """Threads: two questions at once, one that was cancelled and still waits, and the webhook."""
 
 
 class Toolbox:
     """The tools of one speaker and what runs behind them.
 
-    `home`: what the tools may do to the speaker.  `sound`: rings with a sound until given None.
+    `speaker`: what the tools may do to the speaker.  `sound`: rings with a sound until given None.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Toolbox:
         world: World,
         journal: Journal,
         *,
-        home: Home,
+        speaker: SpeakerControls,
         disk: Worker,
         post: Callable[[Event], None],
         time: Callable[[], float],
@@ -47,7 +47,7 @@ class Toolbox:
         sound: Callable[[bytes | None], None],
     ) -> None:
         note, fault, now = journal.note, journal.fault, world.now
-        self.errands = Worker("errands", threads=world.threads, on_fault=fault, size=ERRANDS)
+        self.io_pool = Worker("io", threads=world.threads, on_fault=fault, size=IO_THREADS)
         self.bell = Bell(
             settings,
             disk=disk,
@@ -61,7 +61,7 @@ class Toolbox:
         self.desk = Desk(
             settings,
             disk=disk,
-            errands=self.errands,
+            io_pool=self.io_pool,
             note=note,
             time=time,
             now=now,
@@ -69,7 +69,7 @@ class Toolbox:
         )
         self.registry = Registry(
             (
-                *builtin_tools(home, now),
+                *builtin_tools(speaker, now),
                 *self.bell.tools,
                 *self.desk.tools,
                 *tools_for_facts(settings, disk, note, now),
@@ -78,7 +78,7 @@ class Toolbox:
         self.servers = ToolServers(
             settings,
             self.registry,
-            errands=self.errands,
+            io_pool=self.io_pool,
             note=note,
             fault=fault,
             post=post,
@@ -88,12 +88,12 @@ class Toolbox:
             wire_to=world.tool_servers,
         )
         self.notes = Notes(
-            settings, errands=self.errands, post=post, note=note, fault=fault, time=time
+            settings, io_pool=self.io_pool, post=post, note=note, fault=fault, time=time
         )
-        self.hands = ToolRunner(self.registry, post)
+        self.runner = ToolRunner(self.registry, post)
 
     async def close(self) -> None:
         """End all calls, and what runs behind the tools."""
-        await self.hands.close()
+        await self.runner.close()
         await self.notes.close()
-        self.errands.close()
+        self.io_pool.close()

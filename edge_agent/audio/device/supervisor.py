@@ -3,7 +3,7 @@ the microphone closed while it is muted.
 
 Thread: event loop; opening and closing run where `in_thread` puts them (one executor thread in
 service), because a sound server may take seconds.  It must never carry audio.  `run` it as a task,
-register `see` as an observer of the pump, and read `state`.
+register `on_event` as an observer of the pump, and read `state`.
 
 A stalled stream says of itself that it is active (seen with a suspended source and with an
 unplugged card), so only moving frames count.  A device that cannot be opened is honestly
@@ -128,7 +128,7 @@ class DeviceSupervisor:
         """The microphone is closed because it is muted: nobody records, and no frame is missed."""
         return self.deafened.is_set() and self._is_muted()
 
-    def see(self, _event: Event, commands: list[Command], at: float) -> None:
+    def on_event(self, _event: Event, commands: list[Command], at: float) -> None:
         """An observer of the pump: the loudspeaker wakes before a sound is due, and a mute is
         acted on at once."""
         muted = self._is_muted()

@@ -2,7 +2,7 @@
 
 Whatever verb would record calls `check_not_muted` first.
 
-Owner: main thread.  It never opens a microphone, nor writes anything.
+Thread: main thread.  It never opens a microphone, nor writes anything.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from edge_agent.cli.outcome import agreed, guarded, note
 
 if TYPE_CHECKING:
     from edge_agent.host.settings.root import Settings
-    from edge_agent.host.stores.inventory import Kept
+    from edge_agent.host.stores.stored_data import Kept
 
 KILOBYTE = 1000
 WIDTH_CHARS = 96
@@ -85,15 +85,15 @@ def privacy(
 
 
 def _tell(settings: Settings, erase: What | None, *, yes: bool, as_json: bool) -> None:
-    from edge_agent.host.stores.inventory import inventory
-    from edge_agent.host.stores.leaving import leaving
+    from edge_agent.host.stores.egress import egress
+    from edge_agent.host.stores.stored_data import stored_data
 
-    kept = inventory(settings)
+    kept = stored_data(settings)
     if erase is not None:
         _delete([one for one in kept if one.key and erase in (one.key, What.ALL)], settings, yes)
     elif as_json:
         rows = [{**asdict(one), "files": [str(path) for path in one.files]} for one in kept]
-        out = [asdict(one) for one in leaving(settings)]
+        out = [asdict(one) for one in egress(settings)]
         typer.echo(json.dumps({"kept": rows, "leaves": out}, indent=2, ensure_ascii=False))
     else:
         for line in (*_kept(kept, settings), *_left_out(settings), *_leaves(settings)):
@@ -144,10 +144,10 @@ def _left_out(settings: Settings) -> Iterator[str]:
 
 
 def _leaves(settings: Settings) -> Iterator[str]:
-    from edge_agent.host.stores.leaving import leaving
+    from edge_agent.host.stores.egress import egress
 
     yield "Leaves this machine:"
-    for one in leaving(settings):
+    for one in egress(settings):
         yield f"  {one.what}: to {one.to}"
         yield f"      {one.when}"
     yield "  Nothing else: it reports to nobody and looks for no updates"
@@ -158,7 +158,7 @@ def _leaves(settings: Settings) -> Iterator[str]:
 
 def _delete(kept: list[Kept], settings: Settings, yes: bool) -> None:
     from edge_agent.contract.errors import AgentError
-    from edge_agent.host.stores.inventory import erase
+    from edge_agent.host.stores.stored_data import erase
 
     there = [one for one in kept if one.files]
     if not there:

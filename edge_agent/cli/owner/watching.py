@@ -3,8 +3,8 @@
 `watch` prints a line a second: the speaker's state as it says it, and beside it the bytes that the
 kernel has counted on its connections, which nobody can talk away.
 
-Owner: main thread, the speaker runs meanwhile.  It never becomes another account: only root may see
-whose a socket of the service is, and of the account's folder nothing is opened but the control
+Thread: main thread, the speaker runs meanwhile.  It never becomes another account: only root may
+see whose a socket of the service is, and of the account's folder nothing is opened but the control
 socket.
 """
 

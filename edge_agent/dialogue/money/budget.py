@@ -69,7 +69,7 @@ def cost_of(usage: Usage | None, prices: Prices | None) -> Money | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Purse:
+class BudgetState:
     """What a budget has to remember across a restart."""
 
     day: date | None = None
@@ -87,15 +87,15 @@ Verdict = Literal["", "budget_warning", "budget_spent"]
 class Budget:
     """The day's money.  `cap` 0: no limit, it only counts."""
 
-    def __init__(self, cap: Money, *, warn_percent: int, purse: Purse | None = None) -> None:
+    def __init__(self, cap: Money, *, warn_percent: int, state: BudgetState | None = None) -> None:
         self._cap = max(0, cap)
         self._warn_percent = warn_percent
-        self._purse = purse or Purse()
+        self._state = state or BudgetState()
 
     @property
-    def purse(self) -> Purse:
+    def state(self) -> BudgetState:
         """To be saved, and handed in again after a restart."""
-        return self._purse
+        return self._state
 
     @property
     def cap(self) -> Money:
@@ -105,7 +105,7 @@ class Budget:
     @property
     def spent(self) -> Money:
         """Of this day, as far as prices are known."""
-        return self._purse.spent
+        return self._state.spent
 
     def add(self, cost: Money | None, day: date) -> Verdict:
         """Count one response.  `cost` as of `cost_of`; `day` is the local day.
@@ -113,8 +113,8 @@ class Budget:
         Answers `budget_warning` once a day, `budget_spent` at the moment the limit is reached.
         """
         self._turn_page(day)
-        was = self._purse
-        now = Purse(
+        was = self._state
+        now = BudgetState(
             was.day,
             was.spent + max(0, cost or 0),
             was.unpriced + (cost is None),
@@ -127,28 +127,32 @@ class Budget:
             elif now.spent * 100 >= self._cap * self._warn_percent and not was.warned:
                 verdict = "budget_warning"
         # Past the limit a warning would come too late, also after the cap was raised a little.
-        self._purse = Purse(now.day, now.spent, now.unpriced, was.warned or verdict != "")
+        self._state = BudgetState(now.day, now.spent, now.unpriced, was.warned or verdict != "")
         return verdict
 
     def may_start_turn(self, day: date, *, button_held: bool = False) -> bool:
         """Whether a turn may be sent.  Past the limit only while the button is held: that is a
         person who wants this one answer and knows what it costs."""
         self._turn_page(day)
-        return button_held or not self._cap or self._purse.spent < self._cap
+        return button_held or not self._cap or self._state.spent < self._cap
 
     def _turn_page(self, day: date) -> None:
         """Begin a new day.  A clock that is set back does not give the money back."""
-        mine = self._purse.day
+        mine = self._state.day
         if mine is None:
-            self._purse = Purse(day, self._purse.spent, self._purse.unpriced, self._purse.warned)
+            self._state = BudgetState(
+                day, self._state.spent, self._state.unpriced, self._state.warned
+            )
         elif day > mine:
             # From an unset clock to the real time is one and the same day, as far as we know.
             same = mine < CLOCK_UNSET_BEFORE <= day
-            self._purse = (
-                Purse(day, self._purse.spent, self._purse.unpriced, self._purse.warned)
+            self._state = (
+                BudgetState(day, self._state.spent, self._state.unpriced, self._state.warned)
                 if same
-                else Purse(day)
+                else BudgetState(day)
             )
         elif mine - day > CLOCK_SLIP and day >= CLOCK_UNSET_BEFORE:
             # The clock had been ahead; waiting for that day again could mean for years.
-            self._purse = Purse(day, self._purse.spent, self._purse.unpriced, self._purse.warned)
+            self._state = BudgetState(
+                day, self._state.spent, self._state.unpriced, self._state.warned
+            )

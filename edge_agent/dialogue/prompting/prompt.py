@@ -17,7 +17,7 @@ from edge_agent.contract.persona import (
     FlowPlan,
     FlowState,
     Persona,
-    ToolManner,
+    ToolPreamble,
 )
 
 ADDITIONS = "The Household's Own Rules"
@@ -59,17 +59,17 @@ def compose(
     *,
     language: str = "",
     additions: str = "",
-    manners: Iterable[ToolManner] = (),
+    preambles: Iterable[ToolPreamble] = (),
 ) -> str:
     """The instructions: a heading per section, labelled lines below it.
 
     `language`: the household's code, used where the persona pins none.  `additions`: the owner's
-    own words, told last, so that they win.  `manners`: what is said before a call, told with the
+    own words, told last, so that they win.  `preambles`: what is said before a call, told with the
     tools.  Of a guided plan only the rule for moving is told here; `with_stage` adds the present
     step.
     """
     return "\n\n".join(
-        f"# {heading}\n{text}" for heading, text in parts(persona, language, additions, manners)
+        f"# {heading}\n{text}" for heading, text in parts(persona, language, additions, preambles)
     )
 
 
@@ -77,7 +77,7 @@ def parts(
     persona: Persona,
     language: str = "",
     additions: str = "",
-    manners: Iterable[ToolManner] = (),
+    preambles: Iterable[ToolPreamble] = (),
 ) -> Iterator[tuple[str, str]]:
     """`(heading, text)` of every section that says something, in order."""
     for key, heading in SECTIONS.items():
@@ -85,7 +85,7 @@ def parts(
         if key == "tone":
             lines += _language_lines(pinned_language(persona, language))
         if key == "tools":
-            lines += _manner_lines(tuple(manners))
+            lines += _preamble_lines(tuple(preambles))
         if key == "samples" and lines:
             lines.insert(0, "Use these for their manner; do not say the same one twice.")
         if key == "flow" and persona.plan is not None:
@@ -142,19 +142,19 @@ def _language_lines(code: str) -> list[str]:
     ]
 
 
-def _manner_lines(manners: tuple[ToolManner, ...]) -> Iterator[str]:
-    if not manners:
+def _preamble_lines(preambles: tuple[ToolPreamble, ...]) -> Iterator[str]:
+    if not preambles:
         return
-    for manner in manners:
-        phrases = " / ".join(f'"{phrase}"' for phrase in manner.samples)
-        if manner.asks:
+    for preamble in preambles:
+        phrases = " / ".join(f'"{phrase}"' for phrase in preamble.samples)
+        if preamble.asks:
             yield (
-                f"- Before `{manner.tool}`: say what you are about to do and wait for a yes. "
+                f"- Before `{preamble.tool}`: say what you are about to do and wait for a yes. "
                 f"For example: {phrases}"
             )
         else:
             yield (
-                f"- Before `{manner.tool}`: one short neutral sentence that promises nothing, "
+                f"- Before `{preamble.tool}`: one short neutral sentence that promises nothing, "
                 f"then call it in the same turn. For example: {phrases}"
             )
     yield "- Say these in the language of the talk, and not the same one twice in a row."

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from edge_agent.contract.persona import MOVE_TOOL, Persona, ToolManner
+from edge_agent.contract.persona import MOVE_TOOL, Persona, ToolPreamble
 from edge_agent.dialogue.prompting.flow import flow_problems
 from edge_agent.dialogue.prompting.prompt import (
     LANGUAGES,
@@ -84,10 +84,10 @@ def lint(
     *,
     language: str = "",
     additions: str = "",
-    manners: Iterable[ToolManner] = (),
+    preambles: Iterable[ToolPreamble] = (),
 ) -> tuple[Finding, ...]:
     """Everything found in what `compose` makes of the same arguments, errors first."""
-    common = tuple(parts(persona, language, additions, manners))
+    common = tuple(parts(persona, language, additions, preambles))
     steps = []
     if persona.plan is not None and persona.plan.guided:
         for state in persona.plan.states.values():

@@ -26,7 +26,7 @@ WORDS_MAX_CHARS = 50_000
 
 
 class Words:
-    """Call `see` with every event; `tell` gets who spoke and what is left of it by `redact`."""
+    """Call `on_event` with every event; `tell` gets who spoke and what `redact` leaves of it."""
 
     def __init__(self, tell: Callable[[str, str], None], redact: Callable[[str], str]) -> None:
         self._tell = tell
@@ -34,7 +34,7 @@ class Words:
         self._pieces: list[str] = []
         self._chars = 0
 
-    def see(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """One text per turn of the household and per answer, as far as it was made."""
         match event:
             case UserTranscript():

@@ -4,7 +4,7 @@
 (sock_diag(7), the bytes sent and received of its tcp_info), and which socket is whose is read from
 `/proc`.
 
-Owner: any thread; no state.  It never sends anything but the question to the kernel.
+Thread: any thread; no state.  It never sends anything but the question to the kernel.
 """
 
 from __future__ import annotations

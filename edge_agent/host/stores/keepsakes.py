@@ -40,7 +40,7 @@ _RECORDING = re.compile(r"\d{2}-\d{2}-\d{2}-\d{3}-[a-z]+\.wav(\.part)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class KeepTerms:
     """For how many days, 0: not at all; and how much sound at most."""
 
     transcripts_days: int
@@ -56,7 +56,7 @@ def keepsakes_folder(state_setting: str, environ: Mapping[str, str] | None = Non
 class Keepsakes:
     """`sweep` at the start and every day; `note` is `Journal.note`."""
 
-    def __init__(self, folder: Path, terms: Terms, note: NoteFunction) -> None:
+    def __init__(self, folder: Path, terms: KeepTerms, note: NoteFunction) -> None:
         self.transcripts = folder / TRANSCRIPTS
         self.recordings = folder / RECORDINGS
         self._terms = terms

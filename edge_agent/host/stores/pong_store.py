@@ -2,7 +2,7 @@
 
 Call `load` once and `save` when there is something new.
 
-Owner: the event loop for `load`; `save` may run in another thread.  It never holds more than
+Thread: the event loop for `load`; `save` may run in another thread.  It never holds more than
 counts, and a file that is of no use is moved aside: then it is learnt again.
 """
 

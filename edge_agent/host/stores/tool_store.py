@@ -4,7 +4,7 @@
 it is, for the owner has just named it in the settings.  `accept` takes what an owner has agreed to.
 After trouble with the file nothing new is taken on trust: the owner is asked.
 
-Thread: whichever calls; it blocks, so the daemon calls it in its errands.  The daemon and the
+Thread: whichever calls; it blocks, so the daemon calls it on `io_pool`.  The daemon and the
 command line both write the file, each whole and freshly read.  It must never accept a change.
 """
 

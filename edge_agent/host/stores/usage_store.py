@@ -61,7 +61,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What the budget remembers, in this file's words (see `dialogue.money.budget.Purse`)."""
+    """What the budget remembers, in this file's words (see `dialogue.money.budget.BudgetState`)."""
 
     day: date | None = None
     spent_microusd: Count = 0

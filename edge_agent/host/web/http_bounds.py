@@ -4,7 +4,7 @@
 size of a piece or after one "100 Continue" too many, would hold a worker for days.  Give `handlers`
 to an opener, and open a `BoundedRequest`.
 
-Owner: the thread that asks, which blocks.  It never reads a byte past a bound.
+Thread: the thread that asks, which blocks.  It never reads a byte past a bound.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ from edge_agent.contract.errors import LinkError, LinkLost, WireClosed
 from edge_agent.contract.pace import Pace
 from edge_agent.contract.pcm import WIRE_BYTES_PER_MS, bytes_to_ms
 from edge_agent.contract.ports import Dialer, Wire
+from edge_agent.realtime.link.closing import ClosingWires
 from edge_agent.realtime.link.endpoints import Route
 from edge_agent.realtime.link.feed import Fed
-from edge_agent.realtime.link.goodbyes import Goodbyes
 from edge_agent.realtime.link.liveness import HALF_OPEN, LinkTimings, Liveness
 from edge_agent.realtime.link.outbox import Outbox, SilenceJudge
 from edge_agent.realtime.link.pongs import LIMIT_MAX_S
@@ -68,7 +68,7 @@ async def dial(
     url: str,
     headers: Mapping[str, str],
     timings: LinkTimings,
-    goodbyes: Goodbyes,
+    closing: ClosingWires,
 ) -> Wire:
     """An open wire, within `dial_s`.  Raises `LinkError`; leaves nothing open when cancelled.
 
@@ -101,7 +101,7 @@ async def dial(
         await asyncio.gather(*attempts, return_exceptions=True)
         for attempt in attempts:
             if attempt is not taken and not attempt.cancelled() and failure(attempt) is None:
-                goodbyes.let_go(attempt.result(), is_dead=False)  # it opened in the last moment
+                closing.let_go(attempt.result(), is_dead=False)  # it opened in the last moment
 
 
 class Channel:
@@ -116,7 +116,7 @@ class Channel:
         wire: Wire,
         route: Route,
         timings: LinkTimings,
-        goodbyes: Goodbyes,
+        closing: ClosingWires,
         *,
         hear: Callable[[Channel, ev.Event], None],
         note: NoteSink,
@@ -135,7 +135,7 @@ class Channel:
         self._pongs_before = route.pongs.count
         self._wire = wire
         self._timings = timings
-        self._goodbyes = goodbyes
+        self._closing = closing
         self._hear = hear
         self._note = note
         self._unix_time = unix_time
@@ -150,7 +150,7 @@ class Channel:
             timings,
             self._send_probe,
             server_answers=provider.capabilities.probe,
-            patience=route.patience,
+            tolerance=route.tolerance,
             pongs=route.pongs,
             doubt=lambda is_doubtful: doubt(self, is_doubtful),
         )
@@ -296,11 +296,11 @@ class Channel:
     def _say_goodbye(self, *, is_dead: bool) -> None:
         ping = self._liveness.unanswered
         if ping is None:
-            self._goodbyes.let_go(self._wire, is_dead=is_dead)
+            self._closing.let_go(self._wire, is_dead=is_dead)
             return
         # Given up, but was it dead?  Nothing that still comes is played or run.
         until = ping.taken_at + LIMIT_MAX_S
-        self._goodbyes.listen_on(self._wire, ping, until, self._lived_after_all)
+        self._closing.listen_on(self._wire, ping, until, self._lived_after_all)
 
     def _lived_after_all(self, after_s: float) -> None:
         self.route.pongs.cut_while_healthy(after_s)
@@ -360,7 +360,7 @@ class Channel:
 
     def _got_ready(self, now: float) -> None:
         self.ready_at = now
-        self.route.patience.stands(now)
+        self.route.tolerance.stands(now)
         if self._unix_time is not None and self.session.expires_at:
             life_s = self.session.expires_at - self._unix_time()
             if LIFE_TRUSTED_S[0] <= life_s <= LIFE_TRUSTED_S[1]:

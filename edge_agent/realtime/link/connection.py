@@ -23,8 +23,8 @@ from edge_agent.contract import events as ev
 from edge_agent.contract.errors import LinkError, LinkLost, LinkRefused, LocalProtocolError
 from edge_agent.contract.ports import Dialer
 from edge_agent.realtime.link.channel import ABOUT_NOW_S, Channel, NoteSink, dial, failure
+from edge_agent.realtime.link.closing import ClosingWires
 from edge_agent.realtime.link.endpoints import Endpoint, Route, Routes, endpoint_for
-from edge_agent.realtime.link.goodbyes import Goodbyes
 from edge_agent.realtime.link.keys import KeyReader
 from edge_agent.realtime.link.liveness import HALF_OPEN, LinkTimings
 from edge_agent.realtime.link.pongs import PongBook, Pongs
@@ -87,7 +87,7 @@ class RealtimeLink:
         self._unix_time = unix_time
         self._pongs = pongs or PongBook()
         self._routes = Routes((home, *fallbacks), config, rng, self._timings, self._pongs)
-        self._goodbyes = Goodbyes(self._timings.close_s)
+        self._closing = ClosingWires(self._timings.close_s)
         self._keys = KeyReader(note)
         self._spare = Spare(
             self._routes,
@@ -227,7 +227,7 @@ class RealtimeLink:
         finally:
             await self._standby.gone()
             await asyncio.gather(*self._leaving, return_exceptions=True)
-            await self._goodbyes.said()
+            await self._closing.said()
             self._is_over.set()
 
     async def _one_round(self) -> None:
@@ -349,13 +349,13 @@ class RealtimeLink:
         """An open wire with a session that is not served yet.  Raises `LinkError`."""
         route.used_key = self._keys.read(route)
         headers = build_headers(route.endpoint.provider, route.used_key)
-        wire = await dial(self._dial, route.endpoint.url, headers, self._timings, self._goodbyes)
+        wire = await dial(self._dial, route.endpoint.url, headers, self._timings, self._closing)
         route.terms.config = route.config(self._config)
         return Channel(
             wire,
             route,
             self._timings,
-            self._goodbyes,
+            self._closing,
             hear=self._heard,
             note=self._note,
             doubt=self._doubted,

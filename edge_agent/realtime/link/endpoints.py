@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from edge_agent.contract import net_faults
 from edge_agent.contract.errors import LinkError, LinkRefused
 from edge_agent.realtime.link.liveness import LinkTimings
-from edge_agent.realtime.link.patience import Patience
+from edge_agent.realtime.link.pong_tolerance import PongTolerance
 from edge_agent.realtime.link.pongs import PongBook, Pongs
 from edge_agent.realtime.link.redial import NO_ANSWER_CODES, RedialPauses
 from edge_agent.realtime.protocol.config import SessionConfig
@@ -80,7 +80,7 @@ class Route:
         self.fault: LinkError | None = None
         """Why it failed last, unless it has worked since."""
         self.used_key: str | None = None
-        self.patience = Patience()
+        self.tolerance = PongTolerance()
         self.pongs = pongs
         self.renegotiate(config)
 
@@ -90,7 +90,7 @@ class Route:
         return replace(base, model=self.endpoint.model, voice=voice)
 
     def timings(self, base: LinkTimings) -> LinkTimings:
-        """`base` with this provider's own patience."""
+        """`base` with this provider's own tolerance."""
         pong_s = self.endpoint.provider.pong_active_s
         return base if pong_s is None else replace(base, pong_active_s=pong_s)
 

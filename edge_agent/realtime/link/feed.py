@@ -4,7 +4,7 @@ A read of the event loop may bring 256 kB, which can be 131,072 pings: a second 
 before anybody sees a message.  Put `Feed.take` in place of the library's `data_received`, count
 `frames` as it tells of them, and give it the library's own wishes as `hold` and `release`.
 
-Owner: the event loop's thread.  It never reads on while something waits, and never loses a byte
+Thread: the event loop's thread.  It never reads on while something waits, and never loses a byte
 but of a connection that is lost.
 """
 

@@ -1,6 +1,6 @@
 """Keys: the key for the next dial, and what to do where it cannot be read.
 
-Call `read` before each dial.  Owner: the event loop.  It never keeps a key: only
+Call `read` before each dial.  Thread: the event loop.  It never keeps a key: only
 `contract.secrets` learns of it, so that it is left out of every text.
 """
 

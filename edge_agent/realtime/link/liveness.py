@@ -21,8 +21,8 @@ from typing import Protocol, runtime_checkable
 
 from edge_agent.contract.errors import LinkLost
 from edge_agent.contract.ports import Wire
-from edge_agent.realtime.link.goodbyes import OpenPing
-from edge_agent.realtime.link.patience import Patience
+from edge_agent.realtime.link.closing import OpenPing
+from edge_agent.realtime.link.pong_tolerance import PongTolerance
 from edge_agent.realtime.link.pongs import Pongs
 
 HALF_OPEN = "link.dead"
@@ -108,7 +108,7 @@ class Liveness:
 
     `probe` sends the session's harmless request, or returns False when it cannot yet.
     `server_answers`: whether the server answers it at once, even while it generates.
-    `patience`, `pongs`: what the sessions before have taught.  `doubt` is told when the session
+    `tolerance`, `pongs`: what the sessions before have taught.  `doubt` is told when the session
     has become doubtful, and when it has given a sign of life again.
     """
 
@@ -119,7 +119,7 @@ class Liveness:
         probe: Callable[[], bool],
         *,
         server_answers: bool,
-        patience: Patience | None = None,
+        tolerance: PongTolerance | None = None,
         pongs: Pongs | None = None,
         doubt: Callable[[bool], None] = lambda _is_doubtful: None,
     ) -> None:
@@ -130,7 +130,7 @@ class Liveness:
         """A pong that is only measured: something else was a sign of life before it."""
         self.unanswered: OpenPing | None = None
         """The taken ping for whose pong the session was given up; whoever ends it cancels that."""
-        self._patience = patience or Patience()
+        self._tolerance = tolerance or PongTolerance()
         self._wire = wire if isinstance(wire, ProbedWire) else None
         self._timings = timings
         self._probe = probe
@@ -188,7 +188,7 @@ class Liveness:
     def _pong_s(self) -> float:
         is_soon = self._is_active or self._is_hurried
         now = asyncio.get_running_loop().time()
-        active_s = self._timings.pong_active_s * self._patience.factor(now)
+        active_s = self._timings.pong_active_s * self._tolerance.factor(now)
         return active_s if is_soon else max(active_s, self._timings.pong_idle_s)
 
     def _taken_s(self) -> float:
@@ -255,7 +255,7 @@ class Liveness:
                     if quiet_s is None:
                         self.unanswered = OpenPing(pong, taken_at)
                     else:
-                        self._patience.died(now)
+                        self._tolerance.died(now)
                     raise LinkLost(
                         "The other side has gone silent without a word.",
                         fix="Check the network.",

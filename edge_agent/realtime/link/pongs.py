@@ -3,7 +3,7 @@
 Call `came` for every pong; `limit_s` and `doubt_s` are what `liveness` waits.  `PongBook` has one
 `Pongs` per provider and hands what was learnt to whoever keeps it over a restart.
 
-Owner: the event loop; pure.  It never reads a clock and never says that a session is dead.
+Thread: the event loop; pure.  It never reads a clock and never says that a session is dead.
 
 A front (a CDN, a proxy) acknowledges our bytes at once, while the pong comes from the server
 behind it, which may be busy.  So a ping that was acknowledged and not answered does not say

@@ -3,7 +3,7 @@
 Call `dial` when the present session has become doubtful, `release` when it has given a sign of
 life, `take` when it was given up.
 
-Owner: the event loop.  It never touches the present session, and it never hears anything of the
+Thread: the event loop.  It never touches the present session, and it never hears anything of the
 talk: what is said meanwhile goes to the present session alone.
 """
 

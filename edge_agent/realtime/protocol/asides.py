@@ -4,7 +4,7 @@ A server without them answers in the conversation: without our tag, or with it a
 among the turns of the talk.  That would be read into the room.  `begun` finds such an answer out;
 from then on nothing is asked aside (`terms.answers_aside`).
 
-Owner: event loop; pure.  It never takes an answer for astray that the talk may be waiting for.
+Thread: event loop; pure.  It never takes an answer for astray that the talk may be waiting for.
 """
 
 from __future__ import annotations

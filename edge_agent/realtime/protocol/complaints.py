@@ -3,7 +3,7 @@
 `read` the event's body, then ask the `Complaint`.  Services differ: some send no code, some no id
 of the event at fault, so words that are known count as well.
 
-Owner: any thread; pure.  It never decides what follows: `session` does.
+It never decides what follows: `session` does.
 """
 
 from __future__ import annotations

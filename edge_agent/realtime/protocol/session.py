@@ -318,7 +318,7 @@ class Session:
             if complaint.names_aside_field:
                 self._no_asides()
             self._events.append(ev.SideAnswer(at=self._at, tag=subject, text="", ok=False))
-            kind, subject = ev.ABOUT_ASIDE, ""
+            kind, subject = ev.ABOUT_SIDE_QUESTION, ""
         self._events.append(
             ev.ServerComplained(
                 at=self._at,
@@ -399,7 +399,7 @@ class Session:
         if self.phase is not Phase.READY or self._uplink is None:
             name = type(command).__name__
             raise LocalProtocolError(f"{name} while the session is {self.phase.value}.")
-        if isinstance(command, cmd.AskAside):
+        if isinstance(command, cmd.AskSideQuestion):
             if not self._terms.answers_aside:
                 self._events.append(ev.SideAnswer(at=self._at, tag=command.tag, text="", ok=False))
                 self.counts["swallowed"] += 1

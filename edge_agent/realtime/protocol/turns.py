@@ -3,7 +3,7 @@
 A part of `session`, which hands the messages of `TURN_MESSAGES` to `receive` and gets the events
 back.
 
-Owner: event loop; pure.  It never raises on what a server sends, and never sends.
+Thread: event loop; pure.  It never raises on what a server sends, and never sends.
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ class Uplink:
         return [messages.create_response(self._id(REQUEST), response)]
 
     @write.register
-    def _(self, command: cmd.AskAside) -> list[str]:
+    def _(self, command: cmd.AskSideQuestion) -> list[str]:
         if len(command.tag) > METADATA_LIMIT_CHARS:
             raise LocalProtocolError(f"A side question's tag of {len(command.tag)} characters.")
         response: dict[str, Any] = {

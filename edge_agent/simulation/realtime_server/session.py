@@ -24,11 +24,11 @@ from edge_agent.simulation.realtime_server.conversation import (
     decoded_audio,
     item_from_client,
 )
-from edge_agent.simulation.realtime_server.desk import Desk, check_reasoning
 from edge_agent.simulation.realtime_server.event_schemas import check_event
 from edge_agent.simulation.realtime_server.input_audio import InputAudio
 from edge_agent.simulation.realtime_server.outbox import Ids, Outbox, held
 from edge_agent.simulation.realtime_server.peer import Provider
+from edge_agent.simulation.realtime_server.responder import Responder, check_reasoning
 from edge_agent.simulation.realtime_server.response import Response
 from edge_agent.simulation.realtime_server.schemas import Json
 from edge_agent.simulation.realtime_server.transcription import Transcriber
@@ -59,7 +59,7 @@ class Session:
         self.config = schemas.default_session(kind, self.id, model)
         self.conversation = Conversation(self.ids.new("conv"))
         self.input = InputAudio(self)
-        self.desk = Desk(self, self._response_ended)
+        self.responder = Responder(self, self._response_ended)
         self.transcriber = Transcriber(self)
         self.received: Counter[str] = Counter()
         """Client events by type."""
@@ -90,7 +90,7 @@ class Session:
     @property
     def responses(self) -> list[Response]:
         """Every response of this session, oldest first."""
-        return self.desk.all
+        return self.responder.all
 
     @property
     def items(self) -> list[Item]:
@@ -116,7 +116,7 @@ class Session:
         finally:
             self.is_open = False
             timer.cancel()
-            await self.desk.aclose()
+            await self.responder.aclose()
             await self.transcriber.aclose()
             parts = [sender, receiver, broken]
             if self._catching_up is not None:
@@ -327,10 +327,10 @@ class Session:
             raise BadParameter(
                 "invalid_value", "A transcription session does not create responses.", "type"
             )
-        self.desk.create(event.get("response") or {})
+        self.responder.create(event.get("response") or {})
 
     def _response_cancel(self, event: dict[str, Any]) -> None:
-        self.desk.cancel(event.get("response_id"))
+        self.responder.cancel(event.get("response_id"))
 
     def _output_clear(self, _: dict[str, Any]) -> None:
         raise BadParameter(
@@ -353,7 +353,7 @@ class Session:
         )
         detection = self._audio_input()["turn_detection"]
         if detection["interrupt_response"]:
-            self.desk.interrupt()
+            self.responder.interrupt()
 
     def speech_stopped(self, item_id: str, audio_end_ms: int) -> None:
         """Tell the client."""
@@ -387,7 +387,7 @@ class Session:
             self.transcriber.start(item, len(pcm24k) / BYTES_PER_MS)
         wanted = by_vad and settings["turn_detection"]["create_response"]
         if wanted and self.config["type"] == "realtime":
-            self.desk.answer_turn()
+            self.responder.answer_turn()
 
     def _response_ended(self, response: Response) -> None:
         """A response sent its `response.done`."""
@@ -395,7 +395,7 @@ class Session:
         if not response.out_of_band:
             remaining_ms = response.audio_ms * (1 - 1 / max(1.0, self.audio_speed))
             self.input.answer_ended(remaining_ms)
-        self.desk.ended(response)
+        self.responder.ended(response)
         self.transcriber.response_ended()
 
 

@@ -132,7 +132,7 @@ async def until(happened: Callable[[], object], what: str) -> None:
 async def aside(link: Link, verdict: Verdict) -> None:
     """A side question; a server that does not echo metadata answers it as if it were a turn."""
     since = len(link.events)
-    link.link.execute(cmd.AskAside("summary", "Sum up in a sentence."))
+    link.link.execute(cmd.AskSideQuestion("summary", "Sum up in a sentence."))
     await until(
         lambda: link.of(ev.SideAnswer, since) or link.of(ev.ResponseEnded, since),
         "any answer to a side question",

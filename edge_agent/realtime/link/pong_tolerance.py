@@ -1,4 +1,4 @@
-"""Patience: a line that was called dead and was not gets more time.
+"""PongTolerance: a line that was called dead and was not gets more time.
 
 Thread: the event loop's, but pure: it is told the time.  It must never make the first black hole
 cost more time than it always does.
@@ -25,7 +25,7 @@ FORGET_S = 120.0
 """Some talks later the line may be another; a false alarm more is the price."""
 
 
-class Patience:
+class PongTolerance:
     """By how much to multiply the time allowed for a pong in a turn."""
 
     def __init__(self) -> None:

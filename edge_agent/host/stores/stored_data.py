@@ -47,7 +47,7 @@ class Kept:
         object.__setattr__(self, "bytes", sum(map(size, self.files)))
 
 
-def inventory(settings: Settings) -> list[Kept]:
+def stored_data(settings: Settings) -> list[Kept]:
     """Everything that is kept in files.  Raises `AgentError` where this account may not look."""
     setting, privacy = settings.state.path, settings.privacy
     folder = keepsakes_folder(setting)

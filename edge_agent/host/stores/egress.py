@@ -27,7 +27,7 @@ class Leaving:
     when: str
 
 
-def leaving(settings: Settings) -> list[Leaving]:
+def egress(settings: Settings) -> list[Leaving]:
     """All that leaves it.  Raises `ConfigError` for a provider that is in no table."""
     realtime, facts = settings.realtime, settings.facts
     table = load_providers(owners_path(realtime.providers_file))

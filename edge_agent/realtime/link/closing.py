@@ -1,8 +1,8 @@
-"""Goodbyes: wires of sessions that are over, on their way out beside what comes next.
+"""ClosingWires: wires of sessions that are over, on their way out beside what comes next.
 
 Call `let_go` for a wire that is done with, `listen_on` for one whose peer may only be slow.
 
-Owner: the event loop.  It never sends anything but a close, and what still comes is thrown away.
+Thread: the event loop.  It never sends anything but a close, and what still comes is thrown away.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class OpenPing:
     taken_at: float
 
 
-class Goodbyes:
+class ClosingWires:
     """Wires that are being closed: nobody waits for an old goodbye."""
 
     def __init__(self, close_s: float) -> None:

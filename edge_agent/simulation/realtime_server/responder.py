@@ -21,7 +21,7 @@ from edge_agent.simulation.realtime_server.usage import PromptCache, context_pie
 _OWN_SETTINGS = frozenset({"conversation", "input", "metadata", "prompt"})
 
 
-class Desk:
+class Responder:
     """Creates, paces and ends the responses of one session; `on_end` hears of every end, and
     has to call `ended`."""
 
