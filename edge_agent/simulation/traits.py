@@ -159,6 +159,16 @@ def _failures(_key: str) -> Iterator[Saying]:
         yield _failed(f"bad_{n}", "server_error")
 
 
+def _lures(_key: str) -> Iterator[Saying]:
+    """Between them it hears whatever the speaker would send for it."""
+    for n in itertools.count():
+        yield _begun(f"lure_{n}")
+        yield _delta(f"lure_{n}", f"lure_item_{n}", 0.02)
+        yield _done(f"lure_{n}")
+        yield _frame("input_audio_buffer.speech_started", audio_start_ms=n, item_id=f"lured_{n}")
+        yield Pause(3.0)
+
+
 def _huge_delta(_key: str) -> Iterator[Saying]:
     yield _begun("big")
     delta = _delta("big", "big_item", 360.0)  # 23 MB
@@ -304,6 +314,7 @@ TRAITS: dict[str, Trait] = {
     "garbage": Trait("every other frame is no JSON", says=_garbage),
     "unknown": Trait("event types that do not exist, without end", says=_unknown),
     "failures": Trait("responses that nobody asked for fail, without end", says=_failures),
+    "lures": Trait("20 ms answers that nobody asked for, and then 'speech started'", says=_lures),
     "huge-delta": Trait("23 MB of sound in one frame, again and again", says=_huge_delta),
     "long-delta": Trait("two minutes of sound in one frame, every second", says=_long_delta),
     "many-calls": Trait("100,000 calls in one response", says=_many_calls),

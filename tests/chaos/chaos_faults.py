@@ -5,13 +5,17 @@ It must never judge: `chaos_judge` does.
 
 from __future__ import annotations
 
+import asyncio
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from chaos_world import World
 
 from edge_agent.contract.errors import LinkError, LinkLost, LinkRefused
+from edge_agent.simulation.traits import TRAITS, Pause
 
 Start = Callable[[World, random.Random], None]
 
@@ -101,6 +105,26 @@ def _turned_away(code: int, most: int) -> Start:
         world.network.cut()
 
     return start
+
+
+def _lures(world: World, rng: random.Random) -> None:
+    """The server tries to hear the room while nobody talks with the speaker."""
+    world.later(_lures_for(world, rng.randint(1, 4), random.Random(rng.random())))
+
+
+async def _lures_for(world: World, times: int, rng: random.Random) -> None:
+    says = TRAITS["lures"].says
+    assert says is not None
+    rounds = says("")
+    for _ in range(times):
+        if not await world.until(lambda: world.light == "asleep", 20.0):
+            return
+        for saying in iter(partial(next, rounds), Pause(3.0)):
+            assert isinstance(saying, str)
+            fields = json.loads(saying)
+            for session in world.server.open_sessions:
+                session.outbox.emit(fields["type"], **{k: fields[k] for k in fields if k != "type"})
+        await asyncio.sleep(rng.uniform(0.1, 3.0))
 
 
 def _codes(*names: str) -> frozenset[str]:
@@ -240,6 +264,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("old event names", "noise", _switch(legacy_names=True), (10, 40)),
     Fault("no transcripts", "noise", _switch(no_transcription=True), (10, 40)),
     Fault("late transcripts", "noise", _switch(transcription_after_done=True), (10, 40)),
+    Fault("lures", "noise", _lures, (10, 40)),
     Fault("failed transcripts", "noise", _switch(transcription_failures=3), (10, 40)),
 )
 

@@ -163,7 +163,9 @@ class Watch:
             code = str(event["error"]["code"])
             self.tell("server", f"error {code}: {event['error']['message']}")
             is_crossing = code in _CROSSINGS and self.struck
-            if code not in _HARMLESS_ERRORS and not is_crossing:
+            # What a lying server announced and does not have cannot be deleted.
+            is_lure = "lure_item" in event["error"]["message"]
+            if code not in _HARMLESS_ERRORS and not is_crossing and not is_lure:
                 self.problems.append(f"the server refused {code}: {event['error']['message']}")
 
     def _see(self, event: e.Event, commands: list[c.Command], at: float) -> None:
