@@ -19,8 +19,9 @@ from edge_agent.demo.judge import tape
 TITLE = "Lost connections"
 SETTING = (
     "Virtual room, local WebSocket, threads on. In mid-question (5 s of speech) the connection is "
-    "reset, closed with 1001, or swallowed by a proxy; or the port is closed for 5 s. READY is a "
-    "session that the server has confirmed."
+    "reset, closed with 1001, swallowed without an acknowledgement (black hole), or swallowed by a "
+    "front that acknowledges; or the port is closed for 5 s. READY is a session that the server "
+    "has confirmed."
 )
 
 QUESTION = "network_question"
@@ -45,8 +46,20 @@ def figures() -> list[Figure]:
     return [
         Figure("link.reset", "TCP reset → READY", "s", Target("median", "≤", 1.0)),
         Figure("link.closed", "clean close 1001 → READY", "s", Target("median", "≤", 0.3)),
-        Figure("link.hole.noticed", "black hole in a turn → noticed", "s", Target("max", "≤", 3.0)),
+        Figure(
+            "link.hole.noticed",
+            "black hole in a turn (nothing acknowledged) → noticed",
+            "s",
+            Target("max", "≤", 3.0),
+        ),
         Figure("link.hole.ready", "black hole in a turn → READY", "s"),
+        Figure(
+            "link.front.noticed",
+            "server hangs in a turn, its front acknowledges → given up",
+            "s",
+            Target("max", "≤", 6.0),
+        ),
+        Figure("link.front.ready", "server hangs in a turn, its front acknowledges → READY", "s"),
         Figure("link.idle.noticed", "black hole while idle → noticed", "s", Target("max", "<", 10)),
         Figure("link.idle.ready", "black hole while idle → READY", "s"),
         Figure("link.port", "closed port opens again → READY", "s", Target("median", "≤", 1.2)),
@@ -77,6 +90,7 @@ async def _in_turns(sheet: Sheet, n: int, brief: bool) -> None:
             ("link.reset", _reset, n),
             ("link.closed", _close, n),
             ("link.hole.ready", _black_hole, n),
+            ("link.front.ready", _hanging_server, n),
             ("link.port", _closed_port, max(1, n // 2)),
         )
         for key, way, trials in ways[:2] if brief else ways:
@@ -97,6 +111,12 @@ async def _close(home: Household) -> float:
 async def _black_hole(home: Household) -> float:
     assert home.proxy is not None
     home.proxy.black_hole()
+    return home.stage.now()
+
+
+async def _hanging_server(home: Household) -> float:
+    assert home.proxy is not None
+    home.proxy.black_hole(acknowledges=True)
     return home.stage.now()
 
 
@@ -123,8 +143,8 @@ async def _trial(home: Household, sheet: Sheet, key: str, way: Break, rng: rando
     assert ready is not None
     assert lost is not None
     sheet[key].add(ready - from_at)
-    if key == "link.hole.ready":
-        sheet["link.hole.noticed"].add(lost - begin)
+    if key in ("link.hole.ready", "link.front.ready"):
+        sheet[key.replace("ready", "noticed")].add(lost - begin)
     await stage.sleep_until(said.end_at)
     with contextlib.suppress(Exception):
         await stage.until(lambda: len(stage.brain.answered) > before, 20.0, "an answer")

@@ -7,12 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
+import socket
+import struct
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
 CHUNK_BYTES = 65_536
+SO_ATTACH_FILTER = 26  # linux/asm-generic/socket.h
+RETURN_CONSTANT = 0x06  # BPF_RET | BPF_K, linux/bpf_common.h
+
+
+def drop_segments(sock: socket.socket) -> None:
+    """Have the kernel drop whatever comes for a connection, before it acknowledges it.
+
+    A packet filter of one instruction, "keep nothing", which needs no privilege.
+    """
+    instruction = ctypes.create_string_buffer(struct.pack("=HBBI", RETURN_CONSTANT, 0, 0, 0))
+    program = struct.pack("HP", 1, ctypes.addressof(instruction))  # struct sock_fprog
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
 
 class Proxy:
@@ -26,7 +41,7 @@ class Proxy:
         self.target: Callable[[], str] = str
         self.url = ""
         self._server: asyncio.Server | None = None
-        self._swallowed: list[asyncio.Event] = []
+        self._swallowed: list[tuple[asyncio.Event, asyncio.StreamWriter]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -47,13 +62,16 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def black_hole(self) -> None:
+    def black_hole(self, *, acknowledges: bool = False) -> None:
         """From now on nothing comes through the connections that stand; new ones are fine.
 
-        What a router does that has lost its table: the sender's packets go nowhere.
+        What a router does that has lost its table: the sender's packets go nowhere, and its kernel
+        hears no acknowledgement.  `acknowledges`: what a front does whose server hangs.
         """
-        for swallowed in self._swallowed:
+        for swallowed, near in self._swallowed:
             swallowed.set()
+            if not acknowledges:
+                drop_segments(near.get_extra_info("socket"))
         self._swallowed.clear()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -66,15 +84,14 @@ class Proxy:
         swallowed = asyncio.Event()
         with contextlib.suppress(OSError, asyncio.CancelledError):
             far_reader, far = await asyncio.open_connection(place.hostname, place.port)
-            self._swallowed.append(swallowed)
+            self._swallowed.append((swallowed, writer))
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._carry(reader, far, swallowed))
                 group.create_task(self._carry(far_reader, writer, swallowed))
         for end in (writer, far):
             if end is not None:
                 end.transport.abort()
-        if swallowed in self._swallowed:
-            self._swallowed.remove(swallowed)
+        self._swallowed = [one for one in self._swallowed if one[0] is not swallowed]
 
     async def _carry(
         self,

@@ -30,6 +30,7 @@ from edge_agent.dialogue.state import Link, Talk
 from edge_agent.host.price_list import BUILT_IN, load_providers
 from edge_agent.host.settings.root import Settings
 from edge_agent.realtime.link.connection import RealtimeLink
+from edge_agent.realtime.link.pongs import PongBook
 from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.simulation.brains import Brain
 from edge_agent.simulation.realtime_server.conversation import Item
@@ -162,6 +163,7 @@ class LongTalk:
         session: SessionConfig | None = None,
         server: Mapping[str, Any] | None = None,
         summarise: Callable[[c.Summarise], bool] = lambda _wish: False,
+        pongs: PongBook | None = None,
         seed: int = 1,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -187,6 +189,7 @@ class LongTalk:
             note=lambda _code, **_fields: None,
             rng=random.Random(seed),
             timings=link_timings(settings),
+            pongs=pongs,
         )
         self.agent = Agent(
             self.dialogue,
@@ -272,7 +275,7 @@ class LongTalk:
             await asyncio.sleep(interrupt_s)
             await self.press()
             return
-        await self.until(lambda: self.dialogue.talk in (Talk.LISTENING, Talk.ASLEEP))
+        await self.until(self.is_idle)
         await asyncio.sleep(0.5)
 
     async def press(self) -> None:
@@ -292,6 +295,10 @@ class LongTalk:
             if self.loop.time() > limit:
                 raise LongTalkError(f"Stuck: {self.dialogue.talk.value}.")
             await asyncio.sleep(0.02)
+
+    def is_idle(self) -> bool:
+        """Whether nothing is under way."""
+        return self.dialogue.talk in (Talk.LISTENING, Talk.ASLEEP)
 
     async def asleep(self) -> None:
         """Wait until the talk has gone to sleep and the summary, if any, is in its place."""

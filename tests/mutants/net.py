@@ -70,6 +70,7 @@ CHECKS = (
     "tests/dialogue/test_consent_properties.py",
     "tests/realtime/test_fallbacks.py",
     "tests/realtime/test_liveness.py",
+    "tests/realtime/test_standby.py",
     "tests/realtime/test_link_talk.py",
     "tests/realtime/test_turn_cuts.py::test_a_cut_at_every_point_of_a_turn[closed 1011]",
     "tests/realtime/test_turn_cuts.py::test_a_roll_over_in_every_phase_of_a_turn[1]",

@@ -10,12 +10,14 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 import pytest
 from house_config import household_dialer, household_provider, household_session, household_timings
 from real_sockets import free_port
 from waiting import until
 
+from benchmarks.proxy import Proxy
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.realtime.link.connection import RealtimeLink
@@ -26,7 +28,12 @@ from edge_agent.simulation.server import RealtimeServer, listen
 from edge_agent.simulation.traits import TRAITS
 
 QUICK = household_timings(
-    healthy_s=0.0, ping_active_s=0.1, pong_active_s=0.2, ping_idle_s=0.2, pong_idle_s=0.2
+    healthy_s=0.0,
+    ping_active_s=0.1,
+    pong_active_s=0.2,
+    ping_idle_s=0.2,
+    pong_idle_s=0.2,
+    taken_s=0.3,
 )
 
 
@@ -109,6 +116,31 @@ def test_a_session_cut_in_an_answer_is_followed_by_another(close_code: int) -> N
             world.link.execute(cmd.RequestResponse())
             await until(lambda: world.link.sessions == 2)
             assert [down.code for down in world.downs] == ["link.closed"]
+
+    asyncio.run(main())
+
+
+def test_a_line_that_takes_nothing_is_found_dead_by_the_kernels_signs() -> None:
+    """However long a pong is waited for that was delivered to somebody."""
+    timings = replace(QUICK, taken_s=60.0, pong_active_s=0.5)
+
+    async def main() -> None:
+        server = RealtimeServer(ParrotBrain())
+        async with listen(server, "127.0.0.1", 0) as port, Proxy() as proxy:
+            proxy.target = lambda: port.url
+            place = urlsplit(proxy.url).port
+            assert place is not None
+            async with linked(place, timings) as world:
+                await until(lambda: world.link.is_ready)
+                world.link.set_active(True)
+                proxy.black_hole()
+                await until(lambda: world.downs)
+                assert world.downs[0].code == "link.dead"
+                await until(lambda: world.link.sessions == 2)
+                assert world.link.pongs.healthy_cuts == 0
+                proxy.black_hole(acknowledges=True)
+                await asyncio.sleep(2.0)  # the same silence, of a peer that takes what we say
+                assert len(world.downs) == 1
 
     asyncio.run(main())
 

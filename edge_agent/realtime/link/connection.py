@@ -98,7 +98,7 @@ class RealtimeLink:
             post=post,
             note=note,
         )
-        self._standby = Standby(self._open)
+        self.standby = Standby(self._open)
         self._channel: Channel | None = None
         self._serving: asyncio.Task[LinkError] | None = None
         self._leaving: set[asyncio.Task[LinkError]] = set()
@@ -169,7 +169,7 @@ class RealtimeLink:
             caused = channel.execute(command)
             if isinstance(command, cmd.UpdateSession):
                 self._tell_spare(command)
-                self._standby.update(command)
+                self.standby.update(command)
         except LocalProtocolError as error:
             self._note("link.local_error", error=error.message)
             return
@@ -225,7 +225,7 @@ class RealtimeLink:
             while not self._is_closing:
                 await self._one_round()
         finally:
-            await self._standby.gone()
+            await self.standby.gone()
             await asyncio.gather(*self._leaving, return_exceptions=True)
             await self._closing.said()
             self._is_over.set()
@@ -233,7 +233,7 @@ class RealtimeLink:
     async def _one_round(self) -> None:
         self._reopen.clear()
         self._reopen_reason = None
-        standing = self._standby.take()
+        standing = self.standby.take()
         route = standing[0].route if standing else self._routes.choose(self._now())
         self._post(ev.LinkConnecting(at=self._now()))
         try:
@@ -255,8 +255,8 @@ class RealtimeLink:
         if channel is not None and channel.was_healthy(now):
             route.worked()
         if self._reopen_reason is not None:
-            self._standby.release()  # it was dialled for the world as it was
-        is_replaced = self._standby.is_there
+            self.standby.release()  # it was dialled for the world as it was
+        is_replaced = self.standby.is_there
         if self._reopen_reason not in RETRY_NOW_REASONS and not is_replaced:
             route.failed(fault, now)
         until = now if is_replaced else self._routes.choose(now).not_before
@@ -382,9 +382,9 @@ class RealtimeLink:
         if channel is not self._channel:
             return
         if is_doubtful:
-            self._standby.dial(channel.route)
+            self.standby.dial(channel.route)
         else:
-            self._standby.release()
+            self.standby.release()
 
     # --- rolling over -------------------------------------------------------------------
 
@@ -408,7 +408,7 @@ class RealtimeLink:
             old_serving.add_done_callback(self._leaving.discard)
         channel.set_active(self._is_active)
         channel.ask_now()
-        self._standby.release()
+        self.standby.release()
         self._stands(channel, replaces=True)
         return True
 
