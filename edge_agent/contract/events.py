@@ -321,7 +321,8 @@ class VoiceEnded(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseEnded(Event):
     """`status`: completed · cancelled · failed · incomplete; `code` says why if it failed
-    (`insufficient_quota`, `rate_limit_exceeded`, …) or is incomplete (`max_output_tokens`)."""
+    (`insufficient_quota`, `rate_limit_exceeded`, …) or is incomplete (`max_output_tokens`);
+    `retry_in_s`: when the server would take the request again, if it says so."""
 
     response: str
     status: str
@@ -330,6 +331,7 @@ class ResponseEnded(Event):
     calls: tuple[ToolCall, ...] = ()
     items: tuple[str, ...] = ()
     usage: Usage | None = None
+    retry_in_s: float | None = None
 
 
 TRANSCRIPT = "transcript"

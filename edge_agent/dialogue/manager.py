@@ -128,6 +128,7 @@ class DialogueManager:
         self.when_due: dict[Deadline, Callable[[], Commands]] = {
             Deadline.ALARM_OVER: p.alarms.nobody_came,
             Deadline.ANNOUNCE: p.outage.announce,
+            Deadline.ASK_AGAIN: p.voice.ask_again,
             Deadline.CONFIRM: p.reply.expired,
             Deadline.FOLLOW_UP: p.turns.follow_up_over,
             Deadline.FORGET: p.notes.close_talk,

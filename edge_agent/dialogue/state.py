@@ -132,6 +132,8 @@ class Deadline(Enum):
     """Nobody has stopped the bell."""
     ANNOUNCE = "announce"
     """The household should hear why nobody answers."""
+    ASK_AGAIN = "ask again"
+    """An answer that was refused for the moment is to be asked for again."""
     CONFIRM = "confirm"
     """A question for consent closes."""
     FOLLOW_UP = "follow-up"
@@ -165,6 +167,9 @@ class Deadline(Enum):
     UTTERANCE = "utterance"
     """The turn has reached its greatest length."""
 
+
+AWAITING = (Deadline.THINKING, Deadline.PATIENCE, Deadline.ASK_AGAIN)
+"""What is set while somebody waits for an answer."""
 
 OUTLIVE_TALK = frozenset(
     {
@@ -275,13 +280,15 @@ class Owed:
     """The server cancelled the answer to the last turn; somebody should go on speaking."""
     asked_again_since: float | None = None
     """When the answer still owed was first asked for in a fresh session."""
+    refused_since: float | None = None
+    """When the answer still owed was first refused for the moment."""
     explained: set[str] = field(default_factory=set)
     """Why nobody answers, as the household was told since it last heard an answer whole."""
 
     def clear(self) -> None:
         """Nothing is owed."""
         self.broken_answer = self.server_cancelled = False
-        self.asked_again_since = None
+        self.asked_again_since = self.refused_since = None
         self.explained.clear()
 
 

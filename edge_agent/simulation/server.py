@@ -25,6 +25,7 @@ from edge_agent.contract.ports import Wire
 from edge_agent.simulation.brains import Brain
 from edge_agent.simulation.faults import Faults
 from edge_agent.simulation.late_pongs import LatePongs
+from edge_agent.simulation.manners import Mannered
 from edge_agent.simulation.realtime_server.listener import Listening, listen
 from edge_agent.simulation.realtime_server.outbox import Observer
 from edge_agent.simulation.realtime_server.peer import Refusal
@@ -135,6 +136,9 @@ class RealtimeServer:
         if code and (beta or faults.take("accept_then_close_count")):
             await self._turn_away(wire, code)
             return
+        for trait in self.traits:
+            if trait.manner is not None:
+                wire = Mannered(wire, trait.manner)
         query = parse_qs(urlsplit(path).query)
         kind = "transcription" if query.get("intent") == ["transcription"] else "realtime"
         model = (query.get("model") or query.get("deployment") or [DEFAULT_MODEL])[0]

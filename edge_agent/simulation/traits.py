@@ -2,7 +2,8 @@
 
 `RealtimeServer(traits=[TRAITS["flood"]])`, or `edge-agent simulate-server --as flood`.  A trait
 sets switches (`faults`), says things beside the honest session once that is configured (`says`), or
-answers pings late (`late_pongs`); a new one is a line in the table.
+answers pings late (`late_pongs`), or changes events on their way as a service was recorded to
+(`manner`); a new one is a line in the table.
 
 Thread: the event loop that serves.  It never changes what the honest session does.
 """
@@ -21,6 +22,7 @@ from typing import Protocol
 
 from edge_agent.contract.errors import WireClosed
 from edge_agent.contract.ports import Wire
+from edge_agent.simulation.manners import MANNERS, Manner
 
 BURST = 64  # frames between two turns for the honest session
 TONE_HZ, RATE_HZ = 440.0, 24_000
@@ -56,13 +58,15 @@ Says = Callable[[str], Iterator[Saying]]
 
 @dataclass(frozen=True, slots=True)
 class Trait:
-    """One way of a server: what it is, for people; switches as for `Faults.parse`; what it says."""
+    """One way of a server: what it is, for people; switches as for `Faults.parse`; what it says;
+    what it makes of each event."""
 
     what: str
     faults: str = ""
     says: Says | None = None
     late_pongs: bool = False
     """Pings are acknowledged and answered late (`late_pongs`)."""
+    manner: Manner | None = None
 
 
 class Configurable(Protocol):
@@ -310,6 +314,13 @@ def _flap(key: str) -> Iterator[Saying]:
 
 
 TRAITS: dict[str, Trait] = {
+    "openai": Trait("as OpenAI, recorded in July 2026", manner=MANNERS["openai"]),
+    "azure": Trait("as Azure v1: no such transcription deployment", manner=MANNERS["azure"]),
+    "xai": Trait("as xAI: its session, long call ids, bill beside", manner=MANNERS["xai"]),
+    "localai": Trait("as LocalAI: side questions join the talk", manner=MANNERS["localai"]),
+    "speaches": Trait(
+        "as Speaches: takes instructions and tools only", "legacy_names", manner=MANNERS["speaches"]
+    ),
     "flood": Trait("error events without end", says=_flood),
     "garbage": Trait("every other frame is no JSON", says=_garbage),
     "unknown": Trait("event types that do not exist, without end", says=_unknown),

@@ -11,7 +11,7 @@ from server_model import ModelServer, Plan
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
-from edge_agent.dialogue.state import Link, Microphone, Talk
+from edge_agent.dialogue.state import Deadline, Link, Microphone, Talk
 
 
 def awake_house(**config: Any) -> House:
@@ -431,8 +431,8 @@ def test_speech_while_thinking_extends_the_turn() -> None:
 
 def test_wake_during_a_spoken_sentence_cuts_it() -> None:
     house = question(awake_house())
-    house.server.plans = [Plan(items_ms=(), status="failed", code="rate_limit_exceeded")]
-    while "response.rate_limit_exceeded" not in house.sentences():
+    house.server.plans = [Plan(items_ms=(), status="failed", code="content_filter")]
+    while "response.content_filter" not in house.sentences():
         house.run(house.now + 0.01)
     house.run(house.now + 0.2)
     house.wakes[house.steps + 1] = "okay_nabu"
@@ -657,3 +657,56 @@ def test_stale_word_of_the_server_in_a_quiet_room_is_not_answered() -> None:
     assert house.manager.talk is Talk.ASLEEP
     assert len(house.server.fresh) == 1
     assert house.sentences() == []
+
+
+# --- an answer that is refused for the moment -----------------------------------------------
+
+LIMITED = Plan(items_ms=(), status="failed", code="rate_limit_exceeded")
+
+
+def limited(times: int) -> House:
+    """Somebody asks, and so many answers are refused for a rate limit."""
+    house = House()
+    house.connect()
+    house.server.plans = [LIMITED] * times + [Plan()]
+    house.says(0.5, 2.4)
+    house.wake_word(1.1)
+    return house
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_answer_refused_for_the_moment_is_asked_for_again_by_itself(times: int) -> None:
+    house = limited(times).run(26.0)
+    assert len(house.speaker.played) == 1
+    assert "response.rate_limit_exceeded" not in house.sentences()
+    asked = house.when(c.RequestResponse)
+    assert len(asked) == times
+    assert 3.0 + 2.4 <= asked[0] < 3.0 + 2.4 + 3.0
+    assert house.server.offences == []
+
+
+def test_after_twenty_seconds_it_has_its_sentence() -> None:
+    house = limited(99).run(40.0)
+    assert house.speaker.played == {}
+    [said_at] = [
+        at
+        for at, sentence in zip(house.when(c.PlaySentence), house.sentences(), strict=True)
+        if sentence == "response.rate_limit_exceeded"
+    ]
+    assert 8.0 < said_at < 2.4 + 3.0 + 20.0
+    assert house.manager.talk is Talk.ASLEEP
+
+
+def test_the_server_says_when_and_a_new_turn_is_not_asked_for_twice() -> None:
+    house = limited(0)
+    house.server.think_s = 60.0
+    house.run(4.0)
+    failed = e.ResponseEnded(
+        at=4.0, response="r", status="failed", code="rate_limit_exceeded", retry_in_s=6.2
+    )
+    house.send(e.ResponseStarted(at=4.0, response="r"))
+    house.send(failed)
+    assert house.manager.state.deadlines.due_at(Deadline.ASK_AGAIN) == pytest.approx(10.2)
+    house.wake_word(5.0)
+    house.run(5.2)
+    assert Deadline.ASK_AGAIN not in house.manager.state.deadlines

@@ -170,7 +170,6 @@ def test_a_key_that_is_put_in_place_is_found_without_a_restart(tmp_path: Path) -
     ("code", "words"),
     [
         ("insufficient_quota", "no_quota"),
-        ("rate_limit_exceeded", "too_fast"),
         ("content_filter", "not_allowed"),
         ("server_error", "server_trouble"),
     ],

@@ -845,3 +845,19 @@ def test_a_server_whose_record_does_not_say_so_is_not_asked_aside() -> None:
     session = ready(can=household_can(reasoning_models=None, side_questions=False))
     assert asks_aside(session) == []
     assert session.take_events() == [ev.SideAnswer(at=2.0, tag="notes_1", text="", ok=False)]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("Rate limit reached. Please try again in 6.2s. Visit us.", 6.2),
+        ("Please try again in 800ms.", 0.8),
+        ("Please try again in 1e9s.", None),
+        ("Please try again later.", None),
+    ],
+)
+def test_when_a_refused_answer_may_be_asked_for_again(text: str, seconds: float | None) -> None:
+    details = {"error": {"code": "rate_limit_exceeded", "message": text}}
+    (_, end) = feed(ready(), done("r1", "failed", status_details=details))
+    assert isinstance(end, ev.ResponseEnded)
+    assert end.retry_in_s == seconds

@@ -50,7 +50,7 @@ def test_a_trait_is_told_in_words_and_does_something(name: str) -> None:
     assert trait.what
     Faults.parse(trait.faults)
     if trait.says is None:
-        assert trait.faults or trait.late_pongs
+        assert trait.faults or trait.late_pongs or trait.manner
     else:
         assert len(list(itertools.islice(trait.says(KEY), 3))) >= 1
 

@@ -19,7 +19,7 @@ from edge_agent.dialogue.calls.consent import Question, Stage, Way
 from edge_agent.dialogue.calls.tool_calls import ToolCalls
 from edge_agent.dialogue.gate import Gate
 from edge_agent.dialogue.moves import Moves
-from edge_agent.dialogue.state import Cause, Commands, Deadline, Talk, TalkState
+from edge_agent.dialogue.state import AWAITING, Cause, Commands, Deadline, Talk, TalkState
 
 QUESTION_MIN_S = 0.3
 """What was audible for less than this was not a question: nobody heard it."""
@@ -124,7 +124,7 @@ class ConsentQuestion:
             return []
         question.began_at = state.now
         self._sounding = event.name
-        state.deadlines.clear(Deadline.THINKING, Deadline.PATIENCE, Deadline.FOLLOW_UP)
+        state.deadlines.clear(*AWAITING, Deadline.FOLLOW_UP)
         state.deadlines.clear(
             Deadline.QUIET, Deadline.UTTERANCE, Deadline.ANNOUNCE, Deadline.ONE_BREATH
         )
@@ -147,7 +147,7 @@ class ConsentQuestion:
             return self._refuse("unheard") if question.cuts > CUTS_MAX else self._ask(question)
         self._tools.consent.heard_out(state.now)
         state.transition(Cause.CONSENT_ASKED)
-        state.deadlines.clear(Deadline.THINKING, Deadline.PATIENCE)
+        state.deadlines.clear(*AWAITING)
         state.deadlines.clear(Deadline.FOLLOW_UP, Deadline.STALLED)
         self._gate.shut()
         state.deadlines.set(Deadline.CONFIRM, state.config.confirm_s)

@@ -21,6 +21,7 @@ from edge_agent.dialogue.journeys.costs import Costs
 from edge_agent.dialogue.moves import Moves
 from edge_agent.dialogue.recall.memory import Memory
 from edge_agent.dialogue.state import (
+    AWAITING,
     Cause,
     Commands,
     CutFor,
@@ -149,7 +150,7 @@ class Ears:
         state.woken_at = state.now
         self._reply.woken()
         deadlines.clear(Deadline.QUIET, Deadline.FOLLOW_UP, Deadline.UTTERANCE)
-        deadlines.clear(Deadline.THINKING, Deadline.PATIENCE, Deadline.ONE_BREATH)
+        deadlines.clear(*AWAITING, Deadline.ONE_BREATH)
         onset_s = config.onset_pre_roll_ms / 1000
         spoken = cause == "wake word"
         if cause == "speech":

@@ -233,7 +233,7 @@ class LinkWatch:
         self._notes.session_over()
         out += self._side_questions.session_lost()
         state.commits_due = 0
-        state.deadlines.clear(Deadline.THINKING, Deadline.STALLED)
+        state.deadlines.clear(Deadline.THINKING, Deadline.STALLED, Deadline.ASK_AGAIN)
         state.deadlines.clear(Deadline.CONFIRM, Deadline.TRANSCRIPT)
         if state.talk is Talk.CONFIRMING:
             state.transition(Cause.CONSENT_SETTLED)

@@ -18,6 +18,7 @@ from edge_agent.dialogue.journeys.costs import Costs
 from edge_agent.dialogue.moves import Moves
 from edge_agent.dialogue.recall.memory import Memory
 from edge_agent.dialogue.state import (
+    AWAITING,
     Cause,
     Commands,
     CutFor,
@@ -91,7 +92,7 @@ class TurnTaking:
             return []
         state.turn = None
         state.transition(Cause.ANSWER_DONE)
-        deadlines.clear(Deadline.THINKING, Deadline.PATIENCE)
+        deadlines.clear(*AWAITING)
         if state.owed.broken_answer:
             deadlines.set(Deadline.ANNOUNCE, state.config.announce_after_s)
         if self._tools.take_finish() or state.microphone is Microphone.MUTED:
@@ -142,7 +143,7 @@ class TurnTaking:
             out += self._question.pressed_over()
         out += tools.withdraw("interrupted") + tools.interrupted()
         tools.take_finish()  # the talk goes on after all
-        state.deadlines.clear(Deadline.THINKING, Deadline.PATIENCE)
+        state.deadlines.clear(*AWAITING)
         state.deadlines.clear(Deadline.CONFIRM, Deadline.TRANSCRIPT)
         state.deadlines.clear(Deadline.ANNOUNCE, Deadline.KEEP)
         return out + self._listen_after(cut)

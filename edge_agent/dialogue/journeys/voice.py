@@ -14,6 +14,7 @@ from typing import Protocol
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
+from edge_agent.contract import net_faults
 from edge_agent.dialogue.answers import Answers, crossed
 from edge_agent.dialogue.barge_in import BargeIn
 from edge_agent.dialogue.calls.tool_calls import ToolCalls
@@ -22,6 +23,7 @@ from edge_agent.dialogue.journeys.costs import Costs
 from edge_agent.dialogue.moves import Moves
 from edge_agent.dialogue.recall.memory import Memory
 from edge_agent.dialogue.state import (
+    AWAITING,
     Cause,
     Commands,
     Deadline,
@@ -31,6 +33,10 @@ from edge_agent.dialogue.state import (
     TalkState,
 )
 
+ASK_AGAIN_S = 3.0
+"""Where the server does not say when; then as long again as it has been."""
+ASK_AGAIN_MAX_S = 20.0
+"""Nobody stands by a speaker for longer: then they are told."""
 LOST_WITH_THE_SERVER = ("", "response.create", "input_audio_buffer.commit")
 """What an error of the server's own must be about for the answer to be lost."""
 
@@ -101,7 +107,7 @@ class Voice:
             return []
         if state.talk is not Talk.SPEAKING:
             state.transition(Cause.ANSWER_STARTED)
-            deadlines.clear(Deadline.THINKING, Deadline.PATIENCE)
+            deadlines.clear(*AWAITING)
             deadlines.clear(Deadline.FOLLOW_UP, Deadline.QUIET)
             deadlines.clear(Deadline.UTTERANCE, Deadline.ANNOUNCE, Deadline.ONE_BREATH)
             state.breath_from = None
@@ -109,7 +115,7 @@ class Voice:
             self._barge_in.reset()
         state.turn = None  # it is being answered: nothing to replay
         state.owed.broken_answer = False
-        state.owed.asked_again_since = None
+        state.owed.asked_again_since = state.owed.refused_since = None
         deadlines.set(Deadline.STALLED, state.config.thinking_max_s)
         return [c.PlayVoice(event.item, event.pcm24k)]
 
@@ -174,10 +180,34 @@ class Voice:
         out = self._state.server_note(c.Note("response.failed", {"code": code, "more": more}))
         if self._state.talk is Talk.ASLEEP:
             return out  # nobody waits for it
+        if net_faults.of_word(event.code) is net_faults.TOO_MUCH and self._is_asked_again(
+            event.retry_in_s
+        ):
+            return out
         self._memory.forget_last_user()
         self._state.turn = None
         out.append(self._moves.say(f"response.{code}"))
         return out + self._moves.end_talk("answer failed")
+
+    def _is_asked_again(self, in_s: float | None) -> bool:
+        """Whether an answer that was refused for the moment will be asked for again by itself."""
+        state, owed = self._state, self._state.owed
+        if state.talk is not Talk.THINKING:
+            return False  # half of it has been heard
+        since = owed.refused_since = state.now if owed.refused_since is None else owed.refused_since
+        wait_s = max(in_s or ASK_AGAIN_S, state.now - since)
+        if state.now + wait_s - since > ASK_AGAIN_MAX_S:
+            owed.refused_since = None
+            return False
+        state.deadlines.set(Deadline.ASK_AGAIN, wait_s)
+        state.deadlines.set(Deadline.THINKING, wait_s + state.config.thinking_max_s)
+        return True
+
+    def ask_again(self) -> Commands:
+        """The moment may be over."""
+        if self._state.talk is not Talk.THINKING or self._state.link is not Link.READY:
+            return []
+        return self._answers.request(c.RequestResponse(), insist=True)
 
     def complained(self, event: e.ServerComplained) -> Commands:
         """The server will not begin a response, was giving another one, or has failed."""

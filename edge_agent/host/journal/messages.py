@@ -172,7 +172,8 @@ MESSAGES: dict[str, Message] = {
     "response.failed": Message(
         WARNING,
         "The answer failed ({code})[; {more} such lines before it were left out].",
-        "The provider gave up on it; the household was told.",
+        "The provider gave up on it. After a rate limit it is asked for again; else the household "
+        "was told.",
     ),
     "response.unasked": Message(
         WARNING,

@@ -6,6 +6,7 @@ rules are PROTOCOL section 8.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from edge_agent.contract import net_faults
@@ -23,6 +24,15 @@ def in_short(text: object) -> str:
     if not isinstance(text, str):
         return ""
     return text_of_others(" ".join(text.split()), _TEXT_LIMIT_CHARS)
+
+
+_AGAIN = re.compile(r"try again in (\d{1,6}(?:\.\d{1,6})?) ?(ms|s)\b")
+
+
+def again_in_s(text: str) -> float | None:
+    """When the provider would take a request again, by its sentence; None: it does not say."""
+    said = _AGAIN.search(text[:1000])
+    return float(said[1]) / (1000 if said[2] == "ms" else 1) if said else None
 
 
 NO_KEY = "link.no_key"

@@ -208,6 +208,7 @@ class Responses:
                 status=status,
                 code=code_of(code),
                 message=faults.in_short(text),
+                retry_in_s=faults.again_in_s(text),
                 calls=track.complete_calls(),
                 items=tuple(track.items),
                 usage=usage,
