@@ -15,6 +15,7 @@ from edge_agent.cli.outcome import guarded, note
 
 if TYPE_CHECKING:
     from edge_agent.host.settings.load import Loaded
+    from edge_agent.host.settings.root import Settings
 
 app = typer.Typer(
     help="Look at the settings.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
@@ -90,6 +91,18 @@ def _voice_advice(loaded: Loaded) -> list[str]:
     ]
 
 
+def _named_models(settings: Settings) -> list[str]:
+    """Models beside that of the talk which the owner has chosen."""
+    chosen = (
+        (settings.realtime, "transcription_model"),
+        (settings.speech, "tts_model"),
+        (settings.speech, "transcription_model"),
+        (settings.supervisor, "model"),
+    )
+    named = (getattr(at, key) for at, key in chosen if key in at.model_fields_set)
+    return [model for model in dict.fromkeys(named) if model]
+
+
 def _service_advice(loaded: Loaded) -> list[str]:
     """What to know about the chosen model; raises for a service that could not be dialled."""
     from datetime import datetime
@@ -101,7 +114,11 @@ def _service_advice(loaded: Loaded) -> list[str]:
     table = load_providers(owners_path(realtime.providers_file))
     endpoints(loaded.settings, table)
     today = datetime.now().astimezone().date()
-    return table.advice(realtime.provider, realtime.model, today)
+    others = _named_models(loaded.settings)
+    advice = table.advice(realtime.provider, realtime.model, today)
+    for other in realtime.fallbacks:
+        advice += table.endings(other.provider, [other.model], today)
+    return advice + table.endings(realtime.provider, others, today)
 
 
 def _desk_advice(loaded: Loaded) -> list[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -36,6 +36,10 @@ BUILT_IN = Path(__file__).with_name("providers.toml")
 OWNERS_PATH = Path("/etc/edge-agent/providers.toml")
 VERSION = 1
 """Grows when an older program could misread the table."""
+
+WARN_DAYS = 60
+"""Before a model ends the owner is told: long enough for a household that is looked after twice a
+season."""
 
 _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 """Providers freeze a model under its name and a date, at the same price."""
@@ -241,14 +245,21 @@ class PriceList:
         other, _, name = found.price_of.partition("/")
         return self.providers[other].models[name].usd_per_million
 
-    def advice(self, provider: str, model: str, today: date) -> list[str]:
-        """What an owner should know about this choice, in sentences without a full stop."""
-        record = self.providers.get(provider)
-        found = record.model(model) if record else None
-        hints = []
-        if found is not None and found.ends is not None:
+    def endings(self, provider: str, models: Iterable[str], today: date) -> list[str]:
+        """Which of these models have ended there or end within `WARN_DAYS`, in sentences without a
+        full stop."""
+        record, hints = self.providers.get(provider), []
+        for model in models:
+            found = record.model(model) if record else None
+            if found is None or found.ends is None or (found.ends - today).days > WARN_DAYS:
+                continue
             when = "has ended on" if found.ends <= today else "ends on"
             hints.append(f"the model {model} {when} {found.ends}: choose another one")
+        return hints
+
+    def advice(self, provider: str, model: str, today: date) -> list[str]:
+        """What an owner should know about this choice, in sentences without a full stop."""
+        hints = self.endings(provider, [model], today)
         if self.prices(provider, model) is None:
             hints.append(
                 f"the price of {provider}/{model} is not known: its cost is not counted; "

@@ -142,6 +142,15 @@ def test_check_tells_that_nobody_could_be_asked(monkeypatch: pytest.MonkeyPatch)
     assert "speech.sentences = false: nobody can be asked aloud" in told
 
 
+def test_check_tells_of_a_chosen_model_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    monkeypatch.setenv("EDGE_AGENT_SPEECH__TTS_MODEL", "tts-1")
+    result = invoke("config", "check")
+    assert result.exit_code == 0
+    assert "the model tts-1" in result.output
+    assert "2027-01-06" in result.output
+
+
 def test_check_tells_what_would_keep_the_desk_from_working(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,7 +164,7 @@ def test_check_tells_what_would_keep_the_desk_from_working(
     assert result.exit_code == 0  # the speaker works without either
     assert f"note: supervisor.api_key_file: {tmp_path}/none cannot be read" in result.output
     assert f"note: messages.webhook_token_file: {tmp_path}/no cannot be read" in result.output
-    file.write_text('[supervisor]\nmodel = "gpt-5"\n')
+    file.write_text('[supervisor]\nmodel = "a-model"\n')
     assert "note" not in invoke("config", "check", "-c", str(file)).output
 
 

@@ -65,9 +65,13 @@ def test_an_unknown_price_is_unknown_and_said_so(provider: str, model: str) -> N
 
 def test_a_model_that_ends_is_told_of() -> None:
     table = load_providers(NOWHERE)
-    assert "ends on 2027-01-20" in table.advice("openai", "gpt-realtime", TODAY)[0]
+    assert "ends on 2027-01-20" in table.advice("openai", "gpt-realtime", date(2026, 11, 21))[0]
+    assert not any("ends" in hint for hint in table.advice("openai", "gpt-realtime", TODAY))
     assert "has ended on" in table.advice("openai", "gpt-realtime", date(2027, 2, 1))[0]
     assert table.advice("openai", "gpt-realtime-2.1", TODAY) == []
+    told = table.endings("openai", ["gpt-4o-mini-tts", "whisper-1", "unheard-of"], TODAY)
+    assert told == ["the model gpt-4o-mini-tts ends on 2027-01-06: choose another one"]
+    assert table.endings("nobody", ["gpt-4o-mini-tts"], TODAY) == []
 
 
 def test_only_reasoning_models_reason() -> None:

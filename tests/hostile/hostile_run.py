@@ -106,7 +106,8 @@ class Plan:
 
 
 def plans() -> list[Plan]:
-    out = [Plan(name, trait.what, (name,)) for name, trait in TRAITS.items() if name != "echo"]
+    hostile = {name: trait for name, trait in TRAITS.items() if trait.manner is None}
+    out = [Plan(name, trait.what, (name,)) for name, trait in hostile.items() if name != "echo"]
     out += [
         Plan(f"echo ({kind})", f"{TRAITS['echo'].what}: {kind}", ("echo",), key)
         for kind, key in KEYS.items()
