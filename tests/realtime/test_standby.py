@@ -292,6 +292,27 @@ def test_settings_that_change_meanwhile_reach_the_second_session() -> None:
     play(act, prepare=with_pongs(0.05))
 
 
+def test_a_session_that_is_dropped_while_in_doubt_is_replaced_at_once() -> None:
+    """Unless the world has changed: then the second session is one of the old world."""
+
+    async def drop(world: World, reason: str) -> int:
+        await in_turn(world)
+        await asyncio.sleep(5.0)
+        world.home.links[0].stall()
+        await world.until(lambda: len(world.server.sessions) == 2)
+        await asyncio.sleep(0.5)
+        world.link.reopen(reason)
+        await world.until(lambda: len(world.readies) == 2)
+        return len(world.server.sessions)
+
+    for reason, sessions in (("no answer", 2), ("network", 3)):
+
+        async def act(world: World, reason: str = reason, sessions: int = sessions) -> None:
+            assert await drop(world, reason) == sessions
+
+        play(act, prepare=with_pongs(0.05))
+
+
 def test_a_service_that_has_room_for_one_session_is_dialled_once_more() -> None:
     async def act(world: World) -> None:
         await in_turn(world)

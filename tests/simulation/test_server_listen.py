@@ -17,6 +17,7 @@ from websockets.typing import Subprotocol
 
 from edge_agent.simulation.brains import ParrotBrain, Speech, hum
 from edge_agent.simulation.faults import Faults
+from edge_agent.simulation.late_pongs import LatePongs
 from edge_agent.simulation.server import Listening, RealtimeServer, listen
 
 Scene = Callable[[RealtimeServer, Listening], Awaitable[None]]
@@ -173,3 +174,26 @@ def test_stopping_with_a_black_hole_open() -> None:
         await client.close()
 
     serve(scene)
+
+
+def test_late_pongs_are_late() -> None:
+    class Late(LatePongs):
+        def after_s(self, now: float) -> float:
+            del now
+            return 0.4
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        server = RealtimeServer(ParrotBrain())
+        server.late_pongs = Late()
+        async with (
+            listen(server, "127.0.0.1", 0) as port,
+            connect(port.url, ping_interval=None) as client,
+        ):
+            asked_at = loop.time()
+            pong = await client.ping()
+            assert "session.created" in str(await client.recv())
+            await pong
+            assert loop.time() - asked_at >= 0.4
+
+    asyncio.run(main())

@@ -254,7 +254,7 @@ class RealtimeLink:
         now = self._now()
         if channel is not None and channel.was_healthy(now):
             route.worked()
-        if self._reopen_reason is not None:
+        if self._reopen_reason in RETRY_NOW_REASONS:
             self.standby.release()  # it was dialled for the world as it was
         is_replaced = self.standby.is_there
         if self._reopen_reason not in RETRY_NOW_REASONS and not is_replaced:
