@@ -85,6 +85,10 @@ def _shown(thing: e.Event | c.Command) -> str:
     return f"{type(thing).__name__} {' '.join(parts)}".rstrip()
 
 
+SENT_BACK_S = 1.5
+"""Why nobody answers is told after this (`DialogueConfig.announce_after_s`)."""
+
+
 class Watch:
     """The records of a world; `World` stands on it and has the parts named here."""
 
@@ -145,8 +149,18 @@ class Watch:
         self.notes.append((self.now(), code, fields))
         self.note_counts[code] += 1
         scene = self.border.referee.scene
-        if code == "talk.woken" and not scene.link_up and scene.asleep:
+        fails = code == "talk.woken" and not scene.link_up and scene.asleep
+        stopped_bell = any(
+            at == self.now() and told == "alarm.stopped" for at, told, _ in self.notes
+        )
+        if fails and not stopped_bell:  # who called to stop the bell waits for nothing
             self.wakes_without_link.append(self.now())
+        if code == "talk.asleep" and fields.get("why") in ("button", "muted"):
+            # Sent back at once, before anything could be said.
+            while (
+                self.wakes_without_link and self.now() - self.wakes_without_link[-1] < SENT_BACK_S
+            ):
+                self.wakes_without_link.pop()
         self.border.line(code, fields)
         shown = " ".join(f"{k}={v}" for k, v in fields.items() if k in _SHOWN_FIELDS)
         self.tell("journal", f"{code} {shown}".rstrip())

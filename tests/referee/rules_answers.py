@@ -214,6 +214,8 @@ class Answers(Rule):
             case c.ShowLight():
                 self._window_until = NEVER
                 self._lit_at = self.scene.now
+            case c.PlaySentence(name="still_waiting"):
+                self._waits_anew()  # told in time that it goes on; how it ends is owed in time, too
             case c.PlaySentence() if command.name not in NO_REASONS:
                 self._reasons.append(command.name)
             case c.AddToolOutput():
@@ -279,8 +281,10 @@ class Answers(Rule):
         scene = self.scene
         self._goes_on()
         just_called = record.at - scene.called_at < CALL_BEFORE_S
-        # Between the call and the first word a press sends it back to sleep.
-        called = record.called and record.at - scene.pressed_at >= CALL_BEFORE_S
+        # Between the call and the first word a press sends it back to sleep, and the call itself
+        # may have been said into a closed microphone.
+        undone_at = max(scene.pressed_at, scene.opened_at)
+        called = record.called and record.at - undone_at >= CALL_BEFORE_S
         owed = not scene.muted and (
             called or record.at <= self._window_until or scene.light == "speaking"
         )

@@ -22,6 +22,8 @@ class Scene:
         self.now = NEVER
         self.light = ""
         self.muted = household.muted
+        self.opened_at = NEVER
+        """The microphone was last opened: what was said before it was heard by nobody."""
         self.guest = household.guest
         self.risks = dict(household.risks)
         self.link_up = False
@@ -76,6 +78,7 @@ class Scene:
         match command:
             case c.SaveMute():
                 self.muted = command.muted
+                self.opened_at = self.opened_at if command.muted else self.now
             case c.SaveGuest():
                 self.guest = command.on
             case c.ShowLight():

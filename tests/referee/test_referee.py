@@ -283,10 +283,16 @@ CALLS = [
 ]
 
 TELLS = c.PlaySentence("server_trouble")
+STILL = c.PlaySentence("still_waiting")
 ANSWERS = [
     Case("answers.late", [tick(22.0)], [tick(20.0, TELLS), tick(22.0)], before=TURN),
     Case("answers.silence", [tick(42.0)], [tick(20.0, TELLS), tick(42.0)], before=TURN),
     Case("answers.lost", [UP, said()], [UP, said(), tick(3.0, TELLS)]),
+    Case(
+        "answers.lost",
+        [UP, said(), tick(18.0, STILL), tick(45.0, TELLS)],
+        [UP, said(), tick(18.0, STILL), tick(30.0, TELLS)],
+    ),
     Case("answers.twice", [said(), *given(1), *given(2)], [said(), *given(1)], before=[UP]),
     Case("answers.torn", [said(), *given(1, 0.5)], [said(), *given(1)], before=[UP]),
     Case(
