@@ -150,10 +150,10 @@ class Watch:
         self.note_counts[code] += 1
         scene = self.border.referee.scene
         fails = code == "talk.woken" and not scene.link_up and scene.asleep
-        stopped_bell = any(
+        if fails and not any(
             at == self.now() and told == "alarm.stopped" for at, told, _ in self.notes
-        )
-        if fails and not stopped_bell:  # who called to stop the bell waits for nothing
+        ):
+            # Who calls to stop the bell waits for nothing else.
             self.wakes_without_link.append(self.now())
         if code == "talk.asleep" and fields.get("why") in ("button", "muted"):
             # Sent back at once, before anything could be said.
