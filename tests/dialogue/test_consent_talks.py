@@ -238,6 +238,34 @@ def test_a_press_that_agrees_twice_agrees_once_and_sends_nobody_to_sleep() -> No
     assert len(house.speaker.played) == 2, "the question, and what came of it"
 
 
+def test_a_hasty_second_press_does_not_end_the_talk_while_the_next_question_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = asked(shop("a", name="unlock"), shop("b", "{}", name="unlock"))
+    speak = house.speaker.text
+    monkeypatch.setattr(
+        house.speaker, "text", lambda name: house.at(house.now + 0.5, lambda: speak(name))
+    )
+    at_question(house).run(house.now + 1.0)
+    house.press(hold_s=0.05)
+    house.run(house.now + 0.25)
+    house.press(hold_s=0.05)
+    at_question(house)
+    assert [call_id for call_id, _ in ran(house)] == ["a"]
+    house.agree()
+    assert [call_id for call_id, _ in ran(house)] == ["a", "b"]
+
+
+def test_a_press_ends_the_talk_while_a_question_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = asked(shop(name="unlock"))
+    monkeypatch.setattr(house.speaker, "text", lambda _name: None)
+    house.run(4.0)
+    assert len(questions(house)) == 1
+    house.press()
+    assert house.manager.talk is Talk.ASLEEP
+    assert whys(house) == ["gone"]
+
+
 @pytest.mark.parametrize("after_s", [-0.8, 0.1, 0.7])
 def test_no_series_of_presses_at_a_question_is_the_gesture_for_guests(after_s: float) -> None:
     house = until(asked(shop(name="unlock")), Talk.SPEAKING)
@@ -684,6 +712,29 @@ def test_several_calls_that_cannot_be_asked_are_told_once() -> None:
     assert whys(house) == ["unspeakable"] * 2
     assert house.sentences() == ["cannot_ask"]
     assert len(house.speaker.played) == 1, "and what the model makes of it"
+
+
+@pytest.mark.parametrize("arguments", ["[", MILK])
+def test_a_long_answer_is_heard_whole_after_a_question_that_was_none(
+    monkeypatch: pytest.MonkeyPatch, arguments: str
+) -> None:
+    """The model has said something before it, too: the talk was speaking when it was refused."""
+    house = asked()
+    house.server.plans = [
+        Plan(items_ms=(1000.0,), calls=(shop(arguments=arguments),)),
+        Plan(items_ms=(25_000.0,)),
+    ]
+
+    def fails(text: str) -> None:
+        failed = e.TextFailed(at=house.now, name=text, code="text.no_voice")
+        house.at(0.0, lambda: house.send(failed))
+
+    monkeypatch.setattr(house.speaker, "text", fails)
+    house.run(40.0)
+    assert house.sentences() == ["cannot_ask"]
+    assert house.did(c.ReopenLink) == []
+    assert max(house.speaker.played.values()) == 25_000.0
+    assert house.server.offences == []
 
 
 @pytest.mark.parametrize(

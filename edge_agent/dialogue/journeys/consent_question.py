@@ -109,6 +109,9 @@ class ConsentQuestion:
 
     def go_on(self, decided: Commands) -> Commands:
         """Ask the next question, or have the model tell how it ended."""
+        if self._state.talk is Talk.SPEAKING and not self._answers.speaking:
+            self._state.transition(Cause.ANSWER_PAUSED)  # what sounded before is over
+            self._moves.arm_gate()
         self._moves.await_answer()
         asked = self.ask_due()  # what cannot be asked has been gone on from already
         if asked or self._tools.waiting:

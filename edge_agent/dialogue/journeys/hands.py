@@ -103,6 +103,8 @@ class Hands:
         """When it would have been a long press, had the contact not opened."""
         self._asked_at = float("-inf")
         """When the button last moved while a question stood, or soon after."""
+        self._agreed_at = float("-inf")
+        """When a press last agreed to something."""
 
     # --- the button -----------------------------------------------------------------------
 
@@ -152,7 +154,8 @@ class Hands:
                 return self._listener.end_turn(by_us=True)
             return [c.PlayEarcon("sleep"), *moves.end_talk("button")]
         if state.talk is Talk.THINKING:
-            if again and not self._reply.stands and not moves.sounding:
+            asked_next = self._reply.stands  # and that question does not sound yet
+            if again and (self._just_agreed(event.at) if asked_next else not moves.sounding):
                 return []
             return moves.fall_silent(CutFor.SLEEP, "button", event.at)
         return self._listener.called("button", event.at)
@@ -163,6 +166,9 @@ class Hands:
         if again:
             self._asked_at = at
         return again
+
+    def _just_agreed(self, at: float) -> bool:
+        return at - self._agreed_at <= SAME_PRESS_S
 
     def _pressed_twice(self, at: float) -> bool:
         """Twice in a moment out of sleep, without a word: woken and sent back, which means
@@ -181,7 +187,10 @@ class Hands:
         self._long_press_at = self._state.deadlines.due_at(Deadline.LONG_PRESS)
         self._state.deadlines.clear(Deadline.LONG_PRESS)
         self._moved_while_asked(event.at)
-        return self._reply.released()
+        agreed = self._reply.released()
+        if agreed:
+            self._agreed_at = event.at
+        return agreed
 
     def held(self) -> Commands:
         """The talk button is still down: that means mute."""
