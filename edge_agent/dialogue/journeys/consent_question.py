@@ -162,6 +162,7 @@ class ConsentQuestion:
         if name != self._sounding or self._state.talk is not Talk.SPEAKING or sounds_on:
             return []
         self._state.transition(Cause.ANSWER_PAUSED)
+        self._moves.arm_gate()
         self._moves.await_answer()
         return [] if self._open is not None or self._answers.pending else self.go_on([])
 
