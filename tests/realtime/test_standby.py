@@ -366,7 +366,8 @@ def test_a_dial_that_is_cancelled_at_any_moment_leaves_no_wire_open(steps: int) 
     async def main() -> None:
         opened: list[MemoryWire] = []
 
-        async def dialer(_url: str, _headers: Mapping[str, str]) -> MemoryWire:
+        async def dialer(url: str, headers: Mapping[str, str]) -> MemoryWire:
+            del url, headers
             await asyncio.sleep(0)
             opened.append(memory_wire_pair()[0])
             return opened[0]
