@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from edge_agent import __version__
 
@@ -53,16 +54,22 @@ def _described(checkout: Path) -> str:
         return ""
     ask = ["git", "-C", str(checkout), "-c", f"safe.directory={checkout}", "describe", "--always"]
     ask += ["--long", "--abbrev=7", "--dirty", "--match", "v[0-9]*", "--tags"]
+    # For root git would run what the owner has configured, and leave him an index of root's.
+    owner = checkout.stat()
+    as_owner: dict[str, Any] = {}
+    if os.geteuid() == 0 != owner.st_uid:
+        as_owner = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
     # Within a hook of git these variables point elsewhere.
     environment = {name: value for name, value in os.environ.items() if name[:4] != "GIT_"}
     try:
-        told = subprocess.run(  # noqa: S603  (words of ours, and the folder we run from)
+        told: subprocess.CompletedProcess[str] = subprocess.run(  # noqa: S603  (words of ours, and the folder we run from)
             ask,
             env=environment,
             capture_output=True,
             text=True,
             timeout=GIT_TIMEOUT_S,
             check=False,
+            **as_owner,
         )
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return ""

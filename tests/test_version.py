@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,26 @@ def test_without_git_the_version_alone_is_named(
 ) -> None:
     monkeypatch.setenv("PATH", str(checkout))
     assert v.build_of(checkout) == __version__
+
+
+def test_root_asks_git_as_the_owner_of_the_checkout(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, object]] = []
+
+    def run(words: list[str], **how: object) -> subprocess.CompletedProcess[str]:
+        asked.append(how)
+        return subprocess.CompletedProcess(words, 0, "3ce321f", "")
+
+    owned = os.stat_result((0o40755, 1, 1, 1, 1234, 5678, 0, 0, 0, 0))
+    monkeypatch.setattr(Path, "stat", lambda _path, **_how: owned)
+    monkeypatch.setattr(subprocess, "run", run)
+    for account in (0, 1234):
+        monkeypatch.setattr(os, "geteuid", lambda account=account: account)
+        assert v.build_of(checkout) == f"{__version__}+g3ce321f"
+    assert asked[0]["user"] == 1234
+    assert asked[0]["group"] == 5678
+    assert "user" not in asked[1]
 
 
 def test_what_is_no_checkout_asks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from edge_agent.host.stores.state import (
     UNKNOWN,
     Saved,
     StateFile,
+    is_saved_as_muted,
     state_path,
 )
 
@@ -239,3 +240,19 @@ def test_a_link_in_the_new_files_place_is_not_written_through(tmp_path: Path) ->
     assert StateFile(tmp_path / "state.json", Notes()).save(Saved(True))
     assert (tmp_path / "precious").read_text() == "precious"
     assert StateFile(tmp_path / "state.json", Notes()).load() == Saved(True)
+
+
+@pytest.mark.parametrize("lost", ["mark", "link", "pipe"])
+def test_what_the_next_start_holds_for_muted_is_muted_for_whoever_asks(
+    tmp_path: Path, lost: str
+) -> None:
+    path = tmp_path / "state.json"
+    if lost == "mark":
+        StateFile(path, lambda _code, **_fields: None).load()
+        path.unlink()
+    elif lost == "link":
+        path.symlink_to(tmp_path / "elsewhere")
+    else:
+        os.mkfifo(path)
+    assert is_saved_as_muted(path)
+    assert StateFile(path, lambda _code, **_fields: None).load().muted

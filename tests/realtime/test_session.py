@@ -310,6 +310,22 @@ def test_what_was_refused_is_not_asked_again_after_a_reconnect() -> None:
     assert "reasoning" not in update["session"]
 
 
+@pytest.mark.parametrize("dialects", [("ga",), ("ga", "beta")])
+def test_two_sessions_that_are_refused_the_same_give_it_up_once(dialects: Any) -> None:
+    terms = Terms(EVERYTHING, ABLE, dialects)
+    one, two = Session(terms, ABLE), Session(terms, ABLE)
+    for session in (one, two):
+        session.receive(CREATED, 1.0)
+    asked = [sent(session)[0]["event_id"] for session in (one, two)]
+    for session, event_id in zip((one, two), asked, strict=True):
+        refusal = error("unknown_parameter", event_id=event_id, param="session.reasoning")
+        session.receive(refusal, 1.5)
+        (update,) = sent(session)
+        assert "reasoning" not in update["session"]
+    assert terms.refused == {"reasoning"}
+    assert terms.dialect == "ga"
+
+
 def test_options_go_only_to_models_and_providers_that_take_them() -> None:
     can = household_can(reasoning_models=("gpt-realtime-2",))
     for model, takes in (

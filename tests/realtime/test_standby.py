@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import pytest
 from house_config import household_timings
@@ -18,6 +18,8 @@ from link_world import World, play
 
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
+from edge_agent.realtime.link.channel import dial
+from edge_agent.realtime.link.closing import ClosingWires
 from edge_agent.realtime.link.liveness import HALF_OPEN
 from edge_agent.realtime.link.pongs import (
     BUCKET_RATIO,
@@ -28,8 +30,10 @@ from edge_agent.realtime.link.pongs import (
     PongBook,
     Pongs,
 )
+from edge_agent.simulation.clock import run
 from edge_agent.simulation.late_pongs import LatePongs
 from edge_agent.simulation.realtime_server.session import Session
+from edge_agent.simulation.wire import MemoryWire, memory_wire_pair
 
 NEVER_S = 10_000.0
 UNTAUGHT_S = 6.0
@@ -338,3 +342,56 @@ def test_leaving_waits_for_nobody() -> None:
         assert loop.time() - begun_at < 2.0
 
     play(act, prepare=with_pongs(0.05))
+
+
+@pytest.mark.parametrize("steps", range(12))
+def test_a_second_session_that_is_released_at_any_moment_leaves_nothing_open(steps: int) -> None:
+    async def act(world: World) -> None:
+        await in_turn(world)
+        pings(world).late_s = NEVER_S
+        await world.until(lambda: world.link.standby.dials)
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        world.link.standby.release()
+        pings(world).late_s = 0.05
+        await world.until(lambda: len(world.readies) == 2)
+        await asyncio.sleep(30.0)
+        assert len(world.server.open_sessions) == 1
+
+    play(act, prepare=with_pongs(0.05))
+
+
+@pytest.mark.parametrize("steps", range(1, 10))
+def test_a_dial_that_is_cancelled_at_any_moment_leaves_no_wire_open(steps: int) -> None:
+    async def main() -> None:
+        opened: list[MemoryWire] = []
+
+        async def dialer(url: str, headers: Mapping[str, str]) -> MemoryWire:
+            del url, headers
+            await asyncio.sleep(0)
+            opened.append(memory_wire_pair()[0])
+            return opened[0]
+
+        closing = ClosingWires(1.0)
+        dialling = asyncio.create_task(dial(dialer, "", {}, household_timings(), closing))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        dialling.cancel()
+        (result,) = await asyncio.gather(dialling, return_exceptions=True)
+        await closing.said()
+        assert [wire for wire in opened if not wire.closed and wire is not result] == []
+
+    run(main())
+
+
+def test_what_is_not_new_is_not_kept_again() -> None:
+    kept: list[object] = []
+
+    async def act(world: World) -> None:
+        await in_turn(world)
+        await asyncio.sleep(60.0)
+        world.home.down()
+        await asyncio.sleep(3600.0)
+
+    play(act, prepare=with_pongs(0.05), pongs=PongBook(None, kept.append))
+    assert len(kept) == 1

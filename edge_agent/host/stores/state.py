@@ -79,10 +79,11 @@ def state_path(setting: str, environ: Mapping[str, str] | None = None) -> Path:
 def is_saved_as_muted(path: Path) -> bool:
     """Whether the speaker of this file is muted; reads only.  Yes where nobody can know."""
     try:
-        with path.open("rb") as file:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # as `JsonFile.read`
+        with os.fdopen(os.open(path, flags), "rb") as file:
             raw = file.read(FILE_MAX_BYTES)
     except FileNotFoundError:
-        return False
+        return any(os.path.lexists(trace) for trace in _traces(path))
     except OSError:
         return True
     return _salvaged(raw).muted
@@ -152,12 +153,15 @@ class StateFile:
 
     def _instead_of_none(self) -> Saved:
         """There is no file: a first start is open, a loss is not."""
-        ends = (KNOWN, ASIDE, HALF_WRITTEN)
-        leftovers = (self._path.with_name(self._path.name + end) for end in ends)
-        if not any(os.path.lexists(trace) for trace in (*leftovers, *self._beside)):
+        if not any(os.path.lexists(trace) for trace in (*_traces(self._path), *self._beside)):
             return Saved()
         self._note("state.repaired", why="missing", path="(missing)")
         return UNKNOWN
+
+
+def _traces(path: Path) -> list[Path]:
+    """Beside a missing state they tell that it was lost."""
+    return [path.with_name(path.name + end) for end in (KNOWN, ASIDE, HALF_WRITTEN)]
 
 
 def _salvaged(raw: bytes) -> Saved:

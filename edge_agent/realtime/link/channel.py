@@ -98,10 +98,16 @@ async def dial(
     finally:
         for attempt in attempts:
             attempt.cancel()
-        await asyncio.gather(*attempts, return_exceptions=True)
-        for attempt in attempts:
-            if attempt is not taken and not attempt.cancelled() and failure(attempt) is None:
-                closing.let_go(attempt.result(), is_dead=False)  # it opened in the last moment
+        try:
+            await asyncio.gather(*attempts, return_exceptions=True)
+        except asyncio.CancelledError:
+            taken = None  # nobody is left to take it
+            raise
+        finally:
+            opened = [a for a in attempts if a.done() and not a.cancelled() and failure(a) is None]
+            for attempt in opened:
+                if attempt is not taken:
+                    closing.let_go(attempt.result(), is_dead=False)  # in the last moment
 
 
 class Channel:

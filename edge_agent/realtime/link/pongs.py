@@ -117,6 +117,7 @@ class PongBook:
         self, kept: Kept | None = None, keep: Callable[[Kept], object] | None = None
     ) -> None:
         self._keep = keep
+        self._kept = {name: (tuple(counts), cuts) for name, (counts, cuts) in (kept or {}).items()}
         self._pongs = {name: Pongs(*known, self.keep) for name, known in (kept or {}).items()}
 
     def of(self, provider: str) -> Pongs:
@@ -124,12 +125,12 @@ class PongBook:
         return self._pongs.setdefault(provider, Pongs(learnt=self.keep))
 
     def keep(self) -> None:
-        """Write down what was learnt."""
-        if self._keep is not None:
-            self._keep(
-                {
-                    name: (tuple(pongs.counts), pongs.healthy_cuts)
-                    for name, pongs in self._pongs.items()
-                    if pongs.count
-                }
-            )
+        """Write down what was learnt, if there is anything new."""
+        known = {
+            name: (tuple(pongs.counts), pongs.healthy_cuts)
+            for name, pongs in self._pongs.items()
+            if pongs.count
+        }
+        if self._keep is not None and known != self._kept:
+            self._kept = known
+            self._keep(known)

@@ -71,11 +71,15 @@ class Standby:
 
     def release(self) -> None:
         """It is not needed."""
-        tasks = [self._dialling, self._standing[1] if self._standing is not None else None]
+        dialling, serving = self._dialling, self._standing and self._standing[1]
         self._dialling = self._standing = None
-        for task in tasks:
+        if dialling is not None:
+            dialling.cancel()
+        if serving is not None:
+            # It says goodbye by itself, but not before it has begun: that is queued by now.
+            asyncio.get_running_loop().call_soon(serving.cancel)
+        for task in (dialling, serving):
             if task is not None and not task.done():
-                task.cancel()  # it says goodbye by itself
                 self._leaving.add(task)
                 task.add_done_callback(self._leaving.discard)
 

@@ -34,10 +34,7 @@ from edge_agent.realtime.protocol.asides import Asides
 from edge_agent.realtime.protocol.complaints import Complaint
 from edge_agent.realtime.protocol.responses import Responses
 from edge_agent.realtime.protocol.terms import Note, Terms
-from edge_agent.realtime.protocol.tracking import (
-    tag_of,
-    text_of,
-)
+from edge_agent.realtime.protocol.tracking import tag_of, text_of
 from edge_agent.realtime.protocol.turns import TURN_MESSAGES, TURN_SIGNS, Turns
 from edge_agent.realtime.protocol.uplink import ASIDE, COMMIT, REQUEST, Uplink
 
@@ -71,6 +68,7 @@ class Session:
         self._events: list[ev.Event] = []
         self._notes: list[Note] = []
         self._update_id = ""
+        self._asked = terms.dialect, terms.refused  # another session may change them meanwhile
         self._was_greeted = False
         self._session_id = ""
         self._model = ""
@@ -152,6 +150,7 @@ class Session:
 
     def _send_update(self) -> None:
         self._update_id = self._new_id()
+        self._asked = self._terms.dialect, self._terms.refused
         self._outgoing.append(
             messages.update_session(self._update_id, self._terms.session_object())
         )
@@ -274,7 +273,7 @@ class Session:
         self._transcribes = self._terms.transcribes
         self.phase = Phase.READY
         limit = self._can.append_max_bytes
-        self._uplink = Uplink(self._terms.dialect, self._new_id, limit)
+        self._uplink = Uplink(self._asked[0], self._new_id, limit)
         self._events.append(self.ready_news(self._at))
 
     def ready_news(self, at: float, *, replaces: bool = False) -> ev.LinkReady:
@@ -356,6 +355,9 @@ class Session:
         if not complaint.is_of_schema:
             self._close(LinkLost(f"The server could not start a session: {complaint.text}"))
             return
+        if self._asked != (self._terms.dialect, self._terms.refused):
+            self._send_update()  # another session has conceded already
+            return
         note = self._terms.concede(complaint.param, complaint.text, complaint.code)
         if note is not None:
             self._notes.append(note)
@@ -429,7 +431,7 @@ class Session:
         """A text that changes nothing and that a living server answers."""
         self._probe_id = self._new_id()
         return messages.update_session(
-            self._probe_id, cfg.session_patch(None, None, self._terms.dialect)
+            self._probe_id, cfg.session_patch(None, None, self._asked[0])
         )
 
 
