@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 
@@ -523,3 +524,32 @@ def test_an_echo_louder_than_what_was_played_is_no_person() -> None:
         talk = Talk("aec3")
         talk.play(far, echo)
         assert talk.interruptions(first=25) == []
+
+
+CALLED = """
+import ctypes
+from livekit.rtc import _ffi_client as client
+initialised = []
+library = client.get_ffi_lib()
+class Library:
+    def __getattr__(self, name): return getattr(library, name)
+class Initialise:
+    def __call__(self, callback, *rest):
+        initialised.append(ctypes.cast(callback, ctypes.c_void_p).value)
+        return library.livekit_ffi_initialize(callback, *rest)
+handed = Library()
+handed.livekit_ffi_initialize = Initialise()
+client.get_ffi_lib = lambda: handed
+from edge_agent.audio.cancel.echo import WebRtcEcho
+assert WebRtcEcho().process(bytes(320), bytes(320))
+nothing = ctypes.cast(ctypes.CDLL(None).labs, ctypes.c_void_p).value
+print(initialised == [nothing])
+"""
+
+
+def test_no_thread_of_the_library_ever_needs_the_interpreter() -> None:
+    """One that waits for it while it ends aborts the process (seen once in some hundred exits)."""
+    done = subprocess.run(
+        [sys.executable, "-c", CALLED], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "True"), done.stderr

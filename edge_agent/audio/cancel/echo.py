@@ -7,6 +7,7 @@ only, and an old reference is overwritten, never waited for.
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections import deque
 from typing import Any
@@ -200,6 +201,20 @@ class ReferenceTrack:
             return any(first - lead <= now <= last + tail for first, last in self._sounding)
 
 
+def _let_it_call_nothing() -> None:
+    """Have the threads of `livekit` call a function of the C library that does nothing.
+
+    They would forward its log lines to Python, and one that waits for the interpreter while that
+    ends takes the process down with it (SIGABRT after all was done).  What we ask the library is
+    answered within the call.  Its callback has no public setting; the version is locked.  Call this
+    before its first object is made.
+    """
+    from livekit.rtc import _ffi_client
+
+    nothing = ctypes.CDLL(None).labs
+    _ffi_client.ffi_event_callback = ctypes.cast(nothing, _ffi_client.ffi_cb_fnc)
+
+
 class WebRtcEcho:
     """WebRTC's AEC3 (`livekit`), frames of 10 ms at 16 kHz.
 
@@ -212,6 +227,7 @@ class WebRtcEcho:
         from livekit.rtc import AudioFrame
         from livekit.rtc.apm import AudioProcessingModule
 
+        _let_it_call_nothing()
         self.rate_hz = rate_hz
         self._samples = rate_hz // 100
         self._frame: Any = AudioFrame
