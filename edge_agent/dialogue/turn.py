@@ -22,6 +22,8 @@ class UserTurn:
         self.ended_at: float | None = None
         self.last_speech_at = opened_at
         self.speech_frames = 0
+        self.called_at = float("-inf")
+        """Somebody called in the middle of it: its words are still to come."""
         self.server_heard = False
         """The server's detector reported speech in it."""
         self.ended_by_us = False

@@ -83,7 +83,8 @@ class Border:
     def says(self, said: Said) -> None:
         """Its first word sounds."""
         called = said.how in ("wake", "paused")
-        self.referee.see(r.Utterance(self._now(), said.number, said.end_at, called))
+        reply = bool(said.about)
+        self.referee.see(r.Utterance(self._now(), said.number, said.end_at, called, reply))
 
     def asked(self, asked: Asked, said: Said | None) -> None:
         """The model is asked for an answer."""

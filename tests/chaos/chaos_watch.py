@@ -41,8 +41,10 @@ _HARMLESS_ERRORS = frozenset(
     }
 )
 """A cancellation crosses the end of its response on the wire, and the end of a session."""
-_CROSSINGS = frozenset({"conversation_already_has_active_response"})
-"""What crosses a server's own word that a stalled line held back; never without a fault."""
+_CROSSINGS = frozenset({"conversation_already_has_active_response", e.COMMIT_EMPTY})
+"""What crosses a server's own word on the wire."""
+_CROSSES_WITHIN_S = 1.0
+"""The server's word is delivered so much after its refusal at most."""
 _SHOWN_EVENTS = frozenset(
     {
         e.LinkDown,
@@ -120,6 +122,10 @@ class Watch:
         self.responding = False
         """The server has begun an answer that it has not ended."""
         self.responses_ended = 0
+        self._commit_at = self._committed_at = 0.0
+        """We have ended a turn; the server was heard to."""
+        self._in_doubt: list[tuple[float, str]] = []
+        """Refusals which the server's own word may still explain: when, and the problem."""
         self._items: dict[str, Asked] = {}
         self._before = (Talk.ASLEEP, Link.DOWN, Microphone.OPEN)
 
@@ -176,11 +182,17 @@ class Watch:
         if side == "server" and event["type"] == "error":
             code = str(event["error"]["code"])
             self.tell("server", f"error {code}: {event['error']['message']}")
-            is_crossing = code in _CROSSINGS and self.struck
+            # The server ended the turn by itself just as we did; or a stalled line holds it back.
+            crossed = self._committed_at > self._commit_at
+            crossed |= self.struck and code != e.COMMIT_EMPTY
+            is_crossing = code in _CROSSINGS and crossed
             # What a lying server announced and does not have cannot be deleted.
             is_lure = "lure_item" in event["error"]["message"]
             if code not in _HARMLESS_ERRORS and not is_crossing and not is_lure:
-                self.problems.append(f"the server refused {code}: {event['error']['message']}")
+                problem = f"the server refused {code}: {event['error']['message']}"
+                self.problems.append(problem)
+                if code == e.COMMIT_EMPTY:
+                    self._in_doubt.append((self.now(), problem))
 
     def _see(self, event: e.Event, commands: list[c.Command], at: float) -> None:
         for command in commands:
@@ -193,6 +205,12 @@ class Watch:
             self.downs.append((at, event.code))
         elif kind is e.LinkReady:
             self.readies.append(at)
+        elif kind is e.UserTurnCommitted:
+            self._committed_at = at
+            for refused_at, problem in self._in_doubt:
+                if at - refused_at <= _CROSSES_WITHIN_S:
+                    self.problems.remove(problem)
+            self._in_doubt.clear()
         elif kind is e.ResponseStarted:
             self.responding = True
         elif kind is e.ResponseEnded:
@@ -208,7 +226,9 @@ class Watch:
         self._stirred()
 
     def _see_command(self, command: c.Command, at: float) -> None:
-        if isinstance(command, c.SendAudio):
+        if isinstance(command, c.CommitAudio):
+            self._commit_at = at
+        elif isinstance(command, c.SendAudio):
             self.most_queued_ms = max(self.most_queued_ms, self.link.queued_ms)
         elif isinstance(command, c.PlayVoice):
             self.most_playout_s = max(self.most_playout_s, self.playout.queued_s)
@@ -225,7 +245,7 @@ class Watch:
             self.tell("speaker", f"says the sentence {command.name}")
         elif isinstance(command, c.PlayEarcon):
             self.earcon_due = True
-        elif isinstance(command, _SHOWN_COMMANDS):
+        if isinstance(command, _SHOWN_COMMANDS):
             self.tell("command", _shown(command))
 
     def _see_states(self) -> None:

@@ -101,6 +101,16 @@ def test_an_answer_that_never_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not outcome.verdict.is_good
 
 
+def commits_twice(_talk: DialogueManager, event: e.Event) -> list[c.Command]:
+    return [c.CommitAudio()]
+
+
+def test_a_turn_that_is_ended_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server had ended it and said so: no words crossed on the wire."""
+    outcome = sabotaged(monkeypatch, told_last(e.UserTurnCommitted, commits_twice), "thinking")
+    assert any(e.COMMIT_EMPTY in problem for problem in outcome.verdict.problems)
+
+
 def test_a_tool_that_runs_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     real = ToolRunner.run
 

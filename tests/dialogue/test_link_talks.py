@@ -73,6 +73,50 @@ def test_wake_while_the_link_is_down_says_why_within_three_seconds() -> None:
     assert len(heard_answers(house)) == 1
 
 
+@pytest.mark.parametrize("every_s", [0.3, 0.9, 2.0])
+def test_attempts_that_fail_put_off_the_reason_no_further(every_s: float) -> None:
+    house = House()
+    house.drop("link.lost")
+    house.says(1.0, 8.0)  # without a pause in which it could be told
+    house.wake_word(1.1)
+    for n in range(1, int(8.0 / every_s)):
+        house.at(n * every_s, partial(house.drop, "link.unreachable"))
+    house.run(9.0)
+    assert house.when(c.PlaySentence)[0] <= 1.1 + 3.0
+
+
+@pytest.mark.parametrize("link", ["up", "down"])
+@pytest.mark.parametrize("pause_s", [0.3, 1.2, 3.0])
+def test_who_calls_over_an_answer_has_time_for_the_first_word(link: str, pause_s: float) -> None:
+    house = House(ModelServer(vad=False), server_turns=False)
+    house.connect()
+    house.says(*SPOKEN)
+    house.wake_word(1.1)
+    house.server.plans = [Plan(items_ms=(20_000.0,))]
+    house.run(6.0)
+    assert house.talk() is Talk.SPEAKING
+    if link == "down":
+        house.blip(6.05, 7.0)
+    words = (6.8 + pause_s, 8.0 + pause_s)
+    house.says(6.1, 6.7)  # the wake word itself: it cuts the answer
+    house.wake_word(6.8)
+    house.says(*words)
+    house.run(30.0)
+    assert len(house.server.fresh) == 2
+    assert house.spoken_frames(*words) <= house.server.fresh[-1][1]
+    assert house.notes().count("talk.turn_sent") == 2
+
+
+def test_a_call_without_words_ends_the_turn_it_was_said_in() -> None:
+    house = House(ModelServer(vad=False), server_turns=False)
+    house.connect()
+    house.says(0.5, 3.4)
+    house.wake_word(1.1)
+    house.wake_word(3.5)
+    house.run(30.0)
+    assert house.server.fresh[0][1] == house.spoken_frames(0.5, 3.4)
+
+
 def test_too_old_words_are_dropped_with_a_sentence() -> None:
     house = asked()
     house.blip(2.0, 90.0)

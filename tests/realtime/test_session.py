@@ -561,6 +561,18 @@ def test_a_side_question_is_answered_beside_the_talk() -> None:
     assert events[-1] == ev.SideAnswer(at=3.0, tag="summary", text="All well.")
 
 
+def test_a_response_announced_twice_is_no_side_answer_gone_astray() -> None:
+    session = ready()
+    feed(session, frame("input_audio_buffer.committed", item_id="u"))
+    session.command(cmd.AskSideQuestion("transcript", "Write it down.", ("u",)))
+    events = feed(
+        session, created("talk"), created("talk"), delta("talk", "a", b"\1\0"), created("talk")
+    )
+    assert [type(event) for event in events] == [ev.ResponseStarted, ev.VoiceChunk]
+    assert session.take_outgoing() == []
+    assert session.command(cmd.AskSideQuestion("notes", "Take notes.")) != []
+
+
 def test_a_refused_side_question_is_answered_too() -> None:
     session = ready()
     (text,) = session.command(cmd.AskSideQuestion("t", "?"))

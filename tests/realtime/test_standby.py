@@ -197,7 +197,7 @@ def test_pongs_in_bursts_cut_one_healthy_session_and_no_more() -> None:
         await world.ready()
         rng = random.Random(3)
         seen = functools.partial(world.of, ev.ResponseEnded, ev.LinkDown)
-        for _ in range(200):
+        for _ in range(40):
             world.link.set_active(True)
             before = len(seen())
             world.link.execute(cmd.RequestResponse())

@@ -101,6 +101,8 @@ class Utterance(Record):
     ends_at: float
     called: bool
     """With the wake word before it; else it is said to a speaker that seems to listen."""
+    reply: bool = False
+    """To a question of ours: what becomes of the call is its answer."""
 
 
 @dataclass(frozen=True)

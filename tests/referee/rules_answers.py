@@ -156,8 +156,9 @@ class Answers(Rule):
     """Every finished utterance is answered once, or a reason of its own is audible within 20 s of
     its end (a minute while the line is down).  None twice, none torn, each in its turn.
 
-    Owed is what was said after a call or in a window that the light shows.  Not owed any more: what
-    mute dropped, what the person cut or took back, and what completed with nothing to say.
+    Owed is what was said after a call or in a window that the light shows; a yes or no to a
+    question of ours has its answer in what becomes of the call.  Not owed any more: what mute
+    dropped, what the person cut or took back, and what completed with nothing to say.
     """
 
     number = 5
@@ -173,6 +174,12 @@ class Answers(Rule):
         self._window_until = NEVER
         """Until then somebody who speaks without a call is listened to."""
         self._lit_at = NEVER
+        self._spoke_at = NEVER
+        """Somebody was last heard to speak."""
+        self._sent_at = NEVER
+        """A turn was last sent: a call before that was a part of it."""
+        self._asks = False
+        """A question of ours waits; the light listens for its answer."""
         self._reasons: list[str] = []
         self._told_at = NEVER
         self.fates: dict[int, str] = {}
@@ -187,6 +194,7 @@ class Answers(Rule):
             case e.HeardFrame(wake=None, speech=False):
                 pass
             case e.HeardFrame():
+                self._spoke_at = self.scene.now
                 if event.wake is not None and self.scene.woken_at == self.scene.now:
                     self._goes_on()
                 elif self.scene.light == "listening" and event.speech:
@@ -220,10 +228,18 @@ class Answers(Rule):
                 self._reasons.append(command.name)
             case c.AddToolOutput():
                 self._waits_anew()
+            case c.RunTool() | c.Note(code="tool.refused"):
+                self._asks = False
+            case c.Note(code="consent.asked"):
+                self._asks = True
+            case c.Note(code="talk.turn_sent"):
+                self._sent_at = self.scene.now
             case c.SaveMute(muted=True):
                 self._settle("muted")
             case c.CutPlayback() if isinstance(step.event, e.HeardFrame):
                 self._goes_on()  # they talk over it, or call: that takes it back
+            case c.CutPlayback() if isinstance(step.event, e.UserSpeechStarted):
+                self._goes_on(said_before=self._spoke_at)  # the server's word alone takes nothing
         return ()
 
     def after(self, step: Step) -> Found:
@@ -251,14 +267,15 @@ class Answers(Rule):
     def _listens_for(self, seconds: float) -> None:
         self._window_until = max(self._window_until, self.scene.now + seconds - ONSET_S)
 
-    def _goes_on(self) -> None:
+    def _goes_on(self, said_before: float = float("inf")) -> None:
         """The household calls, presses or speaks on: what it said just before is not waited for,
         unless the speaker has behaved since as if it were done with it."""
         scene = self.scene
         if scene.asleep:
             return
         for said in self._open():
-            done_with = scene.light == "listening" and self._lit_at > said.ends_at
+            listens = scene.light == "listening" and not self._asks
+            done_with = (listens and self._lit_at > said.ends_at) or said.ends_at >= said_before
             if not done_with and scene.now <= said.limit_at(scene.down_s):
                 said.fate = "taken back"
 
@@ -282,10 +299,13 @@ class Answers(Rule):
         self._goes_on()
         just_called = record.at - scene.called_at < CALL_BEFORE_S
         # Between the call and the first word a press sends it back to sleep, and the call itself
-        # may have been said into a closed microphone.
+        # may have been said into a closed microphone.  A call that was a part of the turn before
+        # it holds while the light shows that somebody is there for it.
         undone_at = max(scene.pressed_at, scene.opened_at)
+        if scene.asleep or not scene.link_up:
+            undone_at = max(undone_at, self._sent_at)
         called = record.called and record.at - undone_at >= CALL_BEFORE_S
-        owed = not scene.muted and (
+        owed = not (scene.muted or record.reply) and (
             called or record.at <= self._window_until or scene.light == "speaking"
         )
         since = scene.called_at if just_called else record.at

@@ -284,6 +284,17 @@ CALLS = [
 
 TELLS = c.PlaySentence("server_trouble")
 STILL = c.PlaySentence("still_waiting")
+LISTENS = tick(2.5, c.ShowLight("listening"))
+AGAIN = at(heard(5.0, wake="okay_nabu"))
+STARTED = at(e.UserSpeechStarted(at=5.0, item="i", audio_start_ms=0), c.CutPlayback())
+SENT = tick(1.0, c.ShowLight("thinking"), c.Note("talk.turn_sent"))
+
+
+def replied(*, reply: bool = False, called: bool = False) -> r.Utterance:
+    """Somebody speaks to a speaker that has just been called."""
+    return r.Utterance(1.5, 1, ends_at=2.0, called=called, reply=reply)
+
+
 ANSWERS = [
     Case("answers.late", [tick(22.0)], [tick(20.0, TELLS), tick(22.0)], before=TURN),
     Case("answers.silence", [tick(42.0)], [tick(20.0, TELLS), tick(42.0)], before=TURN),
@@ -300,6 +311,29 @@ ANSWERS = [
         [said(1), said(2), *given(2, about=2), *given(1)],
         [said(1), said(2), *given(1), *given(2, about=2)],
         before=[UP],
+    ),
+    # A yes or no is answered by what becomes of the call …
+    Case("answers.lost", [replied(reply=False)], [replied(reply=True)], before=AWAKE),
+    # … and whoever calls while the question waits takes back what it was asked about.
+    Case(
+        "answers.lost",
+        [said(), LISTENS, AGAIN],
+        [said(), tick(2.4, c.Note("consent.asked")), LISTENS, AGAIN],
+        before=AWAKE,
+    ),
+    # A server's word takes nothing back: somebody has to be heard.
+    Case(
+        "answers.lost",
+        [said(), STARTED],
+        [said(), *frames(4.8, 5, speech=True), STARTED],
+        before=AWAKE,
+    ),
+    # A call that was a part of the turn before it, and then the line went down.
+    Case(
+        "answers.lost",
+        [SENT, replied(called=True)],
+        [SENT, at(e.LinkDown(at=1.2, code="link.lost", message="")), replied(called=True)],
+        before=AWAKE,
     ),
 ]
 ASLEEP_TALK = r.Utterance(1.0, 7, ends_at=2.0, called=False)

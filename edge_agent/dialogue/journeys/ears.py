@@ -136,7 +136,9 @@ class Ears:
         """Wake word or button."""
         talk = self._state.talk
         if self._gate.state is GateState.OPEN and talk is Talk.LISTENING:
-            # Already streaming: the word is part of what is said.
+            # Already streaming: the word is part of what is said, and its words are to come.
+            if self._state.turn is not None:
+                self._state.turn.called_at = at
             return self._bell.silence(cause)
         if self._moves.sounding or talk in (Talk.SPEAKING, Talk.THINKING, Talk.CONFIRMING):
             return self._moves.interrupt(cause, at)
@@ -234,7 +236,10 @@ class Ears:
             state.deadlines.set(Deadline.QUIET, config.quiet_end_s)
         ours_to_end = not config.server_turns or state.link is not Link.READY
         silence_s = frame.at - turn.last_speech_at
-        if ours_to_end and turn.is_spoken and silence_s * 1000 >= config.local_silence_ms:
+        # Who has just called has as long for the first word as after any other call (`quiet`).
+        called = turn.last_speech_at <= turn.called_at + BREATH_LAG_S
+        is_over = turn.is_spoken and silence_s * 1000 >= config.local_silence_ms
+        if ours_to_end and is_over and not called:
             out += self.end_turn(by_us=True)
         return out
 

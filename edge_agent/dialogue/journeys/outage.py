@@ -34,11 +34,14 @@ class Outage:
         self._noted: dict[str, int] = {}
         """How often each reason was noted in the present outage."""
         self._noted_at = 0.0
+        self._since = 0.0
+        """The present outage began; attempts that fail in it do not begin another."""
 
     def note_down(self, event: e.LinkDown, *, anew: bool) -> Commands:
         """The line for an attempt that failed, or for the end of a session (`anew`)."""
         now = self._state.now
         if anew:
+            self._since = now
             self._noted.clear()
         count = self._noted[event.code] = self._noted.get(event.code, 0) + 1
         soon = count > NOTED_FIRST and now - self._noted_at < NOTED_AGAIN_S
@@ -69,7 +72,7 @@ class Outage:
             return []
         talking = turn is not None and not turn.ended and state.now - turn.last_speech_at < 0.5
         trouble = state.link_trouble
-        owed_since = max(state.woken_at, trouble.at if trouble else state.woken_at)
+        owed_since = max(state.woken_at, self._since)
         if state.talk is Talk.SPEAKING or (
             talking and state.now - owed_since < ANNOUNCE_AT_LATEST_S
         ):

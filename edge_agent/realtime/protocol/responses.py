@@ -88,15 +88,19 @@ class Responses:
         while len(self.finished) > REMEMBERED:
             self.finished.popitem(last=False)
 
+    def knows(self, response: str | None) -> bool:
+        """Has this response begun before?  A server may announce it twice."""
+        return response in self._tracks or response in self.finished
+
     def begin_aside(self, response: str, tag: str) -> None:
         """This response answers a side question, whatever it looks like: nothing of it is heard."""
-        if response not in self._tracks and response not in self.finished:
+        if not self.knows(response):
             self._begin(response, tag)
 
     @_on.register
     def _(self, message: shapes.ResponseCreated) -> None:
         response = message.response.id
-        if response and response not in self._tracks and response not in self.finished:
+        if response and not self.knows(response):
             self._begin(response, tag_of(message.response))
 
     @_on.register

@@ -375,7 +375,7 @@ class Session:
     @_on.register
     def _(self, message: shapes.ResponseCreated) -> None:
         response, tag = message.response, tag_of(message.response)
-        astray = self._asides.begun(response)
+        astray = None if self._responses.knows(response.id) else self._asides.begun(response)
         if self._uplink is not None:
             about = tag or astray or ""
             self._uplink.answered(ASIDE if about else REQUEST, about)
