@@ -147,7 +147,7 @@ def critique(
     if not (model or settings.supervisor.model):
         raise ConfigError(
             "There is no text model to ask.",
-            fix="Name one: --model gpt-5, or set supervisor.model.",
+            fix="Name one: --model NAME, or set supervisor.model.",
         )
     asked = text_model(
         settings,

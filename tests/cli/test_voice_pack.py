@@ -1,4 +1,5 @@
-"""`voice-pack`: forty sentences, each asked for once, and never a worse pack than before."""
+"""`voice-pack` by the speech endpoint, where `speech.tts_model` names one: forty sentences, each
+asked for once, and never a worse pack than before."""
 
 from __future__ import annotations
 
@@ -28,6 +29,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     monkeypatch.setattr(speech, "CREDENTIAL_FOLDER", tmp_path / "etc")
     monkeypatch.setattr(voice_pack, "_wait", waited.append)
+    monkeypatch.setenv("EDGE_AGENT_SPEECH__TTS_MODEL", "gpt-4o-mini-tts")
     waited.clear()
     return tmp_path
 

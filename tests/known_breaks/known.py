@@ -12,7 +12,6 @@ from __future__ import annotations
 import pytest
 
 OPEN = {
-    "S4": "No default names a model that is about to be shut down",
     "R7": "Nobody interrupts who does not exist",
 }
 """Number → what should hold.  It only ever shrinks."""

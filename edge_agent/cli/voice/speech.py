@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from edge_agent.cli.outcome import note
 
 if TYPE_CHECKING:
+    from edge_agent.host.price_list import ProviderRecord
     from edge_agent.host.settings.root import Settings
     from edge_agent.host.web.speech_http import SpeechApi
 
@@ -44,11 +45,26 @@ def read_settings(config_file: Path | None) -> Settings:
     return loaded.settings
 
 
+def require_key(settings: Settings, record: ProviderRecord) -> None:
+    """Raises LinkRefused where the provider of the settings asks for a key that is not here."""
+    from edge_agent.contract.errors import LinkRefused
+    from edge_agent.host.settings.sources import CREDENTIAL_NAME
+
+    if settings.realtime.api_key.get_secret_value() or not record.needs_key:
+        return
+    file = CREDENTIAL_FOLDER / CREDENTIAL_NAME
+    raise LinkRefused(
+        "There is no key for the voice service.",
+        fix=f"Start it with sudo: this account may not read {file}."
+        if file.exists()
+        else f"Put it into {file} (mode 600), or into OPENAI_API_KEY.",
+        code="link.no_key",
+    )
+
+
 def speech_api(settings: Settings) -> SpeechApi:
     """Raises ConfigError for an address that will not do, LinkRefused without a key."""
-    from edge_agent.contract.errors import LinkRefused
     from edge_agent.host.price_list import load_providers, owners_path
-    from edge_agent.host.settings.sources import CREDENTIAL_NAME
     from edge_agent.host.web.http_api import api_base
     from edge_agent.host.web.speech_http import SpeechApi
 
@@ -62,15 +78,8 @@ def speech_api(settings: Settings) -> SpeechApi:
     elsewhere = urlsplit(base).hostname != urlsplit(realtime_url).hostname
     auth = "bearer" if elsewhere else record.auth
     key = realtime.api_key.get_secret_value()
-    if not key and auth in ("bearer", "api-key") and not elsewhere:
-        file = CREDENTIAL_FOLDER / CREDENTIAL_NAME
-        raise LinkRefused(
-            "There is no key for the speech service.",
-            fix=f"Start it with sudo: this account may not read {file}."
-            if file.exists()
-            else f"Put it into {file} (mode 600), or into OPENAI_API_KEY.",
-            code="link.no_key",
-        )
+    if not elsewhere:
+        require_key(settings, record)
     if elsewhere and key:
         note(f"the key of {realtime.provider} is shown to {urlsplit(base).hostname}")
     return SpeechApi(base, key, auth=auth, ca_file=realtime.ca_file)

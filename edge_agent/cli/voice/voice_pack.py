@@ -5,10 +5,11 @@ Thread: main.  It must never print the key, and never leave a pack that is worse
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ import typer
 
 from edge_agent.cli.options import ConfigOption
 from edge_agent.cli.outcome import guarded, harmless, note
+from edge_agent.cli.voice.reading import reading
 from edge_agent.cli.voice.speech import read_settings, speech_api
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ FIRST_PAUSE_S = 1.0
 PAUSE_MAX_S = 90.0
 """Longer than a rate limit of "per minute" lasts."""
 MANNER = "Speak calmly, warmly and clearly, at an even pace, like a helpful voice in a household."
-"""For the models that take instructions, so that forty single sentences sound like one person."""
+"""For all but tts-1, which takes no instructions: forty single sentences sound like one person."""
 
 app = typer.Typer(
     help="The voice of the speaker's own sentences.",
@@ -60,7 +62,9 @@ def build(
     engine: Annotated[
         Engine,
         typer.Option(
-            "--engine", help="provider: over the internet, costs a few cents.  espeak: espeak-ng."
+            "--engine",
+            help="provider: by the model of the talk, or the speech endpoint if speech.tts_model "
+            "is set; costs a few cents.  espeak: espeak-ng.",
         ),
     ] = Engine.PROVIDER,
     voice: Annotated[
@@ -78,9 +82,9 @@ def build(
     own = pack_root(settings.speech.voice_pack_dir)
     become_owner(own)
     texts = Sentences(found, own=own).texts
-    recipe, speak = _engine(engine, settings, found, voice)
     pack = Pack(own, found)
-    done = _build_in_sight(pack, texts, recipe, speak)
+    with _engine(engine, settings, found, voice) as (recipe, speak):
+        done = _build_in_sight(pack, texts, recipe, speak)
     spoken_by = f"the voice {recipe.voice}" if recipe.voice else "espeak-ng"
     typer.echo(
         f"{len(texts)} sentences ({found}) by {spoken_by} are in {pack.folder}; "
@@ -160,9 +164,10 @@ def _known_language(asked: str) -> str:
     )
 
 
+@contextlib.contextmanager
 def _engine(
     engine: Engine, settings: Settings, language: str, voice: str
-) -> tuple[Recipe, SpeakFunction]:
+) -> Iterator[tuple[Recipe, SpeakFunction]]:
     """What the recordings depend on, and who makes them."""
     from edge_agent.host.voice.pack_store import Recipe
 
@@ -171,15 +176,22 @@ def _engine(
         from edge_agent.host.voice.espeak import Espeak
 
         espeak = Espeak(language, lambda pcm, hz, to_hz: Resampler(hz, to_hz).process(pcm))
-        return Recipe("espeak", language), espeak.speak
-    api, model = speech_api(settings), settings.speech.tts_model
+        yield Recipe("espeak", language), espeak.speak
+        return
+    model = settings.speech.tts_model
+    voice = voice or settings.realtime.voice
+    if not model:
+        recipe = Recipe("realtime", language, settings.realtime.model, voice, MANNER)
+        with reading(settings, voice, MANNER) as read:
+            yield recipe, patient(read)
+        return
+    api = speech_api(settings)
     manner = "" if model.startswith("tts-1") else MANNER  # the documentation: tts-1 takes none
-    recipe = Recipe("provider", language, model, voice or settings.realtime.voice, manner)
 
     def speak(text: str) -> bytes:
-        return api.speech(text, model=model, voice=recipe.voice, instructions=manner)
+        return api.speech(text, model=model, voice=voice, instructions=manner)
 
-    return recipe, patient(speak)
+    yield Recipe("provider", language, model, voice, manner), patient(speak)
 
 
 def patient(speak: SpeakFunction, wait: Callable[[float], None] | None = None) -> SpeakFunction:

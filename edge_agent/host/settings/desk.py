@@ -19,7 +19,7 @@ class Supervisor(Section):
     """A stronger text model that the voice may ask (tool `answer`)."""
 
     model: str = Field(default="", max_length=100)
-    """Its name, e.g. gpt-5.  Empty: off.  Only the question and what the voice writes beside it
+    """Its name at that service.  Empty: off.  Only the question and what the voice writes beside it
     are sent, never sound, and the talk only if conversation.summarise is text.  What it costs is
     not counted in budget."""
     url: Name = ""

@@ -28,13 +28,14 @@ class Speech(Section):
     """Have espeak-ng, if it is installed, speak the sentences that have no recording in your
     language.  false: those are spoken in English."""
     api_url: Name = ""
-    """Where `voice-pack build` and `transcribe` send their requests, e.g.
+    """Where `transcribe`, and `voice-pack build` with a tts_model, send their requests, e.g.
     `https://api.openai.com/v1`.  Empty: the https address that belongs to realtime.url."""
-    tts_model: str = Field(default="gpt-4o-mini-tts", min_length=1, max_length=100)
-    """Model that speaks the sentences of a voice pack."""
+    tts_model: str = Field(default="", max_length=100)
+    """Model of the speech endpoint that speaks the sentences of a voice pack.  Empty: the model of
+    the talk reads them, in a Realtime session."""
     transcription_model: str = Field(default="gpt-transcribe", min_length=1, max_length=100)
     """Model of `edge-agent transcribe`.  Subtitles (srt, vtt) need one that tells times, e.g.
-    whisper-1."""
+    whisper-1, which OpenAI ends on 2027-02-26."""
 
     @field_validator("api_url")
     @classmethod

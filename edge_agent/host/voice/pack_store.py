@@ -23,6 +23,7 @@ from pathlib import Path
 from edge_agent.contract.errors import AgentError
 from edge_agent.contract.pcm import WIRE_RATE_HZ
 from edge_agent.host.stores.json_file import state_folder
+from edge_agent.host.voice.verbatim import Misread
 
 MANIFEST = "pack.json"
 MANIFEST_MAX_BYTES = 1_000_000
@@ -32,7 +33,7 @@ FOLDER_MODE, FILE_MODE = 0o755, 0o644
 """Whatever root's umask is: the daemon has an account of its own and must be able to read."""
 
 SpeakFunction = Callable[[str], bytes]
-"""Text to 24 kHz PCM16 mono; raises AgentError."""
+"""Text to 24 kHz PCM16 mono; raises AgentError, and `Misread` if it concerns this text only."""
 ProgressFunction = Callable[[str, bool], None]
 """Told the name of every sentence that is done, and whether it was there already."""
 
@@ -132,8 +133,10 @@ class Pack:
         """Speak what is not in the cache, then put the new pack in the place of the old one.
 
         Raises what `speak` raises, and `PackError`; the old pack is then still in its place and
-        the next build goes on behind the last recording made.
+        the next build asks for what has no recording yet.  After a `Misread` the other sentences
+        are spoken all the same, and the one that is raised in the end names all that failed.
         """
+        unread = list[str]()
         try:
             if not self._root.exists():
                 self._root.mkdir(parents=True)
@@ -142,12 +145,22 @@ class Pack:
             for name, text in texts.items():
                 path = self._cache / f"{recipe.key(text)}.wav"
                 was_there = bool(read_wav(path))
-                if not was_there:
-                    _write_wav(path, speak(text))
-                progress(name, was_there)
-            self._publish(texts, recipe)
+                try:
+                    if not was_there:
+                        _write_wav(path, speak(text))
+                except Misread as problem:
+                    unread.append(f"{name} ({problem.message})")
+                else:
+                    progress(name, was_there)
+            if not unread:
+                self._publish(texts, recipe)
         except OSError as problem:
             raise _unwritable(self._root, problem) from problem
+        if unread:
+            raise Misread(
+                f"Not read as they stand, also when asked again: {', '.join(unread)}.",
+                fix="Start it again for these alone, or choose another voice or model.",
+            )
 
     def _publish(self, texts: Mapping[str, str], recipe: Recipe) -> None:
         fresh = self._root / f".{self._language}.new-{os.getpid()}"
