@@ -20,6 +20,7 @@ from typing import Any
 
 from edge_agent.agent import Agent, Rooms
 from edge_agent.app.calendar import Calendar
+from edge_agent.app.endings import endings
 from edge_agent.app.endpoints import endpoints
 from edge_agent.app.health import Watch
 from edge_agent.app.keepsakes import observers as keepsakes
@@ -234,6 +235,7 @@ class Daemon:
             saved_state=self._state,
             faults=lambda: self.agent.faults,
             slips=self.dialogue.state.slips.total,
+            endings=lambda: endings(settings, self.ledger.table, world.now().date()),
             time=self._loop.time,
             started_at=self._started_at,
         )

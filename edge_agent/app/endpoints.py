@@ -12,7 +12,7 @@ from pathlib import Path
 from edge_agent.app.wiring import provider_of
 from edge_agent.host.price_list import PriceList
 from edge_agent.host.secret_files import read_text
-from edge_agent.host.settings.root import Settings
+from edge_agent.host.settings.root import Fallback, Settings
 from edge_agent.realtime.link.endpoints import Endpoint, endpoint_for
 from edge_agent.realtime.providers import Provider
 
@@ -23,11 +23,19 @@ NOT_A_KEY = "\N{REPLACEMENT CHARACTER}"
 def endpoints(settings: Settings, table: PriceList) -> list[Endpoint]:
     """The services to talk to, the first one first.  Raises `ConfigError`."""
     realtime = settings.realtime
-    is_chosen = "ping_timeout_active_s" in realtime.model_fields_set
+    chosen = realtime.model_fields_set
 
     def provider(name: str) -> Provider:
         found = provider_of(name, table.record(name))
-        return replace(found, pong_active_s=None) if is_chosen else found
+        if "ping_timeout_active_s" in chosen:
+            found = replace(found, pong_active_s=None)
+        if realtime.transcription_model and name == realtime.provider:
+            found = replace(found, transcriber="")  # the owner has chosen
+        return found
+
+    def voice(other: Fallback) -> str | None:
+        is_alike = other.provider == realtime.provider
+        return other.voice or (None if is_alike else table.record(other.provider).default_voice)
 
     first = endpoint_for(
         provider(realtime.provider),
@@ -43,7 +51,7 @@ def endpoints(settings: Settings, table: PriceList) -> list[Endpoint]:
             KeySource("", other.api_key_file),
             url=other.url,
             allow_insecure=realtime.allow_insecure_url,
-            voice=other.voice or None,
+            voice=voice(other),
         )
         for other in realtime.fallbacks
     ]

@@ -67,6 +67,7 @@ class SpeakerStatus:
         saved_state: SavedState,
         faults: Callable[[], int],
         slips: Callable[[], int],
+        endings: Callable[[], list[str]],
         time: Callable[[], float],
         started_at: float,
     ) -> None:
@@ -78,6 +79,7 @@ class SpeakerStatus:
         self._saved_state = saved_state
         self._faults = faults
         self._slips = slips
+        self._endings = endings
         self._time = time
         self._started_at = started_at
         self._status = Status(version=this_build(), provider=provider, model=model)
@@ -143,6 +145,7 @@ class SpeakerStatus:
             underflows=sound.underflows,
             faults=self._faults(),
             slips=self._slips(),
+            endings=tuple(self._endings()),
             drops=self._sound.drops,
         )
 

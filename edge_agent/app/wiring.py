@@ -176,6 +176,7 @@ def provider_of(name: str, record: ProviderRecord) -> Provider:
         model_param=record.model_param,
         auth=record.auth,
         dialects=record.dialects,
+        transcriber=record.transcription_model,
         capabilities=Capabilities(
             truncate=record.can.truncate,
             side_questions=record.can.side_questions,
@@ -190,6 +191,8 @@ def provider_of(name: str, record: ProviderRecord) -> Provider:
             greets=record.can.greets,
             acknowledges=record.can.acknowledges,
             probe=record.can.probe,
+            voice=record.can.voice,
+            vad_options=record.can.vad_options,
             append_max_bytes=record.append_max_bytes,
         ),
         max_session_s=record.session_max_s,

@@ -15,7 +15,6 @@ from edge_agent.cli.outcome import guarded, note
 
 if TYPE_CHECKING:
     from edge_agent.host.settings.load import Loaded
-    from edge_agent.host.settings.root import Settings
 
 app = typer.Typer(
     help="Look at the settings.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
@@ -91,34 +90,30 @@ def _voice_advice(loaded: Loaded) -> list[str]:
     ]
 
 
-def _named_models(settings: Settings) -> list[str]:
-    """Models beside that of the talk which the owner has chosen."""
-    chosen = (
-        (settings.realtime, "transcription_model"),
-        (settings.speech, "tts_model"),
-        (settings.speech, "transcription_model"),
-        (settings.supervisor, "model"),
-    )
-    named = (getattr(at, key) for at, key in chosen if key in at.model_fields_set)
-    return [model for model in dict.fromkeys(named) if model]
-
-
 def _service_advice(loaded: Loaded) -> list[str]:
-    """What to know about the chosen model; raises for a service that could not be dialled."""
+    """What to know about the chosen services; raises for one that could not be dialled."""
     from datetime import datetime
 
+    from edge_agent.app.endings import endings
     from edge_agent.app.endpoints import endpoints
     from edge_agent.host.price_list import load_providers, owners_path
 
-    realtime = loaded.settings.realtime
+    settings = loaded.settings
+    realtime = settings.realtime
     table = load_providers(owners_path(realtime.providers_file))
-    endpoints(loaded.settings, table)
-    today = datetime.now().astimezone().date()
-    others = _named_models(loaded.settings)
-    advice = table.advice(realtime.provider, realtime.model, today)
-    for other in realtime.fallbacks:
-        advice += table.endings(other.provider, [other.model], today)
-    return advice + table.endings(realtime.provider, others, today)
+    endpoints(settings, table)
+    advice = endings(settings, table, datetime.now().astimezone().date())
+    advice += table.unpriced(realtime.provider, realtime.model)
+    for name in dict.fromkeys((realtime.provider, *(x.provider for x in realtime.fallbacks))):
+        advice += table.missing(name)
+    record = table.record(realtime.provider)
+    asks = realtime.transcription == "builtin" and not realtime.transcription_model
+    if asks and record.can.transcription and not record.transcription_model:
+        advice.append(
+            f"{realtime.provider}: nothing is transcribed before realtime.transcription_model "
+            "names what your server has for it (azure: a deployment)"
+        )
+    return advice
 
 
 def _desk_advice(loaded: Loaded) -> list[str]:

@@ -154,6 +154,30 @@ class Can(_Record):
     greets: bool = True
     acknowledges: bool = True
     probe: bool = False
+    voice: bool = True
+    vad_options: bool = True
+
+
+MISSING = {
+    "truncate": "it is not told where an answer was cut, and remembers it as said to the end",
+    "side_questions": "it is asked nothing beside the talk: no notes of a long one, and no "
+    'transcripts with realtime.transcription = "out_of_band"',
+    "noise_reduction": "it has no noise filter (realtime.noise_reduction)",
+    "semantic_vad": 'it ends turns by silence only (not listen.end_of_turn = "semantic_vad")',
+    "transcription": 'it has no transcriber (realtime.transcription = "builtin")',
+    "voice": "its voice is its own choice (realtime.voice)",
+    "vad_options": "its voice detector cannot be tuned (listen.server_*)",
+}
+"""Capability → what a household does without."""
+
+
+class Source(_Record):
+    """Where the values of a record come from, and when they were looked up.  `of`: keys, or the
+    beginnings of dotted keys; the longest that fits counts."""
+
+    of: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
+    source: str = Field(min_length=1)
+    checked: date
 
 
 class ProviderRecord(_Record):
@@ -165,6 +189,10 @@ class ProviderRecord(_Record):
     auth: Literal["bearer", "api-key", "bearer-optional", "none"] = "bearer"
     dialects: tuple[Literal["ga", "beta", "xai"], ...] = Field(default=("ga",), min_length=1)
     default_model: str = ""
+    default_voice: str | None = None
+    """Where the settings name none; empty: the server's own, None: the settings' default."""
+    transcription_model: str = ""
+    """Where the settings name none; empty: the owner has to."""
     rate_hz: Annotated[int, AfterValidator(_spoken_rate)] = WIRE_RATE_HZ
     session_max_s: Seconds = 3600.0
     append_max_bytes: int = Field(default=15 * 1024 * 1024, ge=480)
@@ -177,6 +205,8 @@ class ProviderRecord(_Record):
     can: Can = Can()
     close_hints: Mapping[Annotated[int, Field(ge=1000, le=4999)], Code] = {}
     models: Mapping[str, Model] = {}
+    sources: tuple[Source, ...] = ()
+    """The shipped table has one for every value (tested)."""
 
     @property
     def needs_url(self) -> bool:
@@ -257,15 +287,20 @@ class PriceList:
             hints.append(f"the model {model} {when} {found.ends}: choose another one")
         return hints
 
-    def advice(self, provider: str, model: str, today: date) -> list[str]:
-        """What an owner should know about this choice, in sentences without a full stop."""
-        hints = self.endings(provider, [model], today)
-        if self.prices(provider, model) is None:
-            hints.append(
-                f"the price of {provider}/{model} is not known: its cost is not counted; "
-                f"add it to {self._owners}"
-            )
-        return hints
+    def missing(self, provider: str) -> list[str]:
+        """What does not work with this provider, in sentences without a full stop."""
+        record = self.providers.get(provider)
+        lacks = [name for name in MISSING if record and not getattr(record.can, name)]
+        return [f"{provider}: {MISSING[name]}" for name in lacks]
+
+    def unpriced(self, provider: str, model: str) -> list[str]:
+        """What to do about a price that is not known, as a sentence without a full stop."""
+        if self.prices(provider, model) is not None:
+            return []
+        return [
+            f"the price of {provider}/{model} is not known: its cost is not counted; "
+            f"add it to {self._owners}"
+        ]
 
 
 def owners_path(setting: str) -> Path:

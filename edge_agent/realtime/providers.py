@@ -32,6 +32,7 @@ class Provider:
     `max_session_s`: after that the provider ends a session; 0 means no known limit.
     `pong_active_s`: how long its servers may take to answer a ping during a turn; None: as long
     as `LinkTimings` says.
+    `transcriber`: its model for transcripts, in place of the session's; "": that stays.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Provider:
     model_param: str
     auth: Auth
     dialects: tuple[Dialect, ...]
+    transcriber: str
     capabilities: Capabilities
     max_session_s: float
     pong_active_s: float | None

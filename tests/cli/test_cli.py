@@ -151,6 +151,34 @@ def test_check_tells_of_a_chosen_model_that_ends(monkeypatch: pytest.MonkeyPatch
     assert "2027-01-06" in result.output
 
 
+@pytest.mark.parametrize(
+    ("provider", "told"),
+    [
+        ("speaches", ["its voice is its own choice", "cannot be tuned", "no transcriber"]),
+        ("xai", ["it is not told where an answer was cut", "no noise filter"]),
+        ("azure", ["nothing is transcribed before realtime.transcription_model"]),
+    ],
+)
+def test_check_tells_what_does_not_work_with_the_chosen_service(
+    monkeypatch: pytest.MonkeyPatch, provider: str, told: list[str]
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    monkeypatch.setenv("EDGE_AGENT_REALTIME__PROVIDER", provider)
+    monkeypatch.setenv("EDGE_AGENT_REALTIME__URL", "wss://nas.lan/v1/realtime")
+    monkeypatch.setenv("EDGE_AGENT_REALTIME__TRANSCRIPTION", "builtin")
+    result = invoke("config", "check")
+    assert result.exit_code == 0
+    for words in told:
+        assert words in result.output
+    monkeypatch.setenv("EDGE_AGENT_REALTIME__PROVIDER", "openai")
+    monkeypatch.setenv(
+        "EDGE_AGENT_REALTIME__FALLBACKS",
+        f'[{{"provider": "{provider}", "model": "m", "url": "wss://nas.lan/v1/realtime"}}]',
+    )
+    result = invoke("config", "check")
+    assert (told[0] in result.output) is (provider != "azure")
+
+
 def test_check_tells_what_would_keep_the_desk_from_working(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,8 @@ TABLE = f"""
 url = "{MEMORY_URL}"
 auth = "bearer-optional"
 append_max_bytes = {APPEND_MAX_BYTES}
+[providers.kitchen.models.pipeline]
+ends = 2026-01-01
 [providers.kitchen.models.pipeline.usd_per_million]
 audio_in = 100
 audio_cached = 100
@@ -64,6 +66,9 @@ def test_the_owners_own_record_end_to_end(tmp_path: Path) -> None:
             status = stage.daemon.status.snapshot()
             assert (status.provider, status.unpriced) == ("kitchen", 0)
             assert status.cost_microusd > 0
+            assert status.endings == (
+                "the model pipeline has ended on 2026-01-01: choose another one",
+            )
             assert not faults(stage)
 
     play(talk())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from house_config import household_session
@@ -14,7 +17,15 @@ from edge_agent.app.wiring import provider_of
 from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.events import Usage
 from edge_agent.dialogue.money.budget import Prices, cost_of
-from edge_agent.host.price_list import BUILT_IN, FREE, ProvidersError, load_providers
+from edge_agent.host.price_list import (
+    BUILT_IN,
+    FREE,
+    MISSING,
+    Can,
+    ProvidersError,
+    Source,
+    load_providers,
+)
 from edge_agent.host.voice.sentences import SENTENCE_FOR_CODE
 from edge_agent.realtime.protocol.config import wanted_options
 
@@ -60,18 +71,86 @@ def test_the_default_model_costs_what_the_provider_says() -> None:
 def test_an_unknown_price_is_unknown_and_said_so(provider: str, model: str) -> None:
     table = load_providers(NOWHERE)
     assert table.prices(provider, model) is None
-    assert any(f"add it to {NOWHERE}" in hint for hint in table.advice(provider, model, TODAY))
+    [hint] = table.unpriced(provider, model)
+    assert f"add it to {NOWHERE}" in hint
 
 
 def test_a_model_that_ends_is_told_of() -> None:
     table = load_providers(NOWHERE)
-    assert "ends on 2027-01-20" in table.advice("openai", "gpt-realtime", date(2026, 11, 21))[0]
-    assert not any("ends" in hint for hint in table.advice("openai", "gpt-realtime", TODAY))
-    assert "has ended on" in table.advice("openai", "gpt-realtime", date(2027, 2, 1))[0]
-    assert table.advice("openai", "gpt-realtime-2.1", TODAY) == []
+    assert "ends on 2027-01-20" in table.endings("openai", ["gpt-realtime"], date(2026, 11, 21))[0]
+    assert table.endings("openai", ["gpt-realtime"], TODAY) == []
+    assert "has ended on" in table.endings("openai", ["gpt-realtime"], date(2027, 2, 1))[0]
+    assert table.endings("openai", ["gpt-realtime-2.1"], TODAY) == []
+    assert table.unpriced("openai", "gpt-realtime-2.1") == []
     told = table.endings("openai", ["gpt-4o-mini-tts", "whisper-1", "unheard-of"], TODAY)
     assert told == ["the model gpt-4o-mini-tts ends on 2027-01-06: choose another one"]
     assert table.endings("nobody", ["gpt-4o-mini-tts"], TODAY) == []
+
+
+def leaves(tree: Mapping[str, Any], place: str = "") -> Iterator[str]:
+    """The dotted key of every value."""
+    for key, value in tree.items():
+        dotted = f"{place}.{key}" if place else key
+        yield from leaves(value, dotted) if isinstance(value, dict) else (dotted,)
+
+
+def source_of(key: str, sources: Sequence[Source]) -> Source | None:
+    """The one whose beginning of `key` is the longest."""
+    fits = [
+        (len(begin), source)
+        for source in sources
+        for begin in source.of
+        if key == begin or key.startswith(f"{begin}.")
+    ]
+    return max(fits, key=lambda fit: fit[0])[1] if fits else None
+
+
+@pytest.mark.parametrize("name", load_providers(NOWHERE).providers)
+def test_every_value_of_the_shipped_table_has_a_source_and_a_day(name: str) -> None:
+    raw = tomllib.loads(BUILT_IN.read_text())["providers"][name]
+    del raw["sources"]
+    record = load_providers(NOWHERE).record(name)
+    values = list(leaves(raw))
+    told = {key: source_of(key, record.sources) for key in values}
+    assert [key for key, source in told.items() if source is None] == []
+    assert all(source and source.checked <= TODAY for source in told.values())
+    # No source speaks of nothing, and no key is spoken of twice.
+    begins = [begin for source in record.sources for begin in source.of]
+    assert len(begins) == len(set(begins))
+    fits = {b for b in begins for key in values if key == b or key.startswith(f"{b}.")}
+    assert set(begins) == fits
+
+
+def test_a_value_without_a_source_is_found() -> None:
+    record = load_providers(NOWHERE).record("openai")
+    assert source_of("can.probe", record.sources) is not None
+    assert source_of("can", record.sources) is not None
+    assert source_of("can_do", record.sources) is None
+    assert source_of("brand_new", record.sources) is None
+
+
+def test_every_capability_of_a_shipped_record_is_said() -> None:
+    for name in load_providers(NOWHERE).providers:
+        raw = tomllib.loads(BUILT_IN.read_text())["providers"][name]
+        assert set(raw["can"]) == set(Can.model_fields), name
+
+
+@pytest.mark.parametrize(
+    ("provider", "lacks"),
+    [
+        ("openai", []),
+        ("azure", []),
+        ("speech-to-speech", []),
+        ("local", ["side_questions"]),
+        ("localai", ["side_questions"]),
+        ("xai", ["truncate", "side_questions", "noise_reduction", "semantic_vad"]),
+        ("speaches", list(MISSING)),
+        ("nobody", []),
+    ],
+)
+def test_what_does_not_work_is_told(provider: str, lacks: list[str]) -> None:
+    told = load_providers(NOWHERE).missing(provider)
+    assert told == [f"{provider}: {MISSING[name]}" for name in lacks]
 
 
 def test_only_reasoning_models_reason() -> None:
@@ -97,6 +176,7 @@ def test_the_link_reads_the_table_and_knows_the_same() -> None:
             "model_param": record.model_param,
             "auth": record.auth,
             "dialects": record.dialects,
+            "transcriber": record.transcription_model,
             "max_session_s": record.session_max_s,
             "pong_active_s": record.pong_active_s,
             "close_hints": record.close_hints,
@@ -192,6 +272,21 @@ PRICE = '[providers.openai.models."gpt-realtime-2.1".usd_per_million]\naudio_in 
         ("[providers.mine]\npong_active_s = inf", r"mine\.pong_active_s: "),
         ("[providers.mine]\nunknown_models_reason = 'maybe'", r"mine\.unknown_models_reason: "),
         ("[providers.mine]\ncan = [1]", r"mine\.can: "),
+        ("[providers.mine]\ncan.teleport = true", r"mine\.can\.teleport: there is no such key"),
+        ("[providers.mine]\ncan.truncate = 'often'", r"mine\.can\.truncate: "),
+        (
+            "[[providers.mine.sources]]\nof = ['url']\nsource = ''\nchecked = 2026-11-20",
+            r"mine\.sources\.0\.source: ",
+        ),
+        ("[[providers.mine.sources]]\nof = ['url']\nsource = 'a page'", r"checked: is missing"),
+        (
+            "[[providers.mine.sources]]\nof = []\nsource = 'a page'\nchecked = 2026-11-20",
+            r"mine\.sources\.0\.of: ",
+        ),
+        (
+            "[[providers.mine.sources]]\nof = ['url']\nsource = 'a page'\nchecked = 'lately'",
+            r"mine\.sources\.0\.checked: ",
+        ),
         ("[providers.mine]\nmodels = 3", r"mine\.models: "),
         ("[providers.mine]\nmodels.m = 3", r"mine\.models\.m: "),
         ("[providers.azure.models.a]\nprice_of = 'openai/x'", r"there is no openai/x"),

@@ -309,6 +309,25 @@ def test_a_provider_is_any_record_of_the_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("provider", "voice"),
+    [
+        ("openai", "marin"),
+        ("xai", "eve"),
+        ("speech-to-speech", ""),
+        ("kitchen", "marin"),  # its record names none
+    ],
+)
+def test_the_voice_is_the_providers_own(tmp_path: Path, provider: str, voice: str) -> None:
+    text = f'[realtime]\nprovider = "{provider}"\nurl = "wss://nas.lan/v1/realtime"\n'
+    loaded = read(tmp_path, with_table(tmp_path, OWN, text))
+    assert loaded.settings.realtime.voice == voice
+    is_usual = voice == "marin"
+    assert (loaded.origin("realtime.voice") == "the provider's record") is not is_usual
+    chosen = read(tmp_path, with_table(tmp_path, OWN, text + 'voice = "leo"\n'))
+    assert chosen.settings.realtime.voice == "leo"
+
+
+@pytest.mark.parametrize(
     ("text", "complaint"),
     [
         (

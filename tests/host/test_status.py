@@ -54,6 +54,12 @@ def test_how_late_pings_are_answered_in_words() -> None:
     assert words(replace(known, healthy_cuts=1))["Pings"] == f"{told}; too little once"
 
 
+def test_a_model_that_ends_is_a_line_of_its_own() -> None:
+    ending = "the model whisper-1 ends on 2027-02-26: choose another one"
+    assert words(replace(GOOD, endings=(ending,)))["Ends"] == ending
+    assert "Ends" not in words(GOOD)
+
+
 def test_a_bad_day_in_words() -> None:
     bad = Status(
         microphone="muted",

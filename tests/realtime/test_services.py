@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from house_config import household_provider, household_session
 from link_world import WITHOUT_VAD, World, play
 
+from edge_agent.app.endpoints import endpoints
+from edge_agent.app.session_start import SessionStart
+from edge_agent.app.wiring import session_config
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
+from edge_agent.host.price_list import BUILT_IN, load_providers
+from edge_agent.host.settings.root import Settings
+from edge_agent.realtime.link.endpoints import Endpoint, Route
+from edge_agent.realtime.link.pongs import Pongs
+from edge_agent.realtime.link.redial import RedialPauses
 from edge_agent.realtime.protocol.config import SessionConfig
 from edge_agent.realtime.providers import Provider
 from edge_agent.simulation.traits import TRAITS
 
+TABLE = load_providers(BUILT_IN)
+KEY_FILE = "/nowhere/key"
 SERVICES = ("openai", "azure", "xai", "localai", "speaches")
 HOME = household_provider("openai").url_template
 """Where the simulated network has its server."""
@@ -23,8 +35,7 @@ HOME = household_provider("openai").url_template
 
 def record_of(service: str, *, asides: bool | None = None) -> Provider:
     """The record for a service, its address in the simulated network."""
-    known = service if service in ("openai", "azure", "xai") else "local"
-    found = household_provider(known, url_template=HOME)
+    found = household_provider(service, url_template=HOME)
     if asides is None:
         return found
     return replace(found, capabilities=replace(found.capabilities, side_questions=asides))
@@ -36,15 +47,17 @@ def with_service(
     *,
     asides: bool | None = None,
     config: SessionConfig = WITHOUT_VAD,
+    record: str = "",
 ) -> World:
-    """The link plays `act` with this service."""
+    """The link plays `act` with this service, known by its own record or the one of `record`."""
 
     def prepare(world: World) -> None:
         trait = TRAITS[service]
         world.home.server.traits = (trait,)
         world.home.server.faults.set_from(trait.faults)
 
-    return play(act, provider=record_of(service, asides=asides), config=config, prepare=prepare)
+    provider = record_of(record or service, asides=asides)
+    return play(act, provider=provider, config=config, prepare=prepare)
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -111,12 +124,91 @@ def test_a_call_of_another_service_is_taken(service: str) -> None:
     ]
 
 
-def test_what_speaches_ignores_is_told_once() -> None:
+@pytest.mark.parametrize(("record", "told"), [("local", [{"options": "voice"}]), ("speaches", [])])
+def test_what_speaches_ignores_is_told_once_unless_its_record_knows(
+    record: str, told: list[dict[str, str]]
+) -> None:
     async def act(world: World) -> None:
         await world.ready()
         world.link.reopen("test")
         await world.ready(2)
 
-    world = with_service("speaches", act, config=household_session(voice="cedar"))
+    wanted = household_session(voice="cedar")
+    world = with_service("speaches", act, config=wanted, record=record)
     ignored = [fields for code, fields in world.note_fields if code == "link.options_ignored"]
-    assert ignored == [{"options": "voice"}]
+    assert ignored == told
+
+
+def test_what_speaches_does_not_take_is_not_sent() -> None:
+    async def act(world: World) -> None:
+        await world.ready()
+        [session] = world.server.sessions
+        await world.until(lambda: session.received["session.update"])
+
+    sent: list[dict[str, Any]] = []
+
+    def hear(side: str, event: dict[str, Any], _at: float) -> None:
+        if side == "client" and event["type"] == "session.update":
+            sent.append(event)
+
+    def watch(world: World) -> None:
+        world.home.server.on_event = hear
+
+    wanted = household_session(voice="cedar", transcription_model="gpt-transcribe")
+    play(act, provider=record_of("speaches"), config=wanted, prepare=watch)
+    audio = sent[0]["session"]["audio"]
+    assert "voice" not in audio["output"]
+    assert set(audio["input"]) == {"format", "turn_detection"}
+    assert "threshold" not in audio["input"]["turn_detection"]
+
+
+@pytest.mark.parametrize(
+    ("provider", "chosen", "sent"),
+    [
+        ("openai", "", "gpt-transcribe"),
+        ("openai", "gpt-live-transcribe", "gpt-live-transcribe"),
+        ("xai", "", "grok-transcribe"),
+        ("xai", "grok-2-transcribe", "grok-2-transcribe"),
+    ],
+)
+def test_each_provider_transcribes_with_its_own_model(
+    provider: str, chosen: str, sent: str
+) -> None:
+    realtime = {"provider": provider, "transcription": "builtin", "transcription_model": chosen}
+    settings = Settings.model_validate({"realtime": realtime})
+    [first] = endpoints(settings, TABLE)
+    assert transcriber_of(first, settings) == sent
+
+
+def test_a_fall_back_has_its_own_voice_and_transcriber() -> None:
+    other = {"provider": "xai", "model": "grok-voice-latest", "api_key_file": KEY_FILE}
+    spare = {"provider": "openai", "model": "gpt-realtime-1.5", "api_key_file": KEY_FILE}
+    settings = Settings.model_validate(
+        {
+            "realtime": {
+                "voice": "cedar",
+                "transcription_model": "gpt-live-transcribe",
+                "fallbacks": [other, {**other, "voice": "leo"}, spare],
+            }
+        }
+    )
+    found = endpoints(settings, TABLE)
+    assert [endpoint.voice for endpoint in found] == [None, "eve", "leo", None]
+    assert [transcriber_of(endpoint, settings) for endpoint in found] == [
+        "gpt-live-transcribe",
+        "grok-transcribe",
+        "grok-transcribe",
+        "gpt-live-transcribe",
+    ]
+
+
+def test_without_transcription_no_service_is_asked_for_it() -> None:
+    settings = Settings.model_validate({"realtime": {"provider": "xai"}})
+    assert transcriber_of(endpoints(settings, TABLE)[0], settings) is None
+
+
+def transcriber_of(endpoint: Endpoint, settings: Settings) -> str | None:
+    """The model for transcripts that a session with this endpoint asks for."""
+    base = session_config(settings, SessionStart("", ()))
+    route = Route(endpoint, RedialPauses(random.Random(1)), base, Pongs())
+    return route.config(base).transcription_model

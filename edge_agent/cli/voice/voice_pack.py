@@ -85,7 +85,8 @@ def build(
     pack = Pack(own, found)
     with _engine(engine, settings, found, voice) as (recipe, speak):
         done = _build_in_sight(pack, texts, recipe, speak)
-    spoken_by = f"the voice {recipe.voice}" if recipe.voice else "espeak-ng"
+    own_voice = "espeak-ng" if engine is Engine.ESPEAK else "the server's own voice"
+    spoken_by = f"the voice {recipe.voice}" if recipe.voice else own_voice
     typer.echo(
         f"{len(texts)} sentences ({found}) by {spoken_by} are in {pack.folder}; "
         f"{done} of them are new."

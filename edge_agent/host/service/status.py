@@ -46,6 +46,8 @@ class Status:
     link_retry_in_s: float = 0.0
     provider: str = ""
     model: str = ""
+    endings: tuple[str, ...] = ()
+    """Models of the settings that have ended or end soon, a sentence each."""
     pongs: int = 0
     """Answers to pings that the following three are known from, of the present provider."""
     pong_p50_ms: int = 0
@@ -110,6 +112,8 @@ def from_plain(entry: Mapping[str, Any]) -> Status:
         known["failure"] = Failure(
             **{"code": "", **{name: value for name, value in failure.items() if name in names}}
         )
+    if isinstance(endings := known.get("endings"), (list, tuple)):
+        known["endings"] = tuple(map(str, endings))
     return Status(**known)
 
 
@@ -167,6 +171,7 @@ def in_words(status: Status) -> list[tuple[str, str]]:
         lines.insert(2, ("Guests", "guest mode is on; `edge-agent guest off` ends it"))
     if status.unsaved:
         lines.append(("Not saved", UNSAVED))
+    lines += [("Ends", ending) for ending in status.endings]
     if status.failure is not None:
         lines.append(("Last trouble", _failure(status.failure)))
         if status.failure.fix:

@@ -164,8 +164,8 @@ class Realtime(Section):
     """The model that is talked to."""
 
     provider: ProviderName = "openai"
-    """Whose service it is: openai, azure, xai, local (any server that speaks the same protocol),
-    or any other record of the table of providers."""
+    """Whose service it is: openai, azure, xai, speech-to-speech, localai, speaches, local (any
+    other server that speaks the same protocol), or any other record of the table of providers."""
     providers_file: PathText = ""
     """Your table of providers, models and prices, laid over the program's own.  Empty:
     /etc/edge-agent/providers.toml, if it is there."""
@@ -181,8 +181,10 @@ class Realtime(Section):
     model: str = Field(default="gpt-realtime-2.1", min_length=1, max_length=100)
     """Model (azure: the deployment's name).  `gpt-realtime-2.1-mini` costs about a third.  Not
     set, it is the one that the provider's record names."""
-    voice: str = Field(default="marin", min_length=1, max_length=100)
-    """Voice of the answers: marin, cedar, alloy, ash, ballad, coral, echo, sage, shimmer, verse."""
+    voice: str = Field(default="marin", max_length=100)
+    """Voice of the answers: marin, cedar, alloy, ash, ballad, coral, echo, sage, shimmer, verse;
+    xai: eve, ara, leo, rex, sal.  Empty: the server's own.  Not set, it is the one that the
+    provider's record names."""
     persona: str = Field(default="household", pattern=r"^([a-z0-9][a-z0-9_-]{0,63}|/.+\.toml)$")
     """Its manners: household, kids, language-tutor, concise, bedtime, a name of your own from
     /etc/edge-agent/personas, or the whole path of a file.  See `edge-agent prompt show`."""
@@ -198,8 +200,8 @@ class Realtime(Section):
     beside the model, the cheapest and not counted by budget.  `out_of_band`: the model itself,
     asked once per turn; it needs no transcriber.  benchmarks/transcription.md compares them."""
     transcription_model: str = Field(default="", max_length=100)
-    """Which model the provider transcribes with.  Empty: gpt-transcribe.  Set alone, without
-    transcription, it means "builtin"."""
+    """Which model the provider transcribes with (azure: the deployment's name).  Empty: the one
+    that the provider's record names.  Set alone, without transcription, it means "builtin"."""
     transcription_language: str = Field(default="", pattern=r"^([a-z]{2,3})?$")
     """Language hint for the transcription.  Empty: it guesses."""
     max_output_tokens: int = Field(default=0, ge=0, le=4096)

@@ -41,6 +41,8 @@ class Services:
     findings: tuple[Finding, ...] = ()
     model: str = ""
     """The first provider's usual model, if its record names one."""
+    voice: str | None = None
+    """Its usual voice, if its record names one; "": the server's own."""
     needs_key: bool = True
     """Whether the first provider refuses everybody without a key."""
 
@@ -62,7 +64,7 @@ def look_up(realtime: Mapping[str, Any]) -> Services:
             findings += _chosen(table, f"realtime.fallbacks[{index}]", other)[1]
     if first is None:
         return Services(tuple(findings))
-    return Services(tuple(findings), first.default_model, first.needs_key)
+    return Services(tuple(findings), first.default_model, first.default_voice, first.needs_key)
 
 
 def _chosen(

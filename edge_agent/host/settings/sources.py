@@ -27,7 +27,7 @@ from pydantic_settings import (
 from edge_agent.host.secret_files import is_open_to_others, read_text, why_not
 from edge_agent.host.settings.complaints import Problem, shown, unknown
 from edge_agent.host.settings.files import UnreadableFile, read_toml
-from edge_agent.host.settings.root import Settings
+from edge_agent.host.settings.root import Realtime, Settings
 from edge_agent.host.settings.services import look_up
 from edge_agent.host.settings.tables import cells, places, row_type
 from edge_agent.host.settings.text import section_names, section_type
@@ -250,11 +250,11 @@ class Services(PydanticBaseSettingsSource):
         self._findings = findings
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        """Nothing but the model; see `__call__`."""
+        """Nothing but model and voice; see `__call__`."""
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        """The provider's usual model.  Whether the providers are there is looked up as well."""
+        """The provider's usual model and voice.  The providers themselves are looked up as well."""
         origins = self._findings.origins
         realtime = self.current_state.get("realtime", {})
         found = look_up(realtime)
@@ -264,10 +264,12 @@ class Services(PydanticBaseSettingsSource):
             where = origins.get(key) or origins.get("realtime.provider", "")
             self._findings.complain(finding.file or where, finding.key, finding.reason)
         self._findings.needs_key = found.needs_key
-        if not found.model or "model" in realtime:
-            return {}
-        origins["realtime.model"] = "the provider's record"
-        return {"realtime": {"model": found.model}}
+        usual: dict[str, Any] = {"model": found.model} if found.model else {}
+        if found.voice not in (None, Realtime.model_fields["voice"].default):
+            usual["voice"] = found.voice
+        given = {key: value for key, value in usual.items() if key not in realtime}
+        origins |= dict.fromkeys((f"realtime.{key}" for key in given), "the provider's record")
+        return {"realtime": given} if given else {}
 
 
 def _has_key(source: PydanticBaseSettingsSource) -> bool:

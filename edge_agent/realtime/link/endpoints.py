@@ -85,9 +85,13 @@ class Route:
         self.renegotiate(config)
 
     def config(self, base: SessionConfig) -> SessionConfig:
-        """`base` with this endpoint's own model and voice."""
+        """`base` with this endpoint's own model, voice and transcriber."""
         voice = base.voice if self.endpoint.voice is None else self.endpoint.voice
-        return replace(base, model=self.endpoint.model, voice=voice)
+        asked = base.transcription_model
+        transcriber = asked and (self.endpoint.provider.transcriber or asked)
+        return replace(
+            base, model=self.endpoint.model, voice=voice, transcription_model=transcriber
+        )
 
     def timings(self, base: LinkTimings) -> LinkTimings:
         """`base` with this provider's own tolerance."""

@@ -117,6 +117,7 @@ class Capabilities:
     against.
     `greets`: it sends `session.created` by itself.  `probe`: it answers an empty
     `session.update` at once, even while a response is generated.
+    `voice`, `vad_options`: it takes a voice, and the options of its voice detector.
     `append_max_bytes`: the most PCM that one append may carry.
     """
 
@@ -131,6 +132,8 @@ class Capabilities:
     greets: bool
     acknowledges: bool
     probe: bool
+    voice: bool
+    vad_options: bool
     append_max_bytes: int
 
 
@@ -187,9 +190,9 @@ def wanted_options(config: SessionConfig, can: Capabilities) -> frozenset[str]:
         "transcription_language": transcribes and bool(config.transcription_language),
         "transcription": transcribes,
         "semantic_vad": isinstance(vad, SemanticVad) and can.semantic_vad,
-        "vad_tuning": isinstance(vad, ServerVad),
+        "vad_tuning": isinstance(vad, ServerVad) and can.vad_options,
         "max_output_tokens": config.max_output_tokens is not None,
-        "voice": bool(config.voice),
+        "voice": bool(config.voice) and can.voice,
         # Without it the server runs its own default detector, so manual turns cannot give it up.
         "turn_detection": vad is not None,
         "tools": bool(config.tools),
