@@ -23,19 +23,25 @@ NOT_A_KEY = "\N{REPLACEMENT CHARACTER}"
 def endpoints(settings: Settings, table: PriceList) -> list[Endpoint]:
     """The services to talk to, the first one first.  Raises `ConfigError`."""
     realtime = settings.realtime
-    chosen = realtime.model_fields_set
+    is_chosen = "ping_timeout_active_s" in realtime.model_fields_set
 
     def provider(name: str) -> Provider:
         found = provider_of(name, table.record(name))
-        if "ping_timeout_active_s" in chosen:
-            found = replace(found, pong_active_s=None)
-        if realtime.transcription_model and name == realtime.provider:
-            found = replace(found, transcriber="")  # the owner has chosen
-        return found
+        return replace(found, pong_active_s=None) if is_chosen else found
 
-    def voice(other: Fallback) -> str | None:
+    def fallback(other: Fallback) -> Endpoint:
+        record = table.record(other.provider)
+        # What the owner chose for the first service holds for another key of it, too.
         is_alike = other.provider == realtime.provider
-        return other.voice or (None if is_alike else table.record(other.provider).default_voice)
+        return endpoint_for(
+            provider(other.provider),
+            other.model,
+            KeySource("", other.api_key_file),
+            url=other.url,
+            allow_insecure=realtime.allow_insecure_url,
+            voice=other.voice or (None if is_alike else record.default_voice),
+            transcriber=None if is_alike else record.transcription_model,
+        )
 
     first = endpoint_for(
         provider(realtime.provider),
@@ -44,18 +50,7 @@ def endpoints(settings: Settings, table: PriceList) -> list[Endpoint]:
         url=realtime.url,
         allow_insecure=realtime.allow_insecure_url,
     )
-    others = [
-        endpoint_for(
-            provider(other.provider),
-            other.model,
-            KeySource("", other.api_key_file),
-            url=other.url,
-            allow_insecure=realtime.allow_insecure_url,
-            voice=voice(other),
-        )
-        for other in realtime.fallbacks
-    ]
-    return [first, *others]
+    return [first, *map(fallback, realtime.fallbacks)]
 
 
 class KeySource:

@@ -30,10 +30,6 @@ from edge_agent.realtime.protocol.config import (
 )
 from edge_agent.realtime.providers import Provider
 
-TRANSCRIBER = "gpt-transcribe"
-"""What OpenAI offers for it in a talk; other services ignore or refuse the name, and the session
-then goes on without."""
-
 MEMORY_TURNS = 12
 """Told to a fresh session word by word where nobody takes notes: what a talk still refers to."""
 
@@ -111,7 +107,6 @@ def session_config(settings: Settings, begin: SessionStart) -> SessionConfig:
     elif listen.end_of_turn == "semantic_vad":
         turns = SemanticVad(listen.semantic_eagerness)
     reduction = realtime.noise_reduction
-    builtin = realtime.transcription_model or TRANSCRIBER
     return SessionConfig(
         model=realtime.model,
         voice=realtime.voice,
@@ -119,7 +114,9 @@ def session_config(settings: Settings, begin: SessionStart) -> SessionConfig:
         tools=begin.tools,
         turn_detection=turns,
         noise_reduction=None if reduction == "none" else reduction,
-        transcription_model=builtin if realtime.transcription == "builtin" else None,
+        transcription_model=realtime.transcription_model
+        if realtime.transcription == "builtin"
+        else None,
         transcription_language=realtime.transcription_language or None,
         max_output_tokens=realtime.max_output_tokens or None,
         speed=realtime.speed,

@@ -191,8 +191,9 @@ class ProviderRecord(_Record):
     default_model: str = ""
     default_voice: str | None = None
     """Where the settings name none; empty: the server's own, None: the settings' default."""
-    transcription_model: str = ""
-    """Where the settings name none; empty: the owner has to."""
+    transcription_model: str = "gpt-transcribe"
+    """Where the settings name none; empty: the owner has to.  A service that does not know the name
+    ignores or refuses it, and the session goes on without."""
     rate_hz: Annotated[int, AfterValidator(_spoken_rate)] = WIRE_RATE_HZ
     session_max_s: Seconds = 3600.0
     append_max_bytes: int = Field(default=15 * 1024 * 1024, ge=480)

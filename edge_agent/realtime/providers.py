@@ -32,7 +32,7 @@ class Provider:
     `max_session_s`: after that the provider ends a session; 0 means no known limit.
     `pong_active_s`: how long its servers may take to answer a ping during a turn; None: as long
     as `LinkTimings` says.
-    `transcriber`: its model for transcripts, in place of the session's; "": that stays.
+    `transcriber`: its model for transcripts where the session names none.
     """
 
     name: str

@@ -168,6 +168,8 @@ class Options:
     audio_speed: float = 8.0
     first_delta_ms: int = 250
     session_max_s: float = 3600.0
+    service: str = ""
+    """The server behaves as this one was recorded to (`simulation.traits`); "": as it should."""
     url: str = ""
     """Of a real server that listens there; else the network is in memory."""
     dialogue: Mapping[str, Any] = field(default_factory=dict)

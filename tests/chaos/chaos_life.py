@@ -86,6 +86,7 @@ class Outcome:
     reasons_s: list[float] = field(default_factory=list)
     recovered: bool = False
     keep_timeline: bool = False
+    service: str = ""
     tape: str = ""
     """Where a schedule that failed was written to: `python tests/replay.py` plays it again."""
     so_far: Callable[[], str] = field(default=str, repr=False)
@@ -99,6 +100,8 @@ class Outcome:
     def told(self) -> str:
         """What was wrong, and how to see it again."""
         again = f"scripts/chaos.sh --seed {self.seed}"
+        if self.service:
+            again += f" --as {self.service}"
         if self.tape:
             again += f", or its events alone: python tests/replay.py {self.tape}"
         return f"seed {self.seed}: {self.verdict}\n{again}\n{self.timeline}"
@@ -324,9 +327,12 @@ def options_for(rng: random.Random) -> Options:
     )
 
 
-async def _schedule(seed: int, outcome: Outcome, plan: list[tuple[Fault, str]] | None) -> None:
+async def _schedule(
+    seed: int, outcome: Outcome, plan: list[tuple[Fault, str]] | None, service: str
+) -> None:
     rng = random.Random(seed)
     options = options_for(rng) if plan is None else Options(audio_speed=3.0)
+    options.service = service
     if plan is None:
         plan = [
             (rng.choice(FAULTS), rng.choice(PHASES)) for _ in range(rng.choice((1, 1, 2, 2, 3)))
@@ -383,12 +389,18 @@ def _write_tape(world: World, seed: int) -> str:
 
 
 def play(
-    seed: int, plan: list[tuple[Fault, str]] | None = None, *, keep_timeline: bool = False
+    seed: int,
+    plan: list[tuple[Fault, str]] | None = None,
+    *,
+    keep_timeline: bool = False,
+    service: str = "",
 ) -> Outcome:
-    """Live one schedule in virtual time: that of the seed, or the given faults at their phases."""
-    outcome = Outcome(seed, keep_timeline=keep_timeline)
+    """Live one schedule in virtual time: that of the seed, or the given faults at their phases.
+
+    `service`: the server behaves as this one was recorded to (`chaos_world.SERVICES`)."""
+    outcome = Outcome(seed, keep_timeline=keep_timeline, service=service)
     try:
-        clock.run(_schedule(seed, outcome, plan), limit_s=20_000)
+        clock.run(_schedule(seed, outcome, plan, service), limit_s=20_000)
     except Exception as error:  # a leaked task, a deadlock, an unnoticed failure
         cause: BaseException | None = error
         while cause is not None:  # the last one may only be about cleaning up after the first

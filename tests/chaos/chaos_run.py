@@ -4,6 +4,7 @@ Thread: main, and one process per core.  It must never hide a schedule that fail
 with its seed and its timeline, and the exit code says so.
 
     python chaos_run.py --schedules 10000     python chaos_run.py --seed 4711
+    python chaos_run.py --schedules 50 --as xai     python chaos_run.py --seed 4711 --as xai
 """
 
 # ruff: noqa: T201 (a program: printing is its job)
@@ -25,15 +26,16 @@ from typing import Any
 
 from chaos_faults import FAULTS
 from chaos_life import PHASES, Outcome, forget_the_past, play
+from chaos_world import SERVICES
 
 BATCH = 25
 TIMELINES_SHOWN = 3
 
 
-def live(seeds: list[int]) -> tuple[list[Outcome], float]:
+def live(seeds: list[int], service: str = "") -> tuple[list[Outcome], float]:
     """Some schedules, and the CPU seconds that they took."""
     begun = time.process_time()
-    return [play(seed) for seed in seeds], time.process_time() - begun
+    return [play(seed, service=service) for seed in seeds], time.process_time() - begun
 
 
 def batches(first: int, count: int) -> Iterator[list[int]]:
@@ -184,9 +186,9 @@ def markdown(report: dict[str, Any], command: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def replay(seed: int) -> int:
+def replay(seed: int, service: str) -> int:
     """One schedule again, with everything that happened."""
-    outcome = play(seed, keep_timeline=True)
+    outcome = play(seed, keep_timeline=True, service=service)
     print(outcome.timeline)
     print(f"seed {seed}: {outcome.verdict}; recovered: {outcome.recovered}")
     return 0 if outcome.is_good else 1
@@ -198,7 +200,7 @@ def many(options: argparse.Namespace) -> int:
     seconds = options.seconds or float("inf")
     with ProcessPoolExecutor(options.jobs, initializer=forget_the_past) as pool:
         work = batches(options.first, options.schedules)
-        running = {pool.submit(live, seeds) for seeds in islice(work, options.jobs * 2)}
+        running = {pool.submit(live, s, options.service) for s in islice(work, options.jobs * 2)}
         while running:
             done = next(f for f in _as_they_come(running))
             running.remove(done)
@@ -208,13 +210,14 @@ def many(options: argparse.Namespace) -> int:
                 print(f"seed {outcome.seed}: {str(outcome.verdict)[:200]}", file=sys.stderr)
             passed_s = time.monotonic() - begun
             if passed_s < seconds:
-                running |= {pool.submit(live, seeds) for seeds in islice(work, 1)}
+                running |= {pool.submit(live, s, options.service) for s in islice(work, 1)}
             count = tally.sums["schedules"]
             if sys.stderr.isatty() or count % (BATCH * 20) == 0:
                 text = f"[{passed_s:4.0f} s] {count} of {options.schedules}, {len(tally.bad)} bad"
                 print(text, file=sys.stderr, flush=True)
     report = tally.report(time.monotonic() - begun, options.first)
     command = f"scripts/chaos.sh --schedules {options.schedules}"
+    command += f" --as {options.service}" if options.service else ""
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "chaos.json").write_text(json.dumps(report, indent=1) + "\n")
@@ -248,8 +251,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="replay this one and show it")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--out", type=Path, default=None, help="folder of chaos.json and chaos.md")
+    parser.add_argument(
+        "--as",
+        dest="service",
+        default="",
+        choices=SERVICES,
+        help="the server behaves as this one was recorded to",
+    )
     options = parser.parse_args()
-    return replay(options.seed) if options.seed is not None else many(options)
+    return many(options) if options.seed is None else replay(options.seed, options.service)
 
 
 if __name__ == "__main__":

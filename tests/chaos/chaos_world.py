@@ -47,6 +47,7 @@ from edge_agent.panel.patterns import EARCONS
 from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.simulation.faults import Faults
 from edge_agent.simulation.server import RealtimeServer
+from edge_agent.simulation.traits import TRAITS
 from edge_agent.simulation.wire import MemoryNetwork
 from edge_agent.tools.runner import ToolRunner
 
@@ -62,6 +63,10 @@ PRESSED_FRAMES = 100
 WAKE_LAG_FRAMES = 10
 """The wake model fires about 0.1 s after the word's end."""
 KEY = "sk-chaos"
+SERVICES = ("openai", "azure", "xai", "localai", "speaches", "slow-pong")
+"""Traits of servers as they were recorded …"""
+RECORDS = {"slow-pong": "openai"}
+"""… and the record of the table of providers for those that have none of their own name."""
 CANARIES = ("pieces", "please", "and so on", '"about"', "found it", "done for")
 """Of what the household and the model say, of arguments and of what tools tell."""
 EARCON_PCM = {name: render_earcon(notes) for name, notes in EARCONS.items()}
@@ -85,8 +90,10 @@ class World(Watch):
         self._mic: asyncio.TimerHandle | None = None
         self._next_index = 0
         self._room = sound.room_frames()
+        self.traits = [TRAITS[options.service]] if options.service else []
         self.server = RealtimeServer(
             HouseBrain(self),
+            traits=self.traits,
             keys=frozenset({KEY}),
             audio_speed=options.audio_speed,
             first_delta_ms=options.first_delta_ms,
@@ -116,7 +123,10 @@ class World(Watch):
         self.border = Border(household, self.now)
         self.link = RealtimeLink(
             dial=self._dial,
-            provider=household_provider(),
+            provider=household_provider(
+                RECORDS.get(options.service, options.service or "openai"),
+                url_template=household_provider().url_template,
+            ),
             config=household_session(
                 tools=registry.schemas(),
                 turn_detection=household_vad() if options.server_turns else None,
@@ -188,6 +198,8 @@ class World(Watch):
         healthy = Faults()
         for switch in dataclasses.fields(Faults):
             setattr(self.server.faults, switch.name, getattr(healthy, switch.name))
+        for trait in self.traits:
+            self.server.faults.set_from(trait.faults)
         self.dial_errors.clear()
         self.network.up()
         self.tell("world", "healthy")

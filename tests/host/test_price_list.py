@@ -313,7 +313,10 @@ def test_a_name_that_is_in_no_record_is_answered_with_the_nearest(tmp_path: Path
     assert table.record("kitchen").auth == "none"
     for name, words in (
         ("kitchn", "Did you mean kitchen?"),
-        ("qqq", "There are: openai, azure, local, xai, kitchen."),
+        (
+            "qqq",
+            "There are: openai, azure, local, speech-to-speech, localai, speaches, xai, kitchen.",
+        ),
     ):
         with pytest.raises(ConfigError) as caught:
             table.record(name)
@@ -322,8 +325,13 @@ def test_a_name_that_is_in_no_record_is_answered_with_the_nearest(tmp_path: Path
 
 def test_who_has_no_whole_address_needs_one_from_the_settings(tmp_path: Path) -> None:
     path = owners(tmp_path, "[providers.local]\nurl = 'ws://127.0.0.1:9/'\n[providers.mine]\n")
-    needs = {name: record.needs_url for name, record in load_providers(path).providers.items()}
-    assert needs == {"openai": False, "azure": True, "local": False, "xai": False, "mine": True}
+    providers = load_providers(path).providers
+    ours = ("localai", "speaches", "speech-to-speech")
+    assert {name for name, record in providers.items() if record.needs_url} == {
+        "azure",
+        "mine",
+        *ours,
+    }
     assert load_providers(NOWHERE).providers["local"].needs_url
 
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from edge_agent.app.session_start import SessionStart
-from edge_agent.app.wiring import TRANSCRIBER, dialogue_config, session_config
+from edge_agent.app.wiring import dialogue_config, session_config
 from edge_agent.contract.events import ToolTerms
 from edge_agent.host.settings.consent import Consent, Guest
 from edge_agent.host.settings.root import Realtime, Settings
@@ -19,7 +19,7 @@ from edge_agent.host.settings.root import Realtime, Settings
         ({"transcription_model": ""}, "off", None),
         ({"transcription_model": "whisper-1"}, "builtin", "whisper-1"),
         ({"transcription": "off", "transcription_model": "whisper-1"}, "off", None),
-        ({"transcription": "builtin"}, "builtin", TRANSCRIBER),
+        ({"transcription": "builtin"}, "builtin", ""),  # the service's own
         ({"transcription": "builtin", "transcription_model": "mine"}, "builtin", "mine"),
         ({"transcription": "out_of_band"}, "out_of_band", None),
         ({"transcription": "out_of_band", "transcription_model": "mine"}, "out_of_band", None),

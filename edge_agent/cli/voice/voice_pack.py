@@ -17,7 +17,6 @@ import typer
 
 from edge_agent.cli.options import ConfigOption
 from edge_agent.cli.outcome import guarded, harmless, note
-from edge_agent.cli.voice.reading import reading
 from edge_agent.cli.voice.speech import read_settings, speech_api
 
 if TYPE_CHECKING:
@@ -182,6 +181,8 @@ def _engine(
     model = settings.speech.tts_model
     voice = voice or settings.realtime.voice
     if not model:
+        from edge_agent.cli.voice.reading import reading
+
         recipe = Recipe("realtime", language, settings.realtime.model, voice, MANNER)
         with reading(settings, voice, MANNER) as read:
             yield recipe, patient(read)

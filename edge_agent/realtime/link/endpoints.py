@@ -39,8 +39,8 @@ KEY_FAULTS = frozenset({net_faults.BAD_KEY.code, NO_KEY})
 class Endpoint:
     """One place where a model can be had.
 
-    `url` is complete (`providers.build_url`); `key` is asked at every dial; `voice` None: the
-    one of the session's configuration.
+    `url` is complete (`providers.build_url`); `key` is asked at every dial; `voice`, `transcriber`
+    None: the one of the session's configuration.
     """
 
     provider: Provider
@@ -48,6 +48,7 @@ class Endpoint:
     model: str
     key: Callable[[], str | None]
     voice: str | None = None
+    transcriber: str | None = None
 
 
 def endpoint_for(
@@ -59,10 +60,11 @@ def endpoint_for(
     resource: str = "",
     allow_insecure: bool = False,
     voice: str | None = None,
+    transcriber: str | None = None,
 ) -> Endpoint:
     """An endpoint with its URL built; raises `ConfigError` as `providers.build_url` does."""
     address = build_url(provider, model, url=url, resource=resource, allow_insecure=allow_insecure)
-    return Endpoint(provider, address, model, key, voice)
+    return Endpoint(provider, address, model, key, voice, transcriber)
 
 
 class Route:
@@ -86,12 +88,12 @@ class Route:
 
     def config(self, base: SessionConfig) -> SessionConfig:
         """`base` with this endpoint's own model, voice and transcriber."""
-        voice = base.voice if self.endpoint.voice is None else self.endpoint.voice
-        asked = base.transcription_model
-        transcriber = asked and (self.endpoint.provider.transcriber or asked)
-        return replace(
-            base, model=self.endpoint.model, voice=voice, transcription_model=transcriber
-        )
+        endpoint, transcriber = self.endpoint, base.transcription_model
+        voice = base.voice if endpoint.voice is None else endpoint.voice
+        if transcriber is not None:
+            own = transcriber if endpoint.transcriber is None else endpoint.transcriber
+            transcriber = own or endpoint.provider.transcriber
+        return replace(base, model=endpoint.model, voice=voice, transcription_model=transcriber)
 
     def timings(self, base: LinkTimings) -> LinkTimings:
         """`base` with this provider's own tolerance."""

@@ -44,7 +44,8 @@ class SessionConfig:
     """All that a session is told when it opens.
 
     `voice` "" leaves the provider's; `noise_reduction` is `near_field`, `far_field` or None;
-    `transcription_model` None switches input transcription off; `max_output_tokens` None is
+    `transcription_model` None switches input transcription off, "" leaves it to the endpoint, where
+    it comes to nothing if that names none; `max_output_tokens` None is
     "inf"; `reasoning_effort` None leaves it to the model; `keep_tokens` and `keep_ratio` limit
     the context that every response pays for (retention ratio, PROTOCOL section 9).
     Raises `ConfigError` when a value is outside what the protocol allows.
