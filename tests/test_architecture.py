@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from edge_agent.contract.commands import WireCommand
 from edge_agent.dialogue.state import diagram
+from edge_agent.host.price_list import BUILT_IN, load_providers
+from edge_agent.realtime.protocol.shapes import SERVER_EVENTS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
@@ -55,3 +59,50 @@ def test_each_python_file_that_the_page_names_is_there() -> None:
     assert "dialogue/journeys/ears.py" in named
     missing = [n for n in named if not (package / n).is_file() and not [*package.rglob(n)]]
     assert not missing
+
+
+def test_the_page_names_every_command_that_an_adapter_is_given() -> None:
+    [listed] = re.findall(r"these commands\n\*\*\(tested\)\*\*: (.*?)\. What", PAGE, re.S)
+    named = [name for name in re.findall(r"`(\w+/?)`", listed) if not name.endswith("/")]
+    assert len(named) == len(set(named))
+    # A class with slots is made twice, and both are subclasses until the first is collected.
+    assert set(named) == {command.__name__ for command in WireCommand.__subclasses__()}
+
+
+def texts_of(file: Path) -> Iterator[str]:
+    """Every text of a module but the docstrings."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    prose = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+            yield node.value
+
+
+def words_of_protocols() -> set[str]:
+    """Types of events in either direction, dialects, and the names of services."""
+    client = {
+        text
+        for text in texts_of(ROOT / "edge_agent/realtime/protocol/messages.py")
+        if re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", text)
+    }
+    assert {"response.create", "session.update"} <= client
+    providers = load_providers(BUILT_IN).providers
+    plain_words = {"error", "local", "speech-to-speech"}
+    return (client | set(SERVER_EVENTS) | set(providers)) - plain_words
+
+
+def test_the_journeys_know_no_word_of_a_protocol() -> None:
+    known = words_of_protocols()
+    offences = [
+        f"{file.name}: {text}"
+        for file in sorted((ROOT / "edge_agent/dialogue").rglob("*.py"))
+        for text in texts_of(file)
+        if any(word in text.split() for word in known)
+    ]
+    assert offences == []

@@ -27,7 +27,7 @@ READ_MAX_BYTES = 60 * 48_000
 """One minute of sound: the longest sentence takes a tenth of it.  More is no sentence, and a model
 that does not stop must not be paid for going on."""
 
-REQUEST = ("response.create", "conversation.item.create")
+REQUEST = (ev.ABOUT_REQUEST, "conversation.item.create")
 """What a complaint is about that leaves a text unread."""
 
 

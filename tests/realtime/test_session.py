@@ -266,6 +266,9 @@ def put_through(changed: dict[str, Any]) -> str:
         ),
         ({"tools": []}, "tools"),
         ({"tools": "many", "input": {"turn_detection": 7}}, "turn_detection"),
+        # A lie that is no lie of the protocol either: the session is used all the same.
+        ({"tools": [{"name": ["clock"]}, {"name": {}}, {}, 7, None]}, "tools"),
+        ({"output": {"voice": ["marin"]}, "id": 7, "model": {}, "expires_at": "soon"}, ""),
     ],
 )
 def test_what_was_acknowledged_and_is_not_in_force_is_told_once(

@@ -93,7 +93,7 @@ class ServerEars:
 
     def complained(self, event: e.ServerComplained) -> Commands:
         """A commit of ours was refused."""
-        refused = event.about.startswith("input_audio_buffer.commit")
+        refused = event.about.startswith(e.ABOUT_COMMIT)
         if refused and not crossed(event):
             self._state.commits_due = max(0, self._state.commits_due - 1)
         return []

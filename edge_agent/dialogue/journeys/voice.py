@@ -37,7 +37,7 @@ ASK_AGAIN_S = 3.0
 """Where the server does not say when; then as long again as it has been."""
 ASK_AGAIN_MAX_S = 20.0
 """Nobody stands by a speaker for longer: then they are told."""
-LOST_WITH_THE_SERVER = ("", "response.create", "input_audio_buffer.commit")
+LOST_WITH_THE_SERVER = ("", e.ABOUT_REQUEST, e.ABOUT_COMMIT)
 """What an error of the server's own must be about for the answer to be lost."""
 
 
@@ -213,7 +213,7 @@ class Voice:
         """The server will not begin a response, was giving another one, or has failed."""
         if crossed(event):
             self._answers.collided()
-        elif event.about.startswith("response.create"):
+        elif event.about.startswith(e.ABOUT_REQUEST):
             self._answers.request_refused()
         if event.code == e.SERVER_ERROR and event.about in LOST_WITH_THE_SERVER:
             # Often the only sign that nothing will come.

@@ -240,7 +240,8 @@ def ignored_options(
         ignored.add("transcription")
     tools = echo.get("tools")
     if "tools" in used and isinstance(tools, list):
-        known = {tool.get("name") for tool in tools if isinstance(tool, Mapping)}
+        named = (tool.get("name") for tool in tools if isinstance(tool, Mapping))
+        known = {name for name in named if isinstance(name, str)}
         if any(tool.get("name") not in known for tool in config.tools):
             ignored.add("tools")
     return frozenset(ignored)

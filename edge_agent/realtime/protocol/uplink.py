@@ -14,12 +14,13 @@ from typing import Any
 
 from edge_agent.contract import commands as cmd
 from edge_agent.contract.errors import LocalProtocolError
+from edge_agent.contract.events import ABOUT_COMMIT, ABOUT_REQUEST
 from edge_agent.contract.pcm import WIRE_BYTES_PER_MS, whole_samples
 from edge_agent.realtime.protocol import messages
 from edge_agent.realtime.protocol.config import Dialect, session_patch
 from edge_agent.realtime.protocol.tracking import TAG_KEY
 
-COMMIT, REQUEST, ASIDE = "input_audio_buffer.commit", "response.create", "side"
+COMMIT, REQUEST, ASIDE = ABOUT_COMMIT, ABOUT_REQUEST, "side"
 """Types of client events that an error may be about; a side question is no request of the talk."""
 
 APPEND_LIMIT_BYTES = 1000 * WIRE_BYTES_PER_MS
