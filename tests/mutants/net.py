@@ -83,7 +83,7 @@ NET = (*CHECKS, *REFEREE)
 
 
 def checks_for(file: str) -> tuple[str, ...]:
-    """`CHECKS` for a defect in `file`, those of its own room first: the first failure ends a run."""
+    """`CHECKS` for a defect in `file`, its own room first: the first failure ends a run."""
     room = f"tests/{Path(file).parts[1]}/"
     return tuple(sorted(CHECKS, key=lambda test: not test.startswith(room)))
 
