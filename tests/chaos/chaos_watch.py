@@ -191,7 +191,7 @@ class Watch:
             if code not in _HARMLESS_ERRORS and not is_crossing and not is_lure:
                 problem = f"the server refused {code}: {event['error']['message']}"
                 self.problems.append(problem)
-                if code == e.COMMIT_EMPTY:
+                if code in _CROSSINGS:
                     self._in_doubt.append((self.now(), problem))
 
     def _see(self, event: e.Event, commands: list[c.Command], at: float) -> None:
