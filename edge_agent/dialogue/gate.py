@@ -51,6 +51,7 @@ class Gate:
 
     def __init__(self, keep_ms: int) -> None:
         self._kept: deque[HeardFrame] = deque(maxlen=max(1, keep_ms // FRAME_MS))
+        self._keep_s = keep_ms / 1000
         self._floor_at = float("-inf")
         self._send_from = float("-inf")
         self._sent_until = float("-inf")
@@ -59,6 +60,9 @@ class Gate:
 
     def hear(self, frame: HeardFrame) -> bytes:
         """Take one frame; return what of it may be sent now (empty: nothing)."""
+        # By time, not by number: after a gap (a device that was away) what went before is history.
+        while self._kept and self._kept[0].at < frame.at - self._keep_s:
+            self._kept.popleft()
         self._kept.append(frame)
         self._since_speech_frames = 0 if frame.speech else self._since_speech_frames + 1
         if self.state is not GateState.OPEN:

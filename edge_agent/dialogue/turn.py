@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from edge_agent.contract.pcm import WIRE_BYTES_PER_MS, bytes_to_ms
 
+CALL_LAG_S = 0.1
+"""The wake model fires about here after the word's end; its tail is not "going on talking"."""
 MIN_TURN_SPEECH_FRAMES = 10
 """Less speech than this is not a turn when our own detector has to decide."""
 
@@ -34,6 +36,11 @@ class UserTurn:
     def ended(self) -> bool:
         """Has the household finished saying it?"""
         return self.ended_at is not None
+
+    @property
+    def ends_with_call(self) -> bool:
+        """Somebody has called in it and said nothing since."""
+        return self.last_speech_at <= self.called_at + CALL_LAG_S
 
     @property
     def is_spoken(self) -> bool:

@@ -23,6 +23,8 @@ FRAME_S = 0.01
 NETWORK_DELAY_S = 0.01
 
 _NAMED = re.compile(r"utterance (\d+) of (\d+) pieces")
+NOT_DONE, BROKEN_OFF = "has not been done", "lost while you were answering"
+"""Instructions of one answer: ask before a call; go on where the last one stops."""
 _ANSWERED = re.compile(r"#(\d+)")
 
 
@@ -86,21 +88,25 @@ class HouseBrain(Brain):
         for text in turn.texts:
             for found in _NAMED.finditer(text):
                 pieces[int(found[1])] = max(pieces.get(int(found[1]), 0), int(found[2]))
+        special = any(words in turn.instructions for words in (NOT_DONE, BROKEN_OFF))
+        if not (pieces or turn.outputs or special) and self._world.asked:
+            pieces = dict(self._world.asked[-1].pieces)  # nothing new: asked once more
         return Reply(self._parts(turn, pieces))
 
     def _kind(self, turn: Turn, pieces: Mapping[int, int]) -> tuple[str, int]:
         """What is to be said now, and about which utterance."""
         world = self._world
         called = next((a.primary for a in reversed(world.asked) if a.kind == "tool"), 0)
-        if "has not been done" in turn.instructions:
+        if NOT_DONE in turn.instructions:
             return "question", called
         # Who agrees has said nothing that is answered for itself.
         said = [world.said[n] for n in pieces if n in world.said]
-        own = [one.number for one in said if not one.about] or [one.about for one in said]
-        primary = max(own, default=0)
+        done = {a.primary for a in world.asked if a.kind == "after tool"}
+        own = [one.number for one in said if not one.about or one.about in done]
+        primary = max(own or [one.about for one in said], default=0)
         if turn.outputs and primary in (0, called):
             return "after tool", called
-        if "lost while you were answering" in turn.instructions:
+        if BROKEN_OFF in turn.instructions:
             known = (int(n) for _role, words in turn.transcript for n in _ANSWERED.findall(words))
             return "continuation", max(known, default=primary)
         wants_tool = primary in world.said and world.said[primary].tool

@@ -220,7 +220,8 @@ async def _asking(world: World, said: Said, rng: random.Random) -> bool:
 async def _agreeing(world: World, said: Said, rng: random.Random) -> bool:
     ok = await world.until_talk("confirming", within_s=30)
     await asyncio.sleep(rng.uniform(0.2, 2.0))
-    more = world.speak("agree", words_s=0.8, words=rng.choice(YES), about=asked_about(world, said))
+    about = asked_about(world, said) if ok else 0  # a yes to no question is about nothing else
+    more = world.speak("agree", words_s=0.8, words=rng.choice(YES), about=about)
     await _sleep_until(world, more.begin_at + rng.uniform(0.2, 2.0))
     return ok
 

@@ -87,6 +87,8 @@ def _shown(thing: e.Event | c.Command) -> str:
     return f"{type(thing).__name__} {' '.join(parts)}".rstrip()
 
 
+SHORTEST_S = 0.1
+"""A service takes no turn that is shorter."""
 SENT_BACK_S = 1.5
 """Why nobody answers is told after this (`DialogueConfig.announce_after_s`)."""
 
@@ -122,8 +124,10 @@ class Watch:
         self.responding = False
         """The server has begun an answer that it has not ended."""
         self.responses_ended = 0
-        self._commit_at = self._committed_at = 0.0
-        """We have ended a turn; the server was heard to."""
+        self._crosses = False
+        """Since we last ended a turn the server was heard to have done so by itself; or that turn
+        was ended by a press as soon as it had begun, and there was too little to take."""
+        self._streams_at = 0.0
         self._in_doubt: list[tuple[float, str]] = []
         """Refusals which the server's own word may still explain: when, and the problem."""
         self._items: dict[str, Asked] = {}
@@ -154,6 +158,8 @@ class Watch:
     def _note(self, code: str, /, **fields: object) -> None:
         self.notes.append((self.now(), code, fields))
         self.note_counts[code] += 1
+        if code == "mic.streams":
+            self._streams_at = self.now()
         scene = self.border.referee.scene
         fails = code == "talk.woken" and not scene.link_up and scene.asleep
         if fails and not any(
@@ -183,21 +189,21 @@ class Watch:
             code = str(event["error"]["code"])
             self.tell("server", f"error {code}: {event['error']['message']}")
             # The server ended the turn by itself just as we did; or a stalled line holds it back.
-            crossed = self._committed_at > self._commit_at
-            crossed |= self.struck and code != e.COMMIT_EMPTY
+            crossed = self._crosses or (self.struck and code != e.COMMIT_EMPTY)
             is_crossing = code in _CROSSINGS and crossed
             # What a lying server announced and does not have cannot be deleted.
             is_lure = "lure_item" in event["error"]["message"]
             if code not in _HARMLESS_ERRORS and not is_crossing and not is_lure:
                 problem = f"the server refused {code}: {event['error']['message']}"
                 self.problems.append(problem)
-                if code == e.COMMIT_EMPTY:
+                if code in _CROSSINGS:
                     self._in_doubt.append((self.now(), problem))
 
     def _see(self, event: e.Event, commands: list[c.Command], at: float) -> None:
+        kind = type(event)
+        self._crosses |= kind is e.UserTurnCommitted
         for command in commands:
             self._see_command(command, at)
-        kind = type(event)
         if kind is e.HeardFrame or kind is e.VoiceChunk or kind is e.VoiceText:
             self._see_states()
             return
@@ -206,7 +212,6 @@ class Watch:
         elif kind is e.LinkReady:
             self.readies.append(at)
         elif kind is e.UserTurnCommitted:
-            self._committed_at = at
             for refused_at, problem in self._in_doubt:
                 if at - refused_at <= _CROSSES_WITHIN_S:
                     self.problems.remove(problem)
@@ -227,7 +232,7 @@ class Watch:
 
     def _see_command(self, command: c.Command, at: float) -> None:
         if isinstance(command, c.CommitAudio):
-            self._commit_at = at
+            self._crosses = at - self._streams_at < SHORTEST_S
         elif isinstance(command, c.SendAudio):
             self.most_queued_ms = max(self.most_queued_ms, self.link.queued_ms)
         elif isinstance(command, c.PlayVoice):

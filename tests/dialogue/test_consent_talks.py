@@ -860,6 +860,22 @@ def test_a_guest_who_comes_while_the_question_sounds() -> None:
     assert house.server.offences == []
 
 
+@pytest.mark.parametrize("down_s", [0.02, 0.3, 3.0])
+@pytest.mark.parametrize("after_s", [0.0, 0.3, 1.0])
+def test_a_line_that_is_lost_over_a_withdrawn_question_leaves_nobody_waiting(
+    after_s: float, down_s: float
+) -> None:
+    house = until(asked(), Talk.SPEAKING)
+    house.run(house.now + 0.1)
+    house.send(e.GuestRequested(at=house.now, on=True))
+    house.blip(house.now + after_s, down_s)
+    house.run(house.now + 25)
+    assert house.talk() is Talk.ASLEEP
+    assert len(house.did(c.RequestResponse)) == 1
+    assert ran(house) == []
+    assert house.server.offences == []
+
+
 def test_a_guest_who_comes_while_the_answer_is_read() -> None:
     house = at_question(asked())
     house.server.think_s = 1.0

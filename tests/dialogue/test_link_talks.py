@@ -107,6 +107,26 @@ def test_who_calls_over_an_answer_has_time_for_the_first_word(link: str, pause_s
     assert house.notes().count("talk.turn_sent") == 2
 
 
+@pytest.mark.parametrize("pause_s", [0.8, 1.2, 3.0])
+def test_who_calls_is_heard_though_the_server_took_the_call_for_a_turn_and_stalls(
+    pause_s: float,
+) -> None:
+    house = asked()
+    house.server.plans = [Plan(items_ms=(20_000.0,))]
+    house.run(6.0)
+    house.says(6.1, 6.7)
+    house.wake_word(6.8)
+    house.run(6.8 + 0.7)
+    assert house.notes().count("talk.turn_sent") == 2, "the call alone"
+    house.server.stalled = True
+    words = (6.8 + pause_s, 8.0 + pause_s)
+    house.says(*words)
+    house.blip(11.0, 1.0)
+    house.at(11.5, lambda: setattr(house.server, "stalled", False))
+    house.run(30.0)
+    assert house.spoken_frames(*words) <= house.server.fresh[-1][1]
+
+
 def test_a_call_without_words_ends_the_turn_it_was_said_in() -> None:
     house = House(ModelServer(vad=False), server_turns=False)
     house.connect()

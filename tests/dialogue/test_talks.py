@@ -38,6 +38,22 @@ def test_nothing_leaves_before_the_wake_word() -> None:
     )
 
 
+@pytest.mark.parametrize("gap_s", [1.3, 5.0, 600.0])
+def test_what_was_said_before_a_device_was_away_is_no_pre_roll(gap_s: float) -> None:
+    house = awake_house()
+    house.says(0.5, 1.0)
+    house.run(1.0)
+    house.now += gap_s  # no frame comes
+    house.steps += round(gap_s * 100)
+    back = house.now
+    house.says(back + 0.2, back + 1.5)
+    house.wake_word(back + 0.3)
+    house.run(back + 1.0)
+    sent = house.sent_frames()
+    assert house.spoken_frames(back + 0.2, back + 0.9) <= set(sent)
+    assert not house.spoken_frames(0.0, 1.0) & set(sent)
+
+
 def test_one_breath_arrives_whole_with_its_pre_roll_and_without_chime() -> None:
     house = question(awake_house()).run(2.3)
     sent = house.sent_frames()

@@ -74,7 +74,8 @@ class Tree:
         with contextlib.ExitStack() as stack:
             if mutant is not None:
                 stack.enter_context(self._living(mutant))
-            record, cpu_s = self._run_net(*net.CHECKS, "--maxfail=1")
+            checks = net.CHECKS if mutant is None else net.checks_for(mutant.file)
+            record, cpu_s = self._run_net(*checks, "--maxfail=1")
             if mutant is not None and mutant.promise is None and record.failures:
                 return record, cpu_s
             judged, more_cpu_s = self._run_net(*net.REFEREE)

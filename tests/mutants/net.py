@@ -1,12 +1,14 @@
 """The net: which tests every mutant meets, cheap ones first.
 
-It must never hold a test whose outcome depends on the machine.  `CHECKS` take about 75 s of one
+It must never hold a test whose outcome depends on the machine.  `CHECKS` take about 80 s of one
 core and stop at the first that fails; `REFEREE`, about 50 s, is always run to its end for a chosen
 mutant, so that it can be told which of the rules notice it.  What is slow is represented by a part
 that says the same.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 CHAOS = "tests/chaos/test_chaos.py"
 HOUSE = "tests/end_to_end/test_household"
@@ -33,6 +35,10 @@ REFEREE = (
 
 CHECKS = (
     "tests/dialogue/test_dialogue_parts.py",
+    "tests/dialogue/test_talks.py",
+    "tests/dialogue/test_link_talks.py",
+    "tests/dialogue/test_tool_talks.py",
+    "tests/dialogue/test_consent_talks.py",
     "tests/dialogue/test_consent.py",
     "tests/dialogue/test_yes_no.py",
     "tests/dialogue/test_yes_no_generated.py",
@@ -58,10 +64,6 @@ CHECKS = (
     "tests/hostile/test_hostile_session.py",
     "tests/known_breaks/test_breaks_bounds.py",
     "tests/known_breaks/test_breaks_services.py",
-    "tests/dialogue/test_talks.py",
-    "tests/dialogue/test_link_talks.py",
-    "tests/dialogue/test_tool_talks.py",
-    "tests/dialogue/test_consent_talks.py",
     "tests/dialogue/test_ringing.py",
     "tests/dialogue/test_flow_talks.py",
     "tests/dialogue/test_tools_changed.py",
@@ -78,6 +80,12 @@ CHECKS = (
 """Everything else."""
 
 NET = (*CHECKS, *REFEREE)
+
+
+def checks_for(file: str) -> tuple[str, ...]:
+    """`CHECKS` for a defect in `file`, its own room first: the first failure ends a run."""
+    room = f"tests/{Path(file).parts[1]}/"
+    return tuple(sorted(CHECKS, key=lambda test: not test.startswith(room)))
 
 
 def is_referees(test: str) -> bool:

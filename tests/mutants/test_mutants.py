@@ -120,6 +120,16 @@ def test_a_change_is_made_where_it_was_found_behind_letters_of_two_bytes() -> No
 # --- the net ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("file", sorted({mutant.file for mutant in DRAWN}))
+def test_a_defect_meets_the_checks_of_its_own_room_first(file: str) -> None:
+    checks = net.checks_for(file)
+    assert sorted(checks) == sorted(net.CHECKS)
+    room = f"tests/{file.split('/')[1]}/"
+    own = [test.startswith(room) for test in checks]
+    assert any(own)
+    assert own == sorted(own, reverse=True)
+
+
 @pytest.mark.parametrize("test", net.NET)
 def test_the_net_holds_what_is_there(test: str) -> None:
     file, _, function = test.partition("::")

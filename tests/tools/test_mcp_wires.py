@@ -373,7 +373,7 @@ def test_a_server_over_http_dies_in_the_middle_and_comes_back(tmp_path: Path, ki
             words = await complaint(server.call("die", {}))
             assert "stopped in the middle of the call" in words
             await first.wait()
-            await until(lambda: "it cannot be reached" in watcher.reasons)
+            await until(lambda: "the server could not be reached" in watcher.reasons)
             assert not server.is_up
             async with web_server(tmp_path, port, kind):
                 await until(lambda: server.is_up)
@@ -447,6 +447,30 @@ def test_an_answer_in_many_lines_is_bounded_as_a_whole() -> None:
     asyncio.run(talk())
 
 
+def test_why_nobody_answers_is_told_as_everywhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path / "ca")
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
+
+    async def told(url: str) -> str:
+        async with served(web(url)) as (_, watcher):
+            await until(lambda: watcher.reasons)
+            return watcher.reasons[0]
+
+    async def talk() -> None:
+        expired = authority.server(end="20200101000000Z")
+        with plain_web(expired) as (port, _):
+            why = await told(f"https://localhost:{port}/mcp")
+            assert why == "the certificate is not valid at the time of this machine's clock"
+            why = await told(f"http://localhost:{port}/mcp")  # plain words to an encrypted port
+            assert why == "the connection broke"
+        why = await told(f"http://localhost:{free_port()}/mcp?token=hush")
+        assert why == "the server could not be reached"
+
+    asyncio.run(talk())
+
+
 def test_encryption_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority = Authority(tmp_path / "ca")
 
@@ -455,7 +479,7 @@ def test_encryption_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             url = f"https://localhost:{port}/mcp"
             async with served(web(url)) as (_, watcher):
                 await until(lambda: watcher.reasons)
-                assert watcher.reasons[0] == "its certificate is not trusted"
+                assert watcher.reasons[0].startswith("the certificate of the other side is not")
             monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
             async with served(web(url)) as (server, _w):
                 await until(lambda: server.is_up)

@@ -31,10 +31,8 @@ from edge_agent.dialogue.state import (
     Talk,
     TalkState,
 )
-from edge_agent.dialogue.turn import UserTurn
+from edge_agent.dialogue.turn import CALL_LAG_S, UserTurn
 
-BREATH_LAG_S = 0.1
-"""The wake model fires about here after the word's end; its tail is not "going on talking"."""
 BREATH_SPEECH_FRAMES = 12
 """Of the 30 frames that follow: a person who goes on talking, not a door."""
 SURE_SPEECH_FRAMES = 30
@@ -162,7 +160,7 @@ class Ears:
             # See whether the person goes on without a pause.  One breath holds the wake word
             # itself; nobody says a button, and our own fading voice is not the person.
             own_sound = not spoken and not was_asleep
-            state.breath_from = at + (OWN_SOUND_S - BREATH_LAG_S if own_sound else 0.0)
+            state.breath_from = at + (OWN_SOUND_S - CALL_LAG_S if own_sound else 0.0)
             self._gate.arm(float("-inf"), float("-inf") if spoken else at - onset_s)
             deadlines.set(Deadline.ONE_BREATH, config.one_breath_ms / 1000)
         rang = self._bell.silence(cause)
@@ -177,7 +175,7 @@ class Ears:
     def _armed(self) -> Commands:
         state, config = self._state, self._state.config
         if state.breath_from is not None:
-            going_on = self._gate.speech_frames_since(state.breath_from + BREATH_LAG_S)
+            going_on = self._gate.speech_frames_since(state.breath_from + CALL_LAG_S)
             if going_on < BREATH_SPEECH_FRAMES:
                 return []
             state.breath_from = None
@@ -237,9 +235,8 @@ class Ears:
         ours_to_end = not config.server_turns or state.link is not Link.READY
         silence_s = frame.at - turn.last_speech_at
         # Who has just called has as long for the first word as after any other call (`quiet`).
-        called = turn.last_speech_at <= turn.called_at + BREATH_LAG_S
         is_over = turn.is_spoken and silence_s * 1000 >= config.local_silence_ms
-        if ours_to_end and is_over and not called:
+        if ours_to_end and is_over and not turn.ends_with_call:
             out += self.end_turn(by_us=True)
         return out
 
@@ -267,6 +264,8 @@ class Ears:
             deadlines.set(Deadline.KEEP, config.keep_max_age_s)
             return [*out, c.Note("talk.kept_for_later", {"ms": round(turn.ms)})]
         self._moves.await_answer()
+        if turn.ends_with_call and not by_us:
+            self._gate.arm(state.now)  # the words are to come; a stalled server would not hear them
         if by_us:
             self._gate.shut()
             state.commits_due += 1

@@ -239,6 +239,7 @@ class LinkWatch:
             state.transition(Cause.CONSENT_SETTLED)
         elif state.talk is Talk.SPEAKING and not self._answers.speaking:  # a question for consent
             state.transition(Cause.ANSWER_PAUSED)
+            state.owed.broken_answer |= state.turn is None  # also of a question just withdrawn
         return out
 
     def complained(self, event: e.ServerComplained) -> Commands:

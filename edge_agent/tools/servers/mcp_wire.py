@@ -22,6 +22,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
+from edge_agent.contract import net_faults
 from edge_agent.contract.errors import ToolError
 from edge_agent.contract.pace import Pace
 from edge_agent.contract.quota import Quota
@@ -434,9 +435,10 @@ def _shortened(line: bytes) -> bytes:
 
 def _network_words(error: Exception) -> str:
     """Why nobody answers, without the address, which may hold a secret."""
-    text = type(error).__name__
-    if "Timeout" in text:
-        return "it did not answer in time"
-    if "certificate" in str(error).lower():
-        return "its certificate is not trusted"
-    return "it cannot be reached" if "Connect" in text else "the connection broke"
+    cause: BaseException | None = error
+    fault = None
+    while cause is not None and fault is None:
+        fault = net_faults.of_exception(cause)
+        cause = cause.__cause__ or cause.__context__
+    words = (fault or net_faults.CUT).message.format(name="server", url="its url", example="")
+    return words[0].lower() + words[1:].removesuffix(".")
