@@ -16,6 +16,7 @@ from edge_agent.realtime.reading import READ_MAX_BYTES, SILENT_MAX_S, Reader, Re
 from edge_agent.simulation.brains import Reply, Speech
 from edge_agent.simulation.clock import run
 from edge_agent.simulation.server import RealtimeServer
+from edge_agent.simulation.traits import TRAITS
 from edge_agent.simulation.wire import MemoryNetwork
 
 URL = "ws://127.0.0.1/v1/realtime"
@@ -25,14 +26,14 @@ TEXT, NEXT = "I am muted.", "I am awake."
 class Room:
     """A reader, the server that it talks to, and what is read."""
 
-    def __init__(self) -> None:
+    def __init__(self, service: str) -> None:
         self.brain = ReadsAloud()
-        self.server = RealtimeServer(self.brain)
+        self.server = RealtimeServer(self.brain, traits=[TRAITS[service]] if service else [])
         self.reader = Reader(
             lambda post: RealtimeLink(
                 timings=household_timings(),
                 dial=MemoryNetwork(self.server),
-                provider=household_provider("openai"),
+                provider=household_provider(service or "openai"),
                 config=household_session(turn_detection=None, instructions="Read aloud."),
                 key=lambda: "a-key",
                 post=post,
@@ -48,12 +49,13 @@ class Room:
         return caught.value
 
 
-def play(act: Callable[[Room], Awaitable[None]]) -> Room:
-    """What `act` sees in a house of its own; the reader is closed behind it."""
+def play(act: Callable[[Room], Awaitable[None]], service: str = "") -> Room:
+    """What `act` sees in a house of its own; the reader is closed behind it.  `service`: as it was
+    recorded."""
     rooms: list[Room] = []
 
     async def main() -> None:
-        rooms.append(Room())
+        rooms.append(Room(service))
         try:
             await act(rooms[0])
         finally:
@@ -69,6 +71,17 @@ def test_what_is_read_comes_whole_and_leaves_nothing_behind() -> None:
         assert await room.reader.read(NEXT) == Reading(hum(NEXT), NEXT, "completed")
 
     assert [turn.items_total for turn in play(act).brain.turns] == [1, 1]
+
+
+@pytest.mark.parametrize("service", ["openai", "azure", "xai", "localai", "speaches"])
+def test_every_service_as_it_was_recorded_reads(service: str) -> None:
+    async def act(room: Room) -> None:
+        for text in (TEXT, NEXT):
+            assert await room.reader.read(text) == Reading(hum(text), text, "completed")
+
+    room = play(act, service)
+    assert [turn.items_total for turn in room.brain.turns] == [1, 1]
+    assert room.server.sessions_begun == 1
 
 
 def test_a_server_that_never_answers_costs_a_session_and_not_for_ever() -> None:
