@@ -19,6 +19,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.demo.stage import Stage, StageError
 from edge_agent.realtime.link.connection import RealtimeLink
+from edge_agent.realtime.providers import Provider
 from edge_agent.simulation.brains import Brain
 from edge_agent.simulation.server import RealtimeServer, listen
 
@@ -67,13 +69,13 @@ class Verdict:
 class Link:
     """`RealtimeLink` over the real dialer, and all that it posts."""
 
-    def __init__(self, url: str, verdict: Verdict) -> None:
+    def __init__(self, url: str, verdict: Verdict, provider: Provider) -> None:
         self.events: list[ev.Event] = []
         self.verdict = verdict
         self.link = RealtimeLink(
             timings=household_timings(),
             dial=household_dialer(),
-            provider=household_provider("local"),
+            provider=provider,
             config=household_session(model=MODEL, instructions="Be brief.", tools=(CLOCK,)),
             key=lambda: KEY,
             post=self.events.append,
@@ -103,9 +105,9 @@ class Link:
 
 
 @contextlib.asynccontextmanager
-async def linked(url: str, verdict: Verdict) -> AsyncIterator[Link]:
+async def linked(url: str, verdict: Verdict, provider: Provider) -> AsyncIterator[Link]:
     """A link that is up; closed politely at the end."""
-    link = Link(url, verdict)
+    link = Link(url, verdict, provider)
     running = asyncio.create_task(link.link.run())
     try:
         await until(lambda: link.link.is_ready, "a session")
@@ -144,9 +146,17 @@ async def aside(link: Link, verdict: Verdict) -> None:
         verdict.notes.append("side question: answered as a turn, its metadata is not echoed")
 
 
-async def by_hand(url: str, verdict: Verdict, *, spoken: bool) -> None:
+def record_of(name: str) -> Provider:
+    """The peer's own record; for one that has none what its owner would write down."""
+    if name == "speech-to-speech":
+        return household_provider(name)
+    local = household_provider("local")
+    return replace(local, capabilities=replace(local.capabilities, side_questions=True))
+
+
+async def by_hand(url: str, verdict: Verdict, provider: Provider, *, spoken: bool) -> None:
     """Typed turn, tool call, side question, a cancel too many, through the link alone."""
-    async with linked(url, verdict) as link:
+    async with linked(url, verdict, provider) as link:
         since, end = await link.ask("Good evening!")
         verdict.expect(end.status == "completed", f"the answer ended as {end.status} {end.code}")
         sound = sum(len(chunk.pcm24k) for chunk in link.of(ev.VoiceChunk, since))
@@ -265,7 +275,7 @@ def upstream_brain() -> Brain:
 
 async def talk(name: str, url: str, verdict: Verdict) -> None:
     """What each of them can."""
-    await by_hand(url, verdict, spoken=name != "aimock")
+    await by_hand(url, verdict, record_of(name), spoken=name != "aimock")
     if name != "aimock":
         await in_a_room(url, verdict, key=name == "litellm")
 
