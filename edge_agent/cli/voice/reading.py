@@ -82,8 +82,8 @@ def _reader(settings: Settings, voice: str, manner: str) -> Reader:
     )
 
     def tell(code: str, **fields: object) -> None:
-        if refused := fields.get("option") or fields.get("options"):
-            note(f"{code}: the service does not take {refused}")
+        if code in ("link.option_dropped", "link.options_ignored"):
+            note(f"the service does not take {fields.get('option') or fields.get('options')}")
 
     return Reader(
         lambda post: RealtimeLink(

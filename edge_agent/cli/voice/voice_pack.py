@@ -63,7 +63,7 @@ def build(
         typer.Option(
             "--engine",
             help="provider: by the model of the talk, or the speech endpoint if speech.tts_model "
-            "is set; costs a few cents.  espeak: espeak-ng.",
+            "is set; costs some 20 cents at most.  espeak: espeak-ng.",
         ),
     ] = Engine.PROVIDER,
     voice: Annotated[
