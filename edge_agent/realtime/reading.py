@@ -23,6 +23,9 @@ from edge_agent.realtime.protocol.faults import PROVIDER
 SILENT_MAX_S = 30.0
 """Without any event after a request: a model that reasons begins within some seconds."""
 
+ANSWER_MAX_S = 120.0
+"""From the request to the end of the answer, whatever else is said meanwhile."""
+
 READ_MAX_BYTES = 60 * 48_000
 """One minute of sound: the longest sentence takes a tenth of it.  More is no sentence, and a model
 that does not stop must not be paid for going on."""
@@ -88,8 +91,9 @@ class Reader:
 
     async def _answer(self, leftovers: list[str]) -> Reading:
         sound, words = bytearray(), list[str]()
+        until = asyncio.get_running_loop().time() + ANSWER_MAX_S
         while True:
-            match await self._next():
+            match await self._next(until):
                 case ev.VoiceChunk(pcm24k=pcm, response=response):
                     sound += pcm
                     if len(sound) > READ_MAX_BYTES:
@@ -111,15 +115,16 @@ class Reader:
                 case ev.LinkDown() as down:
                     raise _error_of(down)
 
-    async def _next(self) -> ev.Event:
+    async def _next(self, until: float) -> ev.Event:
+        left_s = until - asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(SILENT_MAX_S):
+            if left_s <= 0:  # a full queue would be read without a look at the time
+                raise TimeoutError
+            async with asyncio.timeout(min(SILENT_MAX_S, left_s)):
                 return await self._events.get()
         except TimeoutError:
             await self._drop("no answer")
-            raise net_faults.error_for(
-                net_faults.TIMEOUT, PROVIDER, f"within {SILENT_MAX_S:g} s"
-            ) from None
+            raise net_faults.error_for(net_faults.TIMEOUT, PROVIDER) from None
 
     async def _drop(self, reason: str) -> None:
         """Leave a session that is of no more use; the next text gets a fresh one."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 from house_config import household_provider, household_session, household_timings
@@ -12,11 +14,17 @@ from realtime_service import ReadsAloud, hum
 
 from edge_agent.contract.errors import LinkBusy, LinkError, LinkLost, LinkRefused
 from edge_agent.realtime.link.connection import RealtimeLink
-from edge_agent.realtime.reading import READ_MAX_BYTES, SILENT_MAX_S, Reader, Reading
+from edge_agent.realtime.reading import (
+    ANSWER_MAX_S,
+    READ_MAX_BYTES,
+    SILENT_MAX_S,
+    Reader,
+    Reading,
+)
 from edge_agent.simulation.brains import Reply, Speech
 from edge_agent.simulation.clock import run
 from edge_agent.simulation.server import RealtimeServer
-from edge_agent.simulation.traits import TRAITS
+from edge_agent.simulation.traits import TRAITS, Pause, Saying, Trait
 from edge_agent.simulation.wire import MemoryNetwork
 
 URL = "ws://127.0.0.1/v1/realtime"
@@ -26,14 +34,15 @@ TEXT, NEXT = "I am muted.", "I am awake."
 class Room:
     """A reader, the server that it talks to, and what is read."""
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str | Trait) -> None:
+        name, trait = (service, TRAITS.get(service)) if isinstance(service, str) else ("", service)
         self.brain = ReadsAloud()
-        self.server = RealtimeServer(self.brain, traits=[TRAITS[service]] if service else [])
+        self.server = RealtimeServer(self.brain, traits=[trait] if trait else [])
         self.reader = Reader(
             lambda post: RealtimeLink(
                 timings=household_timings(),
                 dial=MemoryNetwork(self.server),
-                provider=household_provider(service or "openai"),
+                provider=household_provider(name or "openai"),
                 config=household_session(turn_detection=None, instructions="Read aloud."),
                 key=lambda: "a-key",
                 post=post,
@@ -49,9 +58,9 @@ class Room:
         return caught.value
 
 
-def play(act: Callable[[Room], Awaitable[None]], service: str = "") -> Room:
+def play(act: Callable[[Room], Awaitable[None]], service: str | Trait = "") -> Room:
     """What `act` sees in a house of its own; the reader is closed behind it.  `service`: as it was
-    recorded."""
+    recorded, or of this kind."""
     rooms: list[Room] = []
 
     async def main() -> None:
@@ -97,6 +106,25 @@ def test_a_server_that_never_answers_costs_a_session_and_not_for_ever() -> None:
         assert (await room.reader.read(NEXT)).words == NEXT
 
     assert play(act).server.sessions_begun == 2
+
+
+def test_a_server_that_says_everything_but_the_answer_is_left() -> None:
+    async def act(room: Room) -> None:
+        room.server.faults.thinking_extra_ms = 3_600_000
+        began = asyncio.get_running_loop().time()
+        problem = await room.fails()
+        assert problem.code == "link.timeout"
+        assert ANSWER_MAX_S <= asyncio.get_running_loop().time() - began < ANSWER_MAX_S + 2
+
+    def chatter(_key: str) -> Iterator[Saying]:
+        lure = {"type": "response.created", "event_id": "e", "response": {"id": "lure"}}
+        words = {"type": "response.output_audio_transcript.delta", "event_id": "e"}
+        yield json.dumps(lure)
+        for n in itertools.count():
+            yield json.dumps({**words, "response_id": "lure", "item_id": "i", "delta": f"{n} "})
+            yield Pause(5.0)
+
+    play(act, Trait("chatters", says=chatter))
 
 
 def test_a_model_that_goes_on_and_on_is_stopped() -> None:
