@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -79,9 +80,10 @@ def test_the_model_of_the_talk_reads_every_sentence_in_one_session(
     assert service.server.sessions_begun == 1
     [session] = service.server.sessions
     assert session.model == "gpt-realtime-2.1"
-    assert session.config["audio"]["output"]["voice"] == "marin"
-    assert session.config["audio"]["input"]["turn_detection"] is None
-    assert session.config["tools"] == []
+    config: dict[str, Any] = session.config
+    assert config["audio"]["output"]["voice"] == "marin"
+    assert config["audio"]["input"]["turn_detection"] is None
+    assert config["tools"] == []
     assert "word for word" in brain.turns[0].instructions
     # Nothing that was read stays in the conversation, to be paid for again.
     assert max(turn.items_total for turn in brain.turns) == 1
