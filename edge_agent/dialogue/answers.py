@@ -112,6 +112,10 @@ class Answers:
         """A turn is complete: what the server starts from here on answers it."""
         self._unwanted = False
 
+    def disown_next(self) -> None:
+        """What the server starts next answers nothing that is not answered already."""
+        self._unwanted = True
+
     def request(self, wanted: RequestResponse, *, insist: bool) -> list[Command]:
         """Ask for a response now, or as soon as the running one is over."""
         self._unwanted = False

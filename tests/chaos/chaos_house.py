@@ -89,8 +89,9 @@ class HouseBrain(Brain):
             for found in _NAMED.finditer(text):
                 pieces[int(found[1])] = max(pieces.get(int(found[1]), 0), int(found[2]))
         special = any(words in turn.instructions for words in (NOT_DONE, BROKEN_OFF))
-        if not (pieces or turn.outputs or special) and self._world.asked:
-            pieces = dict(self._world.asked[-1].pieces)  # nothing new: asked once more
+        before = self._world.asked[-1] if self._world.asked else None
+        if not (pieces or turn.outputs or special) and before and before.began_at is None:
+            pieces = dict(before.pieces)  # nothing new, and nothing was heard: asked once more
         return Reply(self._parts(turn, pieces))
 
     def _kind(self, turn: Turn, pieces: Mapping[int, int]) -> tuple[str, int]:

@@ -38,6 +38,24 @@ def test_nothing_leaves_before_the_wake_word() -> None:
     )
 
 
+@pytest.mark.parametrize("lag_s", [1.0, 3.0, 4.0, 5.0])
+@pytest.mark.parametrize("again_s", [0.0, 1.5])
+def test_a_server_that_is_seconds_behind_answers_once(lag_s: float, again_s: float) -> None:
+    """Its detector and ours both end the turn; whoever speaks on is answered too."""
+    house = House(ModelServer(lag_s=lag_s))
+    house.server.plans = [Plan(items_ms=(8000.0,))]
+    house.connect()
+    question(house)
+    if again_s:
+        house.says(2.4 + again_s, 3.4 + again_s)
+    house.run(60.0)
+    heard = list(dict.fromkeys(house.server.item_response[item] for item in house.speaker.played))
+    told = [house.server.about[response] for response in heard]
+    assert house.talk() is Talk.ASLEEP
+    assert all(told), "an answer to nothing new"
+    assert house.spoken_frames(0.5, 2.4) <= set().union(*told)
+
+
 @pytest.mark.parametrize("gap_s", [1.3, 5.0, 600.0])
 def test_what_was_said_before_a_device_was_away_is_no_pre_roll(gap_s: float) -> None:
     house = awake_house()

@@ -47,6 +47,8 @@ class ServerEars:
         self._answers = answers
         self._memory = memory
         self._listener = listener
+        self._ended_twice_at: float | None = float("-inf")
+        """The turn that ended then was ended by us, and by a server whose word came late."""
 
     def speech_started(self, event: e.UserSpeechStarted) -> Commands:
         """The server's detector heard somebody begin."""
@@ -70,6 +72,7 @@ class ServerEars:
             late = turn.ended_by_us and not turn.server_heard
             turn.server_heard = True
             if late:  # it is the very turn that is being answered
+                self._ended_twice_at = state.turn_ended_at
                 return []
         if state.talk in (Talk.THINKING, Talk.SPEAKING) and is_heard:
             return self._moves.interrupt("server", event.at)
@@ -83,11 +86,15 @@ class ServerEars:
 
     def committed(self, event: e.UserTurnCommitted) -> Commands:
         """What was streamed has become an item of the conversation."""
+        state = self._state
         out: Commands = []
-        if self._state.commits_due:
-            self._state.commits_due -= 1
-        elif self._state.talk is Talk.LISTENING:
+        if state.commits_due:
+            state.commits_due -= 1
+        elif state.talk is Talk.LISTENING:
             out = self._listener.end_turn(by_us=False)
+        elif state.turn_ended_at == self._ended_twice_at:
+            # Its own commit and ours: it answers twice, and the second time to nothing new.
+            self._answers.disown_next()
         self._memory.user_item(event.item)
         return out
 
