@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from speech_service import tone
 
 from edge_agent.contract.pcm import silence
+from edge_agent.host.voice.pack_store import UNREAD_MAX, Pack, Recipe
 from edge_agent.host.voice.sentences import Sentences
-from edge_agent.host.voice.verbatim import misread
+from edge_agent.host.voice.verbatim import Misread, misread
 
 TEXT = "I can't reach the internet. Please check the router."  # 52 characters, some 3 s
 
@@ -48,5 +51,23 @@ def test_a_slow_voice_takes_longer(speed: float, seconds: float) -> None:
     assert misread(TEXT, tone(seconds), TEXT, speed=1.0)
 
 
-def test_one_word_more_is_noticed_in_a_short_sentence() -> None:
-    assert misread("Good bye.", tone(1.0), "Sure! Good bye.", speed=1.0) == "other words were said"
+@pytest.mark.parametrize("text", ["Good bye.", " ".join([TEXT] * 4)])
+@pytest.mark.parametrize("said", ["Sure! {}", "{} OK?", "You wrote: {}"])
+def test_one_word_more_is_noticed_in_a_sentence_of_any_length(text: str, said: str) -> None:
+    sound = tone(len(text) / 15)
+    assert misread(text, sound, text, speed=1.0) == ""
+    assert misread(text, sound, said.format(text), speed=1.0) == "other words were said"
+
+
+def test_who_reads_nothing_as_it_stands_is_not_asked_for_all(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def speak(text: str) -> bytes:
+        asked.append(text)
+        raise Misread("other words were said")
+
+    texts = {f"name_{n}": f"text {n}" for n in range(UNREAD_MAX + 5)}
+    with pytest.raises(Misread) as caught:
+        Pack(tmp_path / "packs", "de").build(texts, Recipe("x", "de"), speak)
+    assert asked == list(texts.values())[:UNREAD_MAX]
+    assert all(f"{name} (other words" in caught.value.message for name in list(texts)[:UNREAD_MAX])

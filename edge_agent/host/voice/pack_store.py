@@ -29,6 +29,10 @@ MANIFEST = "pack.json"
 MANIFEST_MAX_BYTES = 1_000_000
 """Ours has some 5 kB; whatever is larger is not ours."""
 
+UNREAD_MAX = 5
+"""Sentences that were not read as they stand, after which no more are asked for: who reads so badly
+would be paid for nothing."""
+
 FOLDER_MODE, FILE_MODE = 0o755, 0o644
 """Whatever root's umask is: the daemon has an account of its own and must be able to read."""
 
@@ -134,7 +138,8 @@ class Pack:
 
         Raises what `speak` raises, and `PackError`; the old pack is then still in its place and
         the next build asks for what has no recording yet.  After a `Misread` the other sentences
-        are spoken all the same, and the one that is raised in the end names all that failed.
+        are spoken all the same, until `UNREAD_MAX` have failed; the one that is raised in the end
+        names them.
         """
         unread = list[str]()
         try:
@@ -150,6 +155,8 @@ class Pack:
                         _write_wav(path, speak(text))
                 except Misread as problem:
                     unread.append(f"{name} ({problem.message})")
+                    if len(unread) == UNREAD_MAX:
+                        break
                 else:
                     progress(name, was_there)
             if not unread:
