@@ -11,6 +11,9 @@ from collections import deque
 
 from edge_agent.contract.events import HeardFrame
 
+GAP_S = 0.1
+"""Frames come every 10 ms while we are audible: what was heard before a gap is no evidence."""
+
 
 class BargeIn:
     """k of the last n frames labelled speech, while our speaker is audible.
@@ -26,6 +29,7 @@ class BargeIn:
         self._deaf_until = float("-inf")
         self.onset_at = float("-inf")
         """When the first speech frame of the present window was captured."""
+        self._heard_at = float("-inf")
 
     def playback_started(self, at: float) -> None:
         """An answer became audible: forget the evidence, wait for the canceller."""
@@ -36,6 +40,9 @@ class BargeIn:
         """Take one frame; True when somebody is talking over us."""
         if frame.at < self._deaf_until:
             return False
+        if frame.at - self._heard_at > GAP_S:  # nothing of ours sounded meanwhile
+            self._recent.clear()
+        self._heard_at = frame.at
         if frame.speech and not any(self._recent):
             self.onset_at = frame.at
         self._recent.append(frame.speech)

@@ -200,6 +200,16 @@ def test_barge_in_wants_eight_of_ten() -> None:
     assert barge_in.onset_at == pytest.approx(0.01)
 
 
+def test_what_was_said_before_a_gap_cuts_nothing_that_sounds_after_it() -> None:
+    """Frames are only judged while we are audible: the last sentence's speech is history."""
+    barge_in = BargeIn(10, 8, 150)
+    assert not any(barge_in.hear(heard(n, speech=True)) for n in range(7))
+    assert not any(barge_in.hear(heard(n, speech=False)) for n in range(300, 310))
+    assert not any(barge_in.hear(heard(n, speech=True)) for n in range(400, 407))
+    assert barge_in.hear(heard(407, speech=True))
+    assert barge_in.onset_at == pytest.approx(4.0)
+
+
 def test_barge_in_holds_off_after_an_answer_became_audible() -> None:
     barge_in = BargeIn(10, 8, 150)
     barge_in.playback_started(1.0)

@@ -23,6 +23,8 @@ class Calls(Rule):
         self._active: str | None = None
         self._asked = False
         self._open: dict[str, float] = {}
+        self._calls_of: dict[str, frozenset[str]] = {}
+        """Item of a response that was cancelled → the calls in it: deleted, they want no output."""
         self._answered: set[str] = set()
         self._retold: set[str] = set()
 
@@ -45,6 +47,9 @@ class Calls(Rule):
                 for call in event.calls if event.status != "failed" else ():
                     if call.call_id not in self._answered:
                         self._open.setdefault(call.call_id, self.scene.now)
+                if event.status == "cancelled":
+                    called = frozenset(call.call_id for call in event.calls)
+                    self._calls_of = dict.fromkeys(event.items, called)
             case _:
                 pass
         return ()
@@ -61,6 +66,9 @@ class Calls(Rule):
                 if self.scene.asleep:
                     yield "calls.unasked", "a response is asked for while everybody sleeps"
                 self._asked = True
+            case c.DeleteItem():
+                for call_id in self._calls_of.get(command.item, ()):
+                    self._open.pop(call_id, None)
             case c.AddToolCall():
                 self._retold.add(command.call_id)
             case c.AddToolOutput() if command.call_id in self._retold:

@@ -92,6 +92,15 @@ def called(at_s: float, name: str, call_id: str = "c1", arguments: str = "{}") -
     return at(e.ResponseEnded(at=at_s, response="r", status="completed", calls=(call,)))
 
 
+def cancelled(at_s: float, *told: c.Command) -> Step:
+    """A call stands in a response that was cancelled."""
+    call = e.ToolCall(call_id="c1", name="clock", arguments="{}")
+    return at(
+        e.ResponseEnded(at=at_s, response="r", status="cancelled", calls=(call,), items=("i",)),
+        *told,
+    )
+
+
 def begins(at_s: float, item: str = "q") -> Step:
     """Something begins to be spoken: 100 ms."""
     return tick(at_s, c.PlayVoice(item, silence(100)))
@@ -280,6 +289,12 @@ CALLS = [
         [UP, tick(2.0, c.AddToolCall("i", "c1", "clock", "{}"), OUTPUT)],
     ),
     Case("calls.no_output", [], [tick(2.0, OUTPUT)], before=[UP, called(1.0, "clock")], until=160),
+    Case(
+        "calls.no_output",
+        [UP, cancelled(1.0, c.DeleteItem("other"))],
+        [UP, cancelled(1.0, c.DeleteItem("i"))],
+        until=160,
+    ),
 ]
 
 TELLS = c.PlaySentence("server_trouble")
