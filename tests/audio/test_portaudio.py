@@ -6,6 +6,7 @@ It must never judge by the wall clock: samples and counters only.
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -116,6 +117,19 @@ def test_it_is_a_sound_device_and_says_what_it_opened(talk: Talk) -> None:
     device.close()
     device.close()
     assert not talk.device.active
+
+
+def test_while_it_is_open_the_interpreter_is_given_up_within_a_part_of_a_block(
+    talk: Talk,
+) -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.005)
+    try:
+        info = talk.open()
+        block_s = info.block_frames / info.render_rate_hz
+        assert sys.getswitchinterval() <= block_s / 10
+    finally:
+        sys.setswitchinterval(before)
 
 
 def undisturbed(device: PortAudioDevice, attempt: Callable[[], bool]) -> None:

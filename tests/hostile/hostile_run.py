@@ -72,6 +72,11 @@ class Case:
     status_s: float = 0.0
     lines: int = 0
     gaps: int = 0
+    """Holes that our own doing left in what was played."""
+    late: int = 0
+    """Times at which the server's sound was not there yet."""
+    is_servers: bool = False
+    """It is the server that floods: its sound stands behind its own flood."""
     stop_s: float = 0.0
     wrong: list[str] = field(default_factory=list)
 
@@ -83,6 +88,7 @@ class Case:
             (self.lines, OTHERS_PER_MIN, "lines"),
             (self.stop_s, STOP_MAX_S, "stop"),
             (self.gaps, 0, "gaps"),
+            (0 if self.is_servers else self.late, 0, "late"),
         ):
             if value > limit:
                 self.wrong.append(what)
@@ -215,15 +221,15 @@ def household(pulse: PulseServer, seconds: float) -> Iterator[None]:
         thread.join()
 
 
-def gaps_in(told: dict[str, object]) -> int:
-    """Holes in what was played, by a status."""
-    counts = [told.get("underruns"), told.get("underflows")]
-    return sum(count for count in counts if isinstance(count, int))
+def count_of(what: str, told: dict[str, object]) -> int:
+    """A count of a status."""
+    count = told.get(what)
+    return count if isinstance(count, int) else 0
 
 
 def run_case(pulse: PulseServer, plan: Plan, seconds: float) -> Case:
     """One daemon against it."""
-    case, key = Case(plan.name, plan.what), plan.key
+    case, key = Case(plan.name, plan.what, is_servers=bool(plan.traits)), plan.key
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-hostile-")))
         (folder / "play.toml").write_text(CALLS_PLAY)
@@ -283,7 +289,9 @@ def run_case(pulse: PulseServer, plan: Plan, seconds: float) -> Case:
         if process.poll() is not None:
             case.wrong.append(f"ended with {process.returncode}")
             return case
-        case.gaps = gaps_in(told) - gaps_in(before)
+        case.gaps, case.late = (
+            count_of(what, told) - count_of(what, before) for what in ("underflows", "underruns")
+        )
         case.rss_mib = proc_mib(process, "VmHWM")
         begin = time.monotonic()
         process.send_signal(signal.SIGTERM)
@@ -332,7 +340,7 @@ def page(cases: list[Case], fuzzed: tuple[int, float, float], count: int, second
     wrong = [case for case in cases if case.wrong]
     rows = "\n".join(
         f"| {case.name} | {case.what} | {case.rss_mib:.0f} | {case.step_ms:.0f} "
-        f"| {case.status_s:.2f} | {case.lines} | {case.gaps} | {case.stop_s:.2f} "
+        f"| {case.status_s:.2f} | {case.lines} | {case.gaps} | {case.late} | {case.stop_s:.2f} "
         f"| {', '.join(sorted(set(case.wrong))) or 'held'} |"
         for case in cases
     )
@@ -342,15 +350,17 @@ def page(cases: list[Case], fuzzed: tuple[int, float, float], count: int, second
 case {seconds:g} s against `edge-agent simulate-server --as NAME` in a process of its own, or with a
 tool server of `tests/hostile/hostile_tools.py` that the model calls for every question. Memory is
 the peak of the whole life, a step is the longest of the event loop in processor time after the
-start, lines are those about what others do, gaps are times at which the loudspeaker had nothing
-to play while somebody asks and is answered (`listen.mode = "always"`). Limits:
-{RSS_MAX_MIB:.0f} MiB, {STEP_MAX_MS:.0f} ms, {OTHERS_PER_MIN} lines, no gap, {STOP_MAX_S:g} s from
-SIGTERM to the end, no key anywhere, no exception.
+start, lines are those about what others do. While somebody asks and is answered
+(`listen.mode = "always"`), gaps are times at which the loudspeaker was not given in time what
+there was to play, late those at which the server's sound was not there yet: behind its own flood,
+of which no more than 1,000 frames a second are read. Limits: {RSS_MAX_MIB:.0f} MiB,
+{STEP_MAX_MS:.0f} ms, {OTHERS_PER_MIN} lines, no gap, nothing late where the server is honest,
+{STOP_MAX_S:g} s from SIGTERM to the end, no key anywhere, no exception.
 
 {len(cases)} cases, {len(cases) - len(wrong)} held.
 
-| case | what it does | memory, MiB | step, ms | status, s | lines | gaps | stop, s | verdict |
-|---|---|--:|--:|--:|--:|--:|--:|---|
+| case | what it does | MiB | step, ms | status, s | lines | gaps | late | stop, s | verdict |
+|---|---|--:|--:|--:|--:|--:|--:|--:|---|
 {rows}
 
 {count} fuzzed frames into a session: {raised} raised, longest {step_ms:.1f} ms, {took_s:.0f} s.
