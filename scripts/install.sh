@@ -152,7 +152,7 @@ defaults() {
     local mine=$ETC/$1 last=$OPT/$1 now
     now=$(mktemp)
     # Each key with a # before it: what nobody changed follows the defaults of the next version.
-    sed -E 's/^([a-z0-9_]+ = )/#\1/' "$ROOT/config/$1" >"$now"
+    sed -E 's/^([a-z0-9_]+ = |\[\[)/#\1/' "$ROOT/config/$1" >"$now"
     if [[ ! -e $mine ]] || cmp -s -- "$mine" "$last"; then # as we left it: nobody's words are in it
         put 644 "$now" "$mine"
     elif ! cmp -s -- "$now" "$mine" && ! cmp -s -- "$now" "$last"; then

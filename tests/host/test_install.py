@@ -87,7 +87,7 @@ def test_installed_settings_name_every_key_and_pin_none(root: Path) -> None:
     good("install.sh", "--root", str(root))
     text = (root / "etc/edge-agent/edge-agent.toml").read_text()
     assert not any(tomllib.loads(text).values())
-    chosen = re.sub(r"(?m)^#([a-z0-9_]+ = )", r"\1", text)
+    chosen = re.sub(r"(?m)^#([a-z0-9_]+ = |\[\[)", r"\1", text)
     assert chosen == (REPO / "config/edge-agent.toml").read_text()
 
 
@@ -95,7 +95,7 @@ def test_installed_providers_change_nothing_until_somebody_edits_them(root: Path
     good("install.sh", "--root", str(root))
     installed = root / "etc/edge-agent/providers.toml"
     assert load_providers(installed).providers == load_providers(root / "none").providers
-    chosen = re.sub(r"(?m)^#([a-z0-9_]+ = )", r"\1", installed.read_text())
+    chosen = re.sub(r"(?m)^#([a-z0-9_]+ = |\[\[)", r"\1", installed.read_text())
     assert chosen == (REPO / "config/providers.toml").read_text()
 
 

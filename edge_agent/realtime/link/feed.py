@@ -17,8 +17,8 @@ from typing import Protocol, runtime_checkable
 from edge_agent.contract.pace import Pace
 from edge_agent.realtime.protocol.messages import FRAME_MAX_BYTES
 
-PIECE_BYTES = 2048
-"""What is handed on at once: at most 1,024 frames, some 6 ms, on a small board some 30."""
+PIECE_BYTES = 512
+"""What is handed on at once: at most 256 frames, pings that are answered, some 10 ms."""
 
 TURN_BYTES = 64 * 1024
 TURN_FRAMES = 256
