@@ -140,7 +140,7 @@ wait_for='for _ in $(seq 60); do edge-agent status | grep -q "ready (openai" && 
 tenths="--threshold=$SECURITY_TENTHS_MAX --no-pager"
 
 holds "the speaker is ready and connected" "$wait_for; edge-agent status | grep -q 'ready (openai'"
-holds "program, status and journal name the build" "edge-agent --version | grep -q $built && edge-agent status | grep -q $built && journalctl -u edge-agent | grep -q $built"
+holds "program, status and journal name the build" "edge-agent --version | grep -q $built && edge-agent status --json | grep -q $built && journalctl -u edge-agent | grep -q $built"
 holds "it has sound" "for _ in \$(seq 60); do edge-agent status | grep -q 'default in, default out' && break; sleep 0.5; done; edge-agent status | grep -q 'default in, default out'"
 holds "muted, its microphone is closed" "edge-agent mute on && for _ in \$(seq 20); do edge-agent status | grep -q 'nothing records' && break; sleep 0.5; done; edge-agent status | grep -q 'nothing records'"
 holds "unmuted, it is open" "edge-agent mute off && for _ in \$(seq 20); do edge-agent status | grep -q 'Microphone:  *on' && break; sleep 0.5; done; edge-agent status | grep -q 'default in, default out'"
@@ -148,11 +148,12 @@ holds "unmuted, it is open" "edge-agent mute off && for _ in \$(seq 20); do edge
 # A disk of the speaker's own for its state: full, then read-only, then as it should be.
 state=/var/lib/edge-agent
 says() { printf 'for _ in $(seq 60); do edge-agent status | grep -q "%s" && break; sleep 0.5; done; edge-agent status | grep -q "%s"' "$1" "$1"; }
-stands() { printf 'for _ in $(seq 120); do grep -Eq "\"muted\": ?%s" %s/state.json && break; sleep 0.5; done; grep -Eq "\"muted\": ?%s" %s/state.json' "$1" "$state" "$1" "$state"; }
+# becomes true|false: within a minute the file says so.
+becomes() { printf "for _ in \$(seq 120); do grep -q 'muted.: %s' %s/state.json && exit 0; sleep 0.5; done; edge-agent status; cat %s/state.json; exit 1" "$1" "$state" "$state"; }
 holds "its state moves to a disk of 1 MB" "systemctl stop edge-agent && cp -a $state /srv/state && mount -t tmpfs -o size=1m,mode=700 tmpfs $state && chown edge-agent: $state && cp -a /srv/state/. $state/ && systemctl start edge-agent && $(says 'ready (openai')"
 holds "a full disk: muting is refused as not saved, by exit code and in status, and is in force" "head -c 2M /dev/zero >$state/fill; ! edge-agent mute on && $(says 'Not saved') && $(says 'Microphone: *off .muted') && grep -Eq '\"muted\": ?false' $state/state.json"
-holds "with room again it is saved by itself, and said no more" "rm $state/fill && $(stands true) && ! edge-agent status | grep -q 'Not saved'"
-holds "a read-only disk: the same for opening the microphone" "mount -o remount,ro $state && ! edge-agent mute off && $(says 'Not saved') && $(says 'Microphone: *on') && mount -o remount,rw $state && $(stands false)"
+holds "with room again it is saved by itself" "rm $state/fill; $(becomes true)"
+holds "a read-only disk: the same for opening the microphone" "mount -o remount,ro $state && ! edge-agent mute off && $(says 'Not saved') && $(says 'Microphone: *on') && mount -o remount,rw $state; $(becomes false)"
 holds "the journal tells of both, and the speaker ran on" "journalctl -u edge-agent | grep -q 'cannot be saved (No space left on device)' && journalctl -u edge-agent | grep -q 'cannot be saved (Read-only file system)' && systemctl show -P NRestarts edge-agent | grep -qx 0"
 holds "its state moves back" "systemctl stop edge-agent && cp -a $state/. /srv/state/ && umount $state && cp -a /srv/state/. $state/ && rm -r /srv/state && systemctl start edge-agent && $(says 'ready (openai')"
 holds "root sees the bytes on the speaker's connections" "edge-agent privacy --watch --seconds 2 | tee /dev/stderr | grep -q 'link ready: .* port 8765'"
