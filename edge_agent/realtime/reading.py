@@ -111,7 +111,7 @@ class Reader:
                     code == ev.SERVER_ERROR or about.startswith(REQUEST)
                 ):
                     await self._drop("request refused")
-                    raise LinkLost(f"The request was refused ({code}).", code="link.not_read")
+                    raise LinkLost(f"The request was refused ({code}).", code="voice_pack.not_read")
                 case ev.LinkDown() as down:
                     raise _error_of(down)
 
@@ -146,4 +146,4 @@ def _failure_of(ended: ev.ResponseEnded) -> LinkError:
     """What a failed answer means."""
     if fault := net_faults.of_word(ended.code):
         return net_faults.error_for(fault, PROVIDER, wait_s=ended.retry_in_s)
-    return LinkLost(f"The answer failed ({ended.code or 'no reason'}).", code="link.not_read")
+    return LinkLost(f"The answer failed ({ended.code or 'no reason'}).", code="voice_pack.not_read")

@@ -128,6 +128,8 @@ def test_while_it_is_open_the_interpreter_is_given_up_within_a_part_of_a_block(
         info = talk.open()
         block_s = info.block_frames / info.render_rate_hz
         assert sys.getswitchinterval() <= block_s / 10
+        talk.device.close()
+        assert sys.getswitchinterval() == pytest.approx(0.005)
     finally:
         sys.setswitchinterval(before)
 

@@ -76,7 +76,7 @@ def test_without_a_model_or_a_key_nothing_is_sent(service: TextService, tmp_path
     settle(tmp_path, service.base, model="")
     result = run()
     assert result.exit_code == 78
-    assert "--model gpt-5, or set supervisor.model" in result.stderr
+    assert "--model NAME, or set supervisor.model" in result.stderr
     (tmp_path / "edge-agent.toml").write_text("")
     result = run("--model", "gpt-5")
     assert result.exit_code == 69

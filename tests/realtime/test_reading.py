@@ -145,7 +145,7 @@ def test_a_model_that_goes_on_and_on_is_stopped() -> None:
         ("close_after_deltas=2,close_code=1006", LinkLost, "link.closed"),
         ("fail_code=insufficient_quota,fail_count=1", LinkRefused, "link.no_quota"),
         ("fail_code=rate_limit_exceeded,fail_count=1", LinkBusy, "link.busy"),
-        ("fail_code=strange,fail_count=1", LinkLost, "link.not_read"),
+        ("fail_code=strange,fail_count=1", LinkLost, "voice_pack.not_read"),
     ],
 )
 def test_trouble_in_a_text_is_told_and_the_next_one_is_read(
@@ -163,7 +163,7 @@ def test_trouble_in_a_text_is_told_and_the_next_one_is_read(
 def test_a_request_that_is_refused_is_told() -> None:
     async def act(room: Room) -> None:
         problem = await room.fails("")  # the service takes no empty text
-        assert problem.code == "link.not_read"
+        assert problem.code == "voice_pack.not_read"
         assert (await room.reader.read(NEXT)).pcm24k == hum(NEXT)
 
     play(act)

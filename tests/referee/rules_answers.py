@@ -92,6 +92,8 @@ class Waiting(Rule):
 
 # --- by what the household said itself ------------------------------------------------------------
 
+LABEL_LAG_S = 0.5
+"""A detector calls it speech for so long after the last word."""
 HEARD_MS = 500.0
 """So much of an answer has been an answer: whatever begins anew after it is doubled."""
 WHOLE = 0.97
@@ -239,7 +241,8 @@ class Answers(Rule):
             case c.CutPlayback() if isinstance(step.event, e.HeardFrame):
                 self._goes_on()  # they talk over it, or call: that takes it back
             case c.CutPlayback() if isinstance(step.event, e.UserSpeechStarted):
-                self._goes_on(said_before=self._spoke_at)  # the server's word alone takes nothing
+                # The server's word alone takes nothing back.
+                self._goes_on(said_before=self._spoke_at - LABEL_LAG_S)
         return ()
 
     def after(self, step: Step) -> Found:
@@ -302,7 +305,7 @@ class Answers(Rule):
         # may have been said into a closed microphone.  A call that was a part of the turn before
         # it holds while the light shows that somebody is there for it.
         undone_at = max(scene.pressed_at, scene.opened_at)
-        if scene.asleep or not scene.link_up:
+        if (scene.asleep or not scene.link_up) and self._sent_at <= record.at:
             undone_at = max(undone_at, self._sent_at)
         called = record.called and record.at - undone_at >= CALL_BEFORE_S
         owed = not (scene.muted or record.reply) and (

@@ -99,6 +99,8 @@ class PortAudioDevice:
         self._rendered = 0
         self.overflows = 0
         self.underflows = 0
+        self._gave_way_s: float | None = None
+        """Python's own time to give way, while ours is in force."""
         self.faults = 0
         self._capture_generation = 0
         self._render_generation = 0
@@ -151,7 +153,8 @@ class PortAudioDevice:
         closed.
         """
         self.close()
-        sys.setswitchinterval(min(GIVE_WAY_S, sys.getswitchinterval()))
+        self._gave_way_s = sys.getswitchinterval()
+        sys.setswitchinterval(min(GIVE_WAY_S, self._gave_way_s))
         with library:
             try:
                 self._quiet.enter_context(quiet_libraries())
@@ -165,6 +168,9 @@ class PortAudioDevice:
 
     def close(self) -> None:
         """Release both streams.  Safe to call twice and after a loss."""
+        if self._gave_way_s is not None:
+            sys.setswitchinterval(self._gave_way_s)
+            self._gave_way_s = None
         with library:
             self.close_capture()
             self._render_generation += 1  # late callbacks of the old stream reach nobody
