@@ -44,6 +44,7 @@ def test_a_good_day_in_words() -> None:
         "Today": "12 answers, 9000 tokens in (7000 of them cached) and 3000 out, 0.4123 USD",
         "Running for": "1 h 2 min",
         "Hitches": "none",
+        "Program": "edge-agent 0.1.0",
     }
 
 

@@ -180,6 +180,8 @@ def in_words(status: Status) -> list[tuple[str, str]]:
             lines.append(("What it means", meaning))
     lines += [("Today", _today(status)), ("Running for", duration(status.uptime_s))]
     lines.append(("Hitches", _hitches(status)))
+    if status.version:
+        lines.append(("Program", f"edge-agent {status.version}"))
     return lines
 
 
