@@ -102,7 +102,12 @@ class SpeakerStatus:
                 )
                 self._failed(Failure(code=event.code, message=event.message, fix=event.fix), at)
             case DeviceReady():
-                self._note(capture_name=event.capture_name, render_name=event.render_name)
+                self._note(
+                    capture_name=event.capture_name,
+                    capture_why=event.capture_why,
+                    render_name=event.render_name,
+                    render_why=event.render_why,
+                )
             case DeviceDown() | MicrophoneFailed():
                 self._failed(Failure(code=event.code, message=event.message, fix=event.fix), at)
             case ResponseEnded(status="failed"):

@@ -175,7 +175,10 @@ class DeviceReady(Event):
     """Microphone and loudspeaker are open and frames move."""
 
     capture_name: str = ""
+    capture_why: str = ""
+    """Why it is this one."""
     render_name: str = ""
+    render_why: str = ""
     capture: bool = True
     """False: the loudspeaker alone is open, because the microphone is muted."""
 

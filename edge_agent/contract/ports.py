@@ -63,6 +63,10 @@ class SoundDeviceInfo:
     block_frames: int
     input_latency_s: float
     output_latency_s: float
+    capture_why: str = ""
+    """Why it is this microphone …"""
+    render_why: str = ""
+    """… and this loudspeaker."""
 
 
 class DeviceState(Enum):

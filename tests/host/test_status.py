@@ -48,6 +48,13 @@ def test_a_good_day_in_words() -> None:
     }
 
 
+def test_why_it_is_these_devices_in_words() -> None:
+    known = replace(GOOD, capture_why="USB", render_why="headphone jack")
+    assert words(known)["Chosen"] == "microphone: USB; loudspeaker: headphone jack"
+    assert words(replace(known, capture_closed=True))["Chosen"] == "loudspeaker: headphone jack"
+    assert "Chosen" not in words(replace(known, device_present=False))
+
+
 def test_how_late_pings_are_answered_in_words() -> None:
     known = replace(GOOD, pongs=400, pong_p50_ms=45, pong_p99_ms=210, pong_limit_s=4.9)
     told = "answered within 45 ms as a rule, 99 of 100 within 210 ms; a turn waits 4.9 s for one"

@@ -224,7 +224,9 @@ class DeviceSupervisor:
             DeviceReady(
                 at=self._loop.time(),
                 capture_name=self._info.capture_name,
+                capture_why=self._info.capture_why,
                 render_name=self._info.render_name,
+                render_why=self._info.render_why,
                 capture=not self.deafened.is_set(),
             )
         )

@@ -60,7 +60,10 @@ class Status:
     capture_closed: bool = False
     """The microphone is muted, and its stream is closed: nobody records."""
     capture_name: str = ""
+    capture_why: str = ""
+    """Why it is this one."""
     render_name: str = ""
+    render_why: str = ""
     volume_percent: int = 0
     unsaved: bool = False
     """Microphone, guest mode and volume could not be saved: a restart brings back the old ones."""
@@ -165,6 +168,8 @@ def in_words(status: Status) -> list[tuple[str, str]]:
     ]
     if status.device_present and status.echo:
         lines.insert(4, ("Echo", _echo(status)))
+    if status.device_present and (choice := _choice(status)):
+        lines.insert(4, ("Chosen", choice))
     if status.pongs:
         lines.insert(3, ("Pings", _pongs(status)))
     if status.guest:
@@ -211,6 +216,14 @@ def _sound(status: Status) -> str:
         return "no sound device; it looks for one (names: edge-agent devices)"
     microphone = "nothing" if status.capture_closed else status.capture_name or "default"
     return f"{microphone} in, {status.render_name or 'default'} out"
+
+
+def _choice(status: Status) -> str:
+    """Why it is these devices; "" where that is not known."""
+    reasons = [("microphone", status.capture_why), ("loudspeaker", status.render_why)]
+    if status.capture_closed:
+        del reasons[0]
+    return "; ".join(f"{what}: {why}" for what, why in reasons if why)
 
 
 def _echo(status: Status) -> str:
