@@ -194,8 +194,8 @@ class DeviceDown(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MicrophoneFailed(Event):
-    """It was unmuted and delivers nothing.  The loudspeaker still works; soon the device is looked
-    for anew."""
+    """It was unmuted or opened again, and delivers nothing.  The loudspeaker still works; soon the
+    device is looked for anew."""
 
     code: str
     message: str

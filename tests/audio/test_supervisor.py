@@ -9,6 +9,7 @@ import pytest
 
 from edge_agent.audio.device.standby import Standby
 from edge_agent.audio.device.supervisor import (
+    DELIVERS_S,
     OPEN_MAX_S,
     STALL_S,
     TELL_S,
@@ -85,6 +86,25 @@ class Card:
         if not self.wakes:
             raise DeviceLost("It does not wake.", fix="Pull it out.")
         self.renders = True
+
+
+class Scanty(Card):
+    """A card of which one side gives so many blocks at each opening, and then no more."""
+
+    def __init__(self, side: str, blocks: int) -> None:
+        super().__init__()
+        self.is_scanty = True
+        self._side = 0 if side == "captures" else 1
+        self._blocks = blocks
+
+    def _count(self, side: int, moves: bool) -> int:
+        if self.is_scanty and side == self._side and self.opened_at:
+            return min(super()._count(side, moves), self._first + self._blocks)
+        return super()._count(side, moves)
+
+    @property
+    def _first(self) -> int:
+        return int(self.opened_at[-1] * BLOCKS_PER_S)
 
 
 async def at_once(work: Callable[[], object]) -> object:
@@ -168,9 +188,59 @@ def test_a_microphone_that_stays_silent_is_opened_less_and_less_often() -> None:
 
     house = run(evening())
     pauses = [b - a for a, b in zip(card.opened_at, card.opened_at[1:], strict=False)]
+    pauses[1] -= TELL_S  # then the loudspeaker says so
     assert pauses == sorted(pauses)
     assert len(card.opened_at) < 12
     assert sum(isinstance(event, DeviceDown) for event in house.told) >= 5
+
+
+@pytest.mark.parametrize(
+    ("side", "code"), [("captures", "device.silent"), ("renders", "device.lost")]
+)
+@pytest.mark.parametrize("blocks", [0, 3])
+def test_a_card_that_opens_and_delivers_nothing_is_absent_at_its_second_try(
+    side: str, code: str, blocks: int
+) -> None:
+    card = Scanty(side, blocks)
+
+    async def evening() -> House:
+        house = House(card)
+        await asyncio.sleep(3 * STALL_S)
+        assert (house.state, house.supervisor.present) == (DeviceState.ABSENT, False)
+        for _ in range(600):
+            await asyncio.sleep(0.1)
+            assert not house.supervisor.present, "an opening alone says nothing"
+        assert house.codes()[:3] == ["ready", "device.lost", "ready"]
+        assert set(house.codes()[3:]) == {code}
+        said = [event.code for event in house.told if isinstance(event, MicrophoneFailed)]
+        assert said == ["device.silent"] * (side == "captures"), "once, and only if it can be heard"
+        sides = {"captures": "microphone delivers", "renders": "loudspeaker takes"}
+        assert isinstance(told := house.told[-1], DeviceDown)
+        assert told.message == f"The {sides[side]} no sound, although it can be opened."
+        card.is_scanty = False  # somebody has switched it on
+        await asyncio.sleep(20.0)
+        assert house.state.name in ("OPEN", "RESTING")
+        assert house.codes()[-1] == "ready"
+        await house.end()
+        return house
+
+    house = run(evening())
+    assert house.codes().count("ready") == 3
+
+
+def test_a_card_that_worked_and_delivers_no_more_stays_a_matter_for_the_watchdog() -> None:
+    async def evening() -> None:
+        card = Card()
+        house = House(card)
+        await asyncio.sleep(DELIVERS_S + STALL_S)
+        card.captures = False
+        await asyncio.sleep(STALL_S + 1.0)
+        for _ in range(300):
+            await asyncio.sleep(0.1)
+            assert house.supervisor.present
+        await house.end()
+
+    run(evening())
 
 
 def test_the_state_says_how_the_card_stands() -> None:

@@ -352,8 +352,9 @@ MESSAGES: dict[str, Message] = {
     ),
     "device.deaf": Message(
         ERROR,
-        "The microphone was unmuted and is not heard ({code}).[ {message}][ {fix}]",
-        "The loudspeaker works and has said so. In a few seconds both are closed and looked for. "
+        "The microphone gives no sound ({code}).[ {message}][ {fix}]",
+        "It was unmuted, or opened for the second time, and is not heard. The loudspeaker works "
+        "and has said so. In a few seconds both are closed and looked for. "
         "Names: edge-agent devices.",
     ),
     "device.down": Message(
