@@ -146,6 +146,7 @@ class SpeakerStatus:
             echo=sound.echo,
             echo_quieter_db=round(sound.erle_db),
             mic_clipped=self._watch.sound_judge.loud_looks,
+            hears_badly=self._sound.supervisor.hears_badly,
             mic_lost=sound.overflows,
             underflows=sound.underflows,
             faults=self._faults(),

@@ -130,6 +130,19 @@ class RestingDevice(Protocol):
         """Ask for sound again.  May block for some ten milliseconds.  Raises `DeviceError`."""
 
 
+@runtime_checkable
+class StretchableDevice(Protocol):
+    """A sound device that can work in longer blocks (not all can)."""
+
+    @property
+    def overflows(self) -> int:
+        """Times that sound of the microphone was lost since the start of the process."""
+
+    def stretch_blocks(self) -> int:
+        """Use longer blocks from the next opening on: their length in ms, 0 if they are as long as
+        they may be."""
+
+
 class Panel(Protocol):
     """Button and light."""
 

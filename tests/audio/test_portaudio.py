@@ -492,6 +492,14 @@ def test_what_portaudio_says_is_translated(
     assert isinstance(caught.value.__cause__, OSError)
 
 
+def test_blocks_are_stretched_from_the_next_opening_on(talk: Talk) -> None:
+    talk.open()
+    talk.device.close()
+    assert [talk.device.stretch_blocks() for _ in range(3)] == [20, 40, 0]
+    assert talk.open().block_frames == 40 * RATE_HZ // 1000
+    talk.wait_for_frames()
+
+
 def test_callbacks_that_fail_or_are_short_do_not_end_the_stream(talk: Talk) -> None:
     def angry(_block: bytes, _at: float) -> None:
         raise ValueError("never seen by PortAudio")

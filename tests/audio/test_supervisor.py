@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from edge_agent.audio.device.overruns import Overruns
 from edge_agent.audio.device.standby import Standby
 from edge_agent.audio.device.supervisor import (
     DELIVERS_S,
@@ -226,6 +227,58 @@ def test_a_card_that_opens_and_delivers_nothing_is_absent_at_its_second_try(
 
     house = run(evening())
     assert house.codes().count("ready") == 3
+
+
+class Losing(Card):
+    """Loses sound of the microphone several times a second, in blocks below `good_ms`."""
+
+    def __init__(self, per_s: float, good_ms: int) -> None:
+        super().__init__()
+        self.block_ms = 10
+        self._per_s = per_s
+        self._good_ms = good_ms
+
+    @property
+    def overflows(self) -> int:
+        loses = self.block_ms < self._good_ms
+        return int(asyncio.get_running_loop().time() * self._per_s) if loses else 0
+
+    def stretch_blocks(self) -> int:
+        if self.block_ms == 40:
+            return 0
+        self.block_ms *= 2
+        return self.block_ms
+
+
+@pytest.mark.parametrize(
+    ("per_s", "good_ms", "blocks_ms", "hears_badly"),
+    [(28.0, 20, 20, False), (28.0, 40, 40, False), (28.0, 80, 40, True), (1.0, 80, 10, False)],
+)
+def test_a_microphone_that_keeps_losing_sound_gets_longer_blocks(
+    per_s: float, good_ms: int, blocks_ms: int, hears_badly: bool
+) -> None:
+    async def evening() -> None:
+        card = Losing(per_s, good_ms)
+        house = House(card)
+        house.awake = True
+        await asyncio.sleep(20.0)
+        assert card.block_ms == 10, "nobody is cut off for it"
+        house.awake = False
+        await asyncio.sleep(60.0)
+        assert card.block_ms == blocks_ms
+        times = {10: 0, 20: 1, 40: 2}[blocks_ms]
+        assert house.codes() == ["ready", *["device.overruns", "ready"] * times]
+        assert house.supervisor.hears_badly is hears_badly
+        await house.end()
+
+    run(evening())
+
+
+def test_a_burst_of_holes_is_not_what_goes_on() -> None:
+    overruns = Overruns()
+    totals = [40 * min(look, 8) for look in range(40)]  # 80 a second, for 4 s
+    assert not any(overruns.keeps_on(total, look * 0.5) for look, total in enumerate(totals))
+    assert any(overruns.keeps_on(320 + 3 * look, 20.0 + look * 0.5) for look in range(20))
 
 
 def test_a_card_that_worked_and_delivers_no_more_stays_a_matter_for_the_watchdog() -> None:

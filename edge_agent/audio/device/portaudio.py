@@ -58,6 +58,9 @@ MAX_PROBED_CHANNELS = 8
 """Microphone arrays have up to 8 and may refuse fewer; what offers 32 or more is a plugin that
 takes any number."""
 
+BLOCK_MAX_MS = 40
+"""An interruption is noticed a block later; longer ones are felt."""
+
 LAST_BLOCK_MAX_S = 0.5
 """A stream that has not noticed by then that it should rest, stands still."""
 
@@ -236,6 +239,13 @@ class PortAudioDevice:
                 stream.start_stream()
             except OSError as error:
                 raise translated(error, "loudspeaker") from error
+
+    def stretch_blocks(self) -> int:
+        """Twice as long from the next opening on: their length in ms, 0 if that is too long."""
+        if 2 * self._block_ms > BLOCK_MAX_MS:
+            return 0
+        self._block_ms *= 2
+        return self._block_ms
 
     # --- inside -------------------------------------------------------------------------
 

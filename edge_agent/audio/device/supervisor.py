@@ -20,6 +20,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
+from edge_agent.audio.device.overruns import Overruns
 from edge_agent.audio.device.standby import Standby
 from edge_agent.contract.backoff import Backoff
 from edge_agent.contract.commands import Command
@@ -32,6 +33,7 @@ from edge_agent.contract.ports import (
     RestingDevice,
     SoundDevice,
     SoundDeviceInfo,
+    StretchableDevice,
 )
 
 LOOK_EVERY_S = 0.5
@@ -112,6 +114,10 @@ class DeviceSupervisor:
         self._has_delivered = False
         """It did work, in this process."""
         self._has_said_silent = False
+        self.hears_badly = False
+        """The microphone loses sound all the time."""
+        self._stretched_ms = 0
+        """Length of its blocks from the next opening on, if that is why it closes."""
         self._wakes_well = True
         """False once the card did not come back from a rest: it gets none any more."""
         self._lost = asyncio.Event()
@@ -195,7 +201,7 @@ class DeviceSupervisor:
                     self._state = DeviceState.ABSENT if is_absent else DeviceState.STALLED
                     if has_moved and not is_absent:
                         backoff.reset()
-                    problem = self._stood_still(silent)
+                    problem = self._loses_sound() or self._stood_still(silent)
                     if is_absent and silent is MICROPHONE:
                         await self._say_silent(problem)
                     await self._in_thread(self._device.close)
@@ -237,6 +243,30 @@ class DeviceSupervisor:
     @property
     def _counts_as_absent(self) -> bool:
         return self._silent_tries >= SILENT_TRIES and not self._has_delivered
+
+    def _loses_sound(self) -> DeviceDown | None:
+        """The microphone kept losing sound, and longer blocks are to cure it."""
+        block_ms, self._stretched_ms = self._stretched_ms, 0
+        if not block_ms:
+            return None
+        return DeviceDown(
+            at=self._loop.time(),
+            code="device.overruns",
+            message=f"The microphone kept losing sound: it is opened again with blocks of "
+            f"{block_ms} ms.",
+            fix=f"Nothing has to be done; device.block_ms = {block_ms} has it so from the start.",
+        )
+
+    def _stretch(self, overruns: Overruns, now: float) -> bool:
+        """Should the device be opened again, in longer blocks?  Not in the middle of a talk."""
+        device = self._device
+        if not isinstance(device, StretchableDevice):
+            return False
+        keeps_on = overruns.keeps_on(device.overflows, now)
+        self.hears_badly = keeps_on
+        if keeps_on and not self._standby.is_needed(now):
+            self._stretched_ms = device.stretch_blocks()
+        return self._stretched_ms > 0
 
     def _stood_still(self, silent: str) -> DeviceDown:
         message = "The sound device stopped delivering frames."
@@ -352,6 +382,7 @@ class DeviceSupervisor:
         """
         device = self._device
         began = self._loop.time()
+        overruns = Overruns()
         last = (device.frames_captured, device.frames_rendered)
         moved_at = [began] * 2
         moved = [False, False]
@@ -382,6 +413,8 @@ class DeviceSupervisor:
                     self._silent_tries += 1
                 # Half a device is none: it is tried less and less often, as it costs time to open.
                 return all(moved), SIDES[moved_at.index(min(moved_at))]
+            if self._stretch(overruns, now):
+                return True, ""
             self._consider_rest(now)
 
     def _delivers(self) -> None:

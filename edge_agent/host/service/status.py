@@ -64,6 +64,8 @@ class Status:
     """Why it is this one."""
     render_name: str = ""
     render_why: str = ""
+    hears_badly: bool = False
+    """The sound system loses sound of the microphone all the time."""
     volume_percent: int = 0
     unsaved: bool = False
     """Microphone, guest mode and volume could not be saved: a restart brings back the old ones."""
@@ -125,6 +127,11 @@ UNSAVED = (
     "is the disk full or read-only? It is tried again"
 )
 
+HEARS_BADLY = (
+    "the sound system loses sound of the microphone all the time, and longer blocks did not help; "
+    "is something else busy on this machine? Try another card or USB port"
+)
+
 _TALK = {
     "asleep": "asleep; it waits for its wake word or the button, and nothing leaves the house",
     "listening": "listening to you",
@@ -172,6 +179,8 @@ def in_words(status: Status) -> list[tuple[str, str]]:
         lines.insert(4, ("Chosen", choice))
     if status.pongs:
         lines.insert(3, ("Pings", _pongs(status)))
+    if status.hears_badly:
+        lines.insert(1, ("Hears badly", HEARS_BADLY))
     if status.guest:
         lines.insert(2, ("Guests", "guest mode is on; `edge-agent guest off` ends it"))
     if status.unsaved:
