@@ -16,7 +16,8 @@ from edge_agent.contract.backoff import Backoff
 from edge_agent.contract.events import Event, GuestRequested, MuteRequested, StateUnsaved
 from edge_agent.dialogue.state import Link, Microphone, Talk
 from edge_agent.host.service.control import ControlError
-from edge_agent.host.service.status import Status, in_words
+from edge_agent.host.service.status import Status
+from edge_agent.host.service.troubles import page
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.stores.fact_store import facts_path
@@ -183,7 +184,7 @@ class SpeakerApi:
 
     def status(self) -> str:
         """Everything in plain words."""
-        return ". ".join(f"{what}: {how}" for what, how in in_words(self.snapshot()))
+        return ". ".join(f"{what}: {how}" for what, how in page(self.snapshot()))
 
 
 def owner_commands(speaker: SpeakerApi, talk: TalkView, forget: Handler) -> dict[str, Handler]:

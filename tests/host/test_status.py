@@ -55,23 +55,11 @@ def test_why_it_is_these_devices_in_words() -> None:
     assert "Chosen" not in words(replace(known, device_present=False))
 
 
-def test_a_microphone_that_keeps_losing_sound_is_said_first() -> None:
-    lines = in_words(replace(GOOD, hears_badly=True))
-    assert lines[1][0] == "Hears badly"
-    assert "Try another card or USB port" in lines[1][1]
-
-
 def test_how_late_pings_are_answered_in_words() -> None:
     known = replace(GOOD, pongs=400, pong_p50_ms=45, pong_p99_ms=210, pong_limit_s=4.9)
     told = "answered within 45 ms as a rule, 99 of 100 within 210 ms; a turn waits 4.9 s for one"
     assert words(known)["Pings"] == told
     assert words(replace(known, healthy_cuts=1))["Pings"] == f"{told}; too little once"
-
-
-def test_a_model_that_ends_is_a_line_of_its_own() -> None:
-    ending = "the model whisper-1 ends on 2027-02-26: choose another one"
-    assert words(replace(GOOD, endings=(ending,)))["Ends"] == ending
-    assert "Ends" not in words(GOOD)
 
 
 def test_a_bad_day_in_words() -> None:

@@ -122,16 +122,6 @@ def from_plain(entry: Mapping[str, Any]) -> Status:
     return Status(**known)
 
 
-UNSAVED = (
-    "mute, guest mode and volume will be as before after a restart; "
-    "is the disk full or read-only? It is tried again"
-)
-
-HEARS_BADLY = (
-    "the sound system loses sound of the microphone all the time, and longer blocks did not help; "
-    "is something else busy on this machine? Try another card or USB port"
-)
-
 _TALK = {
     "asleep": "asleep; it waits for its wake word or the button, and nothing leaves the house",
     "listening": "listening to you",
@@ -179,13 +169,8 @@ def in_words(status: Status) -> list[tuple[str, str]]:
         lines.insert(4, ("Chosen", choice))
     if status.pongs:
         lines.insert(3, ("Pings", _pongs(status)))
-    if status.hears_badly:
-        lines.insert(1, ("Hears badly", HEARS_BADLY))
     if status.guest:
         lines.insert(2, ("Guests", "guest mode is on; `edge-agent guest off` ends it"))
-    if status.unsaved:
-        lines.append(("Not saved", UNSAVED))
-    lines += [("Ends", ending) for ending in status.endings]
     if status.failure is not None:
         lines.append(("Last trouble", _failure(status.failure)))
         if status.failure.fix:
