@@ -3,85 +3,30 @@
 from __future__ import annotations
 
 import random
-import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from machines import LAYOUTS, OURS, PROCESS, THREAD, Machine
 
 from edge_agent.audio.device.cards import Cards, Kind, read_cards
 from edge_agent.audio.device.choice import Wishes, choose
-from edge_agent.audio.device.devices import DeviceEntry, pcm_of
+from edge_agent.audio.device.devices import DeviceEntry
 from edge_agent.contract.errors import DeviceError
 
-LAYOUTS: dict[str, dict[str, Any]] = tomllib.loads(
-    Path(__file__).with_name("layouts.toml").read_text(encoding="utf-8")
-)
-OURS, THREAD, PROCESS = 77, 815, 812
+NONE = Wishes()
 
 
-class Machine:
-    """A layout as a tree of files, and what PortAudio lists there."""
-
-    def __init__(self, root: Path, layout: dict[str, Any]) -> None:
-        self.root = root
-        self.layout = layout
-        self.put("proc/asound/cards", layout["cards"].lstrip("\n"))
-        for folder, pcm_id, name, holder in layout["pcms"]:
-            base = f"proc/asound/{folder}"
-            self.put(f"{base}/info", f"card: 0\ndevice: 0\nid: {pcm_id}\nname: {name}\n")
-            self.hold(folder, holder)
-        for number in layout.get("usb", []):
-            self.put(f"proc/asound/card{number}/usbid", "0b0e:0422\n")
-        for number, place in enumerate(layout["device"]):
-            device = root / "sys/devices" / place
-            device.mkdir(parents=True, exist_ok=True)
-            card = root / f"sys/class/sound/card{number}"
-            card.mkdir(parents=True)
-            (card / "device").symlink_to(device)
-        for socket in ("HDMI-A-1", "HDMI-A-2"):
-            state = "connected" if socket in layout.get("monitors", []) else "disconnected"
-            self.put(f"sys/class/drm/card1-{socket}/status", f"{state}\n")
-        for name, text in layout.get("eld", {}).items():
-            self.put(f"proc/asound/{name}", text)
-        for name, text in layout.get("files", {}).items():
-            self.put(name, text)
-
-    def put(self, name: str, text: str) -> None:
-        place = self.root / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text, encoding="utf-8")
-
-    def hold(self, folder: str, holder: str, thread: int = THREAD, process: int = PROCESS) -> None:
-        """Let a program have a PCM open; "" for nobody."""
-        status = f"state: RUNNING\nowner_pid   : {thread}\n" if holder else "closed\n"
-        self.put(f"proc/asound/{folder}/sub0/status", status)
-        if holder:
-            self.put(f"proc/{thread}/status", f"Name:\tdata-loop.0\nTgid:\t{process}\n")
-            self.put(f"proc/{process}/comm", f"{holder}\n")
-
-    @property
-    def cards(self) -> Cards:
-        return read_cards(self.root, own_process=OURS)
-
-    @property
-    def entries(self) -> list[DeviceEntry]:
-        return [
-            DeviceEntry(name, "ALSA", captures, renders, 48_000, pcm=pcm_of(name))
-            for name, captures, renders in self.layout["offered"]
-        ]
-
-    def outcome(self, *, capture: bool, wishes: Wishes = Wishes()) -> list[str]:  # noqa: B008
-        """Name and reason, or code and sentence of the refusal."""
-        entries = self.entries
-        random.Random(len(entries)).shuffle(entries)
-        try:
-            chosen = choose(entries, self.cards, wishes, capture=capture)
-        except DeviceError as problem:
-            return [problem.code, problem.message]
-        return [chosen.entry.name, chosen.why]
+def outcome(house: Machine, *, capture: bool, wishes: Wishes = NONE) -> list[str]:
+    """Name and reason, or code and sentence of the refusal."""
+    entries = house.entries
+    random.Random(len(entries)).shuffle(entries)
+    try:
+        chosen = choose(entries, house.cards, wishes, capture=capture)
+    except DeviceError as problem:
+        return [problem.code, problem.message]
+    return [chosen.entry.name, chosen.why]
 
 
 @pytest.fixture
@@ -95,8 +40,8 @@ def test_the_right_card_is_taken_without_a_setting(
 ) -> None:
     house = machine(layout)
     assert LAYOUTS[layout]["source"]
-    assert house.outcome(capture=True) == LAYOUTS[layout]["capture"]
-    assert house.outcome(capture=False) == LAYOUTS[layout]["render"]
+    assert outcome(house, capture=True) == LAYOUTS[layout]["capture"]
+    assert outcome(house, capture=False) == LAYOUTS[layout]["render"]
 
 
 def test_eight_machines_are_known_and_every_kind_of_card_is_among_them(
@@ -120,21 +65,21 @@ def test_a_default_that_somebody_made_comes_first(
 ) -> None:
     house = machine("pi4-speakerphone")
     house.put(file, text)
-    assert house.outcome(capture=False) == ["default", f"/{file} makes it the default"]
-    assert house.outcome(capture=True)[0].startswith("Jabra"), "that default hears nothing"
+    assert outcome(house, capture=False) == ["default", f"/{file} makes it the default"]
+    assert outcome(house, capture=True)[0].startswith("Jabra"), "that default hears nothing"
 
 
 def test_a_comment_makes_no_default(machine: Callable[[str], Machine]) -> None:
     house = machine("pi4-speakerphone")
     house.put("etc/asound.conf", "# pcm.!default is what I might write\n")
-    assert house.outcome(capture=False) == LAYOUTS["pi4-speakerphone"]["render"]
+    assert outcome(house, capture=False) == LAYOUTS["pi4-speakerphone"]["render"]
 
 
 def test_the_loudspeaker_is_looked_for_where_the_microphone_was_set(
     machine: Callable[[str], Machine],
 ) -> None:
     house = machine("pc-two-usb-cards")
-    told = house.outcome(capture=False, wishes=Wishes(capture="wireless controller"))
+    told = outcome(house, capture=False, wishes=Wishes(capture="wireless controller"))
     assert told == [
         "Wireless Controller: USB Audio (hw:0,0)",
         "USB, the card that is set for the other direction",
@@ -143,9 +88,9 @@ def test_the_loudspeaker_is_looked_for_where_the_microphone_was_set(
 
 def test_a_name_in_the_settings_decides(machine: Callable[[str], Machine]) -> None:
     house = machine("pi4-speakerphone")
-    told = house.outcome(capture=False, wishes=Wishes(render="headphones"))
+    told = outcome(house, capture=False, wishes=Wishes(render="headphones"))
     assert told == ["bcm2835 Headphones: - (hw:0,0)", "named in the settings"]
-    code, message = house.outcome(capture=True, wishes=Wishes(capture="Zebra"))
+    code, message = outcome(house, capture=True, wishes=Wishes(capture="Zebra"))
     assert (code, message) == ("device.no_microphone", "There is no microphone named 'Zebra'.")
 
 
@@ -154,7 +99,7 @@ def test_a_card_by_name_that_is_held_is_named_with_its_holder(
 ) -> None:
     house = machine("pi4-card-held")
     for name in ("jabra", "Jabra SPEAK 510 USB (hw:CARD=USB,DEV=0)", "CARD=USB"):
-        told = house.outcome(capture=True, wishes=Wishes(capture=name))
+        told = outcome(house, capture=True, wishes=Wishes(capture=name))
         assert told == LAYOUTS["pi4-card-held"]["capture"]
 
 
@@ -175,7 +120,7 @@ def test_a_holder_that_ends_meanwhile_is_a_program(machine: Callable[[str], Mach
     house = machine("pi4-card-held")
     (house.root / f"proc/{PROCESS}/comm").unlink()
     (house.root / f"proc/{THREAD}/status").unlink()
-    assert house.outcome(capture=True)[1].endswith(f"in use by a program (process {THREAD}).")
+    assert outcome(house, capture=True)[1].endswith(f"in use by a program (process {THREAD}).")
 
 
 def test_where_the_kernel_tells_of_no_card_the_system_decides(tmp_path: Path) -> None:
@@ -202,4 +147,4 @@ def test_a_loopback_card_is_never_taken_by_itself(tmp_path: Path) -> None:
     }
     house = Machine(tmp_path, layout)
     assert [side.kind for side in house.cards.sides] == [Kind.VIRTUAL]
-    assert house.outcome(capture=False)[1] == "the first one there is"
+    assert outcome(house, capture=False)[1] == "the first one there is"

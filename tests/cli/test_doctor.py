@@ -5,6 +5,10 @@ from __future__ import annotations
 import array
 import asyncio
 import json
+import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from machines import LAYOUTS, Machine
 from typer.testing import CliRunner
 
 from edge_agent.audio.device.cards import Cards, Kind, Side
-from edge_agent.audio.device.devices import DeviceEntry
+from edge_agent.audio.device.devices import DeviceEntry, pcm_of
 from edge_agent.cli import main as cli
+from edge_agent.cli.doctor import before, network, speaker, verb
 from edge_agent.cli.doctor import machine as machine_room
-from edge_agent.cli.doctor import network, speaker, verb
-from edge_agent.cli.doctor.findings import Finding, State, fail, ok, shown, verdict, warn
+from edge_agent.cli.doctor.findings import Finding, State, fail, has_failed, ok, shown, warn
 from edge_agent.cli.doctor.machine import THROTTLED, machine
 from edge_agent.contract.errors import DeviceMissing, LinkRefused, WireClosed
 from edge_agent.contract.ports import Wire
@@ -27,6 +32,7 @@ from edge_agent.host.service.status import Failure, Status
 from edge_agent.host.settings.root import Settings
 from edge_agent.realtime.link.endpoints import Endpoint
 
+REPO = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 
 
@@ -142,7 +148,7 @@ def test_what_the_running_speaker_tells() -> None:
     ill = replace(well, link="down", link_refused=True, link_code="link.bad_key", failure=failure)
     (line, *_rest) = speaker.running(replace(ill, mic_clipped=3))
     assert (line.state, line.fix) == (State.FAIL, "Put another one.")
-    assert verdict(speaker.running(ill)) == 1
+    assert has_failed(speaker.running(ill))
     muted = replace(well, microphone="muted", capture_closed=True)
     assert [line.said for line in speaker.running(muted)][1] == "microphone closed, loudspeaker box"
 
@@ -278,6 +284,81 @@ def test_a_key_that_cannot_be_read_or_is_not_there() -> None:
     assert "There is no API key" in look(Server(), lambda: None).said
 
 
+# --- before anything is installed ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_before_the_installation_the_kernels_word_gives_the_same_cards(
+    tmp_path: Path, layout: str
+) -> None:
+    house = Machine(tmp_path, LAYOUTS[layout])
+    for finding, capture in zip(before.sound(house.cards), (True, False), strict=True):
+        name, why = LAYOUTS[layout]["capture" if capture else "render"]
+        side = house.cards.side(pcm_of(name), is_capture=capture)
+        if side is None:
+            assert (finding.state, finding.said) == (State.FAIL, why)
+        else:
+            assert finding.state is State.OK
+            assert f"{side.card_name} (hw:CARD={side.card_id}," in finding.said
+            assert finding.said.endswith(f"({why})")
+
+
+def test_the_way_to_a_service_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer() -> None:
+        client, _address = server.accept()
+        with client:
+            client.sendall(b"HTTP/1.1 200 OK\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        page = threading.Thread(target=answer)
+        page.start()
+        no_tls = before.way_to("127.0.0.1", port)
+        page.join()
+    assert no_tls.state is State.FAIL
+    assert "No secure connection could be made" in no_tls.said
+    assert "could not be reached" in before.way_to("127.0.0.1", port).said
+
+    def no_name(*_address: object) -> object:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr("socket.create_connection", no_name)
+    assert "name of the service could not be looked up" in before.way_to("x.invalid", 443).said
+
+
+def test_the_script_needs_python_and_nothing_else(tmp_path: Path) -> None:
+    bare = tmp_path / "python3"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')  # without installed packages
+    bare.chmod(0o755)
+    told = subprocess.run(
+        [REPO / "scripts/doctor.sh", "--offline"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.stderr == ""
+    assert told.returncode in (0, 1), "as the cards of this machine are"
+    abouts = [line[6:].split()[0] for line in told.stdout.splitlines() if line[:4].strip()]
+    assert {"Python", "Clock", "Disk", "Rights", "Microphone", "Loudspeaker"} <= set(abouts)
+    assert abouts[-1] == "Network"
+
+
+def test_the_script_says_which_python_it_needs(tmp_path: Path) -> None:
+    for name in ("python3", "python3.13", "python3.12", "python3.11"):
+        (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    told = subprocess.run(
+        [REPO / "scripts/doctor.sh"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 69
+    assert "needs Python 3.11 or newer" in told.stderr
+
+
 # --- the verb --------------------------------------------------------------------------------
 
 
@@ -326,8 +407,8 @@ def test_settings_with_a_mistake_do_not_end_the_visit(nothing_here: Path) -> Non
 
 def test_a_flaw_is_no_failure_and_a_remedy_has_its_own_line() -> None:
     found = [ok("Disk", "much"), warn("Heat", "77 °C", "Give it air.")]
-    assert verdict(found) == 0
-    assert verdict([*found, fail("Clock", "1970", "Set it.")]) == 1
+    assert not has_failed(found)
+    assert has_failed([*found, fail("Clock", "1970", "Set it.")])
     assert list(shown(found[1])) == [
         "warn  Heat         77 °C",
         "                   -> Give it air.",

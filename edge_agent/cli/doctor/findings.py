@@ -1,6 +1,7 @@
 """Findings: what the doctor saw, one line each, with the command that mends it.
 
-Pure.  `shown` prints them, `verdict` makes an exit code of them.
+Pure, and of the standard library alone: `before` runs where nothing is installed yet.  `shown`
+makes lines of them.
 """
 
 from __future__ import annotations
@@ -8,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-
-from edge_agent.cli.outcome import EXIT_FAILED
 
 
 class State(StrEnum):
@@ -65,6 +64,6 @@ def shown(finding: Finding) -> Iterator[str]:
         yield f"{'':<4}  {'':<{ABOUT_CHARS}}  -> {finding.fix}"
 
 
-def verdict(findings: Iterable[Finding]) -> int:
-    """The exit code: a flaw is no failure."""
-    return EXIT_FAILED if any(row.state is State.FAIL for row in findings) else 0
+def has_failed(findings: Iterable[Finding]) -> bool:
+    """Does something keep the speaker from working?  A flaw does not."""
+    return any(finding.state is State.FAIL for finding in findings)

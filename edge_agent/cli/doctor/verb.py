@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_agent.cli.doctor.findings import Finding, fail, not_seen, ok, shown, verdict, warn
+from edge_agent.cli.doctor.findings import Finding, fail, has_failed, not_seen, ok, shown, warn
 from edge_agent.cli.options import ConfigOption
-from edge_agent.cli.outcome import guarded, harmless
+from edge_agent.cli.outcome import EXIT_FAILED, guarded, harmless
 
 if TYPE_CHECKING:
     from edge_agent.host.service.status import Status
@@ -42,7 +42,7 @@ def doctor(
                 typer.echo(harmless(line))
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(finding) for finding in found], indent=2))
-    return verdict(found)
+    return EXIT_FAILED if has_failed(found) else 0
 
 
 def findings(config_file: Path | None, *, offline: bool) -> Iterator[Finding]:
@@ -131,7 +131,7 @@ def _sound(settings: Settings) -> Iterator[Finding]:
         return
     found = list(cards(entries, read_cards(), settings))
     yield from found
-    if verdict(found):
+    if has_failed(found):
         return
     try:
         check_not_muted(settings)
