@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from edge_agent.host.journal.reasons import REASONS
 from edge_agent.host.service.status import Failure, Status
-from edge_agent.host.service.troubles import page, troubles
+from edge_agent.host.service.troubles import NAMES, name_of, page, troubles
 
 WELL = Status(link="ready", provider="openai", device_present=True, cap_microusd=1_000_000)
 
@@ -78,3 +79,12 @@ def test_the_worst_comes_first_and_what_it_does_before_all() -> None:
     ill = replace(WELL, unsaved=True, link="down", link_code="link.dns", device_present=False)
     assert [one.code for one in troubles(ill)] == ["device.missing", "link.dns", "state.unwritable"]
     assert [what for what, _ in page(ill)][:5] == ["Doing", *["Trouble"] * 3, "Microphone"]
+
+
+def test_every_reason_why_a_line_is_down_that_a_person_can_mend_has_a_short_name() -> None:
+    assert set(NAMES) <= set(REASONS)
+    mended = {code for code, words in REASONS.items() if "once it is fixed" in words}
+    assert {code for code in mended if code.startswith("link.")} <= set(NAMES)
+    assert len(set(NAMES.values())) == len(NAMES)
+    assert name_of("link.bad_key") == "wrong key"
+    assert name_of("link.garbage") == "link.garbage"

@@ -14,6 +14,36 @@ from edge_agent.host.journal.messages import MESSAGES
 from edge_agent.host.journal.reasons import REASONS, SAME_AS
 from edge_agent.host.service.status import Status, in_words
 
+NAMES = {
+    "link.bad_key": "wrong key",
+    "link.no_key": "no key",
+    "link.no_quota": "no quota",
+    "link.no_model": "no such model",
+    "link.refused": "account refused",
+    "link.dialect": "wrong protocol",
+    "link.bad_url": "wrong address",
+    "link.busy": "service busy",
+    "link.no_answer": "service silent",
+    "link.session_expired": "session over",
+    "link.tls": "certificate not trusted",
+    "link.clock": "wrong clock",
+    "link.proxy": "proxy refuses",
+    "link.captive_portal": "network wants a sign-in",
+    "link.dns": "no network (name not found)",
+    "link.unreachable": "no network",
+    "link.timeout": "no network (no answer)",
+    "link.lost": "connection broke",
+    "link.dead": "connection dead",
+    "link.connecting": "not connected yet",
+    "link.reopened": "connecting anew",
+}
+"""Troubles in two words, for the line that `systemctl status` shows."""
+
+
+def name_of(code: str) -> str:
+    """What a trouble is called in short; the code itself where it has no name."""
+    return NAMES.get(code, code)
+
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
