@@ -167,7 +167,7 @@ def test_what_stands_in_a_file_is_what_the_persona_holds() -> None:
         ("[flow.states.A]\ngoal = 'x'\n",
          "flow.states.A: a state's name is small letters, digits, _ and -."),
         ("[flow.states.a]\ngoal = 'x'\nnext = 'b'\n",
-         "flow.states.a.next: must be a list of texts."),
+         'flow.states.a.next: must be a table of NAME = "when", or a list of names.'),
         ("[flow.states.a]\ngoal = ['x']\n", "flow.states.a.goal: must be a text."),
         ("[flow.states.a]\ngoal = 'x'\nfinal = 'no'\n",
          "flow.states.a.final: must be true or false."),
