@@ -101,12 +101,12 @@ def parts(
 
 def named_tools(text: str, known: Iterable[str]) -> tuple[str, ...]:
     """Which of these tools a text names: in marks, or bare where no word looks like it."""
-    return tuple(
-        name
-        for name in sorted(known)
-        if f"`{name}`" in text
-        or ("_" in name and re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text))
-    )
+    return tuple(name for name in sorted(known) if name in text and _is_named(name, text))
+
+
+def _is_named(name: str, text: str) -> bool:
+    bare = "_" in name and re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text)
+    return bool(bare) or f"`{name}`" in text
 
 
 def without_tools(persona: Persona, absent: Collection[str]) -> Persona:
