@@ -22,6 +22,7 @@ from edge_agent.contract.persona import (
     ToolPreamble,
 )
 from edge_agent.dialogue.prompting.flow import (
+    IN_EVERY_STEP,
     Flow,
     FlowTerms,
     Moved,
@@ -83,7 +84,7 @@ def test_every_path_through_bedtime() -> None:
             others = [s.goal for s in plan.states.values() if s.name != to]
             assert not any(goal in flow.instructions() for goal in others)
             offered = {tool["name"] for tool in flow.tools()}
-            assert offered - {MOVE_TOOL} == set(plan.states[to].tools or ())
+            assert offered - {MOVE_TOOL, *IN_EVERY_STEP} == set(plan.states[to].tools or ())
             assert set(named_tools(flow.instructions(), {*NAMES, MOVE_TOOL})) <= offered
             assert flow.update() == UpdateSession(flow.instructions(), flow.tools())
         assert plan.states[flow.state].final
@@ -184,6 +185,18 @@ def test_a_step_is_told_of_its_own_tools_alone() -> None:
     assert "home__door" not in flow.instructions(), "its server is not there"
     flow.retool((*tools, {"name": "home__door"}))
     assert "home__door" in flow.instructions()
+
+
+def test_a_step_can_always_be_silent() -> None:
+    assert {"stay_silent"} == IN_EVERY_STEP
+    plan = FlowPlan("z", {"z": state("z", final=True, tools=("clock",))}, guided=True)
+    tools = ({"name": "clock"}, {"name": "lamp"}, {"name": "stay_silent"})
+    told = Flow(FlowTerms(plan, lambda names: " ".join(sorted(names)), tools))
+    assert [tool["name"] for tool in told.tools()] == ["clock", "stay_silent"]
+    assert told.instructions().startswith("clock stay_silent\n")
+    says_so = replace(plan.states["z"], goal="Use stay_silent.")
+    persona = Persona("p", "p.toml", plan=replace(plan, states={"z": says_so}))
+    assert step_faults(persona, {"clock", "lamp", "stay_silent"}) == ()
 
 
 def test_what_a_step_names_and_does_not_offer_is_found() -> None:

@@ -31,6 +31,9 @@ Schema = Mapping[str, Any]
 Words = Callable[[Collection[str]], str]
 """The instructions that hold in every step, given the names of the tools that this one offers."""
 
+IN_EVERY_STEP = frozenset({"stay_silent"})
+"""Where such a tool is there, a step has it also without naming it: what is not meant for the
+speaker is said in any of them."""
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "set_timer": ("cancel_timer", "stop_alarm"),
     "set_alarm": ("cancel_timer", "stop_alarm"),
@@ -100,6 +103,12 @@ def step_words(
         )
 
     return words
+
+
+def offered(state: FlowState, tools: Iterable[str]) -> frozenset[str]:
+    """The tools of a step, of those that there are."""
+    there = frozenset(tools)
+    return there if state.tools is None else there.intersection(state.tools) | there & IN_EVERY_STEP
 
 
 class Flow:
@@ -179,17 +188,18 @@ class Flow:
 
     def instructions(self) -> str:
         """What the model is to be told in this state."""
-        offered = frozenset(str(tool.get("name")) for tool in self._offered())
-        return with_stage(self._terms.words(offered), self._terms.plan.states[self.state])
+        return with_stage(self._terms.words(self._offered()), self._terms.plan.states[self.state])
 
     def tools(self) -> tuple[Schema, ...]:
         """The tools of this state, the move among them."""
+        names = self._offered()
+        kept = [tool for tool in self._terms.tools if _name(tool) in names]
         move = self.schema()
-        return self._offered() if move is None else (*self._offered(), move)
+        return tuple(kept) if move is None else (*kept, move)
 
-    def _offered(self) -> tuple[Schema, ...]:
-        only = self._terms.plan.states[self.state].tools
-        return tuple(t for t in self._terms.tools if only is None or t.get("name") in only)
+    def _offered(self) -> frozenset[str]:
+        state = self._terms.plan.states[self.state]
+        return offered(state, map(_name, self._terms.tools))
 
     def update(self) -> UpdateSession:
         """The command that tells the model where the talk stands."""
@@ -199,6 +209,10 @@ class Flow:
         if not self.next:
             return f"Nothing follows {self.state}: bring the talk to its end."
         return f"From {self.state} you may go to: {', '.join(self.next)}."
+
+
+def _name(tool: Schema) -> str:
+    return str(tool.get("name"))
 
 
 def flow_problems(persona: Persona, tools: Collection[str]) -> tuple[str, ...]:
@@ -246,40 +260,37 @@ def step_faults(
 def _misfits(
     persona: Persona, plan: FlowPlan, tools: Collection[str], additions: str
 ) -> Iterator[StepFault]:
-    offers = {
-        name: set(tools).intersection(tools if state.tools is None else state.tools)
-        for name, state in plan.states.items()
-    }
+    offers = {name: offered(state, tools) for name, state in plan.states.items()}
     for name, state in plan.states.items():
         yield from _step_faults(persona, state, tools, offers[name])
     yield from _faults_everywhere(persona, tools, offers, additions)
 
 
 def _step_faults(
-    persona: Persona, state: FlowState, tools: Collection[str], offered: set[str]
+    persona: Persona, state: FlowState, tools: Collection[str], there: frozenset[str]
 ) -> Iterator[StepFault]:
     key = f"flow.states.{state.name}"
     text = " ".join((state.goal, state.respond, *state.samples, state.exit, *state.when.values()))
     for name in named_tools(text, tools):
-        if name not in offered:
+        if name not in there:
             yield StepFault(f"{key}: names {name}, which this step does not offer.", True)
     for entry in persona.sections.get("tools", ()):
         tool = entry.label.strip("`")
-        for name in named_tools(" ".join(entry.lines), tools) if tool in offered else ():
-            if name not in offered:
+        for name in named_tools(" ".join(entry.lines), tools) if tool in there else ():
+            if name not in there:
                 yield StepFault(
                     f"{key}.tools: offers {tool}, and its line names {name}, "
                     "which this step does not offer.",
                     True,
                 )
-    for tool in sorted(offered):
+    for tool in sorted(there):
         for name in NEEDS.get(tool, ()):
-            if name in tools and name not in offered:
+            if name in tools and name not in there:
                 yield StepFault(f"{key}.tools: offers {tool} without {name}.")
 
 
 def _faults_everywhere(
-    persona: Persona, tools: Collection[str], offers: Mapping[str, set[str]], additions: str
+    persona: Persona, tools: Collection[str], offers: Mapping[str, frozenset[str]], additions: str
 ) -> Iterator[StepFault]:
     told = [
         (f"{key}.{entry.label}", " ".join(entry.lines))
@@ -289,12 +300,12 @@ def _faults_everywhere(
     ]
     for key, text in (*told, ("realtime.instructions", additions)):
         for name in named_tools(text, tools):
-            for step in (step for step, offered in offers.items() if name not in offered):
+            for step in (step for step, there in offers.items() if name not in there):
                 told_of = f"names {name}, which the step {step} does not offer."
                 yield StepFault(f"{key}: {told_of}", True)
     for entry in persona.sections.get("tools", ()):
         tool = entry.label.strip("`")
-        if tool in tools and not any(tool in offered for offered in offers.values()):
+        if tool in tools and not any(tool in there for there in offers.values()):
             yield StepFault(f"tools.use.{tool}: no step offers this tool.")
 
 

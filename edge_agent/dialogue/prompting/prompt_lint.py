@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from edge_agent.contract.persona import MOVE_TOOL, Persona, ToolPreamble
-from edge_agent.dialogue.prompting.flow import flow_problems, step_faults
+from edge_agent.dialogue.prompting.flow import flow_problems, offered, step_faults
 from edge_agent.dialogue.prompting.prompt import (
     ADDITIONS,
     LANGUAGES,
@@ -123,10 +123,10 @@ def tools_exist(prompt: Prompt) -> Iterator[Finding]:
                 # Without the marks of a tool's name it may be the name of a network.
                 level = "error" if match[1] or _CALLING.search(sentence) else "warning"
                 yield Finding(level, "tool.unknown", heading, f"there is no tool {name}.")
-    offered = prompt.tools
-    if plan is not None and plan.guided and all(s.tools is not None for s in plan.states.values()):
-        offered &= {tool for state in plan.states.values() for tool in state.tools or ()}
-    for name in sorted(offered - named):
+    sent = prompt.tools
+    if plan is not None and plan.guided:
+        sent = frozenset().union(*(offered(state, sent) for state in plan.states.values()))
+    for name in sorted(sent - named):
         yield Finding("warning", "tool.unmentioned", "Tools", f"nothing is said about {name}.")
 
 
