@@ -277,7 +277,11 @@ class House:
 
     def pending(self) -> set[Deadline]:
         """What is waited for, but for what a talk's sleep brings by itself: notes, forgetting."""
-        return set(self.manager.state.deadlines) - {Deadline.SETTLED, Deadline.FORGET}
+        return set(self.manager.state.deadlines) - {
+            Deadline.SETTLED,
+            Deadline.FORGET,
+            Deadline.STEP,
+        }
 
     # Methods, because a type checker takes an attribute to stay what an assert has just found.
 
