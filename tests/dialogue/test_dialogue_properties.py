@@ -58,6 +58,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "never_started": st.lists(IDS, max_size=2).map(tuple),
     "capture_name": st.just("microphone"),
     "render_name": st.just("loudspeaker"),
+    "capture_why": st.just("USB"),
+    "render_why": st.just("USB"),
     "capture": st.booleans(),
     "code": st.sampled_from(
         ["link.lost", "server_error", "conversation_already_has_active_response", ""]
