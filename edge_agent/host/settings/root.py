@@ -24,8 +24,10 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from edge_agent.contract.hosts import is_loopback
+from edge_agent.contract.persona import VOLUME_LIMIT_MIN_PERCENT
+from edge_agent.contract.voices import SPEED_MAX, SPEED_MIN
 from edge_agent.host.price_list import NAME_FORM
-from edge_agent.host.settings.base import Name, PathText, Section, checked_address
+from edge_agent.host.settings.base import Name, PathText, Section, VoiceName, checked_address
 from edge_agent.host.settings.consent import Consent, Guest
 from edge_agent.host.settings.desk import Messages, Supervisor
 from edge_agent.host.settings.house import Budget, Control, Health, Journal, Speech, State
@@ -56,6 +58,9 @@ class Device(Section):
     """Which channel of a microphone array is listened to, counted from 0."""
     volume_percent: int = Field(default=70, ge=0, le=100)
     """Loudness of the voice at the first start; later changes are remembered in `state.path`."""
+    volume_max_percent: int = Field(default=100, ge=VOLUME_LIMIT_MIN_PERCENT, le=100)
+    """The loudest it gets, whoever asks for more: nothing that it plays is louder, alarms and
+    questions included.  A persona may lower it further (kids)."""
     warm_up_ms: int = Field(default=0, ge=0, le=2000)
     """Silence played before the first sound after a pause, for loudspeakers that fall asleep
     (HDMI, Bluetooth) and swallow the first syllable."""
@@ -157,7 +162,7 @@ class Fallback(Section):
     provider: ProviderName
     model: str = Field(min_length=1, max_length=100)
     url: Name = ""
-    voice: str = Field(default="", max_length=100)
+    voice: VoiceName = ""
     api_key_file: PathText = ""
 
 
@@ -182,10 +187,11 @@ class Realtime(Section):
     model: str = Field(default="gpt-realtime-2.1", min_length=1, max_length=100)
     """Model (azure: the deployment's name).  `gpt-realtime-2.1-mini` costs about a third.  Not
     set, it is the one that the provider's record names."""
-    voice: str = Field(default="marin", max_length=100)
+    voice: VoiceName = "marin"
     """Voice of the answers: marin, cedar, alloy, ash, ballad, coral, echo, sage, shimmer, verse;
-    xai: eve, ara, leo, rex, sal.  Empty: the server's own.  Not set, it is the one that the
-    provider's record names."""
+    xai: eve, ara, leo, rex, sal.  One that was made for you: `id:` and its id, e.g.
+    `id:voice_123abc`.  Empty: the server's own.  Not set, it is the one that the provider's record
+    names.  A persona that names a voice or a speed wins."""
     persona: str = Field(default="household", pattern=r"^([a-z0-9][a-z0-9_-]{0,63}|/.+\.toml)$")
     """Its manners: household, kids, language-tutor, concise, bedtime, a name of your own from
     /etc/edge-agent/personas, or the whole path of a file.  See `edge-agent prompt show`."""
@@ -209,8 +215,8 @@ class Realtime(Section):
     """Longest answer in tokens (20 are about one second of speech), 0: the model's own limit."""
     reasoning_effort: Literal["", "minimal", "low", "medium", "high", "xhigh"] = ""
     """How long the model thinks; only sent to models that can.  Empty: the model's own."""
-    speed: float = Field(default=1.0, ge=0.25, le=1.5)
-    """Speed of the voice."""
+    speed: float = Field(default=1.0, ge=SPEED_MIN, le=SPEED_MAX)
+    """Speed of the voice, 0.25 to 1.5; a persona that names one wins."""
     api_key: SecretStr = SecretStr("")
     """The key.  Never in this file: put it into api_key_file, the environment or the systemd
     credential `openai_api_key`."""
