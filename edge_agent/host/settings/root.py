@@ -106,8 +106,19 @@ class Listen(Section):
     """`server_vad`: silence that ends a turn."""
     semantic_eagerness: Literal["low", "medium", "high", "auto"] = "auto"
     """`semantic_vad`: low waits up to 8 s for you to go on, medium 4 s, high 2 s."""
-    chime: bool = True
-    """A short sound when it wakes and when it goes back to sleep."""
+    chime: Literal["on_pause", "always", "never"] = "on_pause"
+    """A short sound after a wake word or a press: it listens.  `on_pause`: when you pause there;
+    who speaks on at once does not hear it.  `always`: then too, softly, for those who cannot see
+    the light.  `never`: the light alone tells.  true and false mean on_pause and never."""
+
+    @field_validator("chime", mode="before")
+    @classmethod
+    def _once_it_was_on_or_off(cls, given: object) -> object:
+        """Settings from before there were three ways, environment variables among them."""
+        words = {"true": True, "yes": True, "on": True, "1": True}
+        words |= {"false": False, "no": False, "off": False, "0": False}
+        given = words.get(given.strip().lower(), given) if isinstance(given, str) else given
+        return {True: "on_pause", False: "never"}[given] if isinstance(given, bool) else given
 
     @model_validator(mode="after")
     def _wake_needs_a_word(self) -> Listen:
