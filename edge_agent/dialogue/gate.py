@@ -69,8 +69,9 @@ class Gate:
         if self.state is not GateState.OPEN:
             return b""
         self._sent_until = frame.at
-        spared = frame.at < self._spared_until
-        if frame.over_playback and not spared and self._since_speech_frames > NEAR_SPEECH_FRAMES:
+        if frame.at < self._spared_until:
+            return frame.pcm24k
+        if frame.over_playback and self._since_speech_frames > NEAR_SPEECH_FRAMES:
             return SILENT_FRAME
         return frame.pcm24k
 

@@ -62,24 +62,3 @@ def test_the_volume_holds_for_what_comes_after_a_text() -> None:
     rig.playout.sentence("s", tone(10_000, 40 * BLOCK))
     sound = rig.render(blocks=SECOND)
     assert int(np.abs(sound[50 * BLOCK :]).max()) == round(10_000 * volume_gain(10))
-
-
-def test_nothing_is_louder_than_the_limit_whoever_asks() -> None:
-    loudest = round(10_000 * volume_gain(30))
-    for start, then in ((20, 100), (100, 100), (100, 80)):
-        rig = Rig(Playout(volume_percent=start, volume_max_percent=30))
-        rig.playout.voice("answer", tone(10_000, 40 * BLOCK))
-        rig.playout.end_voice("answer")
-        rig.playout.set_volume(then)
-        assert int(np.abs(rig.render(blocks=SECOND)).max()) == loudest
-        rig.playout.earcon(tone(10_000, BLOCK))
-        assert int(np.abs(rig.render(blocks=SECOND)).max()) == loudest
-        rig.playout.text("q", tone(10_000, 40 * BLOCK), least_volume_percent=40)
-        assert int(np.abs(rig.render(blocks=SECOND)).max()) == loudest
-        rig.playout.alarm(tone(10_000, BLOCK))
-        assert int(np.abs(rig.render(blocks=SECOND)).max()) == loudest
-        rig.playout.alarm(None)
-        rig.playout.set_volume(10)
-        rig.playout.sentence("s", tone(10_000, 40 * BLOCK))
-        quiet = rig.render(blocks=SECOND)[20 * BLOCK :]
-        assert int(np.abs(quiet).max()) == round(10_000 * volume_gain(10))

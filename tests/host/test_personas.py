@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def problems(text: str) -> list[str]:
 
 
 def test_config_and_package_hold_the_same_files() -> None:
-    names = {path.name for path in CONFIG.iterdir()}
+    names = {path.name for path in CONFIG.glob("*.toml")}
     assert names == {path.name for path in BUILT_IN.iterdir()}
     assert names == {f"{name}.toml" for name in built_in_names()}
     assert set(built_in_names()) >= {"household", "kids", "language-tutor", "concise", "bedtime"}
@@ -80,6 +81,18 @@ def test_the_default_keeps_its_promises() -> None:
         "If you cannot check it, say that you cannot",
     ):
         assert promise in text
+
+
+@pytest.mark.parametrize("name", built_in_names())
+def test_what_a_shipped_file_shows_as_a_comment_can_be_taken_as_it_is(name: str) -> None:
+    text = (BUILT_IN / f"{name}.toml").read_text()
+    taken = re.sub(r'(?m)^# (?=\[|"|[a-z_]+ = )', "", text)
+    persona = parse_persona(taken, name="p", source="p.toml")
+    assert persona.sections["pronunciations"][0].label.startswith('Say "')
+    if name == "household":
+        assert (persona.voice, persona.speed) == ("sage", 0.95)
+        assert persona.volume_max_percent == 80
+        assert set(persona.sections) - set(SECTIONS) == {"house_rules"}
 
 
 # --- where they are found ----------------------------------------------------------------
