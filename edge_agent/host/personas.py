@@ -200,7 +200,7 @@ class _Reader:
 
     def own_sections(self, tree: Mapping[str, object]) -> dict[str, tuple[Entry, ...]]:
         """Sections of the owner's own, under their titles."""
-        found = {}
+        found: dict[str, tuple[Entry, ...]] = {}
         for key, value in tree.items():
             if self.is_own(key, value, found):
                 found[key] = self.section(key, value)

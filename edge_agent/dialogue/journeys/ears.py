@@ -183,8 +183,8 @@ class Ears:
                 return []
             state.breath_from = None
             state.deadlines.clear(Deadline.ONE_BREATH)
-            out = self.open(config.pre_roll_ms + config.one_breath_ms, "one breath")
-            return out + self._chime_softly()
+            opened = self.open(config.pre_roll_ms + config.one_breath_ms, "one breath")
+            return opened + self._chime_softly()
         if not self._gate.onset():
             return []
         out: Commands = []

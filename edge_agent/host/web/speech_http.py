@@ -66,8 +66,8 @@ class SpeechApi:
             raise AgentError(
                 f"A text to be spoken has 1 to {INPUT_MAX_CHARS} characters.", code="speech.text"
             )
-        question = {"model": model, "input": text, "response_format": "pcm"}
-        question |= {"voice": on_wire(voice)}
+        question: dict[str, object] = {"model": model, "voice": on_wire(voice), "input": text}
+        question["response_format"] = "pcm"
         if instructions:
             question["instructions"] = instructions
         body = json.dumps(question).encode()
