@@ -132,7 +132,7 @@ CONFIGS = st.builds(
     household_config,
     mode=st.sampled_from(["wake", "button", "always"]),
     server_turns=st.booleans(),
-    chime=st.booleans(),
+    chime=st.sampled_from(["on_pause", "always", "never"]),
     barge_in_by_speech=st.booleans(),
     consent_by_voice=st.booleans(),
     transcription=st.sampled_from(["off", "builtin", "out_of_band"]),

@@ -83,7 +83,7 @@ def parts(
     preambles: Iterable[ToolPreamble] = (),
 ) -> Iterator[tuple[str, str]]:
     """`(heading, text)` of every section that says something, in order."""
-    for key, heading in SECTIONS.items():
+    for key, heading in headings(persona):
         lines = list(_lines(persona.sections.get(key, ())))
         if key == "tone":
             lines += _language_lines(pinned_language(persona, language))
@@ -97,6 +97,15 @@ def parts(
             yield heading, "\n".join(lines)
     if additions.strip():
         yield ADDITIONS, additions.strip()
+
+
+def headings(persona: Persona) -> Iterator[tuple[str, str]]:
+    """`(key, heading)` of every section, in order: those of one's own before the safety rules, so
+    that these are the persona's last word."""
+    for key, heading in SECTIONS.items():
+        if key == "safety":
+            yield from ((own, _title(own)) for own in persona.sections if own not in SECTIONS)
+        yield key, heading
 
 
 def named_tools(text: str, known: Iterable[str]) -> tuple[str, ...]:
