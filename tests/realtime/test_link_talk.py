@@ -17,6 +17,7 @@ from link_world import WITHOUT_VAD, World, play
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract.pcm import silence
+from edge_agent.contract.transcript import Hints
 from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.realtime.protocol.config import SemanticVad, SessionConfig
 from edge_agent.simulation.brains import ParrotBrain
@@ -375,7 +376,7 @@ def test_cancelling_run_leaves_nothing_behind() -> None:
             tools=({"type": "function", "name": "clock", "parameters": {"type": "object"}},),
             turn_detection=SemanticVad("high"),
             transcription_model="gpt-transcribe",
-            transcription_language="en",
+            transcription_hints=Hints("At home.", ("Wattwurm", "Käthe"), ("en", "de")),
             max_output_tokens=500,
             speed=1.2,
             reasoning_effort="low",

@@ -34,6 +34,7 @@ from edge_agent.host.settings.house import Budget, Control, Health, Journal, Spe
 from edge_agent.host.settings.mcp import Mcp
 from edge_agent.host.settings.privacy import Facts, Privacy
 from edge_agent.host.settings.talk import Conversation
+from edge_agent.host.settings.transcription import Transcription
 
 WakeWord = Literal["alexa", "hey_jarvis", "hey_mycroft", "okay_nabu"]
 """The phrases whose models come with pymicro-wakeword (Apache-2.0, models included)."""
@@ -349,6 +350,7 @@ class Settings(BaseSettings):
     barge_in: BargeIn = BargeIn()
     echo: Echo = Echo()
     realtime: Realtime = Realtime()
+    transcription: Transcription = Transcription()
     consent: Consent = Consent()
     guest: Guest = Guest()
     panel: Panel = Panel()
