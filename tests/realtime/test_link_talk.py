@@ -292,6 +292,22 @@ def test_a_wish_to_reopen_that_never_helps_does_not_hammer() -> None:
     play(act)
 
 
+def test_oddities_are_counted_over_all_sessions() -> None:
+    async def act(world: World) -> None:
+        await world.ready()
+        world.server.faults.garbage_frames = 5
+        await world.ask()
+        assert world.link.counts["malformed"] == 5
+        world.home.cut()
+        await world.ready(2)
+        assert world.link.counts["malformed"] == 5
+        world.server.faults.garbage_frames = 2
+        await world.ask()
+        assert world.link.counts["malformed"] == 7
+
+    play(act)
+
+
 def test_garbage_for_ever_is_left_and_a_little_is_survived() -> None:
     async def act(world: World) -> None:
         await world.ready()
