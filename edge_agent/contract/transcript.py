@@ -60,6 +60,16 @@ class Hints:
             fields["prompt"] = prompt
         return fields
 
+    def lost_on(self, model: str) -> list[str]:
+        """Which of the hints this model cannot be told in any way."""
+        told = self.fields(model)
+        kept = {
+            "prompt": "prompt" in told,
+            "keywords": "keywords" in told or "prompt" in told,
+            "languages": "language" in told or "languages" in told,
+        }
+        return [hint for hint, is_told in kept.items() if getattr(self, hint) and not is_told]
+
 
 def takes_prompt(model: str) -> bool:
     """Whether this model may be told something in words."""

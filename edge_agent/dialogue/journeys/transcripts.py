@@ -120,19 +120,17 @@ class Transcripts:
     def _write_down(self, item: str) -> Commands:
         if not item:
             return []
-        hints, context = self._state.config.transcription_hints, ()
-        if self._reader.is_given:  # what decides something is read alone
-            instructions = alone(hints)
-        else:
-            context = self._items.before(item, self._state.config.transcription_context)
-            instructions = written_down(hints, has_context=bool(context))
+        config, decides = self._state.config, self._reader.is_given
+        context = self._items.before(item, 0 if decides else config.transcription_context)
+        hints = config.transcription_hints
+        told = alone(hints) if decides else written_down(hints, has_context=bool(context))
         return write_down(
             self._side_questions,
             e.TRANSCRIPT,
             item,
             partial(self._answered, item),
             LATE_S,
-            instructions=instructions,
+            instructions=told,
             context=context,
         )
 
