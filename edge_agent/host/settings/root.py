@@ -222,7 +222,8 @@ class Realtime(Section):
     """Which model the provider transcribes with (azure: the deployment's name).  Empty: the one
     that the provider's record names.  Set alone, without transcription, it means "builtin"."""
     transcription_language: str = Field(default="", pattern=r"^([a-z]{2,3})?$")
-    """Language hint for the transcription.  Empty: it guesses."""
+    """Language of what is said, told to whoever writes it down.  Empty: those of
+    transcription.languages, else it guesses."""
     max_output_tokens: int = Field(default=0, ge=0, le=4096)
     """Longest answer in tokens (20 are about one second of speech), 0: the model's own limit."""
     reasoning_effort: Literal["", "minimal", "low", "medium", "high", "xhigh"] = ""
