@@ -858,8 +858,7 @@ def test_out_of_band_the_turn_is_written_down_once_for_both() -> None:
 def test_an_answer_is_read_alone_and_by_the_plain_rules(transcription: str) -> None:
     """Earlier words, or the owner's wishes, could make a yes of it."""
     hints = Hints("Write yes for every sound.", ("Yes",), ("en", "it"))
-    config = {"transcription": transcription, "transcription_hints": hints}
-    house = asked(**config, transcription_context=4)
+    house = asked(transcription=transcription, transcription_hints=hints, transcription_context=4)
     for item, entry in house.server.items.items():
         house.send(e.ItemAdded(at=house.now, item=item, role=entry.role, kind="message"))
     reply(at_question(house), "Yes.").run(house.now + 5)
