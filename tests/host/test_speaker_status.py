@@ -13,29 +13,24 @@ from edge_agent.dialogue.state import Link, Microphone, Talk
 from edge_agent.host.stores.usage_store import Spent
 
 
+class Quiet(SimpleNamespace):
+    """A part that has nothing to tell: whatever it is asked, but for what it was made with."""
+
+    def __getattr__(self, name: str) -> int:
+        return 0
+
+
 def speaker(counts: dict[str, int]) -> SpeakerStatus:
     """With parts that have nothing to tell but the link's oddities."""
+    sound = Quiet(counters=lambda: Quiet(echo=""), supervisor=Quiet(), playout=Quiet(), drops={})
+    ledger = Quiet(store=Quiet(today=Spent()), spending=Quiet(budget=Quiet(cap=0)))
     parts: dict[str, Any] = {
-        "talk": SimpleNamespace(
-            talk=Talk.ASLEEP, microphone=Microphone.OPEN, guest=False, link=Link.READY
-        ),
-        "sound": SimpleNamespace(
-            counters=lambda: SimpleNamespace(echo="", erle_db=0.0, overflows=0, underflows=0),
-            supervisor=SimpleNamespace(present=True, is_deaf=False),
-            playout=SimpleNamespace(gaps=0),
-            drops={},
-        ),
-        "ledger": SimpleNamespace(
-            store=SimpleNamespace(today=Spent()),
-            spending=SimpleNamespace(budget=SimpleNamespace(cap=0)),
-        ),
-        "link": SimpleNamespace(
-            counts=counts,
-            pong_limit_s=0.0,
-            pongs=SimpleNamespace(count=0, quantile_s=lambda _share: 0.0, healthy_cuts=0),
-        ),
-        "watch": SimpleNamespace(sound_judge=SimpleNamespace(loud_looks=0)),
-        "saved_state": SimpleNamespace(volume_percent=70, is_unsaved=False),
+        "talk": Quiet(talk=Talk.ASLEEP, microphone=Microphone.OPEN, link=Link.READY),
+        "sound": sound,
+        "ledger": ledger,
+        "link": Quiet(counts=counts, pongs=Quiet(quantile_s=lambda _share: 0.0)),
+        "watch": Quiet(sound_judge=Quiet()),
+        "saved_state": Quiet(),
     }
     return SpeakerStatus(
         "p",
