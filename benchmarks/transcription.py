@@ -56,7 +56,7 @@ class Scribe(Brain):
 
     def reply(self, turn: Turn) -> Reply:
         if turn.out_of_band:
-            self.written.append(self._words(b"".join(turn.heard)))
+            self.written.append(self._words(turn.heard[-1]))  # before it stands context
             return Reply((Text(self.written[-1]),))
         return Reply((Speech(bytes(ANSWER_MS * BYTES_PER_MS), "So it is, and so on. " * 6),))
 
@@ -71,12 +71,12 @@ class Bill:
     """Of the household, as committed: what a transcriber by the minute bills."""
 
 
-def measure(how: str, speech_ms: float, turns: int = TURNS) -> Bill:
-    """Live it; `how` as in realtime.transcription."""
-    return clock.run(_live(how, speech_ms, turns), limit_s=LIMIT_S)
+def measure(how: str, speech_ms: float, turns: int = TURNS, *, context: int = 0) -> Bill:
+    """Live it; `how` as in realtime.transcription, `context` as in transcription.context_items."""
+    return clock.run(_live(how, speech_ms, turns, context), limit_s=LIMIT_S)
 
 
-async def _live(how: str, speech_ms: float, turns: int) -> Bill:
+async def _live(how: str, speech_ms: float, turns: int, context: int) -> Bill:
     settings = Settings()
     begin = session_start(settings, tuple(shipped_tools().schemas()))
     session = replace(
@@ -84,7 +84,8 @@ async def _live(how: str, speech_ms: float, turns: int) -> Bill:
         turn_detection=None,
         transcription_model="gpt-transcribe" if how == "builtin" else None,
     )
-    async with LongTalk(Scribe, {"transcription": how}, session=session) as talk:
+    wishes = {"transcription": how, "transcription_context": context}
+    async with LongTalk(Scribe, wishes, session=session) as talk:
         for number in range(turns):
             words = " ".join(["word"] * round(speech_ms / 1000 * WORDS_PER_S))
             await talk.say(f"{words} {number}", speech_ms=speech_ms)
@@ -119,6 +120,7 @@ def rows(turns: int = TURNS, lengths: Sequence[int] = SPEECH_MS) -> list[str]:
         off, aside = measure("off", speech_ms, turns), measure("out_of_band", speech_ms, turns)
         assert len(aside.asides) == turns
         assert not off.asides
+        in_context = measure("out_of_band", speech_ms, turns, context=1)
         built_in = measure("builtin", speech_ms, turns)
         assert not built_in.asides
         cells = [f"{speech_ms / 1000:g} s"]
@@ -127,6 +129,7 @@ def rows(turns: int = TURNS, lengths: Sequence[int] = SPEECH_MS) -> list[str]:
         first = prices[MODELS[0]]
         cells.append(f"{100_000 * usd(off.answers, first) / turns:.0f}")
         cells += [f"{100_000 * usd(aside.asides, p) / turns:.0f}" for p in prices.values()]
+        cells.append(f"{100_000 * usd(in_context.asides, first) / turns:.0f}")
         minutes = built_in.sound_s / 60 / turns
         cells += [f"{100_000 * minutes * price:.0f}" for price in TRANSCRIBERS.values()]
         table.append("| " + " | ".join(cells) + " |")
@@ -142,6 +145,7 @@ def report(table: Sequence[str], command: str) -> str:
         "text out",
         f"the answer itself, {MODELS[0]}",
         *(f"out of band, {model}" for model in MODELS),
+        f"with one earlier item, {MODELS[0]}",
         *(f"built in, {name}" for name in TRANSCRIBERS),
     ]
     return "\n".join(
@@ -169,6 +173,9 @@ def report(table: Sequence[str], command: str) -> str:
             "* **Out of band** reads the turn's sound once more, at full price: a side question "
             "about one item shares nothing with the talk that a cache could serve. The tools are "
             "left out of it; with them each would cost several times as much.",
+            "* **One earlier item** (`transcription.context_items`) is here the answer before, six "
+            "seconds of sound: it is read at full price with every turn.",
+            "* How much each way gets right is on another page: [word_errors.md](word_errors.md).",
             '* With `transcription = "off"` only turns that answer a question for consent are '
             "written down, each at the price of one out-of-band turn. What the provider's own "
             "transcriber costs is not in its `usage` as tokens of the model, and is not counted by "

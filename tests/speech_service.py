@@ -20,7 +20,11 @@ from typing import Any, Self
 KEY = "sk-test-1234567890"
 VOICES = ["alloy", "ash", "ballad", "cedar", "coral", "echo", "marin", "sage", "shimmer", "verse"]
 SPEECH_MODELS = ["gpt-4o-mini-tts", "tts-1"]
-TEXT_MODELS = ["gpt-transcribe", "whisper-1"]
+TEXT_MODELS = ["gpt-transcribe", "whisper-1", "gpt-4o-transcribe-diarize"]
+FORM_FIELDS = {"file", "filename", "model", "response_format", "language", "prompt"}
+FORM_FIELDS |= {"temperature", "keywords[]", "languages[]", "timestamp_granularities[]"}
+FORM_FIELDS |= {"chunking_strategy"}
+TIMED = {"text": "Good morning, said the kettle.", "language": "english", "duration": 2.0}
 WORDS = "Good morning, said the kettle."
 SRT = "1\n00:00:00,000 --> 00:00:02,000\nGood morning, said the kettle.\n"
 VTT = "WEBVTT\n\n00:00:00.000 --> 00:00:02.000\nGood morning, said the kettle.\n"
@@ -100,7 +104,10 @@ class Handler(BaseHTTPRequestHandler):
             name = str(part.get_param("name", header="content-disposition"))
             content = part.get_payload(decode=True)
             assert isinstance(content, bytes)
-            fields[name] = content if name == "file" else content.decode()
+            if name.endswith("[]"):
+                fields[name] = [*fields.get(name, []), content.decode()]
+            else:
+                fields[name] = content if name == "file" else content.decode()
             if name == "file":
                 fields["filename"] = part.get_filename()
         self.service.requests[-1]["form"] = fields
@@ -109,14 +116,36 @@ class Handler(BaseHTTPRequestHandler):
         if fields.get("model") not in TEXT_MODELS:
             return self.error(404, "The model does not exist.", "model_not_found", "model")
         wanted = fields.get("response_format", "json")
+        if problem := self.misfit(fields, wanted):
+            return self.error(400, "Not with this model.", "unsupported_value", problem)
         if fields["model"] != "whisper-1" and wanted != "json":
             return self.error(400, "Not compatible.", "unsupported_value", "response_format")
         if not fields["filename"].endswith((".wav", ".mp3")) or not fields["file"]:
             return self.error(400, "Invalid file format.", "invalid_value", "file")
         if wanted in ("srt", "vtt"):
             return self.send(200, (SRT if wanted == "srt" else VTT).encode(), "text/plain")
+        if wanted == "verbose_json":
+            named = fields.get("timestamp_granularities[]", ["segment"])
+            times = {f"{one}s": [{"start": 0.0, "end": 2.0}] for one in named}
+            return self.send(200, json.dumps({**TIMED, **times}).encode())
         usage = {"type": "duration", "seconds": 2}
         return self.send(200, json.dumps({"text": WORDS, "usage": usage}).encode())
+
+    @staticmethod
+    def misfit(fields: dict[str, Any], wanted: str) -> str:
+        """The field that does not go with the others; "" if all do."""
+        model = fields["model"]
+        only = {"keywords[]": "gpt-transcribe", "languages[]": "gpt-transcribe"}
+        only["chunking_strategy"] = "gpt-4o-transcribe-diarize"
+        for name in sorted(fields):
+            if name not in FORM_FIELDS or only.get(name, model) != model:
+                return name.removesuffix("[]")
+        if model == "gpt-4o-transcribe-diarize" and ("prompt" in fields or wanted != "json"):
+            return "prompt" if "prompt" in fields else "response_format"
+        if "timestamp_granularities[]" in fields and wanted != "verbose_json":
+            return "timestamp_granularities"
+        temperature = fields.get("temperature", "0")
+        return "" if 0 <= float(temperature) <= 1 else "temperature"
 
     def send(
         self, status: int, body: bytes, kind: str = "application/json", **headers: str

@@ -97,6 +97,8 @@ class SpeakerStatus:
             if isinstance(command, Note) and command.code in UNANSWERED:
                 text = filled(MESSAGES[command.code].text, {})
                 self._failed(Failure(code=command.code, message=text), at)
+            elif isinstance(command, Note) and command.code == "transcript.failed":
+                self._note(unwritten=self._status.unwritten + 1)
         match event:
             case LinkReady():
                 self._note(link_code="", link_refused=False, model=event.model)
@@ -160,6 +162,7 @@ class SpeakerStatus:
             slips=self._slips(),
             endings=tuple(self._endings()),
             drops=self._sound.drops,
+            oddities=self._link.counts,
         )
 
     def _note(self, **changes: Any) -> None:

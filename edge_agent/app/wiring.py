@@ -13,6 +13,7 @@ from edge_agent.app.sound.questions import wording_in
 from edge_agent.audio.detectors import WakeDetector
 from edge_agent.contract.events import ToolTerms
 from edge_agent.contract.risk import Risk
+from edge_agent.contract.transcript import Hints
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.prompting.flow import FlowTerms
 from edge_agent.dialogue.recall.summaries import SummaryTerms
@@ -71,7 +72,18 @@ def dialogue_config(
         wording=wording_in(settings.speech.language),
         has_button=has_button,
         transcription=settings.realtime.transcription,
+        transcription_hints=transcription_hints(settings),
+        transcription_context=settings.transcription.context_items,
         flow=flow,
+    )
+
+
+def transcription_hints(settings: Settings) -> Hints:
+    """What helps whoever writes down what is said."""
+    wishes = settings.transcription
+    languages = (settings.realtime.transcription_language, *wishes.languages)
+    return Hints(
+        wishes.prompt, wishes.keywords, tuple(dict.fromkeys(one for one in languages if one))
     )
 
 
@@ -117,7 +129,7 @@ def session_config(settings: Settings, begin: SessionStart) -> SessionConfig:
         transcription_model=realtime.transcription_model
         if realtime.transcription == "builtin"
         else None,
-        transcription_language=realtime.transcription_language or None,
+        transcription_hints=transcription_hints(settings),
         max_output_tokens=realtime.max_output_tokens or None,
         speed=realtime.speed,
         reasoning_effort=realtime.reasoning_effort or None,

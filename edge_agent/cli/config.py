@@ -97,6 +97,7 @@ def _service_advice(loaded: Loaded) -> list[str]:
 
     from edge_agent.app.endings import endings
     from edge_agent.app.endpoints import endpoints
+    from edge_agent.app.wiring import transcription_hints
     from edge_agent.host.price_list import load_providers, owners_path
 
     settings = loaded.settings
@@ -114,6 +115,10 @@ def _service_advice(loaded: Loaded) -> list[str]:
             f"{realtime.provider}: nothing is transcribed before realtime.transcription_model "
             "names what your server has for it (azure: a deployment)"
         )
+    if realtime.transcription == "builtin":
+        transcriber = realtime.transcription_model or record.transcription_model
+        lost = transcription_hints(settings).lost_on(transcriber)
+        advice += [f"{transcriber} is not told transcription.{hint}" for hint in lost]
     return advice
 
 

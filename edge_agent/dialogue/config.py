@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from edge_agent.contract.events import ToolTerms
 from edge_agent.contract.risk import Risk
+from edge_agent.contract.transcript import Hints
 from edge_agent.dialogue.calls.wording import Wording
 from edge_agent.dialogue.prompting.flow import FlowTerms
 from edge_agent.dialogue.recall.summaries import SummaryTerms
@@ -77,6 +78,10 @@ class DialogueConfig:
     transcription: str
     """Who writes down what the household says: `off`, `builtin` (the server beside the talk) or
     `out_of_band` (the model, asked for each turn)."""
+    transcription_hints: Hints
+    """What helps them with it."""
+    transcription_context: int
+    """Earlier items that the model is given with a turn that it writes down."""
     flow: FlowTerms | None = None
     """The steps of a guided talk; None: the talk goes where people take it."""
 

@@ -81,9 +81,6 @@ class Parts:
             side_questions=side_questions,
             asking=question,
         )
-        self.transcripts = Transcripts(
-            state, memory=memory, side_questions=side_questions, read=reply.read
-        )
         self.notes = notes = Notes(
             state,
             moves,
@@ -92,6 +89,9 @@ class Parts:
             side_questions=side_questions,
             costs=costs,
             tools=tools,
+        )
+        self.transcripts = Transcripts(
+            state, memory=memory, side_questions=side_questions, items=notes.items, reader=reply
         )
         self.results = results = ToolResults(
             state, moves, answers=answers, tools=tools, memory=memory

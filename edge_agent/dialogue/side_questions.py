@@ -25,6 +25,7 @@ class Asked:
 
     then: Answered
     due_at: float
+    may_be_empty: bool
 
 
 class SideQuestions:
@@ -44,17 +45,19 @@ class SideQuestions:
         items: tuple[str, ...] | None = None,
         question: str = "",
         within_s: float,
+        may_be_empty: bool = False,
     ) -> Commands:
         """Ask, if there is a session; `then` is called exactly once, with the answer or with None.
 
         `kind` begins the tag, for whoever reads the wire; `items` and `question` as in
-        `AskSideQuestion`; after `within_s` nobody waits any longer.
+        `AskSideQuestion`; after `within_s` nobody waits any longer.  An answer without words is
+        none, unless it `may_be_empty`.
         """
         if self._state.link is not Link.READY:
             return then(None)
         self._asked += 1
         tag = f"{kind}_{self._asked}"
-        self._open[tag] = Asked(then, self._state.now + within_s)
+        self._open[tag] = Asked(then, self._state.now + within_s, may_be_empty)
         self._set_deadline()
         return [AskSideQuestion(tag, instructions, items, question)]
 
@@ -64,7 +67,8 @@ class SideQuestions:
         self._set_deadline()
         if asked is None:
             return []
-        return asked.then(answer if answer.ok and answer.text.strip() else None)
+        is_answer = answer.ok and (asked.may_be_empty or bool(answer.text.strip()))
+        return asked.then(answer if is_answer else None)
 
     def overdue(self) -> Commands:
         """Give up what is due."""

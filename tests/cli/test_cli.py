@@ -180,6 +180,28 @@ def test_check_tells_what_does_not_work_with_the_chosen_service(
     assert (told[0] in result.output) is (provider != "azure")
 
 
+@pytest.mark.parametrize(
+    ("model", "hint", "lost"),
+    [
+        ("gpt-transcribe", "prompt", False),
+        ("gpt-realtime-whisper", "prompt", True),
+        ("gpt-realtime-whisper", "keywords", True),
+        ("whisper-1", "keywords", False),
+        ("whisper-1", "languages", True),
+    ],
+)
+def test_check_tells_which_hints_a_transcriber_does_not_take(
+    monkeypatch: pytest.MonkeyPatch, model: str, hint: str, lost: bool
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    monkeypatch.setenv("EDGE_AGENT_REALTIME__TRANSCRIPTION_MODEL", model)
+    value = {"prompt": "At home.", "keywords": '["Anna"]', "languages": '["de", "en"]'}[hint]
+    monkeypatch.setenv(f"EDGE_AGENT_TRANSCRIPTION__{hint.upper()}", value)
+    result = invoke("config", "check")
+    assert result.exit_code == 0
+    assert (f"{model} is not told transcription.{hint}" in result.output) is lost
+
+
 def test_check_tells_what_would_keep_the_desk_from_working(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

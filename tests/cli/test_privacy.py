@@ -215,6 +215,8 @@ def test_by_itself_only_the_talk_leaves() -> None:
             "a transcriber beside the model; a yes to a tool",
         ),
         ("realtime", {"transcription": "out_of_band"}, "by the model itself"),
+        ("transcription", {"keywords": ["Käthe"]}, "Your prompt and keywords"),
+        ("transcription", {"prompt": "At home."}, "Your prompt and keywords"),
         ("facts", {"enabled": True}, "Facts: api.openai.com"),
         ("supervisor", {"model": "gpt-5", "url": "https://big.example/v1"}, "big.example (gpt-5)"),
         ("conversation", {"summarise": "session"}, "The talk so far"),
@@ -258,7 +260,7 @@ def test_no_section_of_the_settings_is_forgotten() -> None:
     assert set(section_names()) == {
         *("device", "listen", "barge_in", "echo", "realtime", "consent", "panel", "conversation"),
         *("speech", "supervisor", "messages", "mcp", "journal", "state", "budget", "control"),
-        *("health", "facts", "privacy", "guest"),
+        *("health", "facts", "privacy", "guest", "transcription"),
     }
     keys = {one.key for one in stored_data(Settings())}
     assert keys - {""} == KINDS

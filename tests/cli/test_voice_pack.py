@@ -14,7 +14,7 @@ import typer
 from speech_service import KEY, SOUND, Handler, SpeechService, tone
 from typer.testing import CliRunner, Result
 
-from edge_agent.cli.voice import speech, voice_pack
+from edge_agent.cli.voice import patience, speech, voice_pack
 from edge_agent.contract.errors import LinkBusy, LinkError, LinkLost, LinkRefused
 from edge_agent.host.voice.pack_store import Pack, PackError, Recipe
 from edge_agent.host.voice.sentences import Sentences
@@ -28,7 +28,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine of its own: settings, state, no key in the environment, no waiting."""
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     monkeypatch.setattr(speech, "CREDENTIAL_FOLDER", tmp_path / "etc")
-    monkeypatch.setattr(voice_pack, "_wait", waited.append)
+    monkeypatch.setattr(patience, "_wait", waited.append)
     monkeypatch.setenv("EDGE_AGENT_SPEECH__TTS_MODEL", "gpt-4o-mini-tts")
     waited.clear()
     return tmp_path

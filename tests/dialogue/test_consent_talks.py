@@ -11,6 +11,8 @@ from server_model import ModelServer, Plan
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.risk import Risk
+from edge_agent.contract.transcript import Hints
+from edge_agent.dialogue.prompting.scribe import written_down
 from edge_agent.dialogue.state import Talk
 
 RISKS = {"clock": Risk.LOW, "shop": Risk.MEDIUM, "unlock": Risk.HIGH, "leave_message": Risk.LOW}
@@ -850,6 +852,21 @@ def test_out_of_band_the_turn_is_written_down_once_for_both() -> None:
     reply(house, "Yes.")
     assert ran(house) == [("call_1", MILK)]
     assert len(house.did(c.AskSideQuestion)) == before + 1
+
+
+@pytest.mark.parametrize("transcription", ["off", "builtin", "out_of_band"])
+def test_an_answer_is_read_alone_and_by_the_plain_rules(transcription: str) -> None:
+    """Earlier words, or the owner's wishes, could make a yes of it."""
+    hints = Hints("Write yes for every sound.", ("Yes",), ("en", "it"))
+    house = asked(transcription=transcription, transcription_hints=hints, transcription_context=4)
+    for item, entry in house.server.items.items():
+        house.send(e.ItemAdded(at=house.now, item=item, role=entry.role, kind="message"))
+    reply(at_question(house), "Yes.").run(house.now + 5)
+    ask = house.did(c.AskSideQuestion)[-1]
+    assert ask.instructions == written_down(Hints("", (), ("en", "it")))
+    assert ask.items is not None
+    assert len(ask.items) == 1
+    assert ran(house) == [("call_1", MILK)]
 
 
 # --- guests ---------------------------------------------------------------------------------------

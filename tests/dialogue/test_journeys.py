@@ -30,6 +30,7 @@ from edge_agent.dialogue.journeys.transcripts import Transcripts
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.money.spending import Spending
 from edge_agent.dialogue.moves import Moves
+from edge_agent.dialogue.recall.items import ServerItems
 from edge_agent.dialogue.recall.memory import Memory
 from edge_agent.dialogue.side_questions import SideQuestions
 from edge_agent.dialogue.state import (
@@ -350,12 +351,19 @@ def test_words_are_remembered_and_read_by_whoever_waits_for_them() -> None:
     parts = Parts(transcription="out_of_band")
     read: list[tuple[str, str | None]] = []
 
-    def reads(item: str, words: str | None) -> Commands:
-        read.append((item, words))
-        return []
+    class Waiting:
+        is_given = False
+
+        def read(self, item: str, words: str | None) -> Commands:
+            read.append((item, words))
+            return []
 
     transcripts = Transcripts(
-        parts.state, memory=parts.memory, side_questions=parts.side_questions, read=reads
+        parts.state,
+        memory=parts.memory,
+        side_questions=parts.side_questions,
+        items=ServerItems(),
+        reader=Waiting(),
     )
     parts.state.link = Link.READY
     [asked] = transcripts.committed(e.UserTurnCommitted(at=100.0, item="i"))

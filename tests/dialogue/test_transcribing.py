@@ -13,7 +13,9 @@ from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.commands import AskSideQuestion
 from edge_agent.contract.risk import Risk
-from edge_agent.dialogue.journeys.transcripts import LATE_S, VERBATIM
+from edge_agent.contract.transcript import Hints
+from edge_agent.dialogue.journeys.transcripts import LATE_S, TELL_AGAIN_S
+from edge_agent.dialogue.prompting.scribe import CONTEXT, VERBATIM
 from edge_agent.dialogue.state import Talk
 
 
@@ -75,11 +77,106 @@ def test_a_refused_side_question_makes_nobody_ask_twice() -> None:
     assert len(house.speaker.played) == 1
 
 
-def test_words_that_nobody_could_make_out_are_no_words() -> None:
+@pytest.mark.parametrize("nothing", ["[unclear]", "", " ", "(coughs) [unclear]."])
+def test_words_that_nobody_could_make_out_are_no_words(nothing: str) -> None:
     house = one_turn(transcription="out_of_band")
-    house.server.aside = lambda _ask: "[unclear]"
+    house.server.aside = lambda _ask: nothing
     house.run(6.0)
+    assert "transcript.failed" not in house.notes()
     assert retold(house) == [("", True)]
+
+
+@pytest.mark.parametrize("nothing", ["[unclear]", "", "[BLANK_AUDIO]"])
+def test_nor_are_they_where_the_server_writes(nothing: str) -> None:
+    house = one_turn(transcription="builtin").run(6.0)
+    [item] = users(house)
+    house.send(e.UserTranscript(at=house.now, item=item, text=nothing))
+    assert retold(house) == [("", True)]
+
+
+def test_the_model_is_told_what_the_owner_knows() -> None:
+    hints = Hints("Numbers in words.", ("Käthe", "Wattwurm"), ("de", "en"))
+    house = one_turn(transcription="out_of_band", transcription_hints=hints).run(6.0)
+    [ask] = house.did(AskSideQuestion)
+    rules, _, rest = ask.instructions.partition(VERBATIM)
+    assert rules == ""
+    assert rest.split("\n") == [
+        "",
+        "What is spoken is, by its ISO code: de or en.",
+        "Spell these so, where they are really said, and only there: Käthe, Wattwurm.",
+        "These wishes go before the rules above: Numbers in words.",
+    ]
+
+
+def two_turns(**config: Any) -> House:
+    house = one_turn(transcription="out_of_band", **config)
+    house.server.aside = lambda _ask: "What time is it?"
+    house.run(6.0)
+    announce(house)
+    house.says(house.now + 0.1, house.now + 1.5)
+    return house.run(house.now + 6.0)
+
+
+def announce(house: House) -> None:
+    """The server names all its items."""
+    for item, entry in house.server.items.items():
+        added = e.ItemAdded(at=house.now, item=item, role=entry.role, kind="message")
+        house.send(added)
+
+
+@pytest.mark.parametrize("context", [0, 1, 2, 4])
+def test_earlier_items_go_along_if_the_owner_wants_them(context: int) -> None:
+    house = two_turns(transcription_context=context)
+    first, second = house.did(AskSideQuestion)
+    one, two = users(house)
+    answer = next(item for item, entry in house.server.items.items() if entry.role == "assistant")
+    assert first.items == (one,)
+    assert CONTEXT not in first.instructions
+    assert second.items == (*(one, answer)[2 - min(context, 2) :], two)
+    assert (CONTEXT in second.instructions) is (context > 0)
+
+
+def test_what_is_deleted_is_no_context() -> None:
+    house = one_turn(transcription="out_of_band", transcription_context=4).run(6.0)
+    announce(house)
+    for item in list(house.server.items):
+        house.send(e.ItemDeleted(at=house.now, item=item))
+    house.says(house.now + 0.1, house.now + 1.5)
+    house.run(house.now + 6.0)
+    [_, second] = house.did(AskSideQuestion)
+    assert second.items is not None
+    assert len(second.items) == 1
+
+
+def users(house: House) -> list[str]:
+    return [item for item, entry in house.server.items.items() if entry.role == "user"]
+
+
+def failures(house: House) -> list[dict[str, Any]]:
+    return [dict(do.fields) for do in house.did(c.Note) if do.code == "transcript.failing"]
+
+
+def test_a_model_that_fails_is_told_at_once_and_then_once_an_hour() -> None:
+    house = one_turn(transcription="out_of_band").run(6.0)
+    assert failures(house) == [{"count": 1}]
+    for _ in range(3):
+        house.says(house.now + 0.1, house.now + 1.5)
+        house.run(house.now + 6.0)
+    assert house.notes().count("transcript.failed") == 4
+    assert failures(house) == [{"count": 1}]
+    late = house.now + TELL_AGAIN_S
+    house.send(e.UserTurnCommitted(at=late, item="late"))
+    house.send(e.Tick(at=late + LATE_S))
+    assert failures(house)[1:] == [{"count": 4}]
+
+
+def test_turns_that_a_lost_session_left_unwritten_are_not_the_models_fault() -> None:
+    house = one_turn(transcription="out_of_band")
+    house.server._do = _without_asides(house, [])  # type: ignore[method-assign]
+    house.run(6.0)
+    house.drop()
+    assert "transcript.failed" in house.notes()
+    assert failures(house) == []
 
 
 def test_a_late_transcript_still_takes_the_place_of_the_sound() -> None:

@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from speech_service import KEY, SOUND, SRT, VTT, WORDS, Answer, Handler, SpeechService
 
 from edge_agent.contract.errors import AgentError, ConfigError, LinkBusy, LinkLost
+from edge_agent.contract.transcript import Hints
 from edge_agent.host.settings.house import Speech
 from edge_agent.host.voice.sentences import SENTENCE_FOR_CODE
 from edge_agent.host.web.http_api import api_base
@@ -49,6 +50,10 @@ def recording(tmp_path: Path) -> Path:
     return file
 
 
+def spoken(*languages: str) -> Hints:
+    return Hints("", (), languages)
+
+
 # --- what is right -----------------------------------------------------------------------
 
 
@@ -67,7 +72,7 @@ def test_speech_is_asked_for_as_documented(service: SpeechService) -> None:
 
 
 def test_a_transcript_in_every_format(service: SpeechService, recording: Path) -> None:
-    assert api(service).transcribe(recording, model="gpt-transcribe", language="de") == WORDS
+    assert api(service).transcribe(recording, model="gpt-transcribe", hints=spoken("de")) == WORDS
     form = service.requests[0]["form"]
     assert form == {
         "model": "gpt-transcribe",
@@ -81,6 +86,49 @@ def test_a_transcript_in_every_format(service: SpeechService, recording: Path) -
     assert api(service).transcribe(recording, model="whisper-1", form="srt") == SRT.strip()
     assert api(service).transcribe(recording, model="whisper-1", form="vtt") == VTT.strip()
     assert "language" not in service.requests[-1]["form"]
+
+
+HINTS = Hints('Said "at home"\nby many.', ("Käthe", "Wattwurm"), ("de", "en"))
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        (
+            "gpt-transcribe",
+            {
+                "prompt": HINTS.prompt,
+                "keywords[]": ["Käthe", "Wattwurm"],
+                "languages[]": ["de", "en"],
+            },
+        ),
+        ("whisper-1", {"prompt": f"{HINTS.prompt} Käthe, Wattwurm."}),
+        ("gpt-4o-transcribe-diarize", {"chunking_strategy": "auto"}),
+    ],
+)
+def test_each_model_is_told_in_its_own_way(
+    service: SpeechService, recording: Path, model: str, told: dict[str, object]
+) -> None:
+    assert api(service).transcribe(recording, model=model, hints=HINTS) == WORDS
+    form = service.requests[0]["form"]
+    for known in ("file", "filename", "response_format"):
+        del form[known]
+    assert form == {"model": model, **told}
+
+
+def test_times_and_temperature(service: SpeechService, recording: Path) -> None:
+    def timed(*named: str) -> dict[str, Any]:
+        text = api(service).transcribe(
+            recording, model="whisper-1", form="verbose_json", temperature=0.2, timestamps=named
+        )
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+    assert set(timed()) == {"text", "language", "duration", "segments"}
+    assert set(timed("word", "segment")) == {"text", "language", "duration", "segments", "words"}
+    forms = [request["form"] for request in service.requests]
+    assert [form["temperature"] for form in forms] == ["0.2", "0.2"]
+    assert "timestamp_granularities[]" not in forms[0]
 
 
 def test_azure_gets_its_own_header(service: SpeechService) -> None:
@@ -267,7 +315,7 @@ def test_the_largest_recording_is_within_the_limit(service: SpeechService, tmp_p
     file = tmp_path / "long.wav"
     with file.open("wb") as opened:
         opened.truncate(UPLOAD_MAX_BYTES - 4096)
-    assert api(service).transcribe(file, model="gpt-transcribe", language="en") == WORDS
+    assert api(service).transcribe(file, model="gpt-transcribe", hints=spoken("en")) == WORDS
 
 
 @pytest.mark.parametrize("text", ["", "  ", "x" * 4097])
@@ -279,7 +327,7 @@ def test_texts_that_are_not_sent(service: SpeechService, text: str) -> None:
 
 def test_a_name_does_not_break_the_form(service: SpeechService, recording: Path) -> None:
     with pytest.raises(AgentError, match="no such name"):
-        api(service).transcribe(recording, model="x\r\n--edge", language="en")
+        api(service).transcribe(recording, model="x\r\n--edge", hints=spoken("en"))
     assert service.requests == []
 
 

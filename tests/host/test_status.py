@@ -166,6 +166,20 @@ def test_every_field_has_a_default() -> None:
     assert all(f.name in Status().plain() for f in fields(Status))
 
 
+def test_oddities_of_the_line_and_unwritten_turns_are_told() -> None:
+    """All of them for programs; for people what somebody should look into."""
+    odd = {"ignored": 900, "benign": 3, "transcription_failed": 2, "malformed": 1, "over items": 5}
+    status = replace(GOOD, oddities=odd, unwritten=4)
+    assert status.plain()["oddities"] == odd
+    assert from_plain(json.loads(json.dumps(status.plain()))) == status
+    assert words(status)["Hitches"] == (
+        "what was said was not written down 4 times (see realtime.transcription); the provider's "
+        "transcriber failed 2 times; the provider sent what makes no sense once; the provider "
+        "sent too much of something 5 times"
+    )
+    assert words(replace(GOOD, oddities={"ignored": 900, "benign": 3}))["Hitches"] == "none"
+
+
 def test_what_is_wrong_with_the_sound_in_words() -> None:
     loud = replace(GOOD, echo="found", echo_quieter_db=23, mic_clipped=4, mic_lost=1, underflows=2)
     assert words(loud)["Echo"] == "our own voice is 23 dB quieter in the microphone"

@@ -33,6 +33,8 @@ TALK = (
     e.SideAnswer(at=8.0, tag="transcript_3", text="And Anna?"),
     e.SideAnswer(at=8.1, tag="transcript_4", text="", ok=False),
     e.SideAnswer(at=8.2, tag="consent_5", text="Yes, please."),
+    e.SideAnswer(at=8.3, tag="transcript_6", text="[unclear]"),
+    e.UserTranscript(at=8.4, item="e", text="(coughs) [BLANK_AUDIO]"),
 )
 
 

@@ -17,6 +17,7 @@ from link_world import WITHOUT_VAD, World, play
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
 from edge_agent.contract.pcm import silence
+from edge_agent.contract.transcript import Hints
 from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.realtime.protocol.config import SemanticVad, SessionConfig
 from edge_agent.simulation.brains import ParrotBrain
@@ -291,6 +292,22 @@ def test_a_wish_to_reopen_that_never_helps_does_not_hammer() -> None:
     play(act)
 
 
+def test_oddities_are_counted_over_all_sessions() -> None:
+    async def act(world: World) -> None:
+        await world.ready()
+        world.server.faults.garbage_frames = 5
+        await world.ask()
+        assert world.link.counts["malformed"] == 5
+        world.home.cut()
+        await world.ready(2)
+        assert world.link.counts["malformed"] == 5
+        world.server.faults.garbage_frames = 2
+        await world.ask()
+        assert world.link.counts["malformed"] == 7
+
+    play(act)
+
+
 def test_garbage_for_ever_is_left_and_a_little_is_survived() -> None:
     async def act(world: World) -> None:
         await world.ready()
@@ -375,7 +392,7 @@ def test_cancelling_run_leaves_nothing_behind() -> None:
             tools=({"type": "function", "name": "clock", "parameters": {"type": "object"}},),
             turn_detection=SemanticVad("high"),
             transcription_model="gpt-transcribe",
-            transcription_language="en",
+            transcription_hints=Hints("At home.", ("Wattwurm", "Käthe"), ("en", "de")),
             max_output_tokens=500,
             speed=1.2,
             reasoning_effort="low",

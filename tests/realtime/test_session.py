@@ -23,6 +23,7 @@ from edge_agent.contract.errors import (
     LinkRefused,
     LocalProtocolError,
 )
+from edge_agent.contract.transcript import Hints
 from edge_agent.realtime.protocol.config import (
     Capabilities,
     Dialect,
@@ -42,7 +43,7 @@ EVERYTHING = household_session(
     tools=({"type": "function", "name": "clock", "parameters": {}},),
     turn_detection=SemanticVad("low"),
     transcription_model="gpt-transcribe",
-    transcription_language="en",
+    transcription_hints=Hints("At home.", ("Wattwurm",), ("en",)),
     max_output_tokens=500,
     speed=1.2,
     reasoning_effort="low",
@@ -147,6 +148,9 @@ def test_a_server_that_does_not_greet_is_configured_when_nudged() -> None:
         (None, "Unknown parameter: 'session.truncation'.", "truncation", ["truncation"]),
         ("session.audio.input.turn_detection.eagerness", "", "semantic_vad", None),
         ("session.audio.input.transcription.language", "", "transcription_language", None),
+        ("session.audio.input.transcription.keywords", "", "transcription_keywords", None),
+        (None, "Unknown parameter: 'languages'.", "transcription_language", None),
+        ("session.audio.input.transcription.prompt", "", "transcription_prompt", None),
         ("session.audio.input.transcription.model", "", "transcription", None),
     ],
 )

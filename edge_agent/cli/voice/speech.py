@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from edge_agent.cli.outcome import note
@@ -62,8 +62,9 @@ def require_key(settings: Settings, record: ProviderRecord) -> None:
     )
 
 
-def speech_api(settings: Settings) -> SpeechApi:
-    """Raises ConfigError for an address that will not do, LinkRefused without a key."""
+def speech_api(settings: Settings, **options: Any) -> SpeechApi:
+    """`options` as in `HttpApi`.  Raises ConfigError for an address that will not do, LinkRefused
+    without a key."""
     from edge_agent.host.price_list import load_providers, owners_path
     from edge_agent.host.web.http_api import api_base
     from edge_agent.host.web.speech_http import SpeechApi
@@ -82,4 +83,4 @@ def speech_api(settings: Settings) -> SpeechApi:
         require_key(settings, record)
     if elsewhere and key:
         note(f"the key of {realtime.provider} is shown to {urlsplit(base).hostname}")
-    return SpeechApi(base, key, auth=auth, ca_file=realtime.ca_file)
+    return SpeechApi(base, key, auth=auth, ca_file=realtime.ca_file, **options)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -17,19 +16,13 @@ import typer
 
 from edge_agent.cli.options import ConfigOption
 from edge_agent.cli.outcome import guarded, harmless, note
+from edge_agent.cli.voice.patience import patiently
 from edge_agent.cli.voice.speech import read_settings, speech_api
 
 if TYPE_CHECKING:
-    from edge_agent.contract.errors import AgentError
     from edge_agent.host.settings.root import Settings
     from edge_agent.host.voice.pack_store import Pack, Recipe, SpeakFunction
 
-TRIES_MAX = 4
-"""Of one sentence: a service that is busy for longer is not worth waiting in front of a screen."""
-FIRST_PAUSE_S = 1.0
-"""It doubles; where the service says how long, that counts."""
-PAUSE_MAX_S = 90.0
-"""Longer than a rate limit of "per minute" lasts."""
 MANNER = "Speak calmly, warmly and clearly, at an even pace, like a helpful voice in a household."
 """For all but tts-1, which takes no instructions: forty single sentences sound like one person."""
 
@@ -46,10 +39,6 @@ class Engine(StrEnum):
 
     PROVIDER = "provider"
     ESPEAK = "espeak"
-
-
-def _wait(seconds: float) -> None:
-    threading.Event().wait(seconds)
 
 
 @app.command()
@@ -202,34 +191,7 @@ def _engine(
 
 def patient(speak: SpeakFunction, wait: Callable[[float], None] | None = None) -> SpeakFunction:
     """`speak`, but again after a pause where a pause helps."""
-    from edge_agent.contract.backoff import Backoff
-    from edge_agent.contract.errors import LinkError
-
-    def speak_patiently(text: str) -> bytes:
-        pauses = Backoff(FIRST_PAUSE_S, PAUSE_MAX_S)
-        for _ in range(1, TRIES_MAX):
-            try:
-                return speak(text)
-            except LinkError as problem:
-                pause_s = _pause_s(problem, pauses.next_s())
-                if pause_s is None:
-                    raise
-                note(f"{problem.message} Trying again in {pause_s:.0f} s.")
-                (wait or _wait)(pause_s)
-        return speak(text)
-
-    return speak_patiently
-
-
-def _pause_s(problem: AgentError, pause_s: float) -> float | None:
-    """`pause_s`, or what the service asks for; None: it will not be better then."""
-    from edge_agent.contract.errors import LinkBusy, LinkLost
-
-    if isinstance(problem, LinkBusy):
-        pause_s = max(pause_s, problem.retry_after_s or 0.0)
-        return pause_s if pause_s <= PAUSE_MAX_S else None
-    lasting = ("link.captive_portal", "link.garbage")
-    return pause_s if isinstance(problem, LinkLost) and problem.code not in lasting else None
+    return lambda text: patiently(lambda: speak(text), even_if_lost=True, wait=wait)
 
 
 def _build_in_sight(pack: Pack, texts: dict[str, str], recipe: Recipe, speak: SpeakFunction) -> int:

@@ -22,6 +22,7 @@ from edge_agent.dialogue.calls.tool_calls import ToolCalls
 from edge_agent.dialogue.gate import Gate, GateState
 from edge_agent.dialogue.journeys.transcripts import TRANSCRIPT_WAIT_S, write_down
 from edge_agent.dialogue.moves import Moves
+from edge_agent.dialogue.prompting.scribe import alone
 from edge_agent.dialogue.side_questions import SideQuestions
 from edge_agent.dialogue.state import Cause, Commands, Deadline, Microphone, Talk, TalkState
 
@@ -190,7 +191,14 @@ class ConsentReply:
         """Have this one turn written down, for nothing but its yes or no."""
         self._state.deadlines.clear(Deadline.TRANSCRIPT)  # a side question has its own limit
         then = partial(self._written_down, question.item)
-        return write_down(self._side_questions, "consent", question.item, then, TRANSCRIPT_WAIT_S)
+        return write_down(
+            self._side_questions,
+            "consent",
+            question.item,
+            then,
+            TRANSCRIPT_WAIT_S,
+            instructions=alone(self._state.config.transcription_hints),
+        )
 
     def _written_down(self, item: str, answer: e.SideAnswer | None) -> Commands:
         return self.read(item, answer.text if answer is not None else None)

@@ -112,6 +112,12 @@ class ServerItems:
         self._after.clear()
         self._leaving.clear()
 
+    def before(self, item: str, count: int) -> tuple[str, ...]:
+        """The last `count` things said before `item`, which may not be here yet, oldest first."""
+        said = [known.id for known in self._items if known.kind in ("user", "assistant")]
+        end = said.index(item) if item in said else len(said)
+        return tuple(said[max(0, end - count) : end])
+
     def older_than(self, kept: Container[str], keep_turns: int) -> list[Item]:
         """What may go while `kept` and the last `keep_turns` turns stay, oldest first.
 

@@ -491,8 +491,14 @@ MESSAGES: dict[str, Message] = {
     "transcript.failed": Message(
         DEBUG,
         "A turn could not be written down.",
-        "The talk does not need it. If it is always so, the provider answers no side questions: "
-        'set realtime.transcription to "builtin" or "off".',
+        "A warning tells how many, once an hour at most.",
+    ),
+    "transcript.failing": Message(
+        WARNING,
+        "The model could not write down what was said: {count} turns since the last such line.",
+        "The talk does not need it; the sound is remembered instead. This line comes once an hour "
+        "at most, `edge-agent status` counts on. If it is always so, the provider answers no side "
+        'questions: set realtime.transcription to "builtin" or "off".',
     ),
     # --- timers and alarms ---------------------------------------------------------------
     "alarm.ringing": Message(

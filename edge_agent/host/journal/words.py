@@ -17,6 +17,7 @@ from edge_agent.contract.events import (
     UserTranscript,
     VoiceText,
 )
+from edge_agent.contract.transcript import words_in
 
 HOUSEHOLD = "household"
 SPEAKER = "speaker"
@@ -38,9 +39,9 @@ class Words:
         """One text per turn of the household and per answer, as far as it was made."""
         match event:
             case UserTranscript():
-                self._said(HOUSEHOLD, event.text)
+                self._said(HOUSEHOLD, words_in(event.text))
             case SideAnswer(ok=True) if event.tag.startswith(TRANSCRIPT):
-                self._said(HOUSEHOLD, event.text)
+                self._said(HOUSEHOLD, words_in(event.text))
             case VoiceText():
                 self._chars += len(event.text)
                 if self._chars <= WORDS_MAX_CHARS:

@@ -101,10 +101,16 @@ class Status:
     """Moves of the talk that its table does not have."""
     drops: Mapping[str, int] = field(default_factory=dict)
     """Queue → entries that were dropped, since the start."""
+    oddities: Mapping[str, int] = field(default_factory=dict)
+    """What was odd in the sessions with the provider, by kind, since the start: most of it is
+    harmless and for programs only."""
+    unwritten: int = 0
+    """Turns of the household that should have been written down and were not, since the start."""
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
-        return dataclasses.asdict(self) | {"drops": dict(self.drops)}
+        counts = {"drops": dict(self.drops), "oddities": dict(self.oddities)}
+        return dataclasses.asdict(self) | counts
 
 
 def from_plain(entry: Mapping[str, Any]) -> Status:
@@ -271,6 +277,22 @@ def _today(status: Status) -> str:
     return f"{answers}, {tokens}, {cost}"
 
 
+def _odd_sessions(status: Status) -> list[str]:
+    """What somebody should look into; races and late frames belong to every long talk."""
+    odd, parts = status.oddities, []
+    if status.unwritten:
+        times = _times(status.unwritten)
+        parts.append(f"what was said was not written down {times} (see realtime.transcription)")
+    if failed := odd.get("transcription_failed", 0):
+        parts.append(f"the provider's transcriber failed {_times(failed)}")
+    garbage = odd.get("malformed", 0) + odd.get("unread", 0)
+    if garbage:
+        parts.append(f"the provider sent what makes no sense {_times(garbage)}")
+    if too_much := sum(count for kind, count in odd.items() if kind.startswith("over ")):
+        parts.append(f"the provider sent too much of something {_times(too_much)}")
+    return parts
+
+
 def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
@@ -289,5 +311,6 @@ def _hitches(status: Status) -> str:
     if status.faults + status.slips:
         times = _times(status.faults + status.slips)
         parts.append(f"a fault in the program {times} (journalctl: agent.fault, dialogue)")
+    parts += _odd_sessions(status)
     parts += [f"{count} dropped in {name}" for name, count in status.drops.items() if count]
     return "; ".join(parts) or "none"

@@ -34,6 +34,7 @@ from edge_agent.host.settings.house import Budget, Control, Health, Journal, Spe
 from edge_agent.host.settings.mcp import Mcp
 from edge_agent.host.settings.privacy import Facts, Privacy
 from edge_agent.host.settings.talk import Conversation
+from edge_agent.host.settings.transcription import Transcription
 
 WakeWord = Literal["alexa", "hey_jarvis", "hey_mycroft", "okay_nabu"]
 """The phrases whose models come with pymicro-wakeword (Apache-2.0, models included)."""
@@ -221,7 +222,8 @@ class Realtime(Section):
     """Which model the provider transcribes with (azure: the deployment's name).  Empty: the one
     that the provider's record names.  Set alone, without transcription, it means "builtin"."""
     transcription_language: str = Field(default="", pattern=r"^([a-z]{2,3})?$")
-    """Language hint for the transcription.  Empty: it guesses."""
+    """Language of what is said, told to whoever writes it down.  Empty: those of
+    transcription.languages, else it guesses."""
     max_output_tokens: int = Field(default=0, ge=0, le=4096)
     """Longest answer in tokens (20 are about one second of speech), 0: the model's own limit."""
     reasoning_effort: Literal["", "minimal", "low", "medium", "high", "xhigh"] = ""
@@ -349,6 +351,7 @@ class Settings(BaseSettings):
     barge_in: BargeIn = BargeIn()
     echo: Echo = Echo()
     realtime: Realtime = Realtime()
+    transcription: Transcription = Transcription()
     consent: Consent = Consent()
     guest: Guest = Guest()
     panel: Panel = Panel()

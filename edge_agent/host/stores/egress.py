@@ -53,6 +53,9 @@ def egress(settings: Settings) -> list[Leaving]:
     if facts.enabled:
         out.append(Leaving("Facts", first, "those that the model looks up, when it does"))
     out += _transcribed(settings, first)
+    if settings.transcription.prompt or settings.transcription.keywords:
+        when = "when speech is written down, also by edge-agent transcribe"
+        out.append(Leaving("Your prompt and keywords", first, when))
     out += _summarised(settings, first, first_url)
     if settings.supervisor.model:
         out.append(

@@ -12,19 +12,22 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from edge_agent.contract.errors import AgentError, LinkError
 from edge_agent.contract.net_faults import Peer
 from edge_agent.contract.pcm import WIRE_RATE_HZ
+from edge_agent.contract.transcript import Hints
 from edge_agent.contract.voices import on_wire
 from edge_agent.host.web.http_api import HttpApi
 from edge_agent.host.web.http_faults import garbage as garbage_of
 from edge_agent.host.web.http_faults import web_page
 
-TranscriptFormat = Literal["text", "json", "srt", "vtt"]
+TranscriptFormat = Literal["text", "json", "verbose_json", "srt", "vtt"]
+
+NO_HINTS = Hints("", (), ())
 
 PEER = Peer(
     name="speech service",
@@ -41,7 +44,7 @@ TEXT_MAX_BYTES = 8_000_000
 UPLOAD_MAX_BYTES = 25 * 1024 * 1024
 """The provider's limit for a request with a recording."""
 FORM_BYTES = 4096
-"""Room for the other fields of the form within that limit."""
+"""Room for the other fields of the form within that limit; many keywords need more."""
 INPUT_MAX_CHARS = 4096
 """The provider's limit for a text to be spoken."""
 SPEECH_MIN_BYTES = WIRE_RATE_HZ // 5
@@ -79,21 +82,38 @@ class SpeechApi:
         return _pcm24k(sound)
 
     def transcribe(
-        self, file: Path, *, model: str, form: TranscriptFormat = "text", language: str = ""
+        self,
+        file: Path,
+        *,
+        model: str,
+        form: TranscriptFormat = "text",
+        hints: Hints = NO_HINTS,
+        temperature: float | None = None,
+        timestamps: Sequence[str] = (),
     ) -> str:
-        """The words in a recording: plain, as JSON (at least `text`), or as subtitles.
+        """The words in a recording: plain, as JSON (at least `text`; `verbose_json` with times, of
+        each `word` or `segment` in `timestamps`), or as subtitles.
 
         `model` is the owner's setting `speech.transcription_model`, a configuration value: what
         a model can do (subtitles need one that tells times) is the service's business.  The file
         is judged before anything is sent.  Raises AgentError.
         """
-        sound = _recording(file)
-        fields = {"model": model, "response_format": form if form in ("srt", "vtt") else "json"}
-        if language:
-            fields["language"] = language
-        if not all(value.isprintable() and '"' not in value for value in fields.values()):
-            raise AgentError("A model or a language has no such name.", code="speech.text")
-        body, kind = _form(fields, file.suffix.lower(), sound)
+        for name in (model, *hints.languages):
+            if not name.isprintable() or '"' in name:
+                raise AgentError("A model or a language has no such name.", code="speech.text")
+        fields = [("model", model), ("response_format", "json" if form == "text" else form)]
+        for name, value in hints.fields(model).items():
+            if isinstance(value, str):
+                fields.append((name, value))
+            else:
+                fields += [(f"{name}[]", one) for one in value]
+        if temperature is not None:
+            fields.append(("temperature", f"{temperature:g}"))
+        fields += [("timestamp_granularities[]", one) for one in timestamps]
+        if tells_speakers(model):  # it demands that for more than 30 s
+            fields.append(("chunking_strategy", "auto"))
+        head, tail, kind = _form(fields, file.suffix.lower())
+        body = head + _recording(file, len(head) + len(tail)) + tail
         kind, raw = self._post("audio/transcriptions", body, kind, TEXT_MAX_BYTES)
         if "html" in kind:
             raise web_page(PEER)
@@ -110,12 +130,17 @@ class SpeechApi:
 # --- what goes out ---------------------------------------------------------------------
 
 
-def _recording(file: Path) -> bytes:
-    """The content of a file that may be sent.  Raises AgentError."""
+def tells_speakers(model: str) -> bool:
+    """Whether this model tells speakers apart, which it wants to be asked for in another way."""
+    return "diarize" in model
+
+
+def _recording(file: Path, form_bytes: int) -> bytes:
+    """The content of a file that may be sent with a form of that size.  Raises AgentError."""
     kinds = ", ".join(FILE_KINDS)
     if file.suffix.lower().lstrip(".") not in FILE_KINDS:
         raise unfit(f"{file} is not a recording that the service takes.", f"It takes {kinds}.")
-    limit = UPLOAD_MAX_BYTES - FORM_BYTES
+    limit = UPLOAD_MAX_BYTES - max(FORM_BYTES, form_bytes)
     try:
         if not file.is_file():
             what = "is a folder or a device" if file.exists() else "does not exist"
@@ -137,22 +162,22 @@ def _recording(file: Path) -> bytes:
     return sound
 
 
-def _form(fields: Mapping[str, str], suffix: str, sound: bytes) -> tuple[bytes, str]:
-    """`multipart/form-data` (RFC 7578) and its content type.
+def _form(fields: Iterable[tuple[str, str]], suffix: str) -> tuple[bytes, bytes, str]:
+    """`multipart/form-data` (RFC 7578) before and behind the sound, and its content type.
 
     The file goes under a name of ours: its own is nobody's business.
     """
     edge = secrets.token_hex(16)  # long enough never to be found in the sound
     head = "".join(
         f'--{edge}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-        for name, value in fields.items()
+        for name, value in fields
     )
     head += (
         f'--{edge}\r\nContent-Disposition: form-data; name="file"; filename="recording{suffix}"'
         "\r\nContent-Type: application/octet-stream\r\n\r\n"
     )
     tail = f"\r\n--{edge}--\r\n"
-    return head.encode() + sound + tail.encode(), f"multipart/form-data; boundary={edge}"
+    return head.encode(), tail.encode(), f"multipart/form-data; boundary={edge}"
 
 
 # --- what comes back -------------------------------------------------------------------
@@ -195,7 +220,7 @@ def _words(text: str, form: TranscriptFormat) -> str:
             raise TypeError
     except (ValueError, TypeError, KeyError, RecursionError):
         raise garbage("an answer without a text") from None
-    return json.dumps(entry, ensure_ascii=False, indent=2) if form == "json" else words.strip()
+    return json.dumps(entry, ensure_ascii=False, indent=2) if form != "text" else words.strip()
 
 
 def _subtitles(text: str, form: TranscriptFormat) -> str:

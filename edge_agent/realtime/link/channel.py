@@ -291,6 +291,7 @@ class Channel:
             return LinkLost("The session ended by an internal error.", code="link.internal")
         finally:
             self.ended = True
+            self.route.oddities.update(self.session.counts)
             self.session.close()
             self._tell_losses(at_end=True)
             self._tell_pongs()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -151,8 +152,11 @@ class RealtimeLink:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Oddities of the current session by kind (see `Session.counts`)."""
-        return dict(self._channel.session.counts) if self._channel else {}
+        """Oddities of all sessions by kind, since the start (see `Session.counts`)."""
+        total = sum((route.oddities for route in self._routes.all), Counter[str]())
+        if self._channel is not None and not self._channel.ended:
+            total += self._channel.session.counts
+        return dict(total)
 
     def execute(self, command: cmd.WireCommand) -> None:
         """Carry out a command; never waits, never raises (see `late_commands`)."""

@@ -11,6 +11,7 @@ and terms of its own, so that a fall-back never inherits a stranger's troubles.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -84,6 +85,8 @@ class Route:
         self.used_key: str | None = None
         self.tolerance = PongTolerance()
         self.pongs = pongs
+        self.oddities = Counter[str]()
+        """Of the sessions that are over (see `Session.counts`)."""
         self.renegotiate(config)
 
     def config(self, base: SessionConfig) -> SessionConfig:

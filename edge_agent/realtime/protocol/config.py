@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.pcm import WIRE_RATE_HZ
+from edge_agent.contract.transcript import Hints, takes_prompt
 from edge_agent.contract.voices import SPEED_MAX, SPEED_MIN, custom_id, on_wire
 
 Dialect = Literal["ga", "beta", "xai"]
@@ -60,7 +61,7 @@ class SessionConfig:
     turn_detection: TurnDetection
     noise_reduction: str | None
     transcription_model: str | None
-    transcription_language: str | None
+    transcription_hints: Hints
     max_output_tokens: int | None
     speed: float
     reasoning_effort: str | None
@@ -151,6 +152,8 @@ OPTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("truncation", ("truncation", "retention_ratio")),
     ("noise_reduction", ("noise_reduction",)),
     ("speed", ("speed",)),
+    ("transcription_keywords", ("transcription.keywords", "keywords")),
+    ("transcription_prompt", ("transcription.prompt", "prompt")),
     ("transcription_language", ("transcription.language", "language")),
     ("transcription", ("transcription",)),
     ("semantic_vad", ("semantic_vad", "eagerness", "turn_detection")),
@@ -190,13 +193,21 @@ def _takes_reasoning(model: str, can: Capabilities) -> bool:
 def wanted_options(config: SessionConfig, can: Capabilities) -> frozenset[str]:
     """The options of `OPTIONS` that this configuration asks this provider for."""
     vad = config.turn_detection
-    transcribes = bool(config.transcription_model) and can.transcription
+    transcriber = config.transcription_model or ""
+    transcribes = bool(transcriber) and can.transcription
+    hints = config.transcription_hints
+    told = set(hints.fields(transcriber)) if transcribes else set()
     asked = {
         "reasoning": config.reasoning_effort is not None and _takes_reasoning(config.model, can),
         "truncation": bool(config.keep_ratio or config.keep_tokens) and can.truncation,
         "noise_reduction": config.noise_reduction is not None and can.noise_reduction,
         "speed": config.speed != 1.0 and can.speed,
-        "transcription_language": transcribes and bool(config.transcription_language),
+        "transcription_keywords": "keywords" in told,
+        # Keywords that are refused go into the prompt.
+        "transcription_prompt": transcribes
+        and takes_prompt(transcriber)
+        and bool(hints.prompt or hints.keywords),
+        "transcription_language": not told.isdisjoint(("language", "languages")),
         "transcription": transcribes,
         "semantic_vad": isinstance(vad, SemanticVad) and can.semantic_vad,
         "vad_tuning": isinstance(vad, ServerVad) and can.vad_options,
@@ -304,11 +315,20 @@ def _turn_detection(config: SessionConfig, use: Set[str]) -> dict[str, Any] | No
     return detection
 
 
-def _transcription(config: SessionConfig, use: Set[str]) -> dict[str, Any]:
-    transcription = {"model": config.transcription_model}
-    if "transcription_language" in use:
-        transcription["language"] = config.transcription_language
-    return transcription
+HINTS = frozenset({"keywords", "prompt", "language", "languages"})
+"""What may be said to a transcriber."""
+_TAKEN: Mapping[Dialect, frozenset[str]] = {
+    "ga": HINTS,
+    "beta": frozenset({"prompt", "language"}),  # lists came later
+    "xai": frozenset({"language"}),  # no session is recorded with more
+}
+
+
+def _transcription(config: SessionConfig, use: Set[str], dialect: Dialect) -> dict[str, Any]:
+    model = config.transcription_model or ""
+    refused = {name for name in HINTS if f"transcription_{name}" not in use} - {"languages"}
+    without = refused | (HINTS - _TAKEN[dialect])
+    return {"model": model, **config.transcription_hints.fields(model, without)}
 
 
 def _ga(config: SessionConfig, use: Set[str]) -> dict[str, Any]:
@@ -333,7 +353,7 @@ def _ga(config: SessionConfig, use: Set[str]) -> dict[str, Any]:
     if "noise_reduction" in use:
         heard["noise_reduction"] = {"type": config.noise_reduction}
     if "transcription" in use:
-        heard["transcription"] = _transcription(config, use)
+        heard["transcription"] = _transcription(config, use, "ga")
     if "voice" in use:
         spoken["voice"] = on_wire(config.voice)
     if "speed" in use:
@@ -365,14 +385,17 @@ def _flat(config: SessionConfig, use: Set[str], dialect: Dialect) -> dict[str, A
         if "noise_reduction" in use:
             session["input_audio_noise_reduction"] = {"type": config.noise_reduction}
         if "transcription" in use:
-            session["input_audio_transcription"] = _transcription(config, use)
+            session["input_audio_transcription"] = _transcription(config, use, dialect)
         if "max_output_tokens" in use:
             session["max_response_output_tokens"] = config.max_output_tokens
         if "speed" in use:
             session["speed"] = config.speed
     else:
         audio_format = {"type": "audio/pcm", "rate": WIRE_RATE_HZ}
-        session["audio"] = {"input": {"format": audio_format}, "output": {"format": audio_format}}
+        heard: dict[str, Any] = {"format": audio_format}
+        if "transcription" in use:
+            heard["transcription"] = _transcription(config, use, dialect)
+        session["audio"] = {"input": heard, "output": {"format": audio_format}}
     detection = _turn_detection(config, use)
     if detection is None or "turn_detection" in use:
         session["turn_detection"] = detection
