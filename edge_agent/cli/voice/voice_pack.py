@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_agent.cli.options import ConfigOption
-from edge_agent.cli.outcome import guarded, harmless, note
+from edge_agent.cli.outcome import guarded, harmless, note, say_pause
 from edge_agent.cli.voice.speech import read_settings, speech_api
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def patient(speak: SpeakFunction, wait: Callable[[float], None] | None = None) -
                 pause_s = _pause_s(problem, pauses.next_s())
                 if pause_s is None:
                     raise
-                note(f"{problem.message} Trying again in {pause_s:.0f} s.")
+                say_pause(problem, pause_s)
                 (wait or _wait)(pause_s)
         return speak(text)
 

@@ -22,6 +22,7 @@ from edge_agent.host.price_list import load_providers, owners_path
 from edge_agent.host.secret_files import read_token
 from edge_agent.host.web.http_api import HttpApi, api_base
 from edge_agent.host.web.http_faults import garbage, refused_inside, web_page
+from edge_agent.host.web.http_retry import TALK_PATIENCE, Patience
 
 if TYPE_CHECKING:
     from edge_agent.host.settings.root import Settings
@@ -56,7 +57,8 @@ class Answered:
 
 
 class TextModel:
-    """One model of one service.  `options` are those of `HttpApi`: `auth`, `ca_file`, times.
+    """One model of one service.  `options` are those of `HttpApi`: `auth`, `ca_file`, times,
+    `patience`.
 
     `peer` names the settings that an error's remedy speaks of.
     """
@@ -160,10 +162,13 @@ def text_model(
     model: str = "",
     max_seconds: float = 0.0,
     peer: Peer = PEER,
+    patience: Patience = TALK_PATIENCE,
 ) -> TextModel:
     """The model of the settings' `[supervisor]`; `model` in its place, `max_seconds` (0: the
-    settings') for the whole call.  Reads the key's file.  Raises ConfigError for an address or a
-    file that will not do, and LinkRefused (`link.no_key`) where a key is needed and there is none.
+    settings') for the whole call, `patience` for when it is busy.  Reads the key's file.
+
+    Raises ConfigError for an address or a file that will not do, and LinkRefused (`link.no_key`)
+    where a key is needed and there is none.
     """
     realtime, desk = settings.realtime, settings.supervisor
     record = load_providers(owners_path(realtime.providers_file)).record(realtime.provider)
@@ -199,6 +204,7 @@ def text_model(
         ca_file=realtime.ca_file,
         silence_timeout_s=seconds,
         call_timeout_s=seconds,
+        patience=patience,
     )
 
 
