@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from edge_agent.cli import config, devices, mcp, prompt, server
-from edge_agent.cli.options import ConfigOption
+from edge_agent.cli.options import ConfigOption, SetOption
 from edge_agent.cli.outcome import EXIT_CODES_TEXT, debugging, guarded, note
 from edge_agent.cli.owner import control, facts, messages, privacy
 from edge_agent.cli.owner.muted import check_not_muted
@@ -84,14 +84,17 @@ def options(
 
 @app.command()
 @guarded
-def run(config_file: ConfigOption = None) -> int:
-    """Run the speaker in the foreground, until SIGTERM or Ctrl-C."""
+def run(config_file: ConfigOption = None, said: SetOption = None) -> int:
+    """Run the speaker in the foreground, until SIGTERM or Ctrl-C.
+
+    Every setting can also come from the environment: EDGE_AGENT_REALTIME__VOICE=cedar.
+    """
     from edge_agent.host.service.account import become_owner
     from edge_agent.host.service.control import SERVICE_FOLDER
     from edge_agent.host.settings.load import load
     from edge_agent.host.stores.keepsakes import keepsakes_folder
 
-    loaded = load(config_file)
+    loaded = load(config_file, said=said or ())
     become_owner(keepsakes_folder(loaded.settings.state.path), given=SERVICE_FOLDER)
     for warning in loaded.warnings:
         note(warning)
