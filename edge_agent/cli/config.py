@@ -97,6 +97,7 @@ def _service_advice(loaded: Loaded) -> list[str]:
 
     from edge_agent.app.endings import endings
     from edge_agent.app.endpoints import endpoints
+    from edge_agent.app.money import unpriced_beside
     from edge_agent.host.price_list import load_providers, owners_path
 
     settings = loaded.settings
@@ -105,6 +106,7 @@ def _service_advice(loaded: Loaded) -> list[str]:
     endpoints(settings, table)
     advice = endings(settings, table, datetime.now().astimezone().date())
     advice += table.unpriced(realtime.provider, realtime.model)
+    advice += unpriced_beside(settings, table)
     for name in dict.fromkeys((realtime.provider, *(x.provider for x in realtime.fallbacks))):
         advice += table.missing(name)
     record = table.record(realtime.provider)

@@ -97,7 +97,7 @@ class DialogueManager:
                 p.transcripts.committed,
                 p.reply.committed,
             ),
-            e.UserTranscript: (p.transcripts.came,),
+            e.UserTranscript: (p.costs.transcribed, p.transcripts.came),
             e.TranscriptionFailed: (p.transcripts.failed,),
             e.ResponseStarted: (
                 p.server_ears.response_started,
@@ -111,6 +111,7 @@ class DialogueManager:
                 p.voice.response_ended,
             ),
             e.SideAnswer: (p.costs.side_answered, p.side_questions.answered),
+            e.ModelUsed: (p.costs.model_used,),
             e.SummaryMade: (p.notes.summary_made,),
             e.ItemAdded: (p.notes.item_added,),
             e.ItemDeleted: (p.notes.item_deleted,),

@@ -194,22 +194,30 @@ MESSAGES: dict[str, Message] = {
         "This answer cost {usd} USD, today {today_usd} USD[ of {cap_usd}].",
         "Tokens times the prices in providers.toml; the provider's bill is what counts.",
     ),
+    "usage.beside": Message(
+        DEBUG,
+        "The {who} cost {usd} USD, today {today_usd} USD[ of {cap_usd}].",
+        "Beside the answers: the provider's transcriber, the text model of supervisor, or a "
+        "question to the talking model that nobody hears (notes, a transcript). It counts in "
+        "budget.daily_cap_usd like an answer.",
+    ),
     "usage.unpriced": Message(
         WARNING,
-        "The cost of an answer is not known: no price for {model}.",
+        "The cost of {model} is not known: there is no price, or no figures came.",
         "Put the price into /etc/edge-agent/providers.toml. Until then a daily cap cannot count "
         "it, and status says so. Written once for each model until the next start.",
     ),
     "budget.warning": Message(
         WARNING,
         "{percent} % of today's budget are spent ({today_usd} of {cap_usd} USD).",
-        "The household was told. See budget.daily_cap_usd and budget.warn_percent.",
+        "The household was told. See budget.daily_cap_usd and budget.warn_percent, and "
+        "edge-agent usage.",
     ),
     "budget.spent": Message(
         WARNING,
         "Today's budget is spent ({today_usd} of {cap_usd} USD, {percent} %).",
-        "Until midnight only a press of the button buys a turn; the household was told. "
-        "See budget.daily_cap_usd.",
+        "Until midnight only a press of the button buys a turn, and the text model is not asked; "
+        "the household was told. See budget.daily_cap_usd, and edge-agent usage.",
     ),
     "control.unavailable": Message(
         WARNING,
@@ -699,7 +707,7 @@ MESSAGES: dict[str, Message] = {
     "supervisor.answered": Message(
         INFO,
         "The stronger model answered after {seconds} s ({tokens_in} tokens in, {tokens_out} out).",
-        "The voice had asked it by the tool answer. These tokens are not in the day's costs.",
+        "The voice had asked it by the tool answer. What it cost is in the day's costs.",
     ),
     "supervisor.failed": Message(
         WARNING,

@@ -65,7 +65,9 @@ class Budget(Section):
 
     daily_cap_usd: float = Field(default=0.0, ge=0, le=10_000)
     """US dollars a day after which it only answers while the button is held, 0: no limit.
-    Counted from the provider's figures and the prices in providers.toml; the bill is theirs."""
+    Counted from the provider's figures and the prices in providers.toml; the bill is theirs.
+    Transcribers and the text model of [supervisor] count like answers; what the command line asks
+    for (voice-pack, transcribe, prompt critique) does not.  See `edge-agent usage`."""
     warn_percent: int = Field(default=80, ge=1, le=100)
     """Part of it at which the household is warned, once a day."""
 

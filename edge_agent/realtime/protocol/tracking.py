@@ -185,6 +185,17 @@ def outcome_of(response: Response) -> tuple[str, str, str]:
     return status, code, text_of(error.get("message"))
 
 
+def transcript_usage_of(value: object) -> Usage | None:
+    """What a transcript cost: tokens, or the sound's length; None if the server gave neither."""
+    usage = mapping_of(value)
+    if usage.get("type") == "duration":
+        seconds = usage.get("seconds")
+        is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+        sound_ms = count_of(seconds * 1000) if is_number else 0
+        return Usage(sound_ms=sound_ms) if sound_ms or seconds == 0 else None
+    return usage_of(value)
+
+
 def usage_of(value: object) -> Usage | None:
     """Token counts (PROTOCOL section 10); None if the server gave none.
 
