@@ -19,17 +19,19 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from edge_agent.agent import Agent, Rooms
+from edge_agent.app.announcer import Announcer
 from edge_agent.app.calendar import Calendar
 from edge_agent.app.endings import endings
 from edge_agent.app.endpoints import endpoints
 from edge_agent.app.health import Watch
 from edge_agent.app.keepsakes import observers as keepsakes
 from edge_agent.app.money import Ledger
+from edge_agent.app.owner_commands import all_commands
 from edge_agent.app.session_start import session_start
 from edge_agent.app.sound.chain import SoundChain
 from edge_agent.app.sound.sentences import own_sentences, own_voice
 from edge_agent.app.sound.texts import Texts
-from edge_agent.app.speaker_api import SavedState, SpeakerApi, owner_commands
+from edge_agent.app.speaker_api import SavedState, SpeakerApi
 from edge_agent.app.status import SpeakerStatus, StatusLine
 from edge_agent.app.tools.toolbox import Toolbox
 from edge_agent.app.wiring import dialogue_config, link_timings, session_config
@@ -248,9 +250,9 @@ class Daemon:
             self.sound.supervisor.on_event,
             *keepsakes(settings, self._disk, journal, world.now),
         ]
-        self.owner_commands = owner_commands(
-            self.speaker_api, self.dialogue, self.toolbox.desk.forget
-        )
+        announcer = Announcer(post=self.post, time=self._loop.time)
+        self.agent.observers.append(announcer.on_event)
+        self.owner_commands = all_commands(self.speaker_api, self.dialogue, self.toolbox, announcer)
         self._control: ControlServer | None = None
         if world.control is not None:
             self._control = ControlServer(

@@ -42,6 +42,9 @@ class Ledger:
             found = self.table.prices(provider, model)
             return Prices(**found.model_dump()) if found is not None else None
 
+        def of_the_talk(model: str) -> Prices | None:
+            return prices(self.provider(), model or realtime.model)
+
         def beside(who: str) -> tuple[str, Prices | None]:
             if who == TEXT_MODEL:
                 model = settings.supervisor.model
@@ -51,7 +54,7 @@ class Ledger:
 
         self.spending = Spending(
             Budget(cap, warn_percent=budget.warn_percent, state=state),
-            lambda model: prices(self.provider(), model or realtime.model),
+            of_the_talk,
             beside,
         )
 

@@ -17,7 +17,7 @@ import typer
 from edge_agent.cli import config, devices, mcp, prompt, server
 from edge_agent.cli.options import ConfigOption, SetOption
 from edge_agent.cli.outcome import EXIT_CODES_TEXT, debugging, guarded, note
-from edge_agent.cli.owner import control, facts, messages, privacy, usage
+from edge_agent.cli.owner import control, facts, messages, privacy, say, timers, usage, volume
 from edge_agent.cli.owner.muted import check_not_muted
 from edge_agent.cli.voice import transcribe, voice_pack
 
@@ -41,6 +41,9 @@ app.command("devices")(devices.devices)
 app.command("status")(control.status)
 app.command("mute")(control.mute)
 app.command("guest")(control.guest)
+app.command("say")(say.say)
+app.command("volume", context_settings={"ignore_unknown_options": True})(volume.volume)
+app.add_typer(timers.app, name="timers")
 app.command("usage")(usage.usage)
 app.add_typer(voice_pack.app, name="voice-pack")
 app.command("transcribe")(transcribe.transcribe)

@@ -182,6 +182,25 @@ MESSAGES: dict[str, Message] = {
         "The provider began to answer although nobody had said anything. It is not played, none of "
         "its tools runs, and the microphone stays as it was. STATE tells whether the house slept.",
     ),
+    "say.begun": Message(
+        INFO,
+        "A text of {chars} characters is spoken, as the account {uid} asked.",
+        "edge-agent say, by somebody who may use the control socket. UID is the account's number; "
+        "the text itself is written down nowhere.",
+    ),
+    "say.refused": Message(
+        INFO,
+        "A text of {chars} characters was not spoken, because of {why}; the account {uid} asked.",
+        "edge-agent say talks over nobody: neither over a person nor over the speaker itself. "
+        "Nothing is kept for later.",
+    ),
+    "say.failed": Message(
+        WARNING,
+        "A text that was to be spoken could not be ({code}).",
+        "edge-agent say. The CODE tells why: no voice, as espeak-ng is not installed; inaudible, as "
+        "the volume is 0 or speech.sentences is off; too long, with more than 12 seconds; or it "
+        "failed. The asker was told.",
+    ),
     "usage.response": Message(
         INFO,
         "Tokens: {text_in} text and {audio_in} audio in, {text_out} text and {audio_out} audio "

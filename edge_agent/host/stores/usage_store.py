@@ -17,11 +17,8 @@ from datetime import date
 from functools import reduce
 from pathlib import Path
 
-import msgspec
-
-from edge_agent.contract.errors import AgentError
 from edge_agent.contract.events import Usage
-from edge_agent.host.stores.json_file import Count, JsonFile, NoteFunction, state_folder
+from edge_agent.host.stores.json_file import Count, JsonFile, NoteFunction, look_into, state_folder
 
 VERSION = 1
 """Grows when an older program could misread the file."""
@@ -132,33 +129,11 @@ class Used:
 
 
 def read_used(path: Path) -> Used:
-    """Look into the file of a speaker that may be running; nothing is changed or moved.
-
-    Raises AgentError for a file that cannot be read.
-    """
-    file = _json_file(path, lambda *_, **__: None)
-    try:
-        raw = file.read()
-        found = None if raw is None else msgspec.convert(file.object_in(raw), _File)
-    except (OSError, ValueError) as problem:
-        why = problem.strerror if isinstance(problem, OSError) else "it is broken"
-        raise AgentError(
-            f"{path} cannot be read: {why}.", fix="Start it with sudo.", code="usage.unreadable"
-        ) from None
+    """Look into the file of a speaker that may be running.  Raises AgentError."""
+    found = look_into(path, _File, version=VERSION, max_bytes=FILE_MAX_BYTES)
     if found is None:
         return Used({}, ())
     return Used(dict(sorted(found.days.items())), tuple(found.answers))
-
-
-def _json_file(path: Path, note: NoteFunction) -> JsonFile:
-    return JsonFile(
-        path,
-        note,
-        repaired="usage.repaired",
-        unwritable="usage.unwritable",
-        version=VERSION,
-        max_bytes=FILE_MAX_BYTES,
-    )
 
 
 def plain(spent: Spent) -> dict[str, int]:
@@ -170,7 +145,14 @@ class UsageStore:
     """`load` once; `add` per answer, then `save`.  `note` is `Journal.note`."""
 
     def __init__(self, path: Path, note: NoteFunction) -> None:
-        self._file = _json_file(path, note)
+        self._file = JsonFile(
+            path,
+            note,
+            repaired="usage.repaired",
+            unwritable="usage.unwritable",
+            version=VERSION,
+            max_bytes=FILE_MAX_BYTES,
+        )
         self.kept = Kept()
         """What the budget remembered at the last `add`."""
         self.days: dict[date, Spent] = {}
