@@ -63,7 +63,9 @@ def test_speech_is_asked_for_as_documented(service: SpeechService) -> None:
         "instructions": "Speak calmly.",
     }
     api(service).speech("And without.", **TTS)
-    assert "instructions" not in service.requests[1]["json"]
+    assert service.requests[1]["json"].keys() == {"model", "voice", "input", "response_format"}
+    api(service).speech("In a hurry.", **TTS, speed=1.25)
+    assert service.requests[2]["json"]["speed"] == 1.25
 
 
 def test_a_transcript_in_every_format(service: SpeechService, recording: Path) -> None:

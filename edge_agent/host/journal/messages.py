@@ -197,9 +197,9 @@ MESSAGES: dict[str, Message] = {
     "say.failed": Message(
         WARNING,
         "A text that was to be spoken could not be ({code}).",
-        "edge-agent say. The CODE tells why: no voice, as espeak-ng is not installed; inaudible, as "
-        "the volume is 0 or speech.sentences is off; too long, with more than 12 seconds; or it "
-        "failed. The asker was told.",
+        "edge-agent say. The CODE tells why: no voice, as espeak-ng is not installed; inaudible, "
+        "as the volume is 0 or speech.sentences is off; too long, with more than 12 seconds; or "
+        "it failed. The asker was told.",
     ),
     "usage.response": Message(
         INFO,

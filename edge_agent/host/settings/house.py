@@ -33,6 +33,14 @@ class Speech(Section):
     tts_model: str = Field(default="", max_length=100)
     """Model of the speech endpoint that speaks the sentences of a voice pack.  Empty: the model of
     the talk reads them, in a Realtime session."""
+    voice_pack_manner: str = Field(
+        default="Speak calmly, warmly and clearly, at an even pace, like a helpful voice in a "
+        "household.",
+        max_length=1000,
+    )
+    """How the sentences of a voice pack are to be spoken, in your own words; so that forty single
+    ones sound like one person.  Empty: as the model likes.  tts-1 takes none.  They are spoken at
+    realtime.speed, as the answers are."""
     transcription_model: str = Field(default="gpt-transcribe", min_length=1, max_length=100)
     """Model of `edge-agent transcribe`.  Subtitles (srt, vtt) need one that tells times, e.g.
     whisper-1, which OpenAI ends on 2027-02-26."""

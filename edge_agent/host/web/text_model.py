@@ -238,8 +238,9 @@ def _answered(text: str, told: Any, *, is_whole: bool) -> Answered:
 
 
 def _count(value: object) -> int:
-    is_count = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_count and 0 < value <= COUNT_MAX else 0
+    if isinstance(value, bool) or not isinstance(value, int):
+        return 0
+    return value if 0 < value <= COUNT_MAX else 0
 
 
 def _cut(peer: Peer) -> AgentError:

@@ -190,8 +190,9 @@ def transcript_usage_of(value: object) -> Usage | None:
     usage = mapping_of(value)
     if usage.get("type") == "duration":
         seconds = usage.get("seconds")
-        is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-        sound_ms = count_of(seconds * 1000) if is_number else 0
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            return None
+        sound_ms = count_of(seconds * 1000)
         return Usage(sound_ms=sound_ms) if sound_ms or seconds == 0 else None
     return usage_of(value)
 
