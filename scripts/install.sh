@@ -47,6 +47,7 @@ COMMAND=$SCRATCH/usr/local/bin/edge-agent
 KEY=$ETC/openai_api_key
 
 if [[ -z $SCRATCH ]]; then
+    refuse_32_bits
     ((EUID == 0)) || fail "installing needs root; run: sudo $0"
     command -v systemctl >/dev/null || fail $EXIT_UNAVAILABLE "this machine has no systemd; run the speaker by hand: scripts/demo.sh shows how."
 fi
@@ -180,6 +181,7 @@ install_files() {
     for file in README.md LICENSE; do
         if [[ -e $ROOT/$file ]]; then put 644 "$ROOT/$file" "$OPT/$file"; fi
     done
+    put 644 "$ROOT/config/personas/README.md" "$OPT/personas/README.md"
     mkdir -p -- "$(dirname -- "$COMMAND")"
     if [[ ! -e $COMMAND || -L $COMMAND ]]; then
         ln -sfn -- /opt/edge-agent/venv/bin/edge-agent "$COMMAND"

@@ -22,8 +22,11 @@ class SpeakerControls(Protocol):
     def volume(self) -> int:
         """The volume in percent, 0 … 100."""
 
+    def volume_max(self) -> int:
+        """The loudest that is allowed, in percent."""
+
     def set_volume(self, percent: int) -> None:
-        """Set the volume, 0 … 100; it survives a reboot."""
+        """Set the volume, 0 … 100, no louder than is allowed; it survives a reboot."""
 
     def mute(self) -> None:
         """Mute the microphone, as the button does (only the button opens it again)."""
@@ -49,11 +52,14 @@ def builtin_tools(speaker: SpeakerControls, now: Callable[[], datetime]) -> tupl
     @tool(risk=Risk.LOW, speakable="the volume")
     def set_volume(
         percent: Annotated[int, Field(ge=0, le=100, description="0 is silent, 100 the loudest")],
-    ) -> dict[str, int]:
+    ) -> dict[str, int] | str:
         """Set how loud this speaker is. For louder or quieter, ask get_volume first."""
         before = speaker.volume()
         speaker.set_volume(percent)
-        return {"before_percent": before, "percent": speaker.volume()}
+        now, loudest = speaker.volume(), speaker.volume_max()
+        if percent > loudest:
+            return f"The loudest allowed is {loudest} percent; it is {now} now."
+        return {"before_percent": before, "percent": now}
 
     @tool(risk=Risk.LOW, speakable="the volume")
     def get_volume() -> dict[str, int]:

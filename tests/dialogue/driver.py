@@ -27,6 +27,8 @@ from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.state import Deadline, Link, Microphone, Talk
 
 STEP_S = 0.01
+EARCON_HEARD_S = 0.3
+"""A short one, and the tail in which the room still carries it."""
 C = TypeVar("C", bound=c.Command)
 
 
@@ -56,6 +58,8 @@ class Speaker:
         self.queue: list[Queued] = []
         self.gone: set[str] = set()
         self.played: dict[str, float] = {}
+        self.torn = 0
+        """So many texts of ours from now on have a hole."""
 
     def voice(self, item: str, pcm24k: bytes) -> None:
         assert item not in self.gone, f"{item} was over"
@@ -97,7 +101,9 @@ class Speaker:
                 out.append(e.SentenceDrained(at=at, name=head.name))
             elif head.is_text:
                 self.played[head.name] = head.played_ms
-                out.append(e.TextDrained(at=at, name=head.name))
+                whole = self.torn == 0
+                self.torn = max(0, self.torn - 1)
+                out.append(e.TextDrained(at=at, name=head.name, whole=whole))
             else:
                 self._over(head)
                 out.append(e.PlaybackDrained(at=at, item=head.name, played_ms=head.played_ms))
@@ -147,6 +153,10 @@ class House:
         self.speech_frames: set[int] = set()
         self.wakes: dict[int, str] = {}
         self.plans: list[tuple[float, Callable[[], None]]] = []
+        self.chime_taken_for: bool | None = None
+        """How the microphone labels what it hears while an earcon sounds: speech, or none; None: an
+        earcon is not heard."""
+        self.chimed_until = -1.0
         self.tools: Callable[[c.RunTool], e.ToolFinished | None] = self.run_tool
         self.send(e.DeviceReady(at=0.0))
 
@@ -228,6 +238,8 @@ class House:
             self.speaker.sentence(command.name)
         elif isinstance(command, c.SayText):
             self.speaker.text(command.name)
+        elif isinstance(command, c.PlayEarcon) and self.chime_taken_for is not None:
+            self.chimed_until = self.now + EARCON_HEARD_S
         elif isinstance(command, c.CutPlayback):
             cut, *rest = self.speaker.cut(self.now)
             self.at(self.now, lambda: [self.send(event) for event in rest])
@@ -252,14 +264,17 @@ class House:
                 do()
             for event in self.server.advance(self.now):
                 self.send(event)
-            over_playback = self.speaker.audible
+            chimed = self.now < self.chimed_until
+            over_playback = self.speaker.audible or chimed
             for event in self.speaker.advance(self.now):
                 self.send(event)
             self.send(
                 e.HeardFrame(
                     at=self.now,
                     pcm24k=frame_pcm(self.steps % 65536),
-                    speech=self.steps in self.speech_frames,
+                    speech=bool(self.chime_taken_for)
+                    if chimed
+                    else self.steps in self.speech_frames,
                     over_playback=over_playback,
                     wake=self.wakes.get(self.steps),
                 )
@@ -273,7 +288,11 @@ class House:
 
     def pending(self) -> set[Deadline]:
         """What is waited for, but for what a talk's sleep brings by itself: notes, forgetting."""
-        return set(self.manager.state.deadlines) - {Deadline.SETTLED, Deadline.FORGET}
+        return set(self.manager.state.deadlines) - {
+            Deadline.SETTLED,
+            Deadline.FORGET,
+            Deadline.STEP,
+        }
 
     # Methods, because a type checker takes an attribute to stay what an assert has just found.
 

@@ -305,13 +305,17 @@ class Speaker:
     """A speaker that remembers what was done to it."""
 
     percent = 40
+    most = 100
     muted = False
 
     def volume(self) -> int:
         return self.percent
 
+    def volume_max(self) -> int:
+        return self.most
+
     def set_volume(self, percent: int) -> None:
-        self.percent = percent
+        self.percent = min(percent, self.most)
 
     def mute(self) -> None:
         self.muted = True
@@ -344,6 +348,15 @@ def test_volume() -> None:
     assert json.loads(use(speaker, "get_volume").output) == {"percent": 70}
     assert not use(speaker, "set_volume", '{"percent":101}').ok
     assert speaker.percent == 70
+
+
+def test_a_volume_beyond_the_limit_is_answered_in_a_sentence() -> None:
+    speaker = Speaker()
+    speaker.most = 60
+    output = use(speaker, "set_volume", '{"percent":80}').output
+    assert output == "The loudest allowed is 60 percent; it is 60 now."
+    allowed = use(speaker, "set_volume", '{"percent":60}').output
+    assert json.loads(allowed) == {"before_percent": 60, "percent": 60}
 
 
 def test_mute_status_and_goodbye() -> None:

@@ -60,8 +60,15 @@ class Status:
     capture_closed: bool = False
     """The microphone is muted, and its stream is closed: nobody records."""
     capture_name: str = ""
+    capture_why: str = ""
+    """Why it is this one."""
     render_name: str = ""
+    render_why: str = ""
+    hears_badly: bool = False
+    """The sound system loses sound of the microphone all the time."""
     volume_percent: int = 0
+    volume_max_percent: int = 100
+    """The loudest that is allowed."""
     unsaved: bool = False
     """Microphone, guest mode and volume could not be saved: a restart brings back the old ones."""
     failure: Failure | None = None
@@ -119,11 +126,6 @@ def from_plain(entry: Mapping[str, Any]) -> Status:
     return Status(**known)
 
 
-UNSAVED = (
-    "mute, guest mode and volume will be as before after a restart; "
-    "is the disk full or read-only? It is tried again"
-)
-
 _TALK = {
     "asleep": "asleep; it waits for its wake word or the button, and nothing leaves the house",
     "listening": "listening to you",
@@ -163,17 +165,16 @@ def in_words(status: Status) -> list[tuple[str, str]]:
         ("Microphone", f"off (muted{closed}); `edge-agent mute off` opens it" if muted else "on"),
         ("Connection", _link(status)),
         ("Sound", _sound(status)),
-        ("Volume", f"{status.volume_percent} %"),
+        ("Volume", _volume(status)),
     ]
     if status.device_present and status.echo:
         lines.insert(4, ("Echo", _echo(status)))
+    if status.device_present and (choice := _choice(status)):
+        lines.insert(4, ("Chosen", choice))
     if status.pongs:
         lines.insert(3, ("Pings", _pongs(status)))
     if status.guest:
         lines.insert(2, ("Guests", "guest mode is on; `edge-agent guest off` ends it"))
-    if status.unsaved:
-        lines.append(("Not saved", UNSAVED))
-    lines += [("Ends", ending) for ending in status.endings]
     if status.failure is not None:
         lines.append(("Last trouble", _failure(status.failure)))
         if status.failure.fix:
@@ -182,6 +183,8 @@ def in_words(status: Status) -> list[tuple[str, str]]:
             lines.append(("What it means", meaning))
     lines += [("Today", _today(status)), ("Running for", duration(status.uptime_s))]
     lines.append(("Hitches", _hitches(status)))
+    if status.version:
+        lines.append(("Program", f"edge-agent {status.version}"))
     return lines
 
 
@@ -213,6 +216,14 @@ def _sound(status: Status) -> str:
     return f"{microphone} in, {status.render_name or 'default'} out"
 
 
+def _choice(status: Status) -> str:
+    """Why it is these devices; "" where that is not known."""
+    reasons = [("microphone", status.capture_why), ("loudspeaker", status.render_why)]
+    if status.capture_closed:
+        del reasons[0]
+    return "; ".join(f"{what}: {why}" for what, why in reasons if why)
+
+
 def _echo(status: Status) -> str:
     if status.echo == "found":
         return f"our own voice is {status.echo_quieter_db} dB quieter in the microphone"
@@ -222,6 +233,11 @@ def _echo(status: Status) -> str:
         "off": "not cancelled (echo.mode)",
     }
     return words.get(status.echo, status.echo)
+
+
+def _volume(status: Status) -> str:
+    limit = status.volume_max_percent
+    return f"{status.volume_percent} %" + (f" ({limit} % at most)" if limit < 100 else "")
 
 
 def _failure(failure: Failure) -> str:
