@@ -254,13 +254,13 @@ def test_run_hands_over_the_settings_and_its_result_is_the_exit_code(
 
 
 def test_what_the_command_line_sets_can_be_looked_at() -> None:
-    rows = json.loads(invoke("config", "show", "--json", "--set", "listen.chime=off").output)
-    assert rows["listen.chime"] == {"value": False, "from": "command line --set"}
-    assert invoke("config", "check", "--set", "listen.chime=off").exit_code == 0
-    result = invoke("config", "check", "--set", "listen.chyme=off")
+    rows = json.loads(invoke("config", "show", "--json", "--set", "barge_in.enabled=off").output)
+    assert rows["barge_in.enabled"] == {"value": False, "from": "command line --set"}
+    assert invoke("config", "check", "--set", "barge_in.enabled=off").exit_code == 0
+    result = invoke("config", "check", "--set", "barge_in.enabeld=off")
     assert result.exit_code == 78
-    assert "command line --set: listen.chyme" in result.output
-    assert "Did you mean listen.chime?" in result.output
+    assert "command line --set: barge_in.enabeld" in result.output
+    assert "Did you mean barge_in.enabled?" in result.output
 
 
 @pytest.mark.parametrize(

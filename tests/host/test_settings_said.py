@@ -22,15 +22,15 @@ def test_it_is_stronger_than_file_and_environment(tmp_path: Path) -> None:
     loaded = load(
         file,
         said=["realtime.voice=cedar", "listen.follow_up_s=2", "listen.follow_up_s= 8 "],
-        environ={"EDGE_AGENT_REALTIME__VOICE": "sage", "EDGE_AGENT_LISTEN__CHIME": "no"},
+        environ={"EDGE_AGENT_REALTIME__VOICE": "sage", "EDGE_AGENT_BARGE_IN__ENABLED": "no"},
     )
     settings = loaded.settings
     assert (settings.realtime.voice, settings.realtime.model) == ("cedar", "in-file")
-    assert (settings.listen.follow_up_s, settings.listen.chime) == (8.0, False)
+    assert (settings.listen.follow_up_s, settings.barge_in.enabled) == (8.0, False)
     assert loaded.origin("realtime.voice") == "command line --set"
     assert loaded.origin("listen.follow_up_s") == "command line --set"
     assert loaded.origin("realtime.model") == f"{file} line 3"
-    assert loaded.origin("listen.chime") == "environment EDGE_AGENT_LISTEN__CHIME"
+    assert loaded.origin("barge_in.enabled") == "environment EDGE_AGENT_BARGE_IN__ENABLED"
 
 
 def test_values_are_written_as_in_the_environment() -> None:
@@ -53,7 +53,7 @@ def test_values_are_written_as_in_the_environment() -> None:
         ("realtme.voice=x", "realtme: there is no such section. Did you mean realtime?"),
         ("voice=x", "voice: there is no such section."),
         ("realtime.voice", "realtime.voice: has no value: write --set realtime.voice=VALUE"),
-        ("listen.chime=maybe", "listen.chime: must be true or false (it is 'maybe')"),
+        ("barge_in.enabled=maybe", "barge_in.enabled: must be true or false (it is 'maybe')"),
         ("listen.follow_up_s=90", "listen.follow_up_s: must be at most 60.0 (it is 90.0)"),
         (f"realtime.api_key={SECRET}", "realtime.api_key: the key must not stand on a command"),
         (f"realtime.model={SECRET}" + "x" * 200, "realtime.model: "),

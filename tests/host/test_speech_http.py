@@ -29,7 +29,7 @@ from edge_agent.host.voice.sentences import SENTENCE_FOR_CODE
 from edge_agent.host.web.http_api import api_base
 from edge_agent.host.web.speech_http import UPLOAD_MAX_BYTES, SpeechApi, _pcm24k
 
-TTS = {"model": "gpt-4o-mini-tts", "voice": "marin"}
+TTS: dict[str, Any] = {"model": "gpt-4o-mini-tts", "voice": "marin"}
 
 
 @pytest.fixture
