@@ -204,7 +204,7 @@ def test_what_was_said_before_a_gap_cuts_nothing_that_sounds_after_it() -> None:
     """Frames are only judged while we are audible: the last sentence's speech is history."""
     barge_in = BargeIn(10, 8, 150)
     assert not any(barge_in.hear(heard(n, speech=True)) for n in range(7))
-    assert not any(barge_in.hear(heard(n, speech=False)) for n in range(300, 310))
+    assert not barge_in.hear(heard(300, speech=False))
     assert not any(barge_in.hear(heard(n, speech=True)) for n in range(400, 407))
     assert barge_in.hear(heard(407, speech=True))
     assert barge_in.onset_at == pytest.approx(4.0)
