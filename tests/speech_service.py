@@ -80,7 +80,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.error(400, "We could not parse the JSON body of your request.", None)
         entry = self.service.requests[-1]
         entry["json"] = question
-        unknown = set(question) - {"model", "voice", "input", "response_format", "instructions"}
+        known = {"model", "voice", "input", "response_format", "instructions", "speed"}
+        unknown = set(question) - known
         if self.headers["Content-Type"] != "application/json" or unknown:
             return self.error(400, "Unknown parameter.", "unknown_parameter")
         if question.get("model") not in SPEECH_MODELS:
@@ -91,6 +92,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.error(400, "Invalid voice.", "invalid_value", "voice")
         if not isinstance(question.get("input"), str) or not 0 < len(question["input"]) <= 4096:
             return self.error(400, "Invalid input.", "invalid_value", "input")
+        if not 0.25 <= question.get("speed", 1.0) <= 4.0:
+            return self.error(400, "Invalid speed.", "invalid_value", "speed")
         if question.get("response_format") != "pcm":
             return self.error(400, "Not in this test.", "invalid_value", "response_format")
         return self.send(200, SOUND, "audio/pcm")

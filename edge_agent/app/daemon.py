@@ -19,24 +19,27 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from edge_agent.agent import Agent, Rooms
+from edge_agent.app.announcer import Announcer
 from edge_agent.app.calendar import Calendar
 from edge_agent.app.endings import endings
 from edge_agent.app.endpoints import endpoints
 from edge_agent.app.health import Watch
 from edge_agent.app.keepsakes import observers as keepsakes
 from edge_agent.app.money import Ledger
+from edge_agent.app.owner_commands import all_commands
 from edge_agent.app.session_start import session_start, with_persona
 from edge_agent.app.sound.chain import SoundChain
 from edge_agent.app.sound.sentences import own_sentences, own_voice
 from edge_agent.app.sound.texts import Texts
-from edge_agent.app.speaker_api import SavedState, SpeakerApi, owner_commands
+from edge_agent.app.speaker_api import SavedState, SpeakerApi
 from edge_agent.app.status import SpeakerStatus, StatusLine
 from edge_agent.app.tools.toolbox import Toolbox
 from edge_agent.app.wiring import dialogue_config, link_timings, session_config
 from edge_agent.app.world import World, real_world
 from edge_agent.audio.speaker.earcons import render_earcon
+from edge_agent.contract.details import TEXT_MODEL
 from edge_agent.contract.errors import AgentError
-from edge_agent.contract.events import Event, StopRequested
+from edge_agent.contract.events import Event, ModelUsed, StopRequested, Usage
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.state import Microphone, Talk
 from edge_agent.host.journal.journal import Journal, LibraryWarnings, open_journal
@@ -90,6 +93,7 @@ class Daemon:
         self._state = SavedState(
             settings, self._disk, journal.note, post=self.post_from_thread, time=self._loop.time
         )
+        self.ledger = Ledger(settings, journal, self._disk)
         self._build_sound()
         self._build_tools()
         self._build_talk()
@@ -131,11 +135,12 @@ class Daemon:
             time=self._loop.time,
             ready=self.ready,
             sound=self.sound.playout.alarm,
+            may_ask=self.ledger.check_text_model,
+            used=self._text_model_used,
         )
 
     def _build_talk(self) -> None:
         settings, world, journal = self.settings, self.world, self.journal
-        self.ledger = Ledger(settings, journal, self._disk)
         registry = self.toolbox.registry
         begin = session_start(settings, registry.schemas(), registry.preambles())
         first, *others = endpoints(settings, self.ledger.table)
@@ -245,9 +250,9 @@ class Daemon:
             self.sound.supervisor.on_event,
             *keepsakes(settings, self._disk, journal, world.now),
         ]
-        self.owner_commands = owner_commands(
-            self.speaker_api, self.dialogue, self.toolbox.desk.forget
-        )
+        announcer = Announcer(post=self.post, time=self._loop.time)
+        self.agent.observers.append(announcer.on_event)
+        self.owner_commands = all_commands(self.speaker_api, self.dialogue, self.toolbox, announcer)
         self._control: ControlServer | None = None
         if world.control is not None:
             self._control = ControlServer(
@@ -390,6 +395,9 @@ class Daemon:
     def _call_from_thread(self, do: Callable[[], None]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: we are leaving
             self._loop.call_soon_threadsafe(do)
+
+    def _text_model_used(self, usage: Usage | None) -> None:
+        self.post_from_thread(ModelUsed(at=self._loop.time(), who=TEXT_MODEL, usage=usage))
 
     def post(self, event: Event) -> None:
         """Put an event into the inbox; on the loop only.  All that follows is done on return."""

@@ -145,6 +145,7 @@ class SpeakerStatus:
             healthy_cuts=pongs.healthy_cuts,
             uptime_s=now - self._started_at,
             answers=today.answers,
+            beside=today.beside,
             tokens_in=today.tokens_in,
             tokens_cached=today.cached,
             tokens_out=today.tokens_out,

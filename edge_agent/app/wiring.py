@@ -16,7 +16,7 @@ from edge_agent.contract.risk import Risk
 from edge_agent.contract.transcript import Hints
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.prompting.flow import FlowTerms
-from edge_agent.dialogue.recall.summaries import SummaryTerms
+from edge_agent.dialogue.recall.summaries import SummaryTerms, wish_for
 from edge_agent.host.price_list import ProviderRecord
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.voice.sentences import SENTENCE_FOR_CODE
@@ -95,6 +95,7 @@ def summary_terms(settings: Settings) -> SummaryTerms:
         after_turns=talk.summarise_after_turns,
         after_tokens=talk.summarise_after_tokens,
         keep_turns=talk.keep_turns,
+        wish=wish_for(talk.summary_language, talk.summary_wish),
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_agent.cli.options import ConfigOption
+from edge_agent.cli.options import ConfigOption, SetOption
 from edge_agent.cli.outcome import guarded, note
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ app = typer.Typer(
 
 @app.command()
 @guarded
-def check(config_file: ConfigOption = None) -> None:
+def check(config_file: ConfigOption = None, said: SetOption = None) -> None:
     """Read all layers and tell every mistake; exit code 78 if there is one."""
     from edge_agent.cli.prompt import check_persona
     from edge_agent.cli.voice.speech import service_has_key
@@ -31,7 +31,7 @@ def check(config_file: ConfigOption = None) -> None:
     from edge_agent.host.settings.load import load
     from edge_agent.host.web.http_api import tls_context
 
-    loaded = load(config_file)
+    loaded = load(config_file, said=said or ())
     check_persona(loaded.settings)
     tls_context(loaded.settings.realtime.ca_file)  # raises for a file that will not do
     for warning in (
@@ -52,6 +52,7 @@ def check(config_file: ConfigOption = None) -> None:
 @guarded
 def show(
     config_file: ConfigOption = None,
+    said: SetOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     changed: Annotated[
         bool, typer.Option("--changed", help="Only what differs from the default.")
@@ -60,7 +61,7 @@ def show(
     """Print the settings in force and where each came from.  Secrets are masked."""
     from edge_agent.host.settings.load import load
 
-    loaded = load(config_file)
+    loaded = load(config_file, said=said or ())
     rows = list(_rows(loaded, changed))
     if as_json:
         typer.echo(json.dumps({k: {"value": v, "from": o} for k, v, _, o in rows}, indent=2))
@@ -97,6 +98,7 @@ def _service_advice(loaded: Loaded) -> list[str]:
 
     from edge_agent.app.endings import endings
     from edge_agent.app.endpoints import endpoints
+    from edge_agent.app.money import unpriced_beside
     from edge_agent.app.wiring import transcription_hints
     from edge_agent.host.price_list import load_providers, owners_path
 
@@ -106,6 +108,7 @@ def _service_advice(loaded: Loaded) -> list[str]:
     endpoints(settings, table)
     advice = endings(settings, table, datetime.now().astimezone().date())
     advice += table.unpriced(realtime.provider, realtime.model)
+    advice += unpriced_beside(settings, table)
     for name in dict.fromkeys((realtime.provider, *(x.provider for x in realtime.fallbacks))):
         advice += table.missing(name)
     record = table.record(realtime.provider)

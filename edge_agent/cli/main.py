@@ -16,9 +16,9 @@ import typer
 
 from edge_agent.cli import config, devices, mcp, prompt, server
 from edge_agent.cli.doctor import verb as doctor
-from edge_agent.cli.options import ConfigOption
+from edge_agent.cli.options import ConfigOption, SetOption
 from edge_agent.cli.outcome import EXIT_CODES_TEXT, debugging, guarded, note
-from edge_agent.cli.owner import control, facts, messages, privacy
+from edge_agent.cli.owner import control, facts, messages, privacy, say, timers, usage, volume
 from edge_agent.cli.owner.muted import check_not_muted
 from edge_agent.cli.voice import transcribe, voice_pack
 
@@ -43,6 +43,10 @@ app.command("doctor")(doctor.doctor)
 app.command("status")(control.status)
 app.command("mute")(control.mute)
 app.command("guest")(control.guest)
+app.command("say")(say.say)
+app.command("volume", context_settings={"ignore_unknown_options": True})(volume.volume)
+app.add_typer(timers.app, name="timers")
+app.command("usage")(usage.usage)
 app.add_typer(voice_pack.app, name="voice-pack")
 app.command("transcribe")(transcribe.transcribe)
 app.command("simulate-server")(server.simulate_server)
@@ -86,14 +90,17 @@ def options(
 
 @app.command()
 @guarded
-def run(config_file: ConfigOption = None) -> int:
-    """Run the speaker in the foreground, until SIGTERM or Ctrl-C."""
+def run(config_file: ConfigOption = None, said: SetOption = None) -> int:
+    """Run the speaker in the foreground, until SIGTERM or Ctrl-C.
+
+    Every setting can also come from the environment: EDGE_AGENT_REALTIME__VOICE=cedar.
+    """
     from edge_agent.host.service.account import become_owner
     from edge_agent.host.service.control import SERVICE_FOLDER
     from edge_agent.host.settings.load import load
     from edge_agent.host.stores.keepsakes import keepsakes_folder
 
-    loaded = load(config_file)
+    loaded = load(config_file, said=said or ())
     become_owner(keepsakes_folder(loaded.settings.state.path), given=SERVICE_FOLDER)
     for warning in loaded.warnings:
         note(warning)

@@ -19,3 +19,13 @@ ConfigOption = Annotated[
         "if it exists, else the built-in defaults.",
     ),
 ]
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="A setting for this once, stronger than file and environment; may be repeated: "
+        "--set realtime.voice=cedar --set listen.follow_up_s=8",
+    ),
+]

@@ -43,6 +43,11 @@ def note(text: str) -> None:
     typer.echo(f"edge-agent: note: {text}", err=True)
 
 
+def say_pause(problem: AgentError, pause_s: float) -> None:
+    """Why nothing happens on the screen for a while."""
+    note(f"{problem.message} Trying again in {pause_s:.0f} s.")
+
+
 def harmless(text: str) -> str:
     """Words of somebody else's without control characters, which a terminal would obey."""
     return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_agent.cli.options import ConfigOption
-from edge_agent.cli.outcome import EXIT_FAILED, guarded, harmless, note
+from edge_agent.cli.outcome import EXIT_FAILED, guarded, harmless, note, say_pause
 
 if TYPE_CHECKING:
     from edge_agent.contract.persona import Persona, ToolPreamble
@@ -140,6 +140,7 @@ def critique(
     from edge_agent.dialogue.prompting import prompt_critique as ask
     from edge_agent.dialogue.prompting.prompt import estimate_tokens
     from edge_agent.host.personas import load_persona
+    from edge_agent.host.web.http_retry import SCREEN_PATIENCE_S, Patience
     from edge_agent.host.web.text_model import PEER, text_model
 
     settings = read_settings(config_file)
@@ -153,6 +154,7 @@ def critique(
         settings,
         model=model,
         max_seconds=CRITIQUE_MAX_S,
+        patience=Patience(SCREEN_PATIENCE_S, told=say_pause),
         peer=dataclasses.replace(PEER, model="Correct --model, or supervisor.model."),
     )
     text = "\n\n".join([_composed(chosen, settings), *_steps(chosen)])

@@ -261,10 +261,12 @@ class SaveGuest(Command):
 
 @dataclass(frozen=True, slots=True)
 class RecordUsage(Command):
-    """Write down what one response used; `cost_microusd` None: its price is not known."""
+    """Write down what one response used; `cost_microusd` None: its price is not known.  `beside`:
+    it was no answer of the talk, but a question beside it, a transcript or another model's."""
 
     usage: Usage | None
     cost_microusd: int | None
+    beside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

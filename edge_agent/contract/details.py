@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+TRANSCRIBER = "transcriber"
+TEXT_MODEL = "text model"
+"""Models that cost money beside the one that talks."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
@@ -19,7 +23,8 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens of one response (PROTOCOL section 10); what the server left out is 0."""
+    """Tokens of one response (PROTOCOL section 10); what the server left out is 0.  `sound_ms`:
+    what a transcriber wrote down of, where that is billed and not tokens."""
 
     text_in: int = 0
     audio_in: int = 0
@@ -29,6 +34,7 @@ class Usage:
     cached_image_in: int = 0
     text_out: int = 0
     audio_out: int = 0
+    sound_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -274,10 +274,12 @@ class UserTurnCommitted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserTranscript(Event):
-    """What the household said, in text; may come late, or never."""
+    """What the household said, in text; may come late, or never.  `usage`: what writing it down
+    cost, if the server says so."""
 
     item: str
     text: str
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,6 +351,14 @@ class SideAnswer(Event):
     text: str
     ok: bool = True
     usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelUsed(Event):
+    """A model outside of the session was used; `who` is `TEXT_MODEL`.  None: it gave no figures."""
+
+    who: str
+    usage: Usage | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,8 @@ from edge_agent.contract.foreign import id_of
 
 OF_A_TURN = ("talk.", "mic.streams", "response.", "usage.", "consent.", "tool.", "transcript.")
 """How the codes of lines begin that a turn causes."""
+BESIDE = (e.SideAnswer, e.SummaryMade, e.UserTranscript, e.ModelUsed)
+"""What they cost is no answer's."""
 REMEMBERED_MAX = 256
 """Answers, items and calls; results and late ends come within minutes."""
 
@@ -43,7 +45,7 @@ class Labels:
         about = self._about(event)
         if not any(isinstance(do, c.Note) for do in commands):
             return commands
-        is_aside = isinstance(event, (e.SideAnswer, e.SummaryMade))
+        is_aside = isinstance(event, BESIDE)
         return [
             self._labelled(do, about, is_aside) if isinstance(do, c.Note) else do for do in commands
         ]

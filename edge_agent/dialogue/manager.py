@@ -16,6 +16,7 @@ from typing import Any
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
+from edge_agent.contract.wishes import SayRequested
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.money.spending import Spending
 from edge_agent.dialogue.parts import Parts
@@ -72,6 +73,7 @@ class DialogueManager:
             e.AlarmDue: (p.alarms.alarm_due,),
             e.AlarmStopRequested: (p.alarms.stop_requested,),
             e.StopRequested: (self._stop,),
+            SayRequested: (p.announcements.requested,),
             e.PlaybackStarted: (p.voice.playback_started,),
             e.PlaybackDrained: (p.voice.playback_drained,),
             e.PlaybackCut: (
@@ -82,7 +84,11 @@ class DialogueManager:
             e.SentenceDrained: (p.voice.own_words_over,),
             e.TextStarted: (p.question.text_started,),
             e.TextDrained: (p.voice.own_words_over, p.question.text_drained),
-            e.TextFailed: (p.voice.own_words_over, p.question.text_failed),
+            e.TextFailed: (
+                p.voice.own_words_over,
+                p.question.text_failed,
+                p.announcements.text_failed,
+            ),
             e.DeviceReady: (p.device.ready, p.alarms.device_ready),
             e.DeviceDown: (p.device.down,),
             e.MicrophoneFailed: (p.device.microphone_failed,),
@@ -97,7 +103,7 @@ class DialogueManager:
                 p.transcripts.committed,
                 p.reply.committed,
             ),
-            e.UserTranscript: (p.transcripts.came,),
+            e.UserTranscript: (p.costs.transcribed, p.transcripts.came),
             e.TranscriptionFailed: (p.transcripts.failed,),
             e.ResponseStarted: (
                 p.server_ears.response_started,
@@ -111,6 +117,7 @@ class DialogueManager:
                 p.voice.response_ended,
             ),
             e.SideAnswer: (p.costs.side_answered, p.side_questions.answered),
+            e.ModelUsed: (p.costs.model_used,),
             e.SummaryMade: (p.notes.summary_made,),
             e.ItemAdded: (p.notes.item_added,),
             e.ItemDeleted: (p.notes.item_deleted,),

@@ -13,6 +13,7 @@ from edge_agent.dialogue.calls.tool_calls import ToolCalls
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.gate import Gate
 from edge_agent.dialogue.journeys.alarms import Alarms
+from edge_agent.dialogue.journeys.announcements import Announcements
 from edge_agent.dialogue.journeys.appearance import Appearance
 from edge_agent.dialogue.journeys.consent_question import ConsentQuestion
 from edge_agent.dialogue.journeys.consent_reply import ConsentReply
@@ -69,6 +70,7 @@ class Parts:
 
         self.costs = costs = Costs(state, moves, spending=spending)
         self.alarms = alarms = Alarms(state, moves, answers=answers)
+        self.announcements = Announcements(state, moves, bell=alarms)
         self.question = question = ConsentQuestion(
             state, moves, gate=gate, answers=answers, tools=tools, barge_in=barge_in
         )

@@ -111,7 +111,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Prices(_Record):
+class TokenPrices(_Record):
     """US dollars per million tokens; None is unknown, not free.  `*_cached` is a part of what
     went in that the provider had seen before."""
 
@@ -123,6 +123,12 @@ class Prices(_Record):
     audio_out: Usd | None = None
     image_in: Usd | None = None
     image_cached: Usd | None = None
+
+
+class Prices(TokenPrices):
+    """All that is known of a model; `sound_minute`: US dollars per minute that it writes down."""
+
+    sound_minute: Usd | None = None
 
 
 FREE = Prices(**dict.fromkeys(Prices.model_fields, Decimal(0)))
@@ -139,7 +145,17 @@ class Model(_Record):
     """When the provider switches it off."""
     price_of: str = ""
     """`provider/model` whose prices hold for this one too."""
-    usd_per_million: Prices | None = None
+    usd_per_million: TokenPrices | None = None
+    usd_per_minute: Usd | None = None
+    """Of sound that is written down, where the provider bills that and not tokens."""
+
+    @property
+    def prices(self) -> Prices | None:
+        """Its own; None: none is known."""
+        if self.usd_per_million is None and self.usd_per_minute is None:
+            return None
+        of_tokens = self.usd_per_million or TokenPrices()
+        return Prices(**of_tokens.model_dump(), sound_minute=self.usd_per_minute)
 
 
 class Can(_Record):
@@ -273,10 +289,10 @@ class PriceList:
         if found is None:
             return None
         if not found.price_of:
-            return found.usd_per_million
+            return found.prices
         # One step only, which `load_providers` has made sure of.
         other, _, name = found.price_of.partition("/")
-        return self.providers[other].models[name].usd_per_million
+        return self.providers[other].models[name].prices
 
     def endings(self, provider: str, models: Iterable[str], today: date) -> list[str]:
         """Which of these models have ended there or end within `WARN_DAYS`, in sentences without a
@@ -372,7 +388,7 @@ def _dangling(providers: Mapping[str, ProviderRecord]) -> list[str]:
                 problems.append(f"{where}: there is no {model.price_of}")
             elif found.price_of:
                 problems.append(f"{where}: {model.price_of} has no prices of its own either")
-            elif model.usd_per_million is not None:
+            elif model.prices is not None:
                 problems.append(f"{where}: has prices of its own as well; keep one of the two")
     return problems
 

@@ -110,6 +110,8 @@ def no_answer(error: AgentError) -> str:
         return "The stronger model declines to answer this. Say that you cannot help with it."
     elif error.code == "text_model.cut":
         why = "The stronger model came to no end."
+    elif error.code == "budget.spent":
+        why = "The money for today is spent, so the stronger model is not asked."
     elif isinstance(error, LinkBusy):
         why = "The stronger model is overloaded right now."
     elif isinstance(error, LinkRefused) or not error.code.startswith("link."):

@@ -270,6 +270,19 @@ def test_run_hands_over_the_settings_and_its_result_is_the_exit_code(
     file.write_text("[device]\nvolume_percent = 55\n")
     assert invoke("run", "--config", str(file)).exit_code == 5
     assert [settings.device.volume_percent for settings in seen] == [55]
+    once = ("--set", "device.volume_percent=44", "--set", "realtime.voice=cedar")
+    assert invoke("run", "--config", str(file), *once).exit_code == 5
+    assert (seen[-1].device.volume_percent, seen[-1].realtime.voice) == (44, "cedar")
+
+
+def test_what_the_command_line_sets_can_be_looked_at() -> None:
+    rows = json.loads(invoke("config", "show", "--json", "--set", "barge_in.enabled=off").output)
+    assert rows["barge_in.enabled"] == {"value": False, "from": "command line --set"}
+    assert invoke("config", "check", "--set", "barge_in.enabled=off").exit_code == 0
+    result = invoke("config", "check", "--set", "barge_in.enabeld=off")
+    assert result.exit_code == 78
+    assert "command line --set: barge_in.enabeld" in result.output
+    assert "Did you mean barge_in.enabled?" in result.output
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from edge_agent.cli import main as cli
 from edge_agent.cli.voice import speech
 from edge_agent.dialogue.prompting import prompt_critique
+from edge_agent.host.web import http_retry
 
 
 @pytest.fixture
@@ -96,8 +97,14 @@ def test_a_service_that_refuses_is_told_in_a_sentence(service: TextService, tmp_
     assert "Correct --model, or supervisor.model." in result.stderr
 
 
-def test_a_rewrite_that_fails_leaves_the_review_on_the_screen(service: TextService) -> None:
-    service.answers = [says("1. Too long."), lambda h: h.error(500, "down", "server_error")]
+def test_a_rewrite_that_fails_leaves_the_review_on_the_screen(
+    service: TextService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(http_retry, "pause", waited.append)
+    down: list[Any] = [lambda h: h.error(500, "down", "server_error")]
+    service.answers = [says("1. Too long."), *down * http_retry.TRIES_MAX]
     result = run()
+    assert len(waited) == result.stderr.count("Trying again in") == http_retry.TRIES_MAX - 1
     assert result.exit_code == 69
     assert "1. Too long." in result.stdout

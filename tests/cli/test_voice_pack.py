@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from edge_agent.cli.voice import patience, speech, voice_pack
 from edge_agent.contract.errors import LinkBusy, LinkError, LinkLost, LinkRefused
+from edge_agent.host.settings.root import Settings
 from edge_agent.host.voice.pack_store import Pack, PackError, Recipe
 from edge_agent.host.voice.sentences import Sentences
 
@@ -102,6 +103,39 @@ def test_a_second_build_asks_for_nothing(service: SpeechService) -> None:
     run("build", "--voice", "marin")  # the first voice is still in the cache
     assert len(service.requests) == 2 * COUNT
     assert "(marin)" in run("list").output
+
+
+def test_the_manner_and_the_speed_are_the_settings(
+    service: SpeechService, house: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("build")
+    shipped = Settings().speech.voice_pack_manner
+    assert {request["json"]["instructions"] for request in service.requests} == {shipped}
+    assert all("speed" not in request["json"] for request in service.requests)
+    assert "older than" not in run("list").output
+    manner, speed = "speech.voice_pack_manner", "realtime.speed"
+    monkeypatch.setenv("EDGE_AGENT_SPEECH__VOICE_PACK_MANNER", "Whisper.")
+    monkeypatch.setenv("EDGE_AGENT_REALTIME__SPEED", "1.2")
+    words = f"your pack is older than {manner} and {speed} in the settings; run: edge-agent"
+    assert words in " ".join(run("list").output.split())
+    assert json.loads(run("list", "--json").stdout)["de"]["other_settings"] == [manner, speed]
+    assert run("build").exit_code == 0
+    asked = [request["json"] for request in service.requests[COUNT:]]
+    assert len(asked) == COUNT
+    assert {(one["instructions"], one["speed"]) for one in asked} == {("Whisper.", 1.2)}
+    assert "older than" not in run("list").output
+    monkeypatch.setenv("EDGE_AGENT_SPEECH__VOICE_PACK_MANNER", "")
+    assert f"older than {manner} in the settings" in " ".join(run("list").output.split())
+    monkeypatch.delenv("EDGE_AGENT_SPEECH__VOICE_PACK_MANNER")
+    monkeypatch.delenv("EDGE_AGENT_REALTIME__SPEED")
+    run("build")  # the first recordings are still in the cache
+    assert len(service.requests) == 2 * COUNT
+    # A pack from before the speed was written down was spoken at 1.
+    manifest = house / "state" / "voice-pack" / "de" / "pack.json"
+    entry = json.loads(manifest.read_text())
+    del entry["speed"]
+    manifest.write_text(json.dumps(entry))
+    assert "older than" not in run("list").output
 
 
 def test_another_language_and_folder(

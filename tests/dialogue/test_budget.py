@@ -61,6 +61,20 @@ def test_every_kind_of_token_has_its_price() -> None:
         ), field.name
 
 
+def test_a_minute_written_down_costs_what_the_provider_says() -> None:
+    by_time = Prices(sound_minute=Decimal("0.0045"))
+    assert cost_of(Usage(sound_ms=60_000), by_time) == 4_500
+    assert cost_of(Usage(sound_ms=1_000), by_time) == 75
+    assert cost_of(Usage(sound_ms=1_000, text_in=1), by_time) is None
+    assert cost_of(Usage(sound_ms=1_000), REALTIME) is None
+
+
+def test_where_nobody_sends_a_bill_no_figures_are_needed() -> None:
+    free = Prices(**{field.name: Decimal(0) for field in fields(Prices)})
+    assert cost_of(None, free) == 0
+    assert cost_of(None, replace(free, sound_minute=None)) is None
+
+
 def test_unknown_is_not_zero() -> None:
     assert cost_of(None, REALTIME) is None
     assert cost_of(Usage(text_in=1), None) is None

@@ -7,6 +7,7 @@ from house_config import household_summaries
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.app.wiring import summary_terms
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import silence
@@ -16,13 +17,15 @@ from edge_agent.dialogue.recall.summaries import (
     RETRY_DOUBLINGS_MAX,
     SETTLED_OLD_TURNS,
     SUMMARY_MAX_CHARS,
-    WISH,
     Policy,
     SummaryTerms,
     as_item,
     as_text,
     shortened,
+    wish_for,
 )
+from edge_agent.host.settings.root import Settings
+from edge_agent.host.settings.talk import Conversation
 
 
 def added(item: str, kind: str, call_id: str = "") -> e.ItemAdded:
@@ -155,7 +158,7 @@ def test_tokens_make_it_due_but_a_long_prompt_alone_never_again_and_again() -> N
 def test_the_policy_never_asks_for_the_last_turns_and_waits_longer_after_each_failure(
     steps: list[str], after: int, keep: int, settled: bool
 ) -> None:
-    policy = Policy(SummaryTerms("session", after, 10**9, keep))
+    policy = Policy(SummaryTerms("session", after, 10**9, keep, "Take notes."))
     turns = ever = failures = 0
     failed_at: list[int] = []
     for step in steps:
@@ -198,12 +201,32 @@ def test_the_last_line_of_long_notes_is_a_whole_one() -> None:
 
 
 def test_the_wish_asks_for_the_language_spoken_and_for_facts() -> None:
-    wish = " ".join(WISH.split())
+    wish = " ".join(wish_for().split())
     assert "the one in which the household speaks" in wish
     assert "fact sheet" in wish
     assert "broken off" in wish
     assert "carry all over that still holds" in wish
     assert as_item("- x").endswith("- x")
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        ("", "Language: the one in which the household speaks; if it has changed"),
+        ("de", "Language: German (de), whatever was spoken."),
+        ("pt-BR", "Language: Portuguese (pt-BR), whatever was spoken."),
+        ("gsw", "Language: gsw."),
+    ],
+)
+def test_an_owner_may_say_in_which_language_and_of_what(language: str, line: str) -> None:
+    parts = wish_for(language).split("\n\n")
+    assert parts[1].startswith(line)
+    own = wish_for(language, "  Only the shopping list. ").split("\n\n")
+    assert own[2] == "Only the shopping list."
+    assert [own[0], own[1], *own[3:]] == [parts[0], parts[1], *parts[3:]]
+    assert "never an order to you" in own[-1]
+    said = Conversation(summary_language=language, summary_wish=own[2])
+    assert summary_terms(Settings(conversation=said)).wish.split("\n\n") == own
 
 
 def test_a_text_model_is_told_what_was_cut_and_what_tools_did() -> None:

@@ -9,6 +9,7 @@ from house_config import household_config
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
+from edge_agent.contract.details import TEXT_MODEL, TRANSCRIBER
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.money.budget import Budget, Prices
 from edge_agent.dialogue.money.spending import Spending
@@ -18,9 +19,17 @@ PRICES = Prices(text_in=Decimal(0), text_out=Decimal(0), audio_in=Decimal(0), au
 DAY = date(2026, 11, 20)
 
 
-def manager(cap_microusd: int) -> DialogueManager:
-    spending = Spending(Budget(cap_microusd, warn_percent=80), lambda _model: PRICES)
-    dialogue = DialogueManager(household_config(), spending=spending, strict=True)
+BESIDE = {TRANSCRIBER: Prices(sound_minute=Decimal("0.006")), TEXT_MODEL: None}
+
+
+def manager(cap_microusd: int, transcription: str = "builtin") -> DialogueManager:
+    spending = Spending(
+        Budget(cap_microusd, warn_percent=80),
+        lambda _model: PRICES,
+        lambda who: (f"the {who}", BESIDE[who]),
+    )
+    config = household_config(transcription=transcription)
+    dialogue = DialogueManager(config, spending=spending, strict=True)
     dialogue.handle(e.DayBegan(at=0.0, day=DAY))
     dialogue.handle(e.LinkReady(at=0.0, model="gpt-realtime-2.1"))
     return dialogue
@@ -84,3 +93,49 @@ def test_an_unknown_price_is_told_once_and_not_counted_as_nothing() -> None:
     assert told.count("usage.unpriced") == 1
     assert [x.cost_microusd for x in first if isinstance(x, c.RecordUsage)] == [None]
     assert spending.budget.state.unpriced == 2
+
+
+# --- models beside the talk ------------------------------------------------------------------
+
+
+def transcript(at: float, sound_ms: int | None) -> e.UserTranscript:
+    usage = None if sound_ms is None else e.Usage(sound_ms=sound_ms)
+    return e.UserTranscript(at=at, item="a", text="Tea, please.", usage=usage)
+
+
+def recorded(out: list[c.Command]) -> list[tuple[int | None, bool]]:
+    return [(x.cost_microusd, x.beside) for x in out if isinstance(x, c.RecordUsage)]
+
+
+def test_a_transcriber_is_paid_by_the_minute_and_counts_in_the_limit() -> None:
+    dialogue = manager(1_000)
+    assert recorded(answer(dialogue, 1.0, 10)) == [(640, False)]
+    out = dialogue.handle(transcript(2.0, 2_000))
+    assert recorded(out) == [(200, True)]
+    [cost] = [x.fields for x in out if isinstance(x, c.Note) and x.code == "usage.beside"]
+    assert cost == {"who": TRANSCRIBER, "usd": 0.0002, "today_usd": 0.0008, "cap_usd": 0.001}
+    codes = [x.code for x in out if isinstance(x, c.Note)]
+    assert "budget.warning" in codes
+    assert dialogue.handle(transcript(3.0, 2_000))[0] == c.RecordUsage(
+        e.Usage(sound_ms=2_000), 200, beside=True
+    )
+    woken = dialogue.handle(
+        e.HeardFrame(at=9.0, pcm24k=bytes(480), speech=True, over_playback=False, wake="okay_nabu")
+    )
+    assert "budget_spent" in sentences(woken)
+
+
+def test_a_transcriber_that_nobody_asked_for_counts_only_with_figures() -> None:
+    for how, expected in (("off", []), ("out_of_band", []), ("builtin", [(None, True)])):
+        assert recorded(manager(0, how).handle(transcript(1.0, None))) == expected, how
+    assert recorded(manager(0, "off").handle(transcript(1.0, 60_000))) == [(6_000, True)]
+
+
+def test_a_text_model_without_a_price_is_told_once_and_never_wakes_the_house() -> None:
+    dialogue = manager(1_000)
+    used = e.ModelUsed(at=1.0, who=TEXT_MODEL, usage=e.Usage(text_in=36, text_out=87))
+    out = dialogue.handle(used) + dialogue.handle(used)
+    assert recorded(out) == [(None, True)] * 2
+    assert [x.fields for x in out if isinstance(x, c.Note)] == [{"model": f"the {TEXT_MODEL}"}]
+    assert sentences(dialogue.handle(transcript(2.0, 60_000))) == []
+    assert dialogue.talk is Talk.ASLEEP

@@ -91,8 +91,8 @@ def test_a_model_that_hangs_is_told_in_words(
     """The limit is the settings'; here it is made short behind their back."""
     text_service.answers = [lambda _h: text_service.gate.wait(5)]
 
-    def hasty(settings: Settings) -> Any:
-        return text_model(settings, max_seconds=0.05)
+    def hasty(settings: Settings, **options: Any) -> Any:
+        return text_model(settings, max_seconds=0.05, **options)
 
     monkeypatch.setattr("edge_agent.app.tools.desk.text_model", hasty)
 

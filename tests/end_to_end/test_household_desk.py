@@ -28,7 +28,7 @@ from whole_house import (
 )
 
 from edge_agent.demo.stage import Stage
-from edge_agent.host.web import webhook
+from edge_agent.host.web import http_retry, webhook
 from edge_agent.host.web.text_model import text_model
 from edge_agent.simulation.brains import Call
 from edge_agent.tools.desk_tools import LEFT, SAY_IT
@@ -99,9 +99,15 @@ def test_a_hard_question_a_word_before_it_and_the_answer(
     ],
 )
 def test_a_stronger_model_that_is_down_is_told_in_words(
-    text_service: TextService, tmp_path: Path, answer: Any, code: str, words: str
+    text_service: TextService,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: Any,
+    code: str,
+    words: str,
 ) -> None:
-    text_service.answers = [answer]
+    monkeypatch.setattr(http_retry, "pause", lambda _seconds: None)
+    text_service.answers = [answer] * http_retry.TRIES_MAX
 
     async def talk() -> None:
         brain = Answers([speech("answer_bye"), ASKS], "answer_tea")
@@ -132,6 +138,41 @@ def test_an_answer_that_breaks_off_is_said_to(text_service: TextService, tmp_pat
             output = json.loads(await told(stage))
             assert output["answer"] == "Half of it"
             assert "breaks off" in output["note"]
+
+    play(talk())
+
+
+def test_what_it_costs_counts_and_past_the_limit_it_is_not_asked_again(
+    text_service: TextService, tmp_path: Path
+) -> None:
+    providers = tmp_path / "providers.toml"
+    providers.write_text(
+        "[providers.local]\nfree = false\n"
+        '[providers.local.models."gpt-5".usd_per_million]\ntext_in = 1000\ntext_out = 0\n'
+    )
+    settings = supervisor(text_service.base, tmp_path)
+    settings |= {"realtime": {"providers_file": str(providers)}, "budget": {"daily_cap_usd": 0.03}}
+
+    async def talk() -> None:
+        brain = Answers([ASKS], [ASKS], "answer_tea")
+        async with Stage(brain=brain, settings=settings) as stage:
+            await ready(stage)
+            await stage.say("wake_what_time")
+            await stage.until(lambda: len(outputs(stage)) == 2, PATIENCE_S, "told twice")
+            await stage.until_talk("asleep", PATIENCE_S)
+            first, second = outputs(stage)
+            assert json.loads(first)["answer"] == ANSWER
+            assert second.startswith("The money for today is spent")
+            assert "Say so" in second
+            assert len(text_service.requests) == 1
+            [used] = journal(stage, "usage.beside")
+            assert (used["who"], float(used["usd"])) == ("text model", 0.036)  # 36 tokens
+            assert len(journal(stage, "budget.spent")) == 1
+            [refused] = journal(stage, "supervisor.failed")
+            assert refused["code"] == "budget.spent"
+            today = stage.daemon.ledger.store.today
+            assert (today.beside, today.beside_microusd) == (1, 36_000)
+            assert not faults(stage)
 
     play(talk())
 

@@ -22,7 +22,7 @@ from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.risk import Risk
 from edge_agent.demo.stage import Stage
-from edge_agent.dialogue.recall.summaries import HEADING, WISH, SummaryTerms
+from edge_agent.dialogue.recall.summaries import HEADING, SummaryTerms, wish_for
 from edge_agent.dialogue.state import Talk
 from edge_agent.simulation import clock
 
@@ -167,7 +167,7 @@ def test_notes_are_made_of_what_they_replace_and_of_the_older_notes() -> None:
             ]
             assert all("instructions" not in request for request in asked)
             assert all(request["tool_choice"] == "none" for request in asked)
-            assert asked[0]["input"][-1]["content"][0]["text"] == WISH
+            assert asked[0]["input"][-1]["content"][0]["text"] == wish_for()
             # The question is served by the cache: all of the sound has been read before.
             for used in talk.asides_used:
                 assert used.cached_audio_in == used.audio_in > 0
@@ -263,7 +263,7 @@ def cut_when(talk: LongTalk, when: Callable[[c.Command], bool], in_s: float) -> 
 
 
 def is_wish(command: c.Command) -> bool:
-    return isinstance(command, c.AskSideQuestion) and command.question == WISH
+    return isinstance(command, c.AskSideQuestion) and command.question == wish_for()
 
 
 def is_notes(command: c.Command) -> bool:
@@ -404,7 +404,8 @@ def test_a_text_model_takes_the_notes_from_words_alone() -> None:
             loop.call_later(2.0, lambda: talk.post(made))
             return True
 
-        terms = household_summaries("text", after_turns=8, keep_turns=3)
+        wish = wish_for("de", "The tides.")
+        terms = household_summaries("text", after_turns=8, keep_turns=3, wish=wish)
         async with household(terms, summarise=summarise) as talk:
             brain_of(talk).answer_ms = 8000
             await talk.say(SISTER, interrupt_s=2.0)
@@ -419,7 +420,7 @@ def test_a_text_model_takes_the_notes_from_words_alone() -> None:
             assert lines[1].startswith("Assistant (broken off): All right")
             assert "another" not in lines[1]
             assert lines[3].startswith('Tool look_up {"about": "the tide"}: look_up did')
-            assert wishes[0].instructions == WISH
+            assert wishes[0].instructions == wish
             assert talk.asides_used == []
             await talk.say(ASKED)
             assert brain_of(talk).answers[-1] == KNOWN

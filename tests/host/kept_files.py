@@ -28,7 +28,7 @@ from edge_agent.host.stores.timer_store import (
     TimerStore,
     timers_path,
 )
-from edge_agent.host.stores.usage_store import Kept, UsageStore, spent_by, usage_path
+from edge_agent.host.stores.usage_store import Kept, UsageStore, plain, spent_by, usage_path
 
 DAY = date(2026, 11, 20)
 SETTINGS = "edge-agent.toml"
@@ -106,8 +106,8 @@ def read(folder: Path) -> Any:
     found = {
         "state": asdict(StateFile(Path(place), note).load()),
         "usage": asdict(kept),
-        "usage days": {day.isoformat(): asdict(spent) for day, spent in usage.days.items()},
-        "usage answers": [asdict(spent) for spent in usage.answers],
+        "usage days": {day.isoformat(): plain(spent) for day, spent in usage.days.items()},
+        "usage answers": [plain(spent) for spent in usage.answers],
         "timers": asdict(TimerStore(timers_path(place), note).load()),
         "messages": [asdict(one) for one in MessageStore(messages_path(place), note).load()],
         "facts": [asdict(one) for one in FactStore(facts_path(place), note).all()],

@@ -75,6 +75,17 @@ def test_an_unknown_price_is_unknown_and_said_so(provider: str, model: str) -> N
     assert f"add it to {NOWHERE}" in hint
 
 
+def test_transcribers_have_prices_by_the_minute(tmp_path: Path) -> None:
+    found = load_providers(NOWHERE).prices("openai", "gpt-transcribe")
+    assert found is not None
+    assert (found.sound_minute, found.audio_in) == (Decimal("0.0045"), None)
+    path = owners(tmp_path, '[providers.azure.models.ears]\nprice_of = "openai/gpt-transcribe"\n')
+    table = load_providers(path)
+    assert table.prices("azure", "ears") == found
+    assert table.unpriced("azure", "ears") == []
+    assert cost_of(Usage(sound_ms=30_000), Prices(**found.model_dump())) == 2_250
+
+
 def test_a_model_that_ends_is_told_of() -> None:
     table = load_providers(NOWHERE)
     assert "ends on 2027-01-20" in table.endings("openai", ["gpt-realtime"], date(2026, 11, 21))[0]

@@ -30,7 +30,7 @@ from edge_agent.host.voice.sentences import SENTENCE_FOR_CODE
 from edge_agent.host.web.http_api import api_base
 from edge_agent.host.web.speech_http import UPLOAD_MAX_BYTES, SpeechApi, _pcm24k
 
-TTS = {"model": "gpt-4o-mini-tts", "voice": "marin"}
+TTS: dict[str, Any] = {"model": "gpt-4o-mini-tts", "voice": "marin"}
 
 
 @pytest.fixture
@@ -68,7 +68,9 @@ def test_speech_is_asked_for_as_documented(service: SpeechService) -> None:
         "instructions": "Speak calmly.",
     }
     api(service).speech("And without.", **TTS)
-    assert "instructions" not in service.requests[1]["json"]
+    assert service.requests[1]["json"].keys() == {"model", "voice", "input", "response_format"}
+    api(service).speech("In a hurry.", **TTS, speed=1.25)
+    assert service.requests[2]["json"]["speed"] == 1.25
 
 
 def test_a_transcript_in_every_format(service: SpeechService, recording: Path) -> None:

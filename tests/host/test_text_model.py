@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 from pathlib import Path
@@ -12,6 +13,7 @@ from speech_service import KEY, Answer
 from text_service import ANSWER, TextService, chat, cut, response
 
 from edge_agent.contract.errors import AgentError, ConfigError, LinkBusy, LinkRefused
+from edge_agent.contract.events import Usage
 from edge_agent.host.secret_files import FILE_MAX_BYTES
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.web.text_model import TextModel, text_model
@@ -61,6 +63,30 @@ def test_tokens_are_counted_in_both_ways(text_service: TextService) -> None:
     assert text_service.requests[0]["json"]["max_output_tokens"] == 16  # the API takes no less
     told = model(text_service, dialect="chat").ask("x", "y", max_output_tokens=100)
     assert (told.tokens_in, told.tokens_out, told.is_whole) == (30, 12, True)
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        (response("Fine."), [Usage(text_in=36, text_out=87)]),
+        (cut(""), [Usage(text_in=36, text_out=87)]),  # all of it went into thoughts
+        (response("Fine.", usage=None), [None]),
+        (response("", status="failed", error={"code": "server_error"}, usage=None), []),
+        (
+            response("a", usage={"input_tokens": 9, "input_tokens_details": {"cached_tokens": 8}}),
+            [Usage(text_in=9, cached_text_in=8)],
+        ),
+        (response("a", usage={"input_tokens": True, "output_tokens": 1 << 70}), [Usage()]),
+    ],
+)
+def test_what_an_answer_cost_is_told_also_of_one_that_is_of_no_use(
+    text_service: TextService, entry: object, told: list[Usage | None]
+) -> None:
+    text_service.answers = [lambda h: h.send(200, json.dumps(entry).encode())]
+    heard: list[Usage | None] = []
+    with contextlib.suppress(AgentError):
+        ask(model(text_service, used=heard.append))
+    assert heard == told
 
 
 def test_the_service_of_these_tests_is_one_to_the_official_client(

@@ -52,6 +52,21 @@ def test_an_answer_without_figures_is_of_unknown_cost() -> None:
     assert (ANSWER.unpriced, ANSWER.tokens_in, ANSWER.tokens_out) == (0, 610, 1200)
 
 
+def test_what_is_used_beside_the_answers_is_in_the_sums_and_told_apart(tmp_path: Path) -> None:
+    store, _ = store_at(tmp_path / "usage.json")
+    store.add(ANSWER, Kept(DAY, 95_000))
+    store.add(spent_by(Usage(text_in=36, text_out=87), 500, beside=True), Kept(DAY, 95_500))
+    store.add(spent_by(None, None, beside=True), Kept(DAY, 95_500, 1))
+    assert store.save()
+    again, _ = store_at(tmp_path / "usage.json")
+    again.load()
+    today = again.today
+    assert (today.answers, today.beside, today.unpriced) == (1, 2, 1)
+    assert (today.cost_microusd, today.beside_microusd) == (95_500, 500)
+    assert (today.tokens_in, today.tokens_out) == (646, 1287)
+    assert list(again.answers) == [ANSWER]
+
+
 def test_what_is_counted_comes_back_after_a_restart(tmp_path: Path) -> None:
     store, notes = store_at(tmp_path / "deep" / "usage.json")
     assert store.load() == Kept()

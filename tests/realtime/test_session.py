@@ -581,6 +581,32 @@ def test_usage_with_cached_tokens_and_without_detail() -> None:
 
 
 @pytest.mark.parametrize(
+    ("usage", "told"),
+    [
+        (None, None),
+        ([], None),
+        ({"type": "duration", "seconds": 2.5}, ev.Usage(sound_ms=2500)),
+        ({"type": "duration", "seconds": "long"}, None),
+        ({"type": "duration", "seconds": 1e300}, None),
+        (
+            {
+                "type": "tokens",
+                "input_tokens": 40,
+                "output_tokens": 9,
+                "input_token_details": {"text_tokens": 10, "audio_tokens": 30},
+            },
+            ev.Usage(text_in=10, audio_in=30, text_out=9),
+        ),
+    ],
+)
+def test_what_a_transcript_cost_comes_with_it(usage: object, told: ev.Usage | None) -> None:
+    kind = "conversation.item.input_audio_transcription.completed"
+    [event] = feed(ready(), frame(kind, item_id="a", transcript="Tea.", usage=usage))
+    assert isinstance(event, ev.UserTranscript)
+    assert event.usage == told
+
+
+@pytest.mark.parametrize(
     ("wish", "response"),
     [
         (cmd.RequestResponse(), None),

@@ -22,7 +22,7 @@ from edge_agent.host.settings.root import Settings
 from edge_agent.host.stores.json_file import NoteFunction
 from edge_agent.host.stores.message_store import Message, MessageBox, MessageStore, messages_path
 from edge_agent.host.web import webhook
-from edge_agent.host.web.text_model import Answered, text_model
+from edge_agent.host.web.text_model import Answered, UsedFunction, text_model
 from edge_agent.tools.desk_tools import answer_tool, leave_message_tool, repeat_tool
 from edge_agent.tools.last_answer import LastAnswer
 
@@ -55,7 +55,11 @@ class Desk:
         time: Callable[[], float],
         now: Callable[[], datetime],
         rng: Random,
+        may_ask: Callable[[], None] = lambda: None,
+        used: UsedFunction = lambda _usage: None,
     ) -> None:
+        """`may_ask` raises AgentError where the stronger model may not be asked now; `used` is told
+        what it has cost, on a thread of `io_pool`."""
         self._settings = settings
         self._messages = settings.messages
         self._disk = disk
@@ -64,6 +68,8 @@ class Desk:
         self._time = time
         self._now = now
         self._rng = rng
+        self._may_ask = may_ask
+        self._used = used
         self._store = MessageStore(messages_path(settings.state.path), note)
         self.box = MessageBox(
             self._store.load(), keep=self._messages.keep, per_hour=self._messages.per_hour
@@ -88,9 +94,10 @@ class Desk:
         asked = f"{question}\n\nContext: {context}" if context.strip() else question
         began = self._time()
         try:
+            self._may_ask()
             # Made anew each time: a key that was put right works at once.
             answered = await self._io_pool.run(
-                lambda: text_model(settings).ask(
+                lambda: text_model(settings, used=self._used).ask(
                     told, asked, max_output_tokens=desk.max_output_tokens
                 )
             )

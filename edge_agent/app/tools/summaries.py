@@ -17,7 +17,7 @@ from edge_agent.contract.ports import Summarizer
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.stores.json_file import NoteFunction
-from edge_agent.host.web.text_model import text_model
+from edge_agent.host.web.text_model import UsedFunction, text_model
 
 MAX_S = 25.0
 """The dialogue gives up after 30 s: better an error with its reason than silence."""
@@ -28,20 +28,22 @@ MAX_TOKENS = 2000
 class TextSummarizer(Summarizer):
     """The text model of the settings' `[supervisor]`, behind the owner's redaction."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, used: UsedFunction) -> None:
         self._settings = settings
+        self._used = used
         self._redact = redactor(settings).redact
 
     def summarise(self, instructions: str, text: str) -> str:
         """As the port says; the model is made anew, so that a key put right works at once."""
-        model = text_model(self._settings, max_seconds=MAX_S)
+        model = text_model(self._settings, max_seconds=MAX_S, used=self._used)
         return model.answer(instructions, self._redact(text), max_output_tokens=MAX_TOKENS)
 
 
 class Notes:
     """Takes the dialogue's wishes for a summary; exactly one `SummaryMade` follows each.
 
-    `summarizer`: who makes them; None: the text model of the settings, if there is one.
+    `summarizer`: who makes them; None: the text model of the settings, if there is one.  `used` is
+    told what that has cost, on a thread of `io_pool`.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Notes:
         fault: Callable[[BaseException], None],
         time: Callable[[], float],
         summarizer: Summarizer | None = None,
+        used: UsedFunction = lambda _usage: None,
     ) -> None:
         self._io_pool = io_pool
         self._post = post
@@ -62,7 +65,7 @@ class Notes:
         self._time = time
         self._summarizer = summarizer
         if summarizer is None and settings.supervisor.model:
-            self._summarizer = TextSummarizer(settings)
+            self._summarizer = TextSummarizer(settings, used)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def want(self, wish: Summarise) -> bool:

@@ -60,13 +60,13 @@ class Bell:
         self.timers.restore(
             (_entry(one) for one in saved.timers),
             (Rang(one.name, one.kind, datetime.fromisoformat(one.wall)) for one in saved.rang),
-            self._moment(),
+            self.moment(),
         )
         self._saved = self._as_saved()
         if saved.timers:
             note("timers.restored", count=len(self.timers.list()))
         self.tools = timer_tools(
-            self.timers, self._moment, changed=self._was_changed, stop_ringing=self._want_silence
+            self.timers, self.moment, changed=self.changed, stop_ringing=self.want_silence
         )
 
     async def run(self) -> None:
@@ -77,12 +77,12 @@ class Bell:
         await self._ready.wait()
         while True:
             self._changed.clear()
-            for due in self.timers.due(self._moment()):
+            for due in self.timers.due(self.moment()):
                 at = self._time()
                 self._post(AlarmDue(at=at, name=due.entry.name, late_s=due.late_s))
             self._save()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.timers.next_look_s(self._moment())):
+                async with asyncio.timeout(self.timers.next_look_s(self.moment())):
                     await self._changed.wait()
 
     def ring(self, _name: str) -> None:
@@ -92,16 +92,19 @@ class Bell:
     def stop(self, names: tuple[str, ...]) -> None:
         """The bell was heard, or nobody came."""
         self._sound(None)
-        self.timers.stopped(names, self._moment())
-        self._was_changed()
+        self.timers.stopped(names, self.moment())
+        self.changed()
 
-    def _moment(self) -> Moment:
+    def moment(self) -> Moment:
+        """Now, by both clocks."""
         return Moment(self._now(), self._time())
 
-    def _want_silence(self) -> None:
+    def want_silence(self) -> None:
+        """Have the dialogue stop the sound."""
         self._post(AlarmStopRequested(at=self._time()))
 
-    def _was_changed(self) -> None:
+    def changed(self) -> None:
+        """Something was set or cancelled: keep it, and look when the next one is due."""
         self._save()
         self._changed.set()
 

@@ -19,6 +19,7 @@ from edge_agent.contract.events import Event
 from edge_agent.host.journal.journal import Journal
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
+from edge_agent.host.web.text_model import UsedFunction
 from edge_agent.tools.builtin import SpeakerControls, builtin_tools
 from edge_agent.tools.registry import Registry
 from edge_agent.tools.runner import ToolRunner
@@ -31,6 +32,8 @@ class Toolbox:
     """The tools of one speaker and what runs behind them.
 
     `speaker`: what the tools may do to the speaker.  `sound`: rings with a sound until given None.
+    `may_ask` raises where the text model may not be asked now; `used` is told what it has cost, on
+    a thread of `io_pool`.
     """
 
     def __init__(
@@ -45,6 +48,8 @@ class Toolbox:
         time: Callable[[], float],
         ready: asyncio.Event,
         sound: Callable[[bytes | None], None],
+        may_ask: Callable[[], None],
+        used: UsedFunction,
     ) -> None:
         note, fault, now = journal.note, journal.fault, world.now
         self.io_pool = Worker("io", threads=world.threads, on_fault=fault, size=IO_THREADS)
@@ -66,6 +71,8 @@ class Toolbox:
             time=time,
             now=now,
             rng=world.rng,
+            may_ask=may_ask,
+            used=used,
         )
         self.registry = Registry(
             (
@@ -88,7 +95,7 @@ class Toolbox:
             wire_to=world.tool_servers,
         )
         self.notes = Notes(
-            settings, io_pool=self.io_pool, post=post, note=note, fault=fault, time=time
+            settings, io_pool=self.io_pool, post=post, note=note, fault=fault, time=time, used=used
         )
         self.runner = ToolRunner(self.registry, post)
 

@@ -41,7 +41,7 @@ def status(
     from edge_agent.host.service.status import from_plain
     from edge_agent.host.service.troubles import lines, page, troubles
 
-    answer = _ask({"do": "status"}, config_file)
+    answer = ask_speaker({"do": "status"}, config_file)
     known = from_plain(answer)
     found = troubles(known)
     code = EXIT_FAILED if check and any(one.is_serious for one in found) else 0
@@ -63,10 +63,10 @@ def mute(
     config_file: ConfigOption = None,
 ) -> None:
     """Mute the microphone, or open it; remembered over a restart."""
-    answer = _ask({"do": "mute", "to": to.value}, config_file)
+    answer = ask_speaker({"do": "mute", "to": to.value}, config_file)
     muted = answer.get("muted") is True
     typer.echo("The microphone is off (muted)." if muted else "The microphone is on.")
-    _check_saved(answer)
+    check_saved(answer)
 
 
 @guarded
@@ -75,13 +75,13 @@ def guest(
     config_file: ConfigOption = None,
 ) -> None:
     """Turn guest mode on or off; remembered over a restart."""
-    answer = _ask({"do": "guest", "to": to.value}, config_file)
+    answer = ask_speaker({"do": "guest", "to": to.value}, config_file)
     on = answer.get("guest") is True
     typer.echo("Guest mode is on." if on else "Guest mode is off.")
-    _check_saved(answer)
+    check_saved(answer)
 
 
-def _check_saved(answer: dict[str, Any]) -> None:
+def check_saved(answer: dict[str, Any]) -> None:
     """Raises `AgentError` if a restart would forget what was asked for."""
     from edge_agent.contract.errors import AgentError
 
@@ -93,7 +93,8 @@ def _check_saved(answer: dict[str, Any]) -> None:
         )
 
 
-def _ask(request: dict[str, object], config_file: Path | None) -> dict[str, Any]:
+def ask_speaker(request: dict[str, object], config_file: Path | None) -> dict[str, Any]:
+    """The running speaker's answer.  Raises `ControlError` where there is none, or a refusal."""
     from edge_agent.contract.errors import ConfigError
     from edge_agent.host.service.account import SharedFolder, become_owner
     from edge_agent.host.service.control import ask, client_paths

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from edge_agent.cli.outcome import note
+from edge_agent.cli.outcome import say_pause
 
 if TYPE_CHECKING:
     from edge_agent.contract.errors import LinkError
@@ -50,7 +50,7 @@ def patiently(
             pause_s = _pause_s(problem, pauses.next_s(), even_if_lost=even_if_lost)
             if pause_s is None:
                 raise
-            note(f"{problem.message} Trying again in {pause_s:.0f} s.")
+            say_pause(problem, pause_s)
             (wait or _wait)(pause_s)
     return call()
 

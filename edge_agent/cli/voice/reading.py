@@ -73,7 +73,7 @@ def _reader(settings: Settings, voice: str, manner: str) -> Reader:
     require_key(settings, table.record(settings.realtime.provider))
     first = endpoints(settings, table)[0]
     config = replace(
-        session_config(settings, SessionStart(f"{TASK}  {manner}", ())),
+        session_config(settings, SessionStart(f"{TASK}  {manner}".strip(), ())),
         voice=voice,
         turn_detection=None,
         noise_reduction=None,

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from edge_agent.host.settings.root import Settings
     from edge_agent.host.voice.pack_store import Pack, Recipe, SpeakFunction
 
-MANNER = "Speak calmly, warmly and clearly, at an even pace, like a helpful voice in a household."
-"""For all but tts-1, which takes no instructions: forty single sentences sound like one person."""
-
 app = typer.Typer(
     help="The voice of the speaker's own sentences.",
     no_args_is_help=True,
@@ -95,11 +92,12 @@ def list_packs(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Show for every language whose voice says the sentences."""
+    from edge_agent.app.session_start import with_persona
     from edge_agent.host.service.account import become_owner
     from edge_agent.host.voice.pack_store import Pack, pack_root
     from edge_agent.host.voice.sentences import Sentences, languages
 
-    settings = read_settings(config_file)
+    settings = with_persona(read_settings(config_file))
     own = pack_root(settings.speech.voice_pack_dir)
     become_owner(own)
     rows: dict[str, dict[str, object]] = {}
@@ -113,6 +111,7 @@ def list_packs(
             "heard": dict(counts),
             "voice": state.voice or state.engine,
             "out_of_date": list(state.stale),
+            "other_settings": state.differs(_manner(settings), settings.realtime.speed),
         }
         spoken_by = state.voice or state.engine
         words = {
@@ -125,6 +124,11 @@ def list_packs(
         heard = ", ".join(f"{counts[k]} {how}" for k, how in words.items() if counts[k])
         mark = "*" if name == _known_or_empty(settings.speech.language) else " "
         lines.append(f"{mark} {name}  {heard}")
+        if other := state.differs(_manner(settings), settings.realtime.speed):
+            lines.append(
+                f"      your pack is older than {' and '.join(other)} in the settings; run: "
+                f"edge-agent voice-pack build --language {name}"
+            )
         if state.stale:
             lines.append(
                 f"      {len(state.stale)} of your pack are out of date; run: "
@@ -173,20 +177,26 @@ def _engine(
         return
     model = settings.speech.tts_model
     voice = voice or settings.realtime.voice
+    manner, speed = _manner(settings), settings.realtime.speed
     if not model:
         from edge_agent.cli.voice.reading import reading
 
-        recipe = Recipe("realtime", language, settings.realtime.model, voice, MANNER)
-        with reading(settings, voice, MANNER) as read:
+        recipe = Recipe("realtime", language, settings.realtime.model, voice, manner, speed)
+        with reading(settings, voice, manner) as read:
             yield recipe, patient(read)
         return
     api = speech_api(settings)
-    manner = "" if model.startswith("tts-1") else MANNER  # the documentation: tts-1 takes none
 
     def speak(text: str) -> bytes:
-        return api.speech(text, model=model, voice=voice, instructions=manner)
+        return api.speech(text, model=model, voice=voice, instructions=manner, speed=speed)
 
-    yield Recipe("provider", language, model, voice, manner), patient(speak)
+    yield Recipe("provider", language, model, voice, manner, speed), patient(speak)
+
+
+def _manner(settings: Settings) -> str:
+    speech = settings.speech
+    # The documentation: tts-1 takes none.
+    return "" if speech.tts_model.startswith("tts-1") else speech.voice_pack_manner.strip()
 
 
 def patient(speak: SpeakFunction, wait: Callable[[float], None] | None = None) -> SpeakFunction:

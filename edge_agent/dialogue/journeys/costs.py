@@ -1,4 +1,5 @@
-"""Costs: what each response used and cost, and the sentence when the day's limit comes near.
+"""Costs: what each response and each model beside the talk used and cost, and the sentence when
+the day's limit comes near.
 
 `may_start_turn` is asked before the household's turn is taken; `response` counts one.
 
@@ -9,7 +10,8 @@ from __future__ import annotations
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
-from edge_agent.dialogue.money.spending import Spending
+from edge_agent.contract.details import TRANSCRIBER
+from edge_agent.dialogue.money.spending import Counted, Spending
 from edge_agent.dialogue.moves import Moves
 from edge_agent.dialogue.state import Commands, Talk, TalkState
 
@@ -54,8 +56,23 @@ class Costs:
         return out
 
     def side_answered(self, event: e.SideAnswer) -> Commands:
-        """Count a response beside the talk; nobody is woken by a bill."""
-        verdict, out = self._spending.count(event.usage)
+        """Count a response beside the talk."""
+        return self._beside(self._spending.count(event.usage, beside=True))
+
+    def transcribed(self, event: e.UserTranscript) -> Commands:
+        """Count what the server's own transcriber is paid for: where it was asked, and where an
+        unasked one says what it cost."""
+        if event.usage is None and self._state.config.transcription != "builtin":
+            return []
+        return self._beside(self._spending.count_beside(TRANSCRIBER, event.usage))
+
+    def model_used(self, event: e.ModelUsed) -> Commands:
+        """Count what a model outside of the session has used."""
+        return self._beside(self._spending.count_beside(event.who, event.usage))
+
+    def _beside(self, counted: Counted) -> Commands:
+        """Nobody is woken by a bill."""
+        verdict, out = counted
         if verdict and self._state.talk is not Talk.ASLEEP:
             out.append(self._moves.say(verdict))
         return out

@@ -23,7 +23,7 @@ from edge_agent.dialogue.journeys.costs import Costs
 from edge_agent.dialogue.moves import Moves
 from edge_agent.dialogue.recall.items import Remembered, ServerItems
 from edge_agent.dialogue.recall.memory import Memory
-from edge_agent.dialogue.recall.summaries import WISH, Policy, as_item, as_text, shortened
+from edge_agent.dialogue.recall.summaries import Policy, as_item, as_text, shortened
 from edge_agent.dialogue.side_questions import SideQuestions
 from edge_agent.dialogue.state import Commands, Deadline, Link, Microphone, Talk, TalkState
 
@@ -143,7 +143,8 @@ class Notes:
         return []
 
     def _ask_for_summary(self) -> Commands:
-        memory, keep = self._memory, self._state.config.summaries.keep_turns
+        memory, terms = self._memory, self._state.config.summaries
+        keep = terms.keep_turns
         since = self._asleep_since
         settled = since is not None and self._state.now - since >= SETTLED_S
         if not self._policy.due(memory.turns, memory.said, settled=settled):
@@ -153,20 +154,20 @@ class Notes:
         old = memory.older_than(keep)
         number = old[-1].number if old else 0
         items = tuple(i.id for i in self.items.older_than(memory.items_after(number), keep))
-        by_text = self._state.config.summaries.how == "text"
+        by_text = terms.how == "text"
         if not old or not items or (by_text and _is_mostly_sound(old)):
             return []
         making = Summary(memory.next_id("notes"), number, items, self._state.now)
         self.making = making
         if by_text:
             self._state.deadlines.set(Deadline.SUMMARY, ANSWER_MAX_S)
-            return [c.Summarise(making.tag, WISH, as_text(memory.summary, old))]
+            return [c.Summarise(making.tag, terms.wish, as_text(memory.summary, old))]
         return self._side_questions.ask(
             "summary",
             "",
             lambda answer: self._made(making, answer.text if answer else ""),
             items=items,
-            question=WISH,
+            question=terms.wish,
             within_s=ANSWER_MAX_S,
         )
 

@@ -6,7 +6,7 @@ cost that is unknown pass for nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Literal
@@ -18,6 +18,7 @@ Money = int
 already in this unit, and sums stay exact."""
 
 MICROUSD_PER_USD = 1_000_000
+MS_PER_MINUTE = 60_000
 
 CLOCK_SLIP = timedelta(days=1)
 """A clock set back by up to a day (time zone, summer time, network time after a boot) stays in
@@ -28,7 +29,7 @@ CLOCK_UNSET_BEFORE = date(2025, 1, 1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
-    """US dollars per million tokens; None is unknown, not free."""
+    """US dollars per million tokens, and per minute of sound; None is unknown, not free."""
 
     text_in: Decimal | None = None
     text_cached: Decimal | None = None
@@ -38,6 +39,12 @@ class Prices:
     audio_out: Decimal | None = None
     image_in: Decimal | None = None
     image_cached: Decimal | None = None
+    sound_minute: Decimal | None = None
+
+    @property
+    def is_free(self) -> bool:
+        """Nobody sends a bill, whatever was used."""
+        return all(getattr(self, price.name) == 0 for price in fields(self))
 
 
 def cost_of(usage: Usage | None, prices: Prices | None) -> Money | None:
@@ -46,6 +53,8 @@ def cost_of(usage: Usage | None, prices: Prices | None) -> Money | None:
     Cached tokens are a part of those that went in; more of them than went in is the server's
     slip and is cut to what went in.
     """
+    if prices is not None and prices.is_free:
+        return 0
     if usage is None or prices is None:
         return None
     total = Decimal(0)
@@ -65,6 +74,10 @@ def cost_of(usage: Usage | None, prices: Prices | None) -> Money | None:
             if price is None:
                 return None
             total += tokens * price
+    if usage.sound_ms > 0:
+        if prices.sound_minute is None:
+            return None
+        total += usage.sound_ms * prices.sound_minute * MICROUSD_PER_USD / MS_PER_MINUTE
     return int(total.to_integral_value(ROUND_HALF_EVEN))
 
 

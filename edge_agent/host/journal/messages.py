@@ -182,6 +182,25 @@ MESSAGES: dict[str, Message] = {
         "The provider began to answer although nobody had said anything. It is not played, none of "
         "its tools runs, and the microphone stays as it was. STATE tells whether the house slept.",
     ),
+    "say.begun": Message(
+        INFO,
+        "A text of {chars} characters is spoken, as the account {uid} asked.",
+        "edge-agent say, by somebody who may use the control socket. UID is the account's number; "
+        "the text itself is written down nowhere.",
+    ),
+    "say.refused": Message(
+        INFO,
+        "A text of {chars} characters was not spoken, because of {why}; the account {uid} asked.",
+        "edge-agent say talks over nobody: neither over a person nor over the speaker itself. "
+        "Nothing is kept for later.",
+    ),
+    "say.failed": Message(
+        WARNING,
+        "A text that was to be spoken could not be ({code}).",
+        "edge-agent say. The CODE tells why: no voice, as espeak-ng is not installed; inaudible, "
+        "as the volume is 0 or speech.sentences is off; too long, with more than 12 seconds; or "
+        "it failed. The asker was told.",
+    ),
     "usage.response": Message(
         INFO,
         "Tokens: {text_in} text and {audio_in} audio in, {text_out} text and {audio_out} audio "
@@ -194,22 +213,30 @@ MESSAGES: dict[str, Message] = {
         "This answer cost {usd} USD, today {today_usd} USD[ of {cap_usd}].",
         "Tokens times the prices in providers.toml; the provider's bill is what counts.",
     ),
+    "usage.beside": Message(
+        DEBUG,
+        "The {who} cost {usd} USD, today {today_usd} USD[ of {cap_usd}].",
+        "Beside the answers: the provider's transcriber, the text model of supervisor, or a "
+        "question to the talking model that nobody hears (notes, a transcript). It counts in "
+        "budget.daily_cap_usd like an answer.",
+    ),
     "usage.unpriced": Message(
         WARNING,
-        "The cost of an answer is not known: no price for {model}.",
+        "The cost of {model} is not known: there is no price, or no figures came.",
         "Put the price into /etc/edge-agent/providers.toml. Until then a daily cap cannot count "
         "it, and status says so. Written once for each model until the next start.",
     ),
     "budget.warning": Message(
         WARNING,
         "{percent} % of today's budget are spent ({today_usd} of {cap_usd} USD).",
-        "The household was told. See budget.daily_cap_usd and budget.warn_percent.",
+        "The household was told. See budget.daily_cap_usd and budget.warn_percent, and "
+        "edge-agent usage.",
     ),
     "budget.spent": Message(
         WARNING,
         "Today's budget is spent ({today_usd} of {cap_usd} USD, {percent} %).",
-        "Until midnight only a press of the button buys a turn; the household was told. "
-        "See budget.daily_cap_usd.",
+        "Until midnight only a press of the button buys a turn, and the text model is not asked; "
+        "the household was told. See budget.daily_cap_usd, and edge-agent usage.",
     ),
     "control.unavailable": Message(
         WARNING,
@@ -709,7 +736,7 @@ MESSAGES: dict[str, Message] = {
     "supervisor.answered": Message(
         INFO,
         "The stronger model answered after {seconds} s ({tokens_in} tokens in, {tokens_out} out).",
-        "The voice had asked it by the tool answer. These tokens are not in the day's costs.",
+        "The voice had asked it by the tool answer. What it cost is in the day's costs.",
     ),
     "supervisor.failed": Message(
         WARNING,

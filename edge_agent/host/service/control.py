@@ -37,6 +37,8 @@ ACCEPTED_AT_ONCE_MAX = ASKERS_MAX // 2
 """In one round of the loop: so whoever asks at once is read before he could be displaced."""
 REFUSALS_NOTED_PER_MIN = 10
 """More is a loop in somebody's script."""
+ASKED_BY = "asked_by"
+"""The key of a request under which a handler finds the asker's user id, which the kernel tells."""
 ASKER_PATIENCE_S = 2.0
 """For a request to arrive and an answer to be taken."""
 PATH_MAX_BYTES = 107
@@ -161,7 +163,7 @@ class ControlServer:
             async with asyncio.timeout(ASKER_PATIENCE_S):
                 request = await _request(reader)
                 self._askers[task] = False
-                answer = await self._answer(request)
+                answer = await self._answer(request, _user_of(writer))
                 writer.write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
                 await writer.drain()
         except (TimeoutError, ConnectionError):
@@ -182,7 +184,7 @@ class ControlServer:
         del self._askers[oldest]
         oldest.cancel()
 
-    async def _answer(self, raw: bytes) -> Answer:
+    async def _answer(self, raw: bytes, uid: int) -> Answer:
         try:
             request = json.loads(raw)
         except (ValueError, RecursionError):
@@ -195,7 +197,7 @@ class ControlServer:
             known = ", ".join(sorted(self._handlers))
             return self._refusal("there is no such request", f"There are: {known}.")
         try:
-            answer = handler(request)
+            answer = handler({**request, ASKED_BY: uid})
             return {"ok": True, **(await answer if inspect.isawaitable(answer) else answer)}
         except AgentError as problem:
             return {"ok": False, "error": problem.message, "fix": problem.fix}
@@ -209,6 +211,17 @@ class ControlServer:
             more = str(self._refusals.left_out() or "")
             self._note("control.refused", why=why, more=more)
         return {"ok": False, "error": f"The speaker refused: {why}.", "fix": fix}
+
+
+def _user_of(writer: asyncio.StreamWriter) -> int:
+    """The account at the other end; -1 if the kernel does not say."""
+    sock = writer.get_extra_info("socket")
+    try:
+        peer = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    except OSError:
+        return -1
+    _pid, uid, _gid = _CREDENTIALS.unpack(peer)
+    return int(uid)
 
 
 async def _request(reader: asyncio.StreamReader) -> bytes:

@@ -74,13 +74,15 @@ class Status:
     failure: Failure | None = None
     uptime_s: float = 0.0
     answers: int = 0
-    """Today, like the following five."""
+    """Today, like the following six."""
+    beside: int = 0
+    """Uses of models beside the answers: notes, transcripts, the text model."""
     tokens_in: int = 0
     tokens_cached: int = 0
     tokens_out: int = 0
     cost_microusd: int = 0
     unpriced: int = 0
-    """Answers whose cost is not known, and not in it."""
+    """Answers and uses beside them whose cost is not known, and not in it."""
     cap_microusd: int = 0
     """0: no limit."""
     underruns: int = 0
@@ -256,13 +258,15 @@ def _meaning(code: str) -> str:
 
 
 def _today(status: Status) -> str:
-    if not status.answers:
+    if not status.answers and not status.beside:
         return "no answers yet"
     answers = f"{status.answers} answer{'s' if status.answers != 1 else ''}"
+    if status.beside:
+        answers += f", models were asked {_times(status.beside)} beside them"
     cached = f" ({status.tokens_cached} of them cached)" if status.tokens_cached else ""
     tokens = f"{status.tokens_in} tokens in{cached} and {status.tokens_out} out"
     cap = status.cap_microusd
-    if status.unpriced == status.answers:
+    if status.unpriced == status.answers + status.beside:
         cost = "at a cost that is not known (no price for the model)"
     else:
         cost = usd(status.cost_microusd)

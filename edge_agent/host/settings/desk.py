@@ -20,8 +20,8 @@ class Supervisor(Section):
 
     model: str = Field(default="", max_length=100)
     """Its name at that service.  Empty: off.  Only the question and what the voice writes beside it
-    are sent, never sound, and the talk only if conversation.summarise is text.  What it costs is
-    not counted in budget."""
+    are sent, never sound, and the talk only if conversation.summarise is text.  What it costs
+    counts in budget, and past the day's limit it is not asked."""
     url: Name = ""
     """Address of its service, up to the version: `https://api.openai.com/v1`.  Empty: the https
     address that belongs to realtime.url."""

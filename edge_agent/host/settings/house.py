@@ -33,6 +33,14 @@ class Speech(Section):
     tts_model: str = Field(default="", max_length=100)
     """Model of the speech endpoint that speaks the sentences of a voice pack.  Empty: the model of
     the talk reads them, in a Realtime session."""
+    voice_pack_manner: str = Field(
+        default="Speak calmly, warmly and clearly, at an even pace, like a helpful voice in a "
+        "household.",
+        max_length=1000,
+    )
+    """How the sentences of a voice pack are to be spoken, in your own words; so that forty single
+    ones sound like one person.  Empty: as the model likes.  tts-1 takes none.  They are spoken at
+    realtime.speed, as the answers are."""
     transcription_model: str = Field(default="gpt-transcribe", min_length=1, max_length=100)
     """Model of `edge-agent transcribe`.  Subtitles (srt, vtt) need one that tells times, e.g.
     whisper-1, which OpenAI ends on 2027-02-26."""
@@ -65,7 +73,9 @@ class Budget(Section):
 
     daily_cap_usd: float = Field(default=0.0, ge=0, le=10_000)
     """US dollars a day after which it only answers while the button is held, 0: no limit.
-    Counted from the provider's figures and the prices in providers.toml; the bill is theirs."""
+    Counted from the provider's figures and the prices in providers.toml; the bill is theirs.
+    Transcribers and the text model of [supervisor] count like answers; what the command line asks
+    for (voice-pack, transcribe, prompt critique) does not.  See `edge-agent usage`."""
     warn_percent: int = Field(default=80, ge=1, le=100)
     """Part of it at which the household is warned, once a day."""
 

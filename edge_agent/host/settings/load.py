@@ -20,6 +20,7 @@ from pydantic_settings import PydanticBaseSettingsSource
 
 from edge_agent.contract.errors import ConfigError
 from edge_agent.host.settings.advice import advice
+from edge_agent.host.settings.command_line import CommandLine
 from edge_agent.host.settings.complaints import Problem, reason, shown
 from edge_agent.host.settings.root import Settings, layered
 from edge_agent.host.settings.sources import (
@@ -73,12 +74,14 @@ class Loaded:
 def load(
     path: Path | None = None,
     *,
+    said: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
     default_path: Path = DEFAULT_PATH,
 ) -> Loaded:
     """Read all layers, the weakest first.
 
     `path` (or `$EDGE_AGENT_CONFIG`) must exist if it is named; `default_path` may be missing.
+    `said`: what the command line sets, as `section.key=value`.
     Raises `SettingsError` with every mistake found.
     """
     env = os.environ if environ is None else environ
@@ -87,6 +90,7 @@ def load(
     environment = Environment(env, findings)
     return settled(
         (
+            CommandLine(said, findings),
             Credential(env, findings),
             environment,
             *reversed(files),

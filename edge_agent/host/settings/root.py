@@ -216,7 +216,7 @@ class Realtime(Section):
     transcription: Literal["off", "builtin", "out_of_band"] = "off"
     """Who writes down what you say, so that a fresh session is told words instead of sound, and
     the journal if you asked for that.  `off`: nobody.  `builtin`: a transcriber of the provider's
-    beside the model, the cheapest and not counted by budget.  `out_of_band`: the model itself,
+    beside the model, the cheapest.  `out_of_band`: the model itself,
     asked once per turn; it needs no transcriber.  benchmarks/transcription.md compares them."""
     transcription_model: str = Field(default="", max_length=100)
     """Which model the provider transcribes with (azure: the deployment's name).  Empty: the one

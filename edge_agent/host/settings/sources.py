@@ -52,6 +52,8 @@ class Findings:
 
     def __init__(self) -> None:
         self.origins: dict[str, str] = {}
+        self.said: dict[str, str] = {}
+        """Those that the command line has settled: no weaker layer may put its name there."""
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
         self.files: list[Path] = []
@@ -179,7 +181,7 @@ class Environment(EnvSettingsSource):
                 continue
             try:
                 values[key] = cells(annotation(dotted), from_text(text, annotation(dotted)))
-                self._findings.origins[dotted] = where
+                self._findings.origins[dotted] = self._findings.said.get(dotted, where)
             except ValueError as problem:
                 self._findings.complain(where, dotted, f"{problem} ({shown(dotted, text)})")
         return values or None

@@ -28,6 +28,11 @@ class Conversation(Section):
     """It is also done when one answer has read so many tokens."""
     keep_turns: int = Field(default=4, ge=1, le=100)
     """The newest turns that always stay word by word."""
+    summary_language: str = Field(default="", pattern=r"^([a-z]{2,3}(-[A-Z]{2})?)?$")
+    """Language of the notes, as a code like en, de, fr or pt-BR.  Empty: the one that is spoken."""
+    summary_wish: str = Field(default="", max_length=4000)
+    """What the notes shall hold, in your own words.  Empty: a synopsis and a fact sheet.  That they
+    carry over what still holds and leave out passwords is said in any case."""
     forget_after_h: float = Field(default=12.0, ge=0, le=720)
     """Hours of sleep after which a talk is closed and forgotten, notes and all: who comes then
     begins a new one.  0: never."""

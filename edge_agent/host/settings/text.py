@@ -26,7 +26,8 @@ HEADER = """\
 # edge-agent settings.  Every key is here with its default.  What is deleted, or has a # before
 # it, follows the program's default, also that of a later version.
 # Stronger than this file: config.d/*.toml beside it (in name order), then environment
-# variables EDGE_AGENT_<SECTION>__<KEY>, then the systemd credential for the key.
+# variables EDGE_AGENT_<SECTION>__<KEY>, then the systemd credential for the key, then what
+# `edge-agent run --set SECTION.KEY=VALUE` says.
 # Check with:  edge-agent config check      See the result:  edge-agent config show
 """
 

@@ -17,6 +17,8 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from edge_agent.contract.errors import AgentError
+
 DEFAULT_FOLDER = Path("/var/lib/edge-agent")
 PRIVATE_MODE = 0o600
 """What a household named, said or left is nobody's but the program's and root's."""
@@ -94,12 +96,7 @@ class JsonFile:
     def read(self) -> bytes | None:
         """What is there; None if there is no file.  Raises OSError, noted already."""
         try:
-            # A pipe is not waited for, a link not followed: neither is ours.
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            with os.fdopen(os.open(self.path, flags), "rb") as file:
-                return file.read(self._max_bytes + 1)
-        except FileNotFoundError:
-            return None
+            return _read(self.path, self._max_bytes)
         except OSError as problem:
             why = problem.strerror or "unreadable"
             self._note(self._repaired, why=why, path="(unread)")
@@ -107,22 +104,7 @@ class JsonFile:
 
     def object_in(self, raw: bytes) -> dict[str, Any]:
         """The object of a readable version in `raw`.  Raises ValueError with the reason."""
-        if len(raw) > self._max_bytes:
-            raise ValueError("too large")
-        try:
-            entry = json.loads(raw)
-        except (ValueError, RecursionError):
-            raise ValueError("not JSON") from None
-        if not isinstance(entry, dict):
-            raise ValueError("not an object")
-        version = entry.get("version")
-        if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-            raise ValueError("no version")
-        if version > self._version:
-            raise ValueError("written by a newer program")
-        if version < self._version - 1:
-            raise ValueError("written by a much older program")
-        return entry
+        return _object_in(raw, self._version, self._max_bytes)
 
     def set_aside(self, why: str) -> None:
         """Move a file that is of no use out of the way, and say so."""
@@ -148,6 +130,51 @@ class JsonFile:
                 return False
             self._complained = False
         return True
+
+
+def look_into(path: Path, kind: type[T], *, version: int, max_bytes: int) -> T | None:
+    """What is in the file of a speaker that may be running: nothing is moved, changed or noted.
+    None if there is no file.  Raises AgentError where it cannot be read."""
+    try:
+        raw = _read(path, max_bytes)
+        if raw is None:
+            return None
+        return msgspec.convert(_object_in(raw, version, max_bytes), kind)
+    except (OSError, ValueError) as problem:
+        why = problem.strerror if isinstance(problem, OSError) else "it is broken"
+        raise AgentError(
+            f"{path} cannot be read: {why}.", fix="Start it with sudo.", code="store.unreadable"
+        ) from None
+
+
+def _read(path: Path, max_bytes: int) -> bytes | None:
+    """What is there, None if there is no file, one byte more than allowed if it is too large."""
+    # A pipe is not waited for, a link not followed: neither is ours.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            return file.read(max_bytes + 1)
+    except FileNotFoundError:
+        return None
+
+
+def _object_in(raw: bytes, newest: int, max_bytes: int) -> dict[str, Any]:
+    if len(raw) > max_bytes:
+        raise ValueError("too large")
+    try:
+        entry = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise ValueError("not JSON") from None
+    if not isinstance(entry, dict):
+        raise ValueError("not an object")
+    version = entry.get("version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ValueError("no version")
+    if version > newest:
+        raise ValueError("written by a newer program")
+    if version < newest - 1:
+        raise ValueError("written by a much older program")
+    return entry
 
 
 def _put(path: Path, content: bytes) -> None:

@@ -9,12 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
 
-from edge_agent.host.stores.json_file import JsonFile, NoteFunction, check_time, state_folder
+from edge_agent.host.stores.json_file import (
+    JsonFile,
+    NoteFunction,
+    check_time,
+    look_into,
+    state_folder,
+)
 
 VERSION = 1
 """Grows when an older program could misread the file."""
@@ -44,6 +51,13 @@ class SavedTimer:
     """ISO 8601 without a zone."""
     repeat: Repeat = "once"
     """Of an alarm."""
+
+    def left_s(self, now: datetime) -> float:
+        """Seconds until it is due, by the wall clock; `now` has its zone."""
+        if self.due_wall:
+            wall = datetime.fromisoformat(self.due_wall)
+            return (wall - now.replace(tzinfo=None)).total_seconds()
+        return self.due_unix_s - now.timestamp()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +96,12 @@ def timers_path(state_setting: str, environ: Mapping[str, str] | None = None) ->
     """Beside the state file."""
     folder = Path(state_setting).parent if state_setting else state_folder(environ)
     return folder / "timers.json"
+
+
+def read_timers(path: Path) -> SavedTimers:
+    """Look into the file of a speaker that does not run.  Raises AgentError."""
+    found = look_into(path, _File, version=VERSION, max_bytes=FILE_MAX_BYTES)
+    return SavedTimers(found.timers, found.rang) if found else SavedTimers()
 
 
 class TimerStore:

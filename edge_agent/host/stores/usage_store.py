@@ -14,17 +14,20 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import date
+from functools import reduce
 from pathlib import Path
 
 from edge_agent.contract.events import Usage
-from edge_agent.host.stores.json_file import Count, JsonFile, NoteFunction, state_folder
+from edge_agent.host.stores.json_file import Count, JsonFile, NoteFunction, look_into, state_folder
 
 VERSION = 1
 """Grows when an older program could misread the file."""
 FILE_MAX_BYTES = 262_144
-"""Ours has at most some 20 kB: 31 days and 50 answers of less than 300 bytes each."""
+"""Ours has at most some 25 kB: 31 days and 50 answers of less than 300 bytes each."""
 DAYS_KEPT = 31
 """A month, so that one bill can be compared."""
+LATER = frozenset({"beside", "beside_microusd", "sound_ms"})
+"""Keys that the program before did not know."""
 ANSWERS_KEPT = 50
 """An evening of talk."""
 
@@ -32,7 +35,11 @@ ANSWERS_KEPT = 50
 @dataclass(frozen=True, slots=True)
 class Spent:
     """Tokens and money, of one answer or of a day.  `cached` is a part of the tokens in;
-    `unpriced` counts the answers whose cost is not known and therefore not in it."""
+    `unpriced` counts the answers whose cost is not known and therefore not in it.
+
+    `beside`: uses of models beside the answers (notes, transcripts, the text model), whose tokens
+    and money are in the sums like those of answers; `beside_microusd` is their part of the cost.
+    """
 
     answers: Count = 0
     text_in: Count = 0
@@ -43,6 +50,10 @@ class Spent:
     audio_out: Count = 0
     cost_microusd: Count = 0
     unpriced: Count = 0
+    beside: Count = 0
+    beside_microusd: Count = 0
+    sound_ms: Count = 0
+    """Of the household, written down by a transcriber that bills time."""
 
     @property
     def tokens_in(self) -> int:
@@ -85,12 +96,11 @@ def usage_path(state_setting: str, environ: Mapping[str, str] | None = None) -> 
     return folder / "usage.json"
 
 
-def spent_by(usage: Usage | None, cost_microusd: int | None) -> Spent:
-    """One answer.  No figures at all are an answer of unknown cost."""
-    if usage is None:
-        return Spent(answers=1, unpriced=1)
+def spent_by(usage: Usage | None, cost_microusd: int | None, *, beside: bool = False) -> Spent:
+    """One answer, or one use of a model `beside` it.  Without a cost it is of unknown cost."""
+    usage = usage or Usage()
     return Spent(
-        answers=1,
+        answers=int(not beside),
         text_in=usage.text_in,
         audio_in=usage.audio_in,
         image_in=usage.image_in,
@@ -99,7 +109,36 @@ def spent_by(usage: Usage | None, cost_microusd: int | None) -> Spent:
         audio_out=usage.audio_out,
         cost_microusd=cost_microusd or 0,
         unpriced=int(cost_microusd is None),
+        beside=int(beside),
+        beside_microusd=(cost_microusd or 0) if beside else 0,
+        sound_ms=usage.sound_ms,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What the file tells: the days, the oldest first, and the last answers."""
+
+    days: Mapping[date, Spent]
+    answers: tuple[Spent, ...]
+
+    @property
+    def total(self) -> Spent:
+        """Of all days."""
+        return reduce(Spent.plus, self.days.values(), Spent())
+
+
+def read_used(path: Path) -> Used:
+    """Look into the file of a speaker that may be running.  Raises AgentError."""
+    found = look_into(path, _File, version=VERSION, max_bytes=FILE_MAX_BYTES)
+    if found is None:
+        return Used({}, ())
+    return Used(dict(sorted(found.days.items())), tuple(found.answers))
+
+
+def plain(spent: Spent) -> dict[str, int]:
+    """For JSON.  What came later than the file's first form is left out where it is 0."""
+    return {key: n for key, n in asdict(spent).items() if n or key not in LATER}
 
 
 class UsageStore:
@@ -136,9 +175,11 @@ class UsageStore:
         return self.kept
 
     def add(self, answer: Spent, kept: Kept) -> None:
-        """Count one answer on the budget's day, `kept` being what the budget remembers now."""
+        """Count one answer, or what was used beside it, on the budget's day, `kept` being what the
+        budget remembers now."""
         self.kept = kept
-        self.answers.append(answer)
+        if answer.answers:
+            self.answers.append(answer)
         if kept.day is None:
             return
         days = {day: spent for day, spent in self.days.items() if day <= kept.day}
@@ -159,7 +200,7 @@ class UsageStore:
                 "spent_microusd": kept.spent_microusd,
                 "unpriced": kept.unpriced,
                 "warned": kept.warned,
-                "days": {day.isoformat(): asdict(spent) for day, spent in self.days.items()},
-                "answers": [asdict(spent) for spent in tuple(self.answers)],
+                "days": {day.isoformat(): plain(spent) for day, spent in self.days.items()},
+                "answers": [plain(spent) for spent in tuple(self.answers)],
             }
         )

@@ -57,10 +57,14 @@ class Recipe:
     model: str = ""
     voice: str = ""
     instructions: str = ""
+    speed: float = 1.0
 
     def key(self, text: str) -> str:
         """Name of the recording of `text` in the cache."""
-        parts = json.dumps([*asdict(self).values(), text])
+        what = asdict(self)
+        if self.speed == 1.0:  # recordings from before there was another speed are still good
+            del what["speed"]
+        parts = json.dumps([*what.values(), text])
         return hashlib.sha256(parts.encode()).hexdigest()[:32]
 
 
@@ -73,6 +77,16 @@ class PackState:
     current: tuple[str, ...]
     stale: tuple[str, ...]
     missing: tuple[str, ...]
+    instructions: str = ""
+    speed: float = 1.0
+
+    def differs(self, instructions: str, speed: float) -> list[str]:
+        """The settings that a model's recordings were made with other values of."""
+        if self.engine not in ("realtime", "provider"):
+            return []
+        found = {"speech.voice_pack_manner": self.instructions != instructions}
+        found["realtime.speed"] = self.speed != speed
+        return [name for name, is_other in found.items() if is_other]
 
 
 def pack_root(setting: str) -> Path:
@@ -117,6 +131,7 @@ class Pack:
     def state(self, texts: Mapping[str, str]) -> PackState:
         """Compare the pack with a catalogue."""
         manifest, spoken = self._manifest(), self.spoken_texts()
+        speed = manifest.get("speed", 1.0)
         there = [name for name in texts if self.pcm24k(name)]
         stale = tuple(name for name in there if spoken.get(name, texts[name]) != texts[name])
         return PackState(
@@ -125,6 +140,8 @@ class Pack:
             current=tuple(name for name in there if name not in stale),
             stale=stale,
             missing=tuple(name for name in texts if name not in there),
+            instructions=str(manifest.get("instructions", "")),
+            speed=speed if isinstance(speed, (int, float)) else 1.0,
         )
 
     def build(

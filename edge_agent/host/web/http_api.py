@@ -29,6 +29,7 @@ from edge_agent.host.web.http_bounds import (
     handlers,
 )
 from edge_agent.host.web.http_faults import error_in, garbage, refused, unreachable
+from edge_agent.host.web.http_retry import AT_ONCE, Patience
 
 SILENCE_TIMEOUT_S = 60.0
 """Longest wait for the next byte: a model may think that long over a long question."""
@@ -92,7 +93,8 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 class HttpApi:
     """One service.  `auth`: `bearer`, `api-key` (that header) or `none`; `key` may be empty.
 
-    `ca_file` as in `tls_context`, which says what is raised for it.
+    `ca_file` as in `tls_context`, which says what is raised for it.  `call_timeout_s` holds for
+    all tries that `patience` allows, and the pauses between them.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class HttpApi:
         ca_file: str = "",
         silence_timeout_s: float = SILENCE_TIMEOUT_S,
         call_timeout_s: float = CALL_TIMEOUT_S,
+        patience: Patience = AT_ONCE,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self.base = base
@@ -117,6 +120,7 @@ class HttpApi:
             self._headers["Authorization"] = f"Bearer {key}"
         self._silence_timeout_s = silence_timeout_s
         self._call_timeout_s = call_timeout_s
+        self._patience = patience
         self._seconds = seconds
         here = is_loopback(urlsplit(base).hostname or "")
         # Without an argument it reads the proxies of the environment.
@@ -142,22 +146,31 @@ class HttpApi:
         `path` is put behind the base, "" is the base itself.  `limit_bytes` 0: its body is not
         read.  `special` may know a better error for a refusal.  Raises AgentError.
         """
-        try:
+        until_s = self._seconds() + self._call_timeout_s
+
+        def request() -> BoundedRequest:
             url = f"{self.base}/{path}" if path else self.base
-            request = BoundedRequest(url, data=body, method="POST")
-            request.bounds = Bounds(
-                self._silence_timeout_s,
-                self._seconds() + self._call_timeout_s,
-                HEAD_MAX_BYTES + 2 * limit_bytes,
-                self._seconds,
-            )
-            request.add_header("Content-Type", kind)
-            request.add_header("User-Agent", "edge-agent")
+            made = BoundedRequest(url, data=body, method="POST")
+            limit = HEAD_MAX_BYTES + 2 * limit_bytes
+            made.bounds = Bounds(self._silence_timeout_s, until_s, limit, self._seconds)
+            made.add_header("Content-Type", kind)
+            made.add_header("User-Agent", "edge-agent")
             for name, value in (headers or {}).items():
-                request.add_header(name, value)
+                made.add_header(name, value)
             for name, value in self._headers.items():
-                request.add_unredirected_header(name, value)
-            with self._opener.open(request, timeout=self._silence_timeout_s) as answer:
+                made.add_unredirected_header(name, value)
+            return made
+
+        return self._patience.run(
+            lambda: self._answer(request, limit_bytes, special),
+            lambda: until_s - self._seconds(),
+        )
+
+    def _answer(
+        self, request: Callable[[], BoundedRequest], limit_bytes: int, special: Special
+    ) -> tuple[str, bytes]:
+        try:
+            with self._opener.open(request(), timeout=self._silence_timeout_s) as answer:
                 content = self._read(answer, limit_bytes) if limit_bytes else b""
                 return answer.headers.get_content_type(), content
         except urllib.error.HTTPError as refusal:

@@ -63,7 +63,9 @@ class SpeechApi:
     def __repr__(self) -> str:
         return f"SpeechApi({self.base!r})"
 
-    def speech(self, text: str, *, model: str, voice: str, instructions: str = "") -> bytes:
+    def speech(
+        self, text: str, *, model: str, voice: str, instructions: str = "", speed: float = 1.0
+    ) -> bytes:
         """24 kHz PCM16 mono of `text`, up to 4096 characters.  Raises AgentError."""
         if not text.strip() or len(text) > INPUT_MAX_CHARS:
             raise AgentError(
@@ -73,6 +75,8 @@ class SpeechApi:
         question["response_format"] = "pcm"
         if instructions:
             question["instructions"] = instructions
+        if speed != 1.0:
+            question["speed"] = speed
         body = json.dumps(question).encode()
         kind, sound = self._post("audio/speech", body, "application/json", SPEECH_MAX_BYTES)
         if "html" in kind:

@@ -11,22 +11,28 @@ errors below HTTP are those of `http_api`.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from edge_agent.contract.errors import AgentError, LinkRefused
+from edge_agent.contract.events import Usage
 from edge_agent.contract.net_faults import Peer
 from edge_agent.host.price_list import load_providers, owners_path
 from edge_agent.host.secret_files import read_token
 from edge_agent.host.web.http_api import HttpApi, api_base
 from edge_agent.host.web.http_faults import garbage, refused_inside, web_page
+from edge_agent.host.web.http_retry import TALK_PATIENCE, Patience
 
 if TYPE_CHECKING:
     from edge_agent.host.settings.root import Settings
 
 Dialect = Literal["responses", "chat"]
+UsedFunction = Callable[[Usage | None], None]
+"""Told on the calling thread what an answer has used, also one that is of no use; None: a good one
+came without figures."""
 
 PEER = Peer(
     name="text model",
@@ -41,6 +47,9 @@ PEER = Peer(
 )
 ANSWER_MAX_BYTES = 2_000_000
 """More than any model writes within its limit of tokens, its hidden thoughts included."""
+NO_SENSE = "an answer that makes no sense"
+COUNT_MAX = 10**9
+"""More tokens than any context holds: a larger figure is a slip of the server's."""
 OUTPUT_MIN_TOKENS = 16
 """The Responses API takes no smaller limit."""
 
@@ -56,9 +65,11 @@ class Answered:
 
 
 class TextModel:
-    """One model of one service.  `options` are those of `HttpApi`: `auth`, `ca_file`, times.
+    """One model of one service.  `options` are those of `HttpApi`: `auth`, `ca_file`, times,
+    `patience`.
 
-    `peer` names the settings that an error's remedy speaks of.
+    `used` is told what each answer has cost.  A call that breaks off tells nothing, although the
+    service may bill it.  `peer` names the settings that an error's remedy speaks of.
     """
 
     def __init__(
@@ -69,12 +80,14 @@ class TextModel:
         model: str,
         dialect: Dialect = "responses",
         peer: Peer = PEER,
+        used: UsedFunction = lambda _usage: None,
         **options: Any,
     ) -> None:
         self.base = base
         self.model = model
         self.dialect = dialect
         self._peer = peer
+        self._used = used
         self._http = HttpApi(base, key, peer=peer, **options)
 
     def __repr__(self) -> str:
@@ -112,9 +125,16 @@ class TextModel:
             raise web_page(self._peer)
         try:
             told = json.loads(raw)
+        except (ValueError, RecursionError):
+            raise garbage(self._peer, NO_SENSE) from None
+        if (usage := usage_in(told)) is not None:
+            self._used(usage)
+        try:
             answered = self._from_chat(told) if is_chat else self._from_response(told)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
-            raise garbage(self._peer, "an answer that makes no sense") from None
+            raise garbage(self._peer, NO_SENSE) from None
+        if usage is None:
+            self._used(None)
         if not answered.text:
             raise garbage(self._peer, "no answer") if answered.is_whole else _cut(self._peer)
         return answered
@@ -132,26 +152,14 @@ class TextModel:
         if any(part["type"] == "refusal" for part in content):
             raise _filtered()
         text = "".join(part["text"] for part in content if part["type"] == "output_text")
-        used = told.get("usage") or {}
-        return Answered(
-            text.strip(),
-            status == "completed",
-            _count(used.get("input_tokens")),
-            _count(used.get("output_tokens")),
-        )
+        return _answered(text, told, is_whole=status == "completed")
 
     def _from_chat(self, told: Any) -> Answered:
         choice = told["choices"][0]
         if choice.get("finish_reason") == "content_filter" or choice["message"].get("refusal"):
             raise _filtered()
         text = choice["message"].get("content") or ""
-        used = told.get("usage") or {}
-        return Answered(
-            text.strip(),
-            choice.get("finish_reason") != "length",
-            _count(used.get("prompt_tokens")),
-            _count(used.get("completion_tokens")),
-        )
+        return _answered(text, told, is_whole=choice.get("finish_reason") != "length")
 
 
 def text_model(
@@ -160,10 +168,15 @@ def text_model(
     model: str = "",
     max_seconds: float = 0.0,
     peer: Peer = PEER,
+    patience: Patience = TALK_PATIENCE,
+    used: UsedFunction = lambda _usage: None,
 ) -> TextModel:
     """The model of the settings' `[supervisor]`; `model` in its place, `max_seconds` (0: the
-    settings') for the whole call.  Reads the key's file.  Raises ConfigError for an address or a
-    file that will not do, and LinkRefused (`link.no_key`) where a key is needed and there is none.
+    settings') for the whole call, `patience` for when it is busy; `used` as in `TextModel`.  Reads
+    the key's file.
+
+    Raises ConfigError for an address or a file that will not do, and LinkRefused (`link.no_key`)
+    where a key is needed and there is none.
     """
     realtime, desk = settings.realtime, settings.supervisor
     record = load_providers(owners_path(realtime.providers_file)).record(realtime.provider)
@@ -195,15 +208,39 @@ def text_model(
         model=model or desk.model,
         dialect=desk.api,
         peer=peer,
+        used=used,
         auth=auth,
         ca_file=realtime.ca_file,
         silence_timeout_s=seconds,
         call_timeout_s=seconds,
+        patience=patience,
     )
 
 
+def usage_in(told: Any) -> Usage | None:
+    """The figures of an answer in either dialect; what is odd is 0, None: there are none."""
+    used = told.get("usage") if isinstance(told, dict) else None
+    if not isinstance(used, dict):
+        return None
+    went_in = _count(used.get("input_tokens", used.get("prompt_tokens")))
+    details = used.get("input_tokens_details", used.get("prompt_tokens_details"))
+    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
+    return Usage(
+        text_in=went_in,
+        cached_text_in=min(cached, went_in),
+        text_out=_count(used.get("output_tokens", used.get("completion_tokens"))),
+    )
+
+
+def _answered(text: str, told: Any, *, is_whole: bool) -> Answered:
+    usage = usage_in(told) or Usage()
+    return Answered(text.strip(), is_whole, usage.text_in, usage.text_out)
+
+
 def _count(value: object) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+    if isinstance(value, bool) or not isinstance(value, int):
+        return 0
+    return value if 0 < value <= COUNT_MAX else 0
 
 
 def _cut(peer: Peer) -> AgentError:

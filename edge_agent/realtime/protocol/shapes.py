@@ -131,6 +131,7 @@ class TranscriptionCompleted(ServerMessage, frozen=True, kw_only=True):
     item_id: Id
     transcript: str
     status: Any = None
+    usage: Any = None
 
 
 class TranscriptionFailed(ServerMessage, frozen=True, kw_only=True):

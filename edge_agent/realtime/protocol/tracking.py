@@ -185,6 +185,18 @@ def outcome_of(response: Response) -> tuple[str, str, str]:
     return status, code, text_of(error.get("message"))
 
 
+def transcript_usage_of(value: object) -> Usage | None:
+    """What a transcript cost: tokens, or the sound's length; None if the server gave neither."""
+    usage = mapping_of(value)
+    if usage.get("type") == "duration":
+        seconds = usage.get("seconds")
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            return None
+        sound_ms = count_of(seconds * 1000)
+        return Usage(sound_ms=sound_ms) if sound_ms or seconds == 0 else None
+    return usage_of(value)
+
+
 def usage_of(value: object) -> Usage | None:
     """Token counts (PROTOCOL section 10); None if the server gave none.
 

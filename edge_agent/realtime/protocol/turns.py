@@ -21,6 +21,7 @@ from edge_agent.realtime.protocol.tracking import (
     id_of,
     mapping_of,
     text_of,
+    transcript_usage_of,
 )
 
 ITEMS_REMEMBERED_MAX = 4096
@@ -68,7 +69,8 @@ class Turns:
             self.counts["half a transcript"] += 1
             return None
         text = message.transcript[:TEXT_MAX_CHARS]
-        return ev.UserTranscript(at=self._at, item=message.item_id, text=text)
+        usage = transcript_usage_of(message.usage)
+        return ev.UserTranscript(at=self._at, item=message.item_id, text=text, usage=usage)
 
     @_on.register
     def _(self, message: shapes.TranscriptionFailed) -> ev.Event:
