@@ -7,9 +7,10 @@ works without key and network.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,7 +18,8 @@ from edge_agent.cli.options import ConfigOption
 from edge_agent.cli.outcome import EXIT_FAILED, guarded, harmless, note
 
 if TYPE_CHECKING:
-    from edge_agent.contract.persona import Persona, ToolPreamble
+    from edge_agent.app.tools.offer import Absent
+    from edge_agent.contract.persona import Persona
     from edge_agent.host.settings.root import Settings
 
 app = typer.Typer(
@@ -39,19 +41,26 @@ PersonaOption = Annotated[
 @guarded
 def show(persona: PersonaOption = "", config_file: ConfigOption = None) -> None:
     """Print the instructions as the model gets them, and about how long they are."""
+    from edge_agent.app.session_start import composed
+    from edge_agent.app.tools.offer import known_schemas, offer
     from edge_agent.dialogue.prompting.prompt import estimate_tokens
-    from edge_agent.tools.catalogue import shipped_tools
 
     settings, chosen = _chosen(persona, config_file)
-    text, steps = _composed(chosen, settings), _steps(chosen)
+    there = offer(settings)
+    text, steps = composed(chosen, settings, there), _steps(chosen)
     typer.echo("\n\n".join([text, *steps]))
     longest = max(map(estimate_tokens, steps), default=0)
-    off = _switched_off(settings)
-    schemas = [schema for schema in shipped_tools().schemas() if schema["name"] not in off]
+    of_servers, unknown = known_schemas(settings, there)
+    sizes = [
+        f"{estimate_tokens(json.dumps(schemas))} for {where}"
+        for where, schemas in _tools_sent(chosen, (*there.schemas, *of_servers))
+    ]
     note(
         f"about {estimate_tokens(text) + longest} tokens in every turn, and "
-        f"{estimate_tokens(json.dumps(schemas))} for the tools (an estimate)"
+        f"{', '.join(sizes)} (an estimate)"
     )
+    if unknown:
+        note(f"not counted, as their descriptions are not known here: {', '.join(unknown)}")
 
 
 @app.command()
@@ -62,20 +71,24 @@ def lint(
     config_file: ConfigOption = None,
 ) -> int:
     """Look for what usually goes wrong in a prompt for a voice; exit code 1 on errors."""
-    from edge_agent.app.tools.mcp import expected_names
+    from edge_agent.app.session_start import composed
+    from edge_agent.app.tools.offer import offer, wanted_by
+    from edge_agent.dialogue.prompting.prompt import without_tools
     from edge_agent.dialogue.prompting.prompt_lint import lint as look
 
     settings, chosen = _chosen(persona, config_file)
-    realtime = settings.realtime
+    there = offer(settings)
     # A tool server's tools may be named and need not be: they describe themselves.
-    text = _composed(chosen, settings)
-    named = {name for name in expected_names(settings) if name in text}
+    text = "\n".join([composed(chosen, settings, there), *_steps(chosen), *wanted_by(chosen)])
+    servers = there.of_servers(text)
     found = look(
-        chosen,
-        tool_names() | named,
-        language=realtime.language,
-        additions=realtime.instructions,
-        preambles=_preambles(settings),
+        without_tools(chosen, there.off),
+        there.names | servers,
+        language=settings.realtime.language,
+        additions=settings.realtime.instructions,
+        preambles=there.preambles,
+        servers=servers,
+        off=there.off,
     )
     errors = sum(finding.level == "error" for finding in found)
     if as_json:
@@ -102,6 +115,8 @@ def diff(
     """Print how the instructions of two personas differ, from the second one to the first."""
     import difflib
 
+    from edge_agent.app.session_start import composed
+    from edge_agent.app.tools.offer import offer
     from edge_agent.host.personas import BUILT_IN, built_in_names
 
     settings, ours = _chosen(first, config_file)
@@ -111,7 +126,8 @@ def diff(
         same = ours.name if ours.name in names and not shipped else "household"
         second = str(BUILT_IN / f"{same}.toml")
     _, other = _chosen(second, config_file)
-    before, after = _composed(other, settings), _composed(ours, settings)
+    there = offer(settings)
+    before, after = composed(other, settings, there), composed(ours, settings, there)
     lines = difflib.unified_diff(
         before.splitlines(), after.splitlines(), other.source, ours.source, lineterm=""
     )
@@ -135,6 +151,8 @@ def critique(
     import dataclasses
     from urllib.parse import urlsplit
 
+    from edge_agent.app.session_start import composed
+    from edge_agent.app.tools.offer import offer
     from edge_agent.cli.voice.speech import read_settings
     from edge_agent.contract.errors import ConfigError
     from edge_agent.dialogue.prompting import prompt_critique as ask
@@ -155,7 +173,7 @@ def critique(
         max_seconds=CRITIQUE_MAX_S,
         peer=dataclasses.replace(PEER, model="Correct --model, or supervisor.model."),
     )
-    text = "\n\n".join([_composed(chosen, settings), *_steps(chosen)])
+    text = "\n\n".join([composed(chosen, settings, offer(settings)), *_steps(chosen)])
     note(
         f"the instructions of {chosen.name} (about {estimate_tokens(text)} tokens, with the "
         f"household's own rules) go to {asked.model} at {urlsplit(asked.base).netloc}, twice"
@@ -187,23 +205,15 @@ def template(
     typer.echo(path.read_text(encoding="utf-8"), nl=False)
 
 
-def check_persona(settings: Settings) -> None:
-    """Raises `PersonaError` for a persona with which the speaker would not start."""
-    from edge_agent.app.tools.mcp import expected_names
-    from edge_agent.dialogue.prompting.flow import flow_problems
-    from edge_agent.host.personas import PersonaError, load_persona
+def check_persona(settings: Settings) -> tuple[Absent, ...]:
+    """The tools that steps of the settings' persona name and that are switched off.
 
-    persona = load_persona(settings.realtime.persona)
-    problems = flow_problems(persona, tool_names() | expected_names(settings))
-    if problems:
-        raise PersonaError(persona.source, problems)
+    Raises `PersonaError` for a persona with which the speaker would not start.
+    """
+    from edge_agent.app.tools.offer import absent, offer
+    from edge_agent.host.personas import load_persona
 
-
-def tool_names() -> frozenset[str]:
-    """The tools that the program comes with; none of them is run."""
-    from edge_agent.tools.catalogue import shipped_tools
-
-    return frozenset(shipped_tools().risks())
+    return absent(load_persona(settings.realtime.persona), offer(settings))
 
 
 def _chosen(name: str, config_file: Path | None) -> tuple[Settings, Persona]:
@@ -212,18 +222,6 @@ def _chosen(name: str, config_file: Path | None) -> tuple[Settings, Persona]:
 
     settings = load(config_file).settings
     return settings, load_persona(name or settings.realtime.persona)
-
-
-def _composed(persona: Persona, settings: Settings) -> str:
-    from edge_agent.dialogue.prompting.prompt import compose, without_tools
-
-    realtime = settings.realtime
-    return compose(
-        without_tools(persona, _switched_off(settings)),
-        language=realtime.language,
-        additions=realtime.instructions,
-        preambles=_preambles(settings),
-    )
 
 
 def _steps(persona: Persona) -> list[str]:
@@ -238,15 +236,17 @@ def _steps(persona: Persona) -> list[str]:
     ]
 
 
-def _preambles(settings: Settings) -> tuple[ToolPreamble, ...]:
-    from edge_agent.tools.catalogue import shipped_tools
+def _tools_sent(
+    persona: Persona, schemas: tuple[Mapping[str, Any], ...]
+) -> Iterator[tuple[str, tuple[Mapping[str, Any], ...]]]:
+    """`(when, tools)` as they are sent: all of them, or those of each step."""
+    from edge_agent.dialogue.prompting.flow import Flow, FlowTerms
 
-    off = _switched_off(settings)
-    return tuple(each for each in shipped_tools().preambles() if each.tool not in off)
-
-
-def _switched_off(settings: Settings) -> frozenset[str]:
-    """The shipped tools that these settings do not switch on."""
-    off = [] if settings.supervisor.model else ["answer"]
-    off += [] if settings.facts.enabled else ["remember", "recall", "forget"]
-    return frozenset(off)
+    if persona.plan is None or not persona.plan.guided:
+        yield "the tools", schemas
+        return
+    flow = Flow(FlowTerms(persona.plan, "", schemas))
+    for name in persona.plan.states:
+        flow.state = name
+        sent = flow.tools()
+        yield f"the {len(sent)} tools of the step {name}", sent

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from edge_agent.app.tools.desk import Desk
 from edge_agent.app.tools.facts import tools_for_facts
 from edge_agent.app.tools.mcp import ToolServers
+from edge_agent.app.tools.offer import ours
 from edge_agent.app.tools.summaries import Notes
 from edge_agent.app.tools.timers import Bell
 from edge_agent.app.world import World
@@ -68,11 +69,14 @@ class Toolbox:
             rng=world.rng,
         )
         self.registry = Registry(
-            (
-                *builtin_tools(speaker, now),
-                *self.bell.tools,
-                *self.desk.tools,
-                *tools_for_facts(settings, disk, note, now),
+            ours(
+                settings,
+                (
+                    *builtin_tools(speaker, now),
+                    *self.bell.tools,
+                    *self.desk.tools,
+                    *tools_for_facts(settings, disk, note, now),
+                ),
             )
         )
         self.servers = ToolServers(

@@ -99,6 +99,16 @@ Shape = tuple[str, str]
 """Description and parameters (JSON) of a tool."""
 
 
+def schema_of(name: str, description: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """How `session.update` describes a tool (GA shape)."""
+    return {
+        "type": "function",
+        "name": name,
+        "description": description,
+        "parameters": dict(parameters),
+    }
+
+
 class _NoArguments(BaseModel):
     """In the place of a model of the arguments: the server checks them."""
 
@@ -122,12 +132,7 @@ class McpTool(Tool):
 
     def schema(self) -> dict[str, Any]:
         """How `session.update` describes it (GA shape)."""
-        return {
-            "type": "function",
-            "name": self.name,
-            "description": self.description,
-            "parameters": dict(self.parameters),
-        }
+        return schema_of(self.name, self.description, self.parameters)
 
     def validate(self, arguments: str) -> dict[str, Any]:
         """Keyword arguments from the model's JSON text; whether they fit, the server says.
