@@ -1,7 +1,7 @@
 """`edge-agent prompt`: what the model is told, and what is wrong with it.
 
-Thread: main.  It must never talk to a model, but for `critique`, which says so before: all the rest
-works without key and network.
+Thread: main.  It must never talk to a model: `critique` does, which has a file of its own and says
+so before.  All the rest works without key and network.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edge_agent.cli.options import ConfigOption
-from edge_agent.cli.outcome import EXIT_FAILED, guarded, harmless, note
+from edge_agent.cli.outcome import EXIT_FAILED, guarded, note
+from edge_agent.cli.prompt_critique import critique
 
 if TYPE_CHECKING:
     from edge_agent.app.tools.offer import Absent
@@ -28,9 +29,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-
-CRITIQUE_MAX_S = 300.0
-"""A model that thinks may take minutes over a whole prompt, and somebody waits who chose to."""
+app.command("critique")(critique)
 
 PersonaOption = Annotated[
     str, typer.Option("--persona", "-p", help="Name, or path of a file.  Default: the settings'.")
@@ -47,7 +46,7 @@ def show(persona: PersonaOption = "", config_file: ConfigOption = None) -> None:
 
     settings, chosen = _chosen(persona, config_file)
     there = offer(settings)
-    text, steps = composed(chosen, settings, there), _steps(chosen)
+    text, steps = composed(chosen, settings, there), steps_of(chosen)
     typer.echo("\n\n".join([text, *steps]))
     longest = max(map(estimate_tokens, steps), default=0)
     of_servers, unknown = known_schemas(settings, there)
@@ -79,7 +78,7 @@ def lint(
     settings, chosen = _chosen(persona, config_file)
     there = offer(settings)
     # A tool server's tools may be named and need not be: they describe themselves.
-    text = "\n".join([composed(chosen, settings, there), *_steps(chosen), *wanted_by(chosen)])
+    text = "\n".join([composed(chosen, settings, there), *steps_of(chosen), *wanted_by(chosen)])
     servers = there.of_servers(text)
     found = look(
         without_tools(chosen, there.off),
@@ -137,62 +136,6 @@ def diff(
 
 @app.command()
 @guarded
-def critique(
-    persona: Annotated[
-        str, typer.Argument(help="Name, or path of a file.  Default: the settings'.")
-    ] = "",
-    model: Annotated[str, typer.Option("--model", help="Default: supervisor.model.")] = "",
-    config_file: ConfigOption = None,
-) -> None:
-    """Have a text model criticise the instructions, and write them anew; nothing is changed here.
-
-    They are sent to the service of [supervisor], your own words among them.
-    """
-    import dataclasses
-    from urllib.parse import urlsplit
-
-    from edge_agent.app.session_start import composed
-    from edge_agent.app.tools.offer import offer
-    from edge_agent.cli.voice.speech import read_settings
-    from edge_agent.contract.errors import ConfigError
-    from edge_agent.dialogue.prompting import prompt_critique as ask
-    from edge_agent.dialogue.prompting.prompt import estimate_tokens
-    from edge_agent.host.personas import load_persona
-    from edge_agent.host.web.text_model import PEER, text_model
-
-    settings = read_settings(config_file)
-    chosen = load_persona(persona or settings.realtime.persona)
-    if not (model or settings.supervisor.model):
-        raise ConfigError(
-            "There is no text model to ask.",
-            fix="Name one: --model NAME, or set supervisor.model.",
-        )
-    asked = text_model(
-        settings,
-        model=model,
-        max_seconds=CRITIQUE_MAX_S,
-        peer=dataclasses.replace(PEER, model="Correct --model, or supervisor.model."),
-    )
-    text = "\n\n".join([composed(chosen, settings, offer(settings)), *_steps(chosen)])
-    note(
-        f"the instructions of {chosen.name} (about {estimate_tokens(text)} tokens, with the "
-        f"household's own rules) go to {asked.model} at {urlsplit(asked.base).netloc}, twice"
-    )
-    review = asked.answer(
-        ask.CRITIQUE, ask.critique_question(text), max_output_tokens=ask.CRITIQUE_MAX_TOKENS
-    )
-    typer.echo(f"# What {asked.model} criticises\n\n{harmless(review)}\n")
-    better = asked.answer(
-        ask.OPTIMISE,
-        ask.optimise_question(text, review),
-        max_output_tokens=ask.OPTIMISE_MAX_TOKENS,
-    )
-    typer.echo(f"# How {asked.model} would write it\n\n{harmless(better)}")
-    note("nothing was changed; what you like of it, put into a file: edge-agent prompt template")
-
-
-@app.command()
-@guarded
 def template(
     name: Annotated[str, typer.Argument(help="A persona that comes with the program.")] = (
         "household"
@@ -224,7 +167,7 @@ def _chosen(name: str, config_file: Path | None) -> tuple[Settings, Persona]:
     return settings, load_persona(name or settings.realtime.persona)
 
 
-def _steps(persona: Persona) -> list[str]:
+def steps_of(persona: Persona) -> list[str]:
     """The steps of a guided talk: one at a time goes out; a person wants to read them all."""
     from edge_agent.dialogue.prompting.prompt import STAGE, with_stage
 
