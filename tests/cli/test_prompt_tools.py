@@ -121,6 +121,29 @@ def test_a_slip_ends_the_check_as_it_ends_the_start(house: Path, tool: str) -> N
     assert problem in invoke("prompt", "lint").stdout
 
 
+def test_a_tool_of_a_server_has_the_manner_that_the_owner_gives_it(house: Path) -> None:
+    others = (
+        f"{SERVER}allow_all = true\n"
+        'tools = { lamp = "low", door = "low", news = "medium" }\n'
+        'manners = { lamp = "proactive", door = "confirm", news = "preamble", else = "preamble" }\n'
+    )
+    settle(house, realtime='persona = "household"\n', others=others)
+    settings = load(None).settings
+    text = session_start(settings, offer(settings)).instructions
+    ours, theirs = "leave_message", "home__door"
+    [asks] = [line for line in text.splitlines() if line.startswith(f"- Before `{ours}`")]
+    told = [line for line in text.splitlines() if line.startswith("- Before `home__")]
+    assert [line.split("`")[1] for line in told] == [theirs, "home__news", "home__else"]
+    # The same words as for a tool of our own, up to the samples.
+    assert told[0].split(" For example")[0] == asks.split(" For example")[0].replace(ours, theirs)
+    assert "then call it in the same turn" in told[1]
+    assert invoke("prompt", "show").stdout.strip() == text
+    assert "home__" not in invoke("prompt", "lint").stdout
+    settle(house, realtime='persona = "household"\n', others=f"{others}enabled = false\n")
+    settings = load(None).settings
+    assert "home__" not in session_start(settings, offer(settings)).instructions
+
+
 def test_lint_judges_the_owners_words_by_the_tools_that_run(house: Path) -> None:
     words = 'persona = "household"\ninstructions = "Call `remember` for every name."\n'
     settle(house, realtime=words)

@@ -25,7 +25,7 @@ from edge_agent.host.settings.mcp import McpServer
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.stores.json_file import NoteFunction
 from edge_agent.host.stores.tool_store import ToolStore, tools_path
-from edge_agent.tools.registry import Registry
+from edge_agent.tools.registry import Behaviour, Registry
 from edge_agent.tools.servers.mcp_server import ToolServer, is_installed, load_library
 from edge_agent.tools.servers.mcp_socket import socket_wire
 from edge_agent.tools.servers.mcp_tools import LeftOut, McpTool, ServerPlan, Shape, shown
@@ -53,6 +53,7 @@ def plan_of(name: str, server: McpServer) -> ServerPlan:
         env={key: in_use(value.get_secret_value()) for key, value in server.env.items()},
         tools={tool: Risk(risk) for tool, risk in server.tools.items()},
         allow_all=server.allow_all,
+        manners={tool: Behaviour(manner) for tool, manner in server.manners.items()},
         timeout_s=server.timeout_s,
     )
 

@@ -91,10 +91,13 @@ def offer(settings: Settings, registry: Registry | None = None) -> Offer:
     they are looked up and not run."""
     if registry is None:
         registry = Registry(ours(settings, shipped_tools().tools()))
-    enabled = plans(settings).values()
+    enabled = tuple(plans(settings).values())
     return Offer(
         schemas=registry.schemas(),
-        preambles=registry.preambles(),
+        preambles=(
+            *registry.preambles(),
+            *(preamble for plan in enabled for preamble in plan.preambles()),
+        ),
         expected=frozenset(tool_name(plan.name, tool) for plan in enabled for tool in plan.tools),
         open_servers=tuple(f"{plan.name}{SEPARATOR}" for plan in enabled if plan.allow_all),
         off=switched_off(settings),
