@@ -1,7 +1,7 @@
 """`edge-agent prompt`: what the model is told, and what is wrong with it.
 
-Thread: main.  It must never talk to a model: `critique` does, which has a file of its own and says
-so before.  All the rest works without key and network.
+Thread: main.  It must never talk to a model: `critique` and `try` do, which have files of their own
+and say so before.  All the rest works without key and network.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import typer
 from edge_agent.cli.options import ConfigOption
 from edge_agent.cli.outcome import EXIT_FAILED, guarded, note
 from edge_agent.cli.prompt_critique import critique
+from edge_agent.cli.prompt_try import try_
 
 if TYPE_CHECKING:
     from edge_agent.app.tools.offer import Absent
@@ -30,6 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("critique")(critique)
+app.command("try")(try_)
 
 PersonaOption = Annotated[
     str, typer.Option("--persona", "-p", help="Name, or path of a file.  Default: the settings'.")
