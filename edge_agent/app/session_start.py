@@ -47,9 +47,12 @@ def with_persona(settings: Settings) -> Settings:
     return settings.model_copy(update={"realtime": realtime, "device": device})
 
 
-def session_start(settings: Settings, offer: Offer) -> SessionStart:
-    """The persona of the settings, in words, and the tools on offer.  Raises `PersonaError`."""
-    persona = load_persona(settings.realtime.persona)
+def session_start(settings: Settings, offer: Offer, persona_name: str = "") -> SessionStart:
+    """A persona in words, and the tools on offer; `persona_name` "": the settings' persona.
+
+    Raises `PersonaError`.
+    """
+    persona = load_persona(persona_name or settings.realtime.persona)
     missed = absent(persona, offer)
     text, tools = composed(persona, settings, offer), offer.schemas
     if persona.plan is None or not persona.plan.guided:

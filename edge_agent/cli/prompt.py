@@ -6,11 +6,11 @@ and say so before.  All the rest works without key and network.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,7 @@ from edge_agent.cli.prompt_critique import critique
 from edge_agent.cli.prompt_try import try_
 
 if TYPE_CHECKING:
+    from edge_agent.app.session_start import SessionStart
     from edge_agent.app.tools.offer import Absent
     from edge_agent.contract.persona import Persona
     from edge_agent.host.settings.root import Settings
@@ -42,24 +43,19 @@ PersonaOption = Annotated[
 @guarded
 def show(persona: PersonaOption = "", config_file: ConfigOption = None) -> None:
     """Print the instructions as the model gets them, and about how long they are."""
-    from edge_agent.app.session_start import composed
+    from edge_agent.app.session_start import composed, session_start
     from edge_agent.app.tools.offer import known_schemas, offer
     from edge_agent.dialogue.prompting.prompt import estimate_tokens
 
     settings, chosen = _chosen(persona, config_file)
     there = offer(settings)
-    text, steps = composed(chosen, settings, there), steps_of(chosen)
-    typer.echo("\n\n".join([text, *steps]))
-    longest = max(map(estimate_tokens, steps), default=0)
+    typer.echo("\n\n".join([composed(chosen, settings, there), *steps_of(chosen)]))
     of_servers, unknown = known_schemas(settings, there)
-    sizes = [
-        f"{estimate_tokens(json.dumps(schemas))} for {where}"
-        for where, schemas in _tools_sent(chosen, (*there.schemas, *of_servers))
-    ]
-    note(
-        f"about {estimate_tokens(text) + longest} tokens in every turn, and "
-        f"{', '.join(sizes)} (an estimate)"
-    )
+    whole = dataclasses.replace(there, schemas=(*there.schemas, *of_servers))
+    sent = list(_sent(session_start(settings, whole, persona)))
+    longest = max(estimate_tokens(instructions) for _, instructions, _ in sent)
+    sizes = [f"{estimate_tokens(json.dumps(tools))} for {where}" for where, _, tools in sent]
+    note(f"about {longest} tokens in every turn, and {', '.join(sizes)} (an estimate)")
     if unknown:
         note(f"not counted, as their descriptions are not known here: {', '.join(unknown)}")
 
@@ -93,7 +89,7 @@ def lint(
     )
     errors = sum(finding.level == "error" for finding in found)
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in found], indent=2))
+        typer.echo(json.dumps([dataclasses.asdict(finding) for finding in found], indent=2))
     else:
         for finding in found:
             typer.echo(str(finding))
@@ -181,17 +177,15 @@ def steps_of(persona: Persona) -> list[str]:
     ]
 
 
-def _tools_sent(
-    persona: Persona, schemas: tuple[Mapping[str, Any], ...]
-) -> Iterator[tuple[str, tuple[Mapping[str, Any], ...]]]:
-    """`(when, tools)` as they are sent: all of them, or those of each step."""
-    from edge_agent.dialogue.prompting.flow import Flow, FlowTerms
+def _sent(begin: SessionStart) -> Iterator[tuple[str, str, tuple[Mapping[str, object], ...]]]:
+    """`(when, instructions, tools)` as they are sent: once for all, or for each step."""
+    from edge_agent.dialogue.prompting.flow import Flow
 
-    if persona.plan is None or not persona.plan.guided:
-        yield "the tools", schemas
+    if begin.flow is None:
+        yield "the tools", begin.instructions, begin.tools
         return
-    flow = Flow(FlowTerms(persona.plan, "", schemas))
-    for name in persona.plan.states:
+    flow = Flow(begin.flow)
+    for name in begin.flow.plan.states:
         flow.state = name
-        sent = flow.tools()
-        yield f"the {len(sent)} tools of the step {name}", sent
+        tools = flow.tools()
+        yield f"the {len(tools)} tools of the step {name}", flow.instructions(), tools

@@ -241,10 +241,7 @@ def _config(settings: Settings, which: str) -> SessionConfig:
     if which.endswith(PLAIN_TEXT):
         begin = SessionStart(_text(Path(which)), there.schemas)
     else:
-        if which != CURRENT:
-            realtime = settings.realtime.model_copy(update={"persona": which})
-            settings = settings.model_copy(update={"realtime": realtime})
-        begin = session_start(settings, there)
+        begin = session_start(settings, there, "" if which == CURRENT else which)
     return replace(session_config(settings, begin), turn_detection=None, transcription_model=None)
 
 
