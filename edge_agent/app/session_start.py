@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from edge_agent.app.tools.offer import Absent, Offer, absent
 from edge_agent.contract.persona import Persona
 from edge_agent.dialogue.prompting.flow import Flow, FlowTerms, step_words
-from edge_agent.dialogue.prompting.prompt import compose, without_tools
+from edge_agent.dialogue.prompting.prompt import STAGE, compose, with_stage, without_tools
 from edge_agent.host.personas import load_persona
 from edge_agent.host.settings.root import Settings
 
@@ -77,3 +77,13 @@ def composed(persona: Persona, settings: Settings, offer: Offer) -> str:
         additions=settings.realtime.instructions,
         preambles=offer.preambles,
     )
+
+
+def steps_of(persona: Persona) -> list[str]:
+    """The steps of a guided talk: one at a time goes out; a person wants to read them all."""
+    if persona.plan is None or not persona.plan.guided:
+        return []
+    return [
+        with_stage("", state).strip().replace(STAGE, f"{STAGE}: {name}", 1)
+        for name, state in persona.plan.states.items()
+    ]

@@ -43,7 +43,7 @@ PersonaOption = Annotated[
 @guarded
 def show(persona: PersonaOption = "", config_file: ConfigOption = None) -> None:
     """Print the instructions as the model gets them, and about how long they are."""
-    from edge_agent.app.session_start import composed, session_start
+    from edge_agent.app.session_start import composed, session_start, steps_of
     from edge_agent.app.tools.offer import known_schemas, offer
     from edge_agent.dialogue.prompting.prompt import estimate_tokens
 
@@ -68,7 +68,7 @@ def lint(
     config_file: ConfigOption = None,
 ) -> int:
     """Look for what usually goes wrong in a prompt for a voice; exit code 1 on errors."""
-    from edge_agent.app.session_start import composed
+    from edge_agent.app.session_start import composed, steps_of
     from edge_agent.app.tools.offer import offer, wanted_by
     from edge_agent.dialogue.prompting.prompt import without_tools
     from edge_agent.dialogue.prompting.prompt_lint import lint as look
@@ -163,18 +163,6 @@ def _chosen(name: str, config_file: Path | None) -> tuple[Settings, Persona]:
 
     settings = load(config_file).settings
     return settings, load_persona(name or settings.realtime.persona)
-
-
-def steps_of(persona: Persona) -> list[str]:
-    """The steps of a guided talk: one at a time goes out; a person wants to read them all."""
-    from edge_agent.dialogue.prompting.prompt import STAGE, with_stage
-
-    if persona.plan is None or not persona.plan.guided:
-        return []
-    return [
-        with_stage("", state).strip().replace(STAGE, f"{STAGE}: {name}", 1)
-        for name, state in persona.plan.states.items()
-    ]
 
 
 def _sent(begin: SessionStart) -> Iterator[tuple[str, str, tuple[Mapping[str, object], ...]]]:

@@ -54,9 +54,8 @@ def critique(
     With --issue it says what in them let that happen, and how they could be mended.  They are sent
     to the service of [supervisor], your own words among them.
     """
-    from edge_agent.app.session_start import composed
+    from edge_agent.app.session_start import composed, steps_of
     from edge_agent.app.tools.offer import offer
-    from edge_agent.cli.prompt import steps_of
     from edge_agent.cli.voice.speech import read_settings
     from edge_agent.dialogue.prompting.prompt import estimate_tokens
     from edge_agent.host.personas import load_persona
