@@ -232,16 +232,20 @@ def _pricing(settings: Settings) -> Callable[[Usage | None], Money | None]:
 
 def _config(settings: Settings, which: str) -> SessionConfig:
     """The session that a prompt makes; only the turns are ended by us."""
-    from edge_agent.app.session_start import SessionStart, session_start
+    from edge_agent.app.session_start import SessionStart, session_start, with_persona
     from edge_agent.app.tools.offer import known_schemas, offer
     from edge_agent.app.wiring import session_config
 
+    if which != CURRENT and not which.endswith(PLAIN_TEXT):
+        realtime = settings.realtime.model_copy(update={"persona": which})
+        settings = settings.model_copy(update={"realtime": realtime})
+    settings = with_persona(settings)  # the voice and the speed are a part of what is compared
     there = offer(settings)
     there = replace(there, schemas=(*there.schemas, *known_schemas(settings, there)[0]))
     if which.endswith(PLAIN_TEXT):
         begin = SessionStart(_text(Path(which)), there.schemas)
     else:
-        begin = session_start(settings, there, "" if which == CURRENT else which)
+        begin = session_start(settings, there)
     return replace(session_config(settings, begin), turn_detection=None, transcription_model=None)
 
 

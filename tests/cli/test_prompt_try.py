@@ -16,7 +16,7 @@ from edge_agent.simulation.brains import Brain, Call, Reply, Speech, Text, Turn
 from edge_agent.simulation.traits import TRAITS
 
 KEY = "sk-test-1234567890"
-SHORT = '[role]\nrole = "Be terse."\n'
+SHORT = 'voice = "cedar"\n[role]\nrole = "Be terse."\n'
 
 
 class Household(Brain):
@@ -102,6 +102,8 @@ def test_the_same_phrase_before_and_after_stands_side_by_side(
     assert {turn.outputs for turn in brain.turns} == {()}
     assert "# Role & Objective\n" in brain.turns[0].instructions
     assert brain.turns[1].instructions.startswith("# Role & Objective\n- Role: Be terse.")
+    voices = [turn.session["audio"]["output"]["voice"] for turn in brain.turns]
+    assert voices == ["marin", "cedar"] * 2
     assert {"set_timer", "get_volume"} <= {t["name"] for t in brain.turns[0].session["tools"]}
     assert "2 phrases go to gpt-realtime-2.1 of openai for 4 answers, each with about " in (
         result.stderr
