@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from edge_agent.app.session_start import session_start
+from edge_agent.app.tools.offer import offer
 from edge_agent.app.wiring import memory_turns, session_config, summary_terms
 from edge_agent.contract.events import Usage
 from edge_agent.dialogue.money.budget import Prices, cost_of
@@ -88,7 +89,8 @@ def measure(day: Day, terms: SummaryTerms, turns: int = TURNS) -> Bill:
 
 async def _live(day: Day, terms: SummaryTerms, turns: int) -> Bill:
     settings = Settings()
-    begin = session_start(settings, tuple(shipped_tools().schemas()))
+    every_tool = replace(offer(settings, shipped_tools()), preambles=(), off={})
+    begin = session_start(settings, every_tool)
     session = replace(
         session_config(settings, begin),
         turn_detection=None,

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_agent.app.session_start import session_start
+from edge_agent.app.tools.offer import offer
 from edge_agent.app.wiring import session_config
 from edge_agent.contract.events import Usage
 from edge_agent.dialogue.money.budget import Prices, cost_of
@@ -78,7 +79,8 @@ def measure(how: str, speech_ms: float, turns: int = TURNS, *, context: int = 0)
 
 async def _live(how: str, speech_ms: float, turns: int, context: int) -> Bill:
     settings = Settings()
-    begin = session_start(settings, tuple(shipped_tools().schemas()))
+    every_tool = replace(offer(settings, shipped_tools()), preambles=(), off={})
+    begin = session_start(settings, every_tool)
     session = replace(
         session_config(settings, begin),
         turn_detection=None,

@@ -33,6 +33,7 @@ from edge_agent.app.sound.sentences import own_sentences, own_voice
 from edge_agent.app.sound.texts import Texts
 from edge_agent.app.speaker_api import SavedState, SpeakerApi
 from edge_agent.app.status import SpeakerStatus, StatusLine
+from edge_agent.app.tools.offer import offer
 from edge_agent.app.tools.toolbox import Toolbox
 from edge_agent.app.wiring import dialogue_config, link_timings, session_config
 from edge_agent.app.world import World, real_world
@@ -142,7 +143,9 @@ class Daemon:
     def _build_talk(self) -> None:
         settings, world, journal = self.settings, self.world, self.journal
         registry = self.toolbox.registry
-        begin = session_start(settings, registry.schemas(), registry.preambles())
+        begin = session_start(settings, offer(settings, registry))
+        for missed in begin.absent:
+            journal.note("persona.tool_off", **missed.fields)
         first, *others = endpoints(settings, self.ledger.table)
         store = PongStore(pongs_path(settings.state.path), journal.note)
         self.link = RealtimeLink(

@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge_agent.app.tools.mcp import expected_names
-from edge_agent.contract.persona import ToolPreamble
-from edge_agent.dialogue.prompting.flow import Flow, FlowTerms, flow_problems, step_words
-from edge_agent.dialogue.prompting.prompt import compose, without_tools
-from edge_agent.host.personas import PersonaError, load_persona
+from edge_agent.app.tools.offer import Absent, Offer, absent
+from edge_agent.contract.persona import Persona
+from edge_agent.dialogue.prompting.flow import Flow, FlowTerms, step_words
+from edge_agent.dialogue.prompting.prompt import STAGE, compose, with_stage, without_tools
+from edge_agent.host.personas import load_persona
 from edge_agent.host.settings.root import Settings
-from edge_agent.tools.catalogue import shipped_tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,8 @@ class SessionStart:
     instructions: str
     tools: tuple[Mapping[str, object], ...]
     flow: FlowTerms | None = None
+    absent: tuple[Absent, ...] = ()
+    """Tools that its steps name and that are switched off."""
 
 
 def with_persona(settings: Settings) -> Settings:
@@ -46,35 +47,43 @@ def with_persona(settings: Settings) -> Settings:
     return settings.model_copy(update={"realtime": realtime, "device": device})
 
 
-def session_start(
-    settings: Settings,
-    tools: tuple[Mapping[str, object], ...],
-    preambles: tuple[ToolPreamble, ...] = (),
-) -> SessionStart:
-    """The persona of the settings, in words, and what is said before which tool.
+def session_start(settings: Settings, offer: Offer, persona_name: str = "") -> SessionStart:
+    """A persona in words, and the tools on offer; `persona_name` "": the settings' persona.
 
     Raises `PersonaError`.
     """
-    realtime = settings.realtime
-    persona = load_persona(realtime.persona)
-    names = {str(tool["name"]) for tool in tools}
-    if problems := flow_problems(persona, names | expected_names(settings)):
-        raise PersonaError(persona.source, problems)
-    text = compose(
-        without_tools(persona, shipped_tools().risks().keys() - names),
-        language=realtime.language,
-        additions=realtime.instructions,
-        preambles=preambles,
-    )
+    persona = load_persona(persona_name or settings.realtime.persona)
+    missed = absent(persona, offer)
+    text, tools = composed(persona, settings, offer), offer.schemas
     if persona.plan is None or not persona.plan.guided:
-        return SessionStart(text, tools)
+        return SessionStart(text, tools, absent=missed)
     words = step_words(
         persona,
-        shipped_tools().risks().keys() | names | expected_names(settings),
-        language=realtime.language,
-        additions=realtime.instructions,
-        preambles=preambles,
+        offer.names | offer.off.keys() | offer.expected,
+        language=settings.realtime.language,
+        additions=settings.realtime.instructions,
+        preambles=offer.preambles,
     )
     terms = FlowTerms(persona.plan, words, tools)
     begin = Flow(terms)
-    return SessionStart(begin.instructions(), begin.tools(), terms)
+    return SessionStart(begin.instructions(), begin.tools(), terms, missed)
+
+
+def composed(persona: Persona, settings: Settings, offer: Offer) -> str:
+    """What holds of a persona in every answer, in words."""
+    return compose(
+        without_tools(persona, offer.off),
+        language=settings.realtime.language,
+        additions=settings.realtime.instructions,
+        preambles=offer.preambles,
+    )
+
+
+def steps_of(persona: Persona) -> list[str]:
+    """The steps of a guided talk: one at a time goes out; a person wants to read them all."""
+    if persona.plan is None or not persona.plan.guided:
+        return []
+    return [
+        with_stage("", state).strip().replace(STAGE, f"{STAGE}: {name}", 1)
+        for name, state in persona.plan.states.items()
+    ]

@@ -32,10 +32,11 @@ def check(config_file: ConfigOption = None, said: SetOption = None) -> None:
     from edge_agent.host.web.http_api import tls_context
 
     loaded = load(config_file, said=said or ())
-    check_persona(loaded.settings)
+    absent = check_persona(loaded.settings)
     tls_context(loaded.settings.realtime.ca_file)  # raises for a file that will not do
     for warning in (
         *loaded.warnings,
+        *map(str, absent),
         *_voice_advice(loaded),
         *_service_advice(loaded),
         *_persona_advice(loaded),

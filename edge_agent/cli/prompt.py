@@ -1,23 +1,28 @@
 """`edge-agent prompt`: what the model is told, and what is wrong with it.
 
-Thread: main.  It must never talk to a model, but for `critique`, which says so before: all the rest
-works without key and network.
+Thread: main.  It must never talk to a model: `critique` and `try` do, which have files of their own
+and say so before.  All the rest works without key and network.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge_agent.cli.options import ConfigOption
-from edge_agent.cli.outcome import EXIT_FAILED, guarded, harmless, note, say_pause
+from edge_agent.cli.outcome import EXIT_FAILED, guarded, note
+from edge_agent.cli.prompt_critique import critique
+from edge_agent.cli.prompt_try import try_
 
 if TYPE_CHECKING:
-    from edge_agent.contract.persona import Persona, ToolPreamble
+    from edge_agent.app.session_start import SessionStart
+    from edge_agent.app.tools.offer import Absent
+    from edge_agent.contract.persona import Persona
     from edge_agent.host.settings.root import Settings
 
 app = typer.Typer(
@@ -26,9 +31,8 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-
-CRITIQUE_MAX_S = 300.0
-"""A model that thinks may take minutes over a whole prompt, and somebody waits who chose to."""
+app.command("critique")(critique)
+app.command("try")(try_)
 
 PersonaOption = Annotated[
     str, typer.Option("--persona", "-p", help="Name, or path of a file.  Default: the settings'.")
@@ -39,19 +43,21 @@ PersonaOption = Annotated[
 @guarded
 def show(persona: PersonaOption = "", config_file: ConfigOption = None) -> None:
     """Print the instructions as the model gets them, and about how long they are."""
+    from edge_agent.app.session_start import composed, session_start, steps_of
+    from edge_agent.app.tools.offer import known_schemas, offer
     from edge_agent.dialogue.prompting.prompt import estimate_tokens
-    from edge_agent.tools.catalogue import shipped_tools
 
     settings, chosen = _chosen(persona, config_file)
-    text, steps = _composed(chosen, settings), _steps(chosen)
-    typer.echo("\n\n".join([text, *steps]))
-    longest = max(map(estimate_tokens, steps), default=0)
-    off = _switched_off(settings)
-    schemas = [schema for schema in shipped_tools().schemas() if schema["name"] not in off]
-    note(
-        f"about {estimate_tokens(text) + longest} tokens in every turn, and "
-        f"{estimate_tokens(json.dumps(schemas))} for the tools (an estimate)"
-    )
+    there = offer(settings)
+    typer.echo("\n\n".join([composed(chosen, settings, there), *steps_of(chosen)]))
+    of_servers, unknown = known_schemas(settings, there)
+    whole = dataclasses.replace(there, schemas=(*there.schemas, *of_servers))
+    sent = list(_sent(session_start(settings, whole, persona)))
+    longest = max(estimate_tokens(instructions) for _, instructions, _ in sent)
+    sizes = [f"{estimate_tokens(json.dumps(tools))} for {where}" for where, _, tools in sent]
+    note(f"about {longest} tokens in every turn, and {', '.join(sizes)} (an estimate)")
+    if unknown:
+        note(f"not counted, as their descriptions are not known here: {', '.join(unknown)}")
 
 
 @app.command()
@@ -62,24 +68,28 @@ def lint(
     config_file: ConfigOption = None,
 ) -> int:
     """Look for what usually goes wrong in a prompt for a voice; exit code 1 on errors."""
-    from edge_agent.app.tools.mcp import expected_names
+    from edge_agent.app.session_start import composed, steps_of
+    from edge_agent.app.tools.offer import offer, wanted_by
+    from edge_agent.dialogue.prompting.prompt import without_tools
     from edge_agent.dialogue.prompting.prompt_lint import lint as look
 
     settings, chosen = _chosen(persona, config_file)
-    realtime = settings.realtime
+    there = offer(settings)
     # A tool server's tools may be named and need not be: they describe themselves.
-    text = _composed(chosen, settings)
-    named = {name for name in expected_names(settings) if name in text}
+    text = "\n".join([composed(chosen, settings, there), *steps_of(chosen), *wanted_by(chosen)])
+    servers = there.of_servers(text)
     found = look(
-        chosen,
-        tool_names() | named,
-        language=realtime.language,
-        additions=realtime.instructions,
-        preambles=_preambles(settings),
+        without_tools(chosen, there.off),
+        there.names | servers,
+        language=settings.realtime.language,
+        additions=settings.realtime.instructions,
+        preambles=there.preambles,
+        servers=servers,
+        off=there.off,
     )
     errors = sum(finding.level == "error" for finding in found)
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in found], indent=2))
+        typer.echo(json.dumps([dataclasses.asdict(finding) for finding in found], indent=2))
     else:
         for finding in found:
             typer.echo(str(finding))
@@ -102,6 +112,8 @@ def diff(
     """Print how the instructions of two personas differ, from the second one to the first."""
     import difflib
 
+    from edge_agent.app.session_start import composed
+    from edge_agent.app.tools.offer import offer
     from edge_agent.host.personas import BUILT_IN, built_in_names
 
     settings, ours = _chosen(first, config_file)
@@ -111,68 +123,13 @@ def diff(
         same = ours.name if ours.name in names and not shipped else "household"
         second = str(BUILT_IN / f"{same}.toml")
     _, other = _chosen(second, config_file)
-    before, after = _composed(other, settings), _composed(ours, settings)
+    there = offer(settings)
+    before, after = composed(other, settings, there), composed(ours, settings, there)
     lines = difflib.unified_diff(
         before.splitlines(), after.splitlines(), other.source, ours.source, lineterm=""
     )
     text = "\n".join(lines)
     typer.echo(text or f"{ours.name} and {other.name} tell the model the same.")
-
-
-@app.command()
-@guarded
-def critique(
-    persona: Annotated[
-        str, typer.Argument(help="Name, or path of a file.  Default: the settings'.")
-    ] = "",
-    model: Annotated[str, typer.Option("--model", help="Default: supervisor.model.")] = "",
-    config_file: ConfigOption = None,
-) -> None:
-    """Have a text model criticise the instructions, and write them anew; nothing is changed here.
-
-    They are sent to the service of [supervisor], your own words among them.
-    """
-    import dataclasses
-    from urllib.parse import urlsplit
-
-    from edge_agent.cli.voice.speech import read_settings
-    from edge_agent.contract.errors import ConfigError
-    from edge_agent.dialogue.prompting import prompt_critique as ask
-    from edge_agent.dialogue.prompting.prompt import estimate_tokens
-    from edge_agent.host.personas import load_persona
-    from edge_agent.host.web.http_retry import SCREEN_PATIENCE_S, Patience
-    from edge_agent.host.web.text_model import PEER, text_model
-
-    settings = read_settings(config_file)
-    chosen = load_persona(persona or settings.realtime.persona)
-    if not (model or settings.supervisor.model):
-        raise ConfigError(
-            "There is no text model to ask.",
-            fix="Name one: --model NAME, or set supervisor.model.",
-        )
-    asked = text_model(
-        settings,
-        model=model,
-        max_seconds=CRITIQUE_MAX_S,
-        patience=Patience(SCREEN_PATIENCE_S, told=say_pause),
-        peer=dataclasses.replace(PEER, model="Correct --model, or supervisor.model."),
-    )
-    text = "\n\n".join([_composed(chosen, settings), *_steps(chosen)])
-    note(
-        f"the instructions of {chosen.name} (about {estimate_tokens(text)} tokens, with the "
-        f"household's own rules) go to {asked.model} at {urlsplit(asked.base).netloc}, twice"
-    )
-    review = asked.answer(
-        ask.CRITIQUE, ask.critique_question(text), max_output_tokens=ask.CRITIQUE_MAX_TOKENS
-    )
-    typer.echo(f"# What {asked.model} criticises\n\n{harmless(review)}\n")
-    better = asked.answer(
-        ask.OPTIMISE,
-        ask.optimise_question(text, review),
-        max_output_tokens=ask.OPTIMISE_MAX_TOKENS,
-    )
-    typer.echo(f"# How {asked.model} would write it\n\n{harmless(better)}")
-    note("nothing was changed; what you like of it, put into a file: edge-agent prompt template")
 
 
 @app.command()
@@ -189,23 +146,15 @@ def template(
     typer.echo(path.read_text(encoding="utf-8"), nl=False)
 
 
-def check_persona(settings: Settings) -> None:
-    """Raises `PersonaError` for a persona with which the speaker would not start."""
-    from edge_agent.app.tools.mcp import expected_names
-    from edge_agent.dialogue.prompting.flow import flow_problems
-    from edge_agent.host.personas import PersonaError, load_persona
+def check_persona(settings: Settings) -> tuple[Absent, ...]:
+    """The tools that steps of the settings' persona name and that are switched off.
 
-    persona = load_persona(settings.realtime.persona)
-    problems = flow_problems(persona, tool_names() | expected_names(settings))
-    if problems:
-        raise PersonaError(persona.source, problems)
+    Raises `PersonaError` for a persona with which the speaker would not start.
+    """
+    from edge_agent.app.tools.offer import absent, offer
+    from edge_agent.host.personas import load_persona
 
-
-def tool_names() -> frozenset[str]:
-    """The tools that the program comes with; none of them is run."""
-    from edge_agent.tools.catalogue import shipped_tools
-
-    return frozenset(shipped_tools().risks())
+    return absent(load_persona(settings.realtime.persona), offer(settings))
 
 
 def _chosen(name: str, config_file: Path | None) -> tuple[Settings, Persona]:
@@ -216,39 +165,15 @@ def _chosen(name: str, config_file: Path | None) -> tuple[Settings, Persona]:
     return settings, load_persona(name or settings.realtime.persona)
 
 
-def _composed(persona: Persona, settings: Settings) -> str:
-    from edge_agent.dialogue.prompting.prompt import compose, without_tools
+def _sent(begin: SessionStart) -> Iterator[tuple[str, str, tuple[Mapping[str, object], ...]]]:
+    """`(when, instructions, tools)` as they are sent: once for all, or for each step."""
+    from edge_agent.dialogue.prompting.flow import Flow
 
-    realtime = settings.realtime
-    return compose(
-        without_tools(persona, _switched_off(settings)),
-        language=realtime.language,
-        additions=realtime.instructions,
-        preambles=_preambles(settings),
-    )
-
-
-def _steps(persona: Persona) -> list[str]:
-    """The steps of a guided talk: one at a time goes out; a person wants to read them all."""
-    from edge_agent.dialogue.prompting.prompt import STAGE, with_stage
-
-    if persona.plan is None or not persona.plan.guided:
-        return []
-    return [
-        with_stage("", state).strip().replace(STAGE, f"{STAGE}: {name}", 1)
-        for name, state in persona.plan.states.items()
-    ]
-
-
-def _preambles(settings: Settings) -> tuple[ToolPreamble, ...]:
-    from edge_agent.tools.catalogue import shipped_tools
-
-    off = _switched_off(settings)
-    return tuple(each for each in shipped_tools().preambles() if each.tool not in off)
-
-
-def _switched_off(settings: Settings) -> frozenset[str]:
-    """The shipped tools that these settings do not switch on."""
-    off = [] if settings.supervisor.model else ["answer"]
-    off += [] if settings.facts.enabled else ["remember", "recall", "forget"]
-    return frozenset(off)
+    if begin.flow is None:
+        yield "the tools", begin.instructions, begin.tools
+        return
+    flow = Flow(begin.flow)
+    for name in begin.flow.plan.states:
+        flow.state = name
+        tools = flow.tools()
+        yield f"the {len(tools)} tools of the step {name}", flow.instructions(), tools

@@ -1,9 +1,11 @@
-"""Reading: the model reads texts aloud, one after the other, in one session.
+"""Reading: the model reads texts aloud or answers turns, one after the other, in one session.
 
-`Reader.read` for each text, `close` at the end.  What it has read is not judged here.
+`Reader.read` for each text or `Reader.ask` for each turn, `close` at the end.  What came is not
+judged here, and no tool is run.
 
-Thread: the event loop's.  It must never keep a text in the conversation once that was read (every
-answer pays for what stands there), and never log: what goes wrong is raised as a `LinkError`.
+Thread: the event loop's.  It must never keep a turn in the conversation once that was answered
+(every answer pays for what stands there), and never log: what goes wrong is raised as a
+`LinkError`.
 """
 
 from __future__ import annotations
@@ -30,8 +32,8 @@ READ_MAX_BYTES = 60 * 48_000
 """One minute of sound: the longest sentence takes a tenth of it.  More is no sentence, and a model
 that does not stop must not be paid for going on."""
 
-REQUEST = (ev.ABOUT_REQUEST, "conversation.item.create")
-"""What a complaint is about that leaves a text unread."""
+REQUEST = (ev.ABOUT_REQUEST, "conversation.item.create", ev.ABOUT_COMMIT)
+"""What a complaint is about that leaves a turn unanswered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,18 @@ class Reading:
     pcm24k: bytes
     words: str
     status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came for one turn: `reading`, the calls of tools, what was counted (None: nothing),
+    and the seconds from the request to the first sound (None without one) and to the end."""
+
+    reading: Reading
+    calls: tuple[ev.ToolCall, ...]
+    usage: ev.Usage | None
+    first_s: float | None
+    whole_s: float
 
 
 class Reader:
@@ -59,13 +73,25 @@ class Reader:
 
     async def read(self, text: str) -> Reading:
         """Have `text` read.  Raises the `LinkError` of whatever prevented it."""
+        return (await self._turn(text, b"", may_call=False)).reading
+
+    async def ask(self, text: str = "", pcm24k: bytes = b"") -> Answer:
+        """Have one turn answered, typed or spoken.  Raises as `read` does."""
+        return await self._turn(text, pcm24k, may_call=True)
+
+    async def _turn(self, text: str, pcm24k: bytes, *, may_call: bool) -> Answer:
         await self._until_ready()
         self._link.set_active(True)
-        item = f"edge_text_{next(self._numbers)}"
-        leftovers = [item]
+        leftovers = list[str]()
         try:
-            self._link.execute(cmd.AddMessage(item, "user", text))
-            self._link.execute(cmd.RequestResponse(may_call=False))
+            if pcm24k:
+                self._link.execute(cmd.SendAudio(pcm24k))
+                self._link.execute(cmd.CommitAudio())
+            else:
+                item = f"edge_text_{next(self._numbers)}"
+                leftovers.append(item)
+                self._link.execute(cmd.AddMessage(item, "user", text))
+            self._link.execute(cmd.RequestResponse(may_call=may_call))
             return await self._answer(leftovers)
         finally:
             self._link.set_active(False)
@@ -89,24 +115,38 @@ class Reader:
         while not self._events.empty():
             self._events.get_nowait()  # about an earlier text
 
-    async def _answer(self, leftovers: list[str]) -> Reading:
+    async def _answer(self, leftovers: list[str]) -> Answer:
         sound, words = bytearray(), list[str]()
-        until = asyncio.get_running_loop().time() + ANSWER_MAX_S
+        time = asyncio.get_running_loop().time
+        began, first_s = time(), None
+
+        def answer(status: str, ended: ev.ResponseEnded | None = None) -> Answer:
+            return Answer(
+                Reading(bytes(sound), "".join(words), status),
+                ended.calls if ended is not None else (),
+                ended.usage if ended is not None else None,
+                first_s,
+                time() - began,
+            )
+
         while True:
-            match await self._next(until):
+            match await self._next(began + ANSWER_MAX_S):
                 case ev.VoiceChunk(pcm24k=pcm, response=response):
                     sound += pcm
+                    first_s = time() - began if first_s is None else first_s
                     if len(sound) > READ_MAX_BYTES:
                         self._link.execute(cmd.CancelResponse(response))
                         await self._drop("reads without end")
-                        return Reading(bytes(sound), "".join(words), "cancelled")
+                        return answer("cancelled")
+                case ev.UserTurnCommitted(item=item):
+                    leftovers.append(item)
                 case ev.VoiceText(text=more):
                     words.append(more)
                 case ev.ResponseEnded() as ended:
                     leftovers += ended.items
                     if ended.status == "failed":
                         raise _failure_of(ended)
-                    return Reading(bytes(sound), "".join(words), ended.status)
+                    return answer(ended.status, ended)
                 case ev.ServerComplained(code=code, about=about) if (
                     code == ev.SERVER_ERROR or about.startswith(REQUEST)
                 ):

@@ -176,6 +176,10 @@ class Registry:
         """The tool of that name, if there is one."""
         return self._tools.get(name)
 
+    def tools(self) -> tuple[Tool, ...]:
+        """All of them."""
+        return tuple(self._tools.values())
+
     def schemas(self) -> tuple[Mapping[str, Any], ...]:
         """All tools as `session.update` wants them."""
         return tuple(declared.schema() for declared in self._tools.values())

@@ -37,7 +37,7 @@ def settle(folder: Path, base: str, *, model: str = "gpt-5", key: str = KEY) -> 
 
 
 def run(*arguments: str) -> Result:
-    result = CliRunner().invoke(cli.app, ["prompt", "critique", *arguments])
+    result = CliRunner().invoke(cli.app, ["prompt", "critique", *arguments], env={"COLUMNS": "200"})
     assert KEY not in result.output
     return result
 
@@ -108,3 +108,93 @@ def test_a_rewrite_that_fails_leaves_the_review_on_the_screen(
     assert len(waited) == result.stderr.count("Trying again in") == http_retry.TRIES_MAX - 1
     assert result.exit_code == 69
     assert "1. Too long." in result.stdout
+
+
+# --- one thing that went wrong ---------------------------------------------------------------
+
+ISSUE = "It told a guest the code of the door."
+OLD = "The cat is called Minka."
+MENDED = f"""<cause>"Help  everybody" lets \x1b[2J it.</cause>
+<variant><idea>Say it once.</idea>
+<old>
+{OLD}
+</old><new>
+{OLD}
+Codes are for nobody but the owner.
+</new></variant>
+<variant><idea>Say it twice.</idea><old>No such line.</old><new>Codes stay here.</new></variant>
+"""
+
+
+def test_one_failure_is_looked_into_and_every_way_out_is_shown(service: TextService) -> None:
+    service.answers = [says(MENDED)]
+    result = run("--issue", f"  {ISSUE} ", "--variants", "2")
+    assert result.exit_code == 0, result.output
+    [asked] = [json.loads(request["body"]) for request in service.requests]
+    assert "2 different ways" in asked["instructions"]
+    assert asked["input"].startswith("<prompt>\n# Role & Objective\n")
+    assert asked["input"].endswith(f"<issue>\n{ISSUE}\n</issue>")
+    cause, first, second = result.stdout.split("# Variant ")
+    assert cause == '# What gpt-5 takes for the cause\n\n"Help everybody" lets [2J it.\n\n'
+    # What fits is a diff of the instructions; what does not, the block to be pasted by hand.
+    assert first.startswith("1: Say it once.\n\n--- now\n+++ changed\n@@")
+    assert f"\n {OLD}\n+Codes are for nobody but the owner.\n" in first
+    assert second == ("2: Say it twice.\n\nInstead of:\nNo such line.\nwrite:\nCodes stay here.\n")
+    assert "your words on what went wrong) go to gpt-5 at 127.0.0.1:" in result.stderr
+    assert ", once" in result.stderr
+    assert "nothing was changed" in result.stderr
+
+
+def test_no_more_variants_are_asked_for_and_shown_than_wanted(service: TextService) -> None:
+    service.answers = [says(MENDED), says("<cause>It misheard.</cause>")]
+    one = run("--issue", ISSUE, "--variants", "1")
+    assert "# Variant 1" in one.stdout
+    assert "# Variant 2" not in one.stdout
+    assert "Then write one way" in json.loads(service.requests[0]["body"])["instructions"]
+    none = run("--issue", ISSUE)
+    assert none.exit_code == 0
+    assert "It misheard." in none.stdout
+    assert "gpt-5 offers 0 of 3 variants" in none.stderr
+
+
+def test_an_answer_of_another_form_is_shown_as_it_is(service: TextService) -> None:
+    service.answers = [says("Just add \x1b[31ma rule.")]
+    result = run("--issue", ISSUE)
+    assert result.exit_code == 0
+    assert result.stdout == "Just add [31ma rule.\n"
+    assert "did not keep to the form" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--variants", "2"), "needs --issue"),
+        (("--issue", " ", "--variants", "2"), "needs --issue"),
+        (("--issue", ISSUE, "--variants", "6"), "less than or equal to 5"),
+        (("--issue", ISSUE, "--variants", "0"), "greater than or equal to 1"),
+        (("--issue", "x" * 2001), "at most 2000 characters"),
+    ],
+)
+def test_what_cannot_be_asked_is_not_sent(
+    service: TextService, arguments: tuple[str, ...], words: str
+) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert not service.requests
+
+
+def test_a_change_is_made_only_where_its_lines_stand_whole_and_once() -> None:
+    prompt = "a\nb\nb\nlast one"
+
+    def change(*edits: tuple[str, str]) -> str:
+        return prompt_critique.Variant("", edits).applied_to(prompt)
+
+    assert change(("a", "A")) == "A\nb\nb\nlast one"
+    assert change(("a\nb", "A"), ("last one", "end\nof it")) == "A\nb\nend\nof it"
+    assert change(("b", "B")) == change(("last", "x")) == change(("", "x")) == ""
+
+
+def test_capitals_are_for_what_must_never_fail() -> None:
+    assert "No words in capitals" not in prompt_critique.OPTIMISE
+    assert "Capitals for emphasis only in the one or two lines" in prompt_critique.OPTIMISE

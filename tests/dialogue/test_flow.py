@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.app.session_start import session_start
+from edge_agent.app.tools.offer import offer
 from edge_agent.contract.commands import UpdateSession
 from edge_agent.contract.persona import (
     MOVE_TOOL,
@@ -50,7 +51,8 @@ def bedtime() -> tuple[FlowPlan, Flow]:
     assert persona.plan is not None
     assert flow_problems(persona, NAMES) == ()
     settings = Settings.model_validate({"realtime": {"persona": "bedtime", "language": "en"}})
-    terms = session_start(settings, TOOLS, shipped_tools().preambles()).flow
+    every_tool = replace(offer(settings, shipped_tools()), off={})
+    terms = session_start(settings, every_tool).flow
     assert terms is not None
     return persona.plan, Flow(terms)
 

@@ -80,6 +80,78 @@ def test_each_rule_finds_its_mistake(rule: str, code: str, level: str) -> None:
     assert findings[code].text.endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("rule", "shown"),
+    [
+        ("IF x > 3 THEN ESCALATE.", "IF x > 3 THEN"),
+        ("If the volume is over 70 && it is night, be quiet.", "70 && it"),
+        ("Hungry || thirsty means food.", "Hungry || thirsty"),
+        ("If mood == angry, be calm.", "mood == angry"),
+        ("Escalate when tries >= 3.", "tries >= 3"),
+        ("Escalate when tries > 3.", "s > 3"),
+        ("Use volume=50 by night.", "e=50"),
+        ("Not understood -> ask again.", "understood -> ask"),
+        ("Not understood => ask again.", "understood => ask"),
+        ("Not understood \u2192 ask again.", "understood \u2192 ask"),
+        ('Keep to {"tone": "calm", "max": 2}.', '{"tone": "calm", "max": 2}'),
+        ('The moods are ["calm", "glad"].', '["calm", "glad"]'),
+        ("On failure call say_sorry(once).", "say_sorry(once)"),
+        ("On failure call apologise().", "apologise()"),
+        (r"A code looks like [A-Z]{2}\d+.", "[A-Z]"),
+        (r"A number is \d+ here.", r"\d+"),
+        ("Be calm, ELSE be quiet.", "ELSE"),
+    ],
+)
+def test_a_rule_written_as_code_is_to_be_written_as_a_sentence(rule: str, shown: str) -> None:
+    given = persona(rule)
+    [first, *_] = [f for f in lint(given, {"current_time"}, language="en") if f.code == "code"]
+    assert first.level == "warning"
+    assert f'"{shown}' in first.text
+    assert "write the rule as a sentence" in first.text
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "If there are more than three, get a grown-up.",
+        "IF it burns, say so and then be quiet. If it is hot, DO NOT touch it.",
+        "Say phone numbers in groups, such as 4-1-5, and spell A as in Alpha.",
+        "Turn it down to 30 % at night, between 10 and 12.",
+        'When somebody says "yes": go on. Else ask again (once or twice).',
+        "Well-known words, he/she/it, and timer(s) \u2013 also these \u2013 are fine.",
+        "Say salt & pepper, rock 'n' roll; a smile :-) and #1 too.",
+    ],
+)
+def test_plain_words_are_no_code(rule: str) -> None:
+    assert "code" not in found(persona(rule))
+
+
+def test_a_tool_that_is_switched_off_is_told_with_its_switch() -> None:
+    off = {"remember": "facts.enabled", "answer": "supervisor.model"}
+
+    def levels(rule: str) -> list[str]:
+        return [
+            f"{f.level}: {f.text}"
+            for f in lint(persona(rule), {"current_time"}, language="en", off=off)
+        ]
+
+    assert levels("Call `remember` for it.") == ["error: remember is switched off (facts.enabled)."]
+    for rule in ("Use the tool answer for hard ones.", "Hard ones are for the answer tool."):
+        assert levels(rule) == ["warning: answer is switched off (supervisor.model)."]
+    assert levels("Remember names, and answer when called by yours.") == []
+
+
+def test_a_step_that_names_a_tool_that_is_off_goes_without_it() -> None:
+    step = FlowState("a", "x", final=True, tools=("remember", "current_time"))
+    plan = FlowPlan("a", {"a": step}, guided=True)
+    given = Persona("x", sections=persona().sections, plan=plan)
+    [finding] = lint(given, {"current_time"}, language="en", off={"remember": "facts.enabled"})
+    assert str(finding) == (
+        "warning: step a: remember is switched off (facts.enabled). The step goes without it. "
+        "[tool.off]"
+    )
+
+
 def test_a_step_that_is_spoken_of_exists() -> None:
     plan = FlowPlan("ask", {"ask": FlowState("ask", "Know."), "say_it": FlowState("say_it", "x")})
     rule = 'Go from step "ask" to step "say it", or to the step "farewell".'

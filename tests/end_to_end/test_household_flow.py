@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lab.long_talk import BREATH_S, LongTalk
 from whole_house import PATIENCE_S, Answers, answered, faults, first_sound, play, ready, silence
 
 from edge_agent.app.session_start import session_start
+from edge_agent.app.tools.offer import offer
 from edge_agent.app.wiring import session_config
 from edge_agent.contract import events as e
 from edge_agent.contract.errors import ConfigError
@@ -131,7 +133,7 @@ def test_an_evening_from_the_toys_to_good_night_with_pauses_of_minutes() -> None
     settings = Settings.model_validate({"realtime": {"persona": "bedtime"}})
     plan = load_persona("bedtime").plan
     assert plan is not None
-    begin = session_start(settings, tuple(registry.schemas()), registry.preambles())
+    begin = session_start(settings, replace(offer(settings, registry), off={}))
     everything = {*registry.risks(), MOVE}
 
     def check(turn: Turn, step: str) -> None:
@@ -201,17 +203,46 @@ async def interval(talk: LongTalk, scene: Scene) -> None:
     assert talk.server.sessions_begun - begun == bool(scene.between) or scene.pause_s > HOUR_S
 
 
-def test_the_command_line_judges_prompts_by_the_tools_that_the_speaker_has() -> None:
+@pytest.mark.parametrize(
+    ("settings", "off"),
+    [
+        ({"facts": {"enabled": True}, "supervisor": {"model": "gpt-5"}}, set()),
+        ({}, {"answer", "remember", "recall", "forget"}),
+    ],
+)
+def test_the_command_line_judges_prompts_by_the_tools_that_the_speaker_has(
+    settings: dict[str, dict[str, Any]], off: set[str]
+) -> None:
     async def talk() -> None:
-        async with Stage(
-            brain=Answers("answer_tea"),
-            settings={"facts": {"enabled": True}, "supervisor": {"model": "gpt-5"}},
-        ) as stage:
+        async with Stage(brain=Answers("answer_tea"), settings=settings) as stage:
             await ready(stage)
             await stage.say("wake_what_time")
             await stage.until(lambda: answered(stage), PATIENCE_S, "the model is asked")
             tools = answered(stage)[0].turn.session["tools"]
-            assert {tool["name"] for tool in tools} == set(shipped_tools().risks())
+            names = {tool["name"] for tool in tools}
+            assert names == offer(Settings.model_validate(settings)).names
+            assert names == shipped_tools().risks().keys() - off
+
+    play(talk())
+
+
+def test_a_step_goes_without_a_tool_that_is_switched_off(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        '[role]\nrole = "A guide."\n[flow]\nguided = true\n[flow.states.a]\ngoal = "x"\n'
+        'final = true\ntools = ["answer", "get_volume"]\n'
+    )
+
+    async def talk() -> None:
+        settings = {"realtime": {"persona": str(file)}}
+        async with Stage(brain=Answers("answer_tea"), settings=settings) as stage:
+            await ready(stage)
+            await stage.say("wake_what_time")
+            await stage.until(lambda: answered(stage), PATIENCE_S, "the model is asked")
+            [tool] = answered(stage)[0].turn.session["tools"]
+            assert tool["name"] == "get_volume"
+            [line] = [x for x in stage.score.journal if x.code == "persona.tool_off"]
+            assert line.fields == {"tool": "answer", "steps": "a", "setting": "supervisor.model"}
 
     play(talk())
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.cli.prompt import tool_names
 from edge_agent.contract.persona import SECTIONS, VOLUME_LIMIT_MIN_PERCENT
 from edge_agent.contract.voices import SPEED_MAX, SPEED_MIN
 from edge_agent.dialogue.prompting.flow import flow_problems
@@ -24,6 +23,7 @@ from edge_agent.host.personas import (
     parse_persona,
 )
 from edge_agent.host.price_list import BUILT_IN, load_providers
+from edge_agent.tools.catalogue import shipped_tools
 
 PAGE = (Path(__file__).parents[2] / "config" / "personas" / "README.md").read_text()
 EXAMPLES = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.M | re.S)
@@ -73,7 +73,7 @@ def test_every_section_is_documented_with_the_heading_that_the_model_sees() -> N
 def test_every_example_is_a_persona(example: str) -> None:
     text = example if "[role]" in example else example + ROLE
     persona = parse_persona(text, name="p", source="p.toml")
-    assert flow_problems(persona, tool_names()) == ()
+    assert flow_problems(persona, shipped_tools().risks().keys()) == ()
     composed = compose(persona)
     for key, heading in headings(persona):
         assert (f"# {heading}\n" in composed) == (

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from edge_agent.app.session_start import SessionStart, with_persona
 from edge_agent.app.wiring import session_config
-from edge_agent.cli.prompt import tool_names
 from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.persona import SECTIONS, Entry, FlowState
 from edge_agent.dialogue.prompting.flow import flow_problems
@@ -59,7 +58,7 @@ def test_config_and_package_hold_the_same_files() -> None:
 @pytest.mark.parametrize("language", ["en", "de", "pt-BR"])
 def test_shipped_personas_are_free_of_lint(name: str, language: str, tmp_path: Path) -> None:
     persona = load_persona(name, owners=tmp_path)
-    tools = tool_names()
+    tools = shipped_tools().risks().keys()
     assert flow_problems(persona, tools) == ()
     preambles = shipped_tools().preambles()
     findings = lint(persona, tools, language=language, preambles=preambles)

@@ -90,6 +90,13 @@ def test_an_environment_that_is_no_table_is_refused(tmp_path: Path) -> None:
         ('command = ["x"]\nenv = { "A B" = "c" }', "can't be the name of a variable"),
         ('command = "x"', 'must be a list, like ["a", "b"]'),
         ('command = ["x"]\ntools = { a = "hgih" }', "must be one of low, medium, high"),
+        ('command = ["x"]\ntools = { a = "low" }\nmanners = { a = "rude" }', "must be one of"),
+        ('command = ["x"]\ntools = { lamp = "low" }\nmanners = { lamb = "confirm" }', "mean lamp?"),
+        (
+            'command = ["x"]\ntools = { a = "medium" }\nmanners = { a = "confirm" }',
+            "a would be asked about twice: it has medium risk",
+        ),
+        ('command = ["x"]\nallow_all = true\nmanners = { a = "confirm" }', "it has high risk"),
         ('command = ["x"]\ntimeout_s = 0', "line 3: mcp.servers.a.timeout_s: must be at least 0.5"),
         ('command = ["x"]\ntimeout_s = "1"', "must be a number, without quotes"),
         ('command = ["x"]\nallow_all = 1', "must be true or false"),

@@ -21,7 +21,7 @@ from edge_agent.realtime.reading import (
     Reader,
     Reading,
 )
-from edge_agent.simulation.brains import Reply, Speech
+from edge_agent.simulation.brains import Brain, Call, Reply, Speech, Turn
 from edge_agent.simulation.clock import run
 from edge_agent.simulation.server import RealtimeServer
 from edge_agent.simulation.traits import TRAITS, Pause, Saying, Trait
@@ -91,6 +91,47 @@ def test_every_service_as_it_was_recorded_reads(service: str) -> None:
     room = play(act, service)
     assert [turn.items_total for turn in room.brain.turns] == [1, 1]
     assert room.server.sessions_begun == 1
+
+
+class Listens(Brain):
+    """Says how much it heard or read, or calls a tool."""
+
+    def reply(self, turn: Turn) -> Reply:
+        if turn.texts == ("late",):
+            return Reply((Speech(hum("One moment."), "One moment."), Call("current_time", "{}")))
+        heard = "".join(f"{len(pcm)} bytes" for pcm in turn.heard)
+        words = f"{heard}{' '.join(turn.texts)} of {turn.items_total}"
+        return Reply((Speech(hum(words), words),))
+
+
+@pytest.mark.parametrize("service", ["openai", "azure", "xai", "localai", "speaches"])
+def test_turns_are_answered_typed_or_spoken_each_as_a_talk_of_its_own(service: str) -> None:
+    async def act(room: Room) -> None:
+        room.server.brain = Listens()
+        typed = await room.reader.ask(TEXT)
+        assert typed.reading == Reading(hum(f"{TEXT} of 1"), f"{TEXT} of 1", "completed")
+        assert typed.usage is None or typed.usage.audio_out > 0
+        assert typed.first_s is not None
+        assert 0 < typed.first_s < typed.whole_s
+        spoken = await room.reader.ask(pcm24k=hum(TEXT))
+        assert spoken.reading.words == f"{len(hum(TEXT))} bytes of 1"
+        assert (typed.calls, spoken.calls) == ((), ())
+        called = await room.reader.ask("late")
+        assert called.reading.words == "One moment."
+        assert [call.name for call in called.calls] == ["current_time"]
+        assert (await room.reader.ask(NEXT)).reading.words == f"{NEXT} of 1"
+
+    assert play(act, service).server.sessions_begun == 1
+
+
+def test_sound_that_is_too_short_for_a_turn_is_told() -> None:
+    async def act(room: Room) -> None:
+        room.server.brain = Listens()
+        with pytest.raises(LinkLost, match="refused"):
+            await room.reader.ask(pcm24k=bytes(48 * 20))
+        assert (await room.reader.ask(TEXT)).reading.words == f"{TEXT} of 1"
+
+    play(act)
 
 
 def test_a_server_that_never_answers_costs_a_session_and_not_for_ever() -> None:

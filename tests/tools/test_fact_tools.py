@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.app.tools.facts import Facts, tools_for_facts
+from edge_agent.app.tools.offer import ours
 from edge_agent.contract.errors import ToolError
 from edge_agent.contract.risk import Risk
 from edge_agent.host.service.worker import Worker
@@ -35,9 +36,10 @@ class Memory:
         settings = Settings.model_validate({"state": state, "facts": facts, **sections})
         self.notes: list[str] = []
         disk = Worker("disk", threads=False, on_fault=lambda problem: pytest.fail(str(problem)))
-        self.registry = Registry(
-            tools_for_facts(settings, disk, lambda code, **_: self.notes.append(code), lambda: NOW)
+        tools = tools_for_facts(
+            settings, disk, lambda code, **_: self.notes.append(code), lambda: NOW
         )
+        self.registry = Registry(ours(settings, tools))
 
     def call(self, name: str, arguments: str = "{}") -> Any:
         declared = self.registry.get(name)

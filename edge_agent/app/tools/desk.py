@@ -80,9 +80,11 @@ class Desk:
         self._told = ""
         """The trouble that the journal knows of: said once, not at every try."""
         self.last_answer = LastAnswer()
-        self.tools = [leave_message_tool(self), repeat_tool(self.last_answer)]
-        if settings.supervisor.model:
-            self.tools.append(answer_tool(self, settings.supervisor.max_seconds))
+        self.tools = (
+            leave_message_tool(self),
+            repeat_tool(self.last_answer),
+            answer_tool(self, settings.supervisor.max_seconds),
+        )
 
     # --- the stronger model ------------------------------------------------------------
 

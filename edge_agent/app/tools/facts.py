@@ -30,8 +30,8 @@ def redactor(settings: Settings) -> Redactor:
 def tools_for_facts(
     settings: Settings, disk: Worker, note: NoteFunction, now: Callable[[], datetime]
 ) -> tuple[Tool, ...]:
-    """remember, recall and forget; none of them unless the owner wants facts kept."""
-    return fact_tools(Facts(settings, disk, note, now)) if settings.facts.enabled else ()
+    """remember, recall and forget."""
+    return fact_tools(Facts(settings, disk, note, now))
 
 
 class Facts:

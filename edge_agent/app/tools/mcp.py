@@ -25,10 +25,10 @@ from edge_agent.host.settings.mcp import McpServer
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.stores.json_file import NoteFunction
 from edge_agent.host.stores.tool_store import ToolStore, tools_path
-from edge_agent.tools.registry import Registry
+from edge_agent.tools.registry import Behaviour, Registry
 from edge_agent.tools.servers.mcp_server import ToolServer, is_installed, load_library
 from edge_agent.tools.servers.mcp_socket import socket_wire
-from edge_agent.tools.servers.mcp_tools import LeftOut, McpTool, ServerPlan, Shape, shown, tool_name
+from edge_agent.tools.servers.mcp_tools import LeftOut, McpTool, ServerPlan, Shape, shown
 from edge_agent.tools.servers.mcp_wire import (
     OpenWire,
     Streams,
@@ -53,6 +53,7 @@ def plan_of(name: str, server: McpServer) -> ServerPlan:
         env={key: in_use(value.get_secret_value()) for key, value in server.env.items()},
         tools={tool: Risk(risk) for tool, risk in server.tools.items()},
         allow_all=server.allow_all,
+        manners={tool: Behaviour(manner) for tool, manner in server.manners.items()},
         timeout_s=server.timeout_s,
     )
 
@@ -61,11 +62,6 @@ def plans(settings: Settings) -> dict[str, ServerPlan]:
     """The servers that are enabled."""
     servers = settings.mcp.servers.items()
     return {name: plan_of(name, server) for name, server in servers if server.enabled}
-
-
-def expected_names(settings: Settings) -> set[str]:
-    """Tools that the settings allow by name: a persona may name them before they are there."""
-    return {tool_name(plan.name, tool) for plan in plans(settings).values() for tool in plan.tools}
 
 
 def wire_for(

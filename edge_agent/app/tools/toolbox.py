@@ -12,6 +12,7 @@ from collections.abc import Callable
 from edge_agent.app.tools.desk import Desk
 from edge_agent.app.tools.facts import tools_for_facts
 from edge_agent.app.tools.mcp import ToolServers
+from edge_agent.app.tools.offer import ours
 from edge_agent.app.tools.summaries import Notes
 from edge_agent.app.tools.timers import Bell
 from edge_agent.app.world import World
@@ -75,11 +76,14 @@ class Toolbox:
             used=used,
         )
         self.registry = Registry(
-            (
-                *builtin_tools(speaker, now),
-                *self.bell.tools,
-                *self.desk.tools,
-                *tools_for_facts(settings, disk, note, now),
+            ours(
+                settings,
+                (
+                    *builtin_tools(speaker, now),
+                    *self.bell.tools,
+                    *self.desk.tools,
+                    *tools_for_facts(settings, disk, note, now),
+                ),
             )
         )
         self.servers = ToolServers(

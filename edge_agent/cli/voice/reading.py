@@ -18,6 +18,7 @@ from edge_agent.cli.outcome import note
 if TYPE_CHECKING:
     from edge_agent.host.settings.root import Settings
     from edge_agent.host.voice.pack_store import SpeakFunction
+    from edge_agent.realtime.protocol.config import SessionConfig
     from edge_agent.realtime.reading import Reader
 
 TASK = (
@@ -60,9 +61,28 @@ def reading(settings: Settings, voice: str, manner: str) -> Iterator[SpeakFuncti
 
 
 def _reader(settings: Settings, voice: str, manner: str) -> Reader:
-    from edge_agent.app.endpoints import endpoints
     from edge_agent.app.session_start import SessionStart
-    from edge_agent.app.wiring import link_timings, session_config
+    from edge_agent.app.wiring import session_config
+
+    config = replace(
+        session_config(settings, SessionStart(f"{TASK}  {manner}".strip(), ())),
+        voice=voice,
+        turn_detection=None,
+        noise_reduction=None,
+        transcription_model=None,
+        max_output_tokens=None,
+    )
+    return open_reader(settings, config)
+
+
+def open_reader(settings: Settings, config: SessionConfig, *, outbox_s: float = 0.0) -> Reader:
+    """Who answers over a session with the service of the talk; `outbox_s`: so much sound may be
+    sent at once, 0: as much as the settings say.
+
+    Raises `ConfigError` for an address that will not do, `LinkRefused` without a key.
+    """
+    from edge_agent.app.endpoints import endpoints
+    from edge_agent.app.wiring import link_timings
     from edge_agent.app.world import real_dialer
     from edge_agent.cli.voice.speech import require_key
     from edge_agent.host.price_list import load_providers, owners_path
@@ -72,14 +92,7 @@ def _reader(settings: Settings, voice: str, manner: str) -> Reader:
     table = load_providers(owners_path(settings.realtime.providers_file))
     require_key(settings, table.record(settings.realtime.provider))
     first = endpoints(settings, table)[0]
-    config = replace(
-        session_config(settings, SessionStart(f"{TASK}  {manner}".strip(), ())),
-        voice=voice,
-        turn_detection=None,
-        noise_reduction=None,
-        transcription_model=None,
-        max_output_tokens=None,
-    )
+    timings = link_timings(settings)
 
     def tell(code: str, **fields: object) -> None:
         if code in ("link.option_dropped", "link.options_ignored"):
@@ -94,7 +107,7 @@ def _reader(settings: Settings, voice: str, manner: str) -> Reader:
             post=post,
             note=tell,
             rng=random.Random(),
-            timings=link_timings(settings),
+            timings=replace(timings, outbox_s=outbox_s or timings.outbox_s),
             url=settings.realtime.url,
             allow_insecure=settings.realtime.allow_insecure_url,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from edge_agent.contract.persona import MOVE_TOOL, Persona, ToolPreamble
@@ -65,6 +65,10 @@ class Prompt:
     parts: tuple[tuple[str, str], ...]
     """Heading and text, the steps of a guided talk as a part each."""
     tools: frozenset[str]
+    servers: frozenset[str]
+    """Those of `tools` that come from tool servers."""
+    off: Mapping[str, str]
+    """Tools that are switched off, and what would switch them on."""
     language: str
     tokens: int
     """Estimate of the longest instructions that the model gets at once."""
@@ -86,8 +90,14 @@ def lint(
     language: str = "",
     additions: str = "",
     preambles: Iterable[ToolPreamble] = (),
+    servers: Collection[str] = (),
+    off: Mapping[str, str] | None = None,
 ) -> tuple[Finding, ...]:
-    """Everything found in what `compose` makes of the same arguments, errors first."""
+    """Everything found in what `compose` makes of the same arguments, errors first.
+
+    `tools` will run; those of `servers` among them describe themselves, and need no word.  `off`:
+    tools that exist and will not run → the setting that would change that.
+    """
     common = tuple(parts(persona, language, additions, preambles))
     steps = []
     if persona.plan is not None and persona.plan.guided:
@@ -96,7 +106,15 @@ def lint(
             steps.append((f"step {state.name}", stage))
     size = sum(estimate_tokens(f"# {heading}\n{text}\n\n") for heading, text in common)
     size += max((estimate_tokens(text) for _, text in steps), default=0)
-    prompt = Prompt(persona, (*common, *steps), frozenset(tools), language, size)
+    prompt = Prompt(
+        persona,
+        (*common, *steps),
+        frozenset(tools),
+        frozenset(servers),
+        off or {},
+        language,
+        size,
+    )
     found = [finding for rule in RULES for finding in rule(prompt)]
     return tuple(sorted(dict.fromkeys(found), key=lambda finding: finding.level != "error"))
 
@@ -106,6 +124,11 @@ def lint(
 _TOOL_NAME = re.compile(r"`([A-Za-z0-9_-]+)`|(?<![{<$\w])([a-z][a-z0-9]*(?:_[a-z0-9]+)+)\b")
 
 _CALLING = re.compile(r"\b(call|use|run|invoke|tools?|functions?)\b", re.I)
+_CALLED = re.compile(
+    r"\b(?i:call|use|run|invoke)\s+(?:the\s+)?(?:(?:tool|function)\s+)?([a-z]+)\b"
+    r"|\b([a-z]+)\s+(?:tool|function)\b"
+)
+"""A name that is a common word, and without the marks of a tool's name."""
 
 
 def tools_exist(prompt: Prompt) -> Iterator[Finding]:
@@ -119,21 +142,31 @@ def tools_exist(prompt: Prompt) -> Iterator[Finding]:
         for match in _TOOL_NAME.finditer(sentence):
             name = match[1] or match[2]
             named.add(name)
-            if name not in prompt.tools and name not in no_tools:
+            if name in prompt.off:
+                yield Finding("error", "tool.off", heading, _is_off(name, prompt))
+            elif name not in prompt.tools and name not in no_tools:
                 # Without the marks of a tool's name it may be the name of a network.
                 level = "error" if match[1] or _CALLING.search(sentence) else "warning"
                 yield Finding(level, "tool.unknown", heading, f"there is no tool {name}.")
+        for match in _CALLED.finditer(sentence):
+            name = match[1] or match[2]
+            if name in prompt.off and name not in named:
+                yield Finding("warning", "tool.off", heading, _is_off(name, prompt))
     sent = prompt.tools
     if plan is not None and plan.guided:
         sent = frozenset().union(*(offered(state, sent) for state in plan.states.values()))
-    for name in sorted(sent - named):
+    for name in sorted(sent - prompt.servers - named):
         yield Finding("warning", "tool.unmentioned", "Tools", f"nothing is said about {name}.")
+
+
+def _is_off(name: str, prompt: Prompt) -> str:
+    return f"{name} is switched off ({prompt.off[name]})."
 
 
 def flow_is_sound(prompt: Prompt) -> Iterator[Finding]:
     """What `flow_problems` says; steps and tools that do not fit; one condition for two ways."""
     source, plan = prompt.persona.source, prompt.persona.plan
-    for text in flow_problems(prompt.persona, prompt.tools):
+    for text in flow_problems(prompt.persona, prompt.tools | prompt.off.keys()):
         yield Finding("error", "flow", "Conversation Flow", text)
     own = "\n".join(text for heading, text in prompt.parts if heading == ADDITIONS)
     for fault in step_faults(prompt.persona, prompt.tools, own):
@@ -143,6 +176,11 @@ def flow_is_sound(prompt: Prompt) -> Iterator[Finding]:
         if len(state.next) > 1 and not state.when:
             text = f'{source}: flow.states.{state.name}.next: write NAME = "when" for each way.'
             yield Finding("warning", "flow.when", "Conversation Flow", text)
+    for state in plan.states.values() if plan is not None else ():
+        for name in state.tools or ():
+            if name in prompt.off:
+                text = f"{_is_off(name, prompt)} The step goes without it."
+                yield Finding("warning", "tool.off", f"step {state.name}", text)
 
 
 # --- contradictions --------------------------------------------------------------------
@@ -285,6 +323,28 @@ def terms_are_defined(prompt: Prompt) -> Iterator[Finding]:
                 yield Finding("error", "term.state", heading, problem)
 
 
+_CODE = re.compile(
+    r"\b(?:IF|WHEN|WHILE)\b.{0,200}?\bTHEN\b|\b(?:ELSE|ELIF|ENDIF)\b"
+    r"|\S{0,20}\s?(?:&&|\|\||[=!<>:]=+|=>|<?-+>|<-+|[\u2190-\u21ff\u27f5-\u27ff])\s?\S{0,20}"
+    r"|[\w)\]\"']\s?[<>=]\s?[\w(\[\"'-]{1,20}"  # x > 3, volume=50
+    r"|\{[^{}]*\}?|\}|\[\s?[\"'\d][^\]]*\]?"  # objects and lists
+    r"|\b\w{1,64}\(\)|\b\w{1,40}_\w{1,40}\([^)]*\)?"  # calls
+    r"|\\[dwsbDWSB]\b\S*|\(\?[:=!<]\S*|\[\^?\w-\w[^\]]*\]\S*"  # patterns
+)
+"""Bounded everywhere: whatever stands in a file is judged in no time."""
+CODE_SHOWN_MAX_CHARS = 40
+"""Of what looks like code: enough to find the place."""
+
+
+def rules_are_sentences(prompt: Prompt) -> Iterator[Finding]:
+    """Signs and code, which a voice model follows less surely than words."""
+    for heading, sentence in prompt.sentences():
+        for match in _CODE.finditer(_PLACEHOLDER.sub("", sentence)):
+            shown = match[0].strip()[:CODE_SHOWN_MAX_CHARS]
+            text = f'"{shown}" reads like code; write the rule as a sentence.'
+            yield Finding("warning", "code", heading, text)
+
+
 def sections_are_there(prompt: Prompt) -> Iterator[Finding]:
     """What a prompt for a voice needs."""
     sections = prompt.persona.sections
@@ -373,6 +433,7 @@ RULES: tuple[Rule, ...] = (
     lengths_agree,
     one_language_is_pinned,
     terms_are_defined,
+    rules_are_sentences,
     sections_are_there,
     capitals_are_few,
     nothing_for_the_eye,

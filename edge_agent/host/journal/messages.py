@@ -690,6 +690,14 @@ MESSAGES: dict[str, Message] = {
         "It may be misspelt, or another version of the server calls it otherwise. "
         "edge-agent mcp list shows the names.",
     ),
+    "persona.tool_off": Message(
+        WARNING,
+        "The persona's steps want the tool {tool}, which is switched off: they go without it "
+        "({steps}).",
+        "The speaker works; in these steps of the guided talk the model cannot call this tool. "
+        "SETTING is what would switch it on; or take the tool out of the persona's file. "
+        "edge-agent config check tells the same.",
+    ),
     "mcp.flood": Message(
         WARNING,
         "The tool server {server} says more than there is to say; it is read no faster.",

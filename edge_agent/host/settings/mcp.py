@@ -50,6 +50,13 @@ class McpServer(Section):
     tools: dict[Text, Literal["low", "medium", "high"]] = Field(default={}, max_length=64)
     """The tools that the model may use and what they can do to you: `low` runs at once, `medium`
     asks, `high` wants the button pressed.  `edge-agent mcp list` shows what there is."""
+    manners: dict[Text, Literal["proactive", "preamble", "confirm"]] = Field(
+        default={}, max_length=64
+    )
+    """How the model brings a tool before you: `proactive` calls at once (so do all that are not
+    named here), `preamble` says a short sentence first, for what takes a while, `confirm` says what
+    it is about to do and waits for a yes, for tools of low risk: the others are asked about
+    anyway."""
     allow_all: bool = False
     """true: also the tools that are not named; each of them is `high`."""
     timeout_s: float = Field(default=10.0, ge=0.5, le=120)
@@ -85,6 +92,20 @@ class McpServer(Section):
             if SECRET_WORDS.search(name):
                 raise ValueError(f"{name} looks like a secret; put it into a file: env_file")
         return value
+
+    @model_validator(mode="after")
+    def _manners_of_its_tools(self) -> McpServer:
+        for name, manner in self.manners.items():
+            if name not in self.tools and not self.allow_all:
+                near = difflib.get_close_matches(name, self.tools, n=1)
+                hint = f". Did you mean {near[0]}?" if near else ""
+                raise ValueError(f"manners names {name!r}, which tools does not allow{hint}")
+            risk = self.tools.get(name, "high")
+            if manner == "confirm" and risk != "low":
+                raise ValueError(
+                    f"{name} would be asked about twice: it has {risk} risk; take it out of manners"
+                )
+        return self
 
     @model_validator(mode="after")
     def _one_way_to_reach_it(self) -> McpServer:

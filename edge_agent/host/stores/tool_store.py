@@ -69,6 +69,17 @@ class ToolStore:
         known[server] = known.get(server, {}) | dict(shapes)
         return self._save(known, trusts_new=trusts_new)
 
+    def shapes(self) -> dict[str, Shapes]:
+        """All that was accepted, per server; nothing of a damaged file, which is left as it is.
+
+        Raises OSError if the file is out of reach.
+        """
+        raw = self._file.read()
+        try:
+            return {} if raw is None else _known(self._file.object_in(raw).get("servers"))
+        except ValueError:
+            return {}
+
     def _load(self) -> tuple[dict[str, Shapes], bool]:
         raw = self._file.read()
         if raw is None:

@@ -17,8 +17,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from edge_agent.contract.errors import ToolError
+from edge_agent.contract.persona import ToolPreamble
 from edge_agent.contract.risk import Risk
-from edge_agent.tools.registry import NAME, Tool
+from edge_agent.tools.registry import NAME, Behaviour, Tool
 
 SEPARATOR = "__"
 """Between a server's name and its tool's; no server's name holds it, so no two tools collide."""
@@ -42,6 +43,11 @@ NAMED = "named in the settings"
 NOT_NAMED = "not named in the settings"
 CHANGED = "not as it was accepted"
 """Where a tool's risk comes from."""
+SAMPLES = {
+    Behaviour.PREAMBLE: ("One moment.", "I'll look after that."),
+    Behaviour.CONFIRM: ("Shall I do that?", "Is that right?"),
+}
+"""What is said before a tool of which nobody here knows what it does."""
 SHOWN_NAME_MAX_CHARS = 80
 """Of a name that a server made up, in a line for the admin."""
 
@@ -58,11 +64,22 @@ class ServerPlan:
     """The tools that are allowed, by the server's own names."""
     allow_all: bool = False
     """Also those that are not named; they are HIGH."""
+    manners: Mapping[str, Behaviour] = field(default_factory=dict)
+    """How the model brings a tool before the household, where that is not at once."""
     timeout_s: float = 10.0
 
     def risk(self, tool: str) -> Risk | None:
         """What a tool of this server can do; None: it is not allowed."""
         return self.tools.get(tool, Risk.HIGH if self.allow_all else None)
+
+    def preambles(self) -> tuple[ToolPreamble, ...]:
+        """What is said before which tool, as it is of our own.  They are told when a session
+        begins, before any server has been asked: the owner's settings are all that is needed."""
+        return tuple(
+            ToolPreamble(tool_name(self.name, tool), manner is Behaviour.CONFIRM, SAMPLES[manner])
+            for tool, manner in self.manners.items()
+            if manner is not Behaviour.PROACTIVE
+        )
 
     def risk_because(self, tool: str) -> str:
         """Where that comes from."""
@@ -99,6 +116,16 @@ Shape = tuple[str, str]
 """Description and parameters (JSON) of a tool."""
 
 
+def schema_of(name: str, description: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """How `session.update` describes a tool (GA shape)."""
+    return {
+        "type": "function",
+        "name": name,
+        "description": description,
+        "parameters": dict(parameters),
+    }
+
+
 class _NoArguments(BaseModel):
     """In the place of a model of the arguments: the server checks them."""
 
@@ -122,12 +149,7 @@ class McpTool(Tool):
 
     def schema(self) -> dict[str, Any]:
         """How `session.update` describes it (GA shape)."""
-        return {
-            "type": "function",
-            "name": self.name,
-            "description": self.description,
-            "parameters": dict(self.parameters),
-        }
+        return schema_of(self.name, self.description, self.parameters)
 
     def validate(self, arguments: str) -> dict[str, Any]:
         """Keyword arguments from the model's JSON text; whether they fit, the server says.
