@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 import pytest
 from whole_house import (
@@ -37,7 +36,7 @@ def test_a_tool_runs_once_and_the_answer_is_spoken() -> None:
             assert spoken(stage, clip("answer_tea"), first - 0.5).is_whole
             [(name, output)] = named_outputs(stage)
             assert name == "set_volume"
-            assert json.loads(output)["percent"] == 35
+            assert output.startswith("The volume is 35 percent now;")
             assert stage.daemon.speaker_api.volume() == 35
             assert len(answered(stage)) == 2  # the call, and the answer after it
             await still_works(stage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -45,7 +46,7 @@ from edge_agent.tools.registry import Behaviour
         (ConfigError("secret"), "only the owner"),
         (AgentError("secret", code="text_model.refused"), "only the owner"),
         (AgentError("secret", code="text_model.cut"), "no end"),
-        (AgentError("secret", code="text_model.filtered"), "declines"),
+        (AgentError("secret", code="text_model.filtered"), "declined"),
     ],
 )
 def test_every_failure_has_words_that_can_be_spoken(error: AgentError, words: str) -> None:
@@ -53,6 +54,8 @@ def test_every_failure_has_words_that_can_be_spoken(error: AgentError, words: st
     assert words in text
     assert "Say" in text
     assert "secret" not in text
+    # The household hears of no second model.
+    assert not re.search(r"stronger|supervisor|other service", text, re.I)
 
 
 def test_what_the_desk_tools_are_declared_as() -> None:

@@ -1,0 +1,92 @@
+"""Spoken status: how the speaker does, in sentences that the voice can say.
+
+Thread: event loop; pure.  It must never hold a command, a code or a sign that is only for the eye:
+the owner has `edge-agent status`, which prints `host.service.status.in_words`.  `speaker_api` gives
+this to the tool `device_status`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from edge_agent.host.service.status import Status, in_words
+from edge_agent.tools.spoken import duration, us_dollars, without_iso_dates
+
+_ASIDE = re.compile(r" ?\([^()]*\)| ?\[[^\[\]]*\]|`")
+"""What stands in brackets is for the admin: codes, commands, names of settings."""
+
+
+def spoken_status(status: Status) -> str:
+    """Everything that can be told, what matters most first."""
+    return " ".join(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in _sentences(status))
+
+
+def _sentences(status: Status) -> Iterator[str]:
+    written = dict(in_words(status))
+    if status.microphone == "muted":
+        yield "the microphone is off, and only the button on the speaker opens it"
+    else:
+        yield "the microphone is on"
+    if status.guest:
+        yield "guest mode is on: only what is harmless is done"
+    yield _connection(status)
+    if status.device_present:
+        yield f"the sound is there: {_plain(written['Sound'])}"
+    else:
+        yield "no sound device is there; it is looked for"
+    yield f"the volume is {status.volume_percent} percent"
+    if status.unsaved:
+        yield _plain(written["Not saved"])
+    if status.failure is not None:
+        message = _plain(status.failure.message) or "no words for it"
+        yield f"the last trouble was {duration(status.failure.ago_s)} ago: {message}"
+        for key in ("What to do", "What it means"):
+            if key in written:
+                yield _plain(written[key])
+    yield _today(status)
+    yield f"it has been running for {duration(status.uptime_s)}"
+    if written["Hitches"] != "none":
+        yield f"hitches: {_plain(written['Hitches'])}"
+    if status.device_present and status.echo:
+        yield _plain(written["Echo"]).replace(" dB", " decibels")
+    if status.pongs:
+        yield f"pings are answered within {status.pong_p50_ms} milliseconds as a rule"
+    yield from (without_iso_dates(_plain(ending)) for ending in status.endings)
+
+
+def _connection(status: Status) -> str:
+    with_model = f", with the model {status.model}" if status.model else ""
+    if status.link == "ready":
+        return f"the connection to {status.provider or 'the service'} is ready{with_model}"
+    if status.link == "connecting":
+        return f"it is connecting to {status.provider or 'the service'}"
+    if status.link_refused:
+        return "the service refuses the connection; somebody has to fix that"
+    again = f", again in {duration(status.link_retry_in_s)}" if status.link_retry_in_s else ""
+    return f"the connection is down; it keeps trying{again}"
+
+
+def _today(status: Status) -> str:
+    if not status.answers:
+        return "no answers yet today"
+    answers = "1 answer" if status.answers == 1 else f"{status.answers} answers"
+    told = f"today {answers}, {status.tokens_in} tokens in and {status.tokens_out} out"
+    told += (
+        ", at a cost that is not known"
+        if status.unpriced == status.answers
+        else (
+            f", for {us_dollars(status.cost_microusd)}"
+            + (f" and {status.unpriced} of unknown cost" if status.unpriced else "")
+        )
+    )
+    if not status.cap_microusd:
+        return told
+    is_spent = status.cost_microusd >= status.cap_microusd
+    limit = f"; the limit of the day is {us_dollars(status.cap_microusd)}"
+    return told + limit + (", and it is used up" if is_spent else "")
+
+
+def _plain(text: str) -> str:
+    """Without what is only for the eye."""
+    return " ".join(_ASIDE.sub("", text).replace(" %", " percent").split())
