@@ -30,6 +30,21 @@ SAY_IT = (
 )
 
 
+THINKING = {
+    "de": ["Einen Moment, ich überlege.", "Ich sehe mal nach.", "Einen kleinen Augenblick."],
+    "fr": ["Un instant, je réfléchis.", "Je regarde ça.", "Une petite seconde."],
+    "es": ["Un momento, lo pienso.", "Déjame ver.", "Un segundo."],
+    "it": ["Un momento, ci penso.", "Fammi vedere.", "Solo un attimo."],
+}
+PASSING_ON = {
+    "de": ["Ich richte aus, dass es um sechs Essen gibt. Stimmt das so?", "Soll ich das so sagen?"],
+    "fr": ["Je transmets qu'on mange à huit heures. C'est bien ça ?", "Je transmets comme ça ?"],
+    "es": ["Le digo que se cena a las nueve. ¿Está bien así?", "¿Se lo digo así?"],
+    "it": ["Riferisco che si cena alle otto. Va bene così?", "Lo riferisco così?"],
+}
+"""What is said before a call, in the languages that our own sentences have."""
+
+
 class Asked(Protocol):
     """A stronger model's answer; `is_whole`: it was not cut at its longest length."""
 
@@ -74,6 +89,7 @@ def answer_tool(desk: Desk, max_seconds: float) -> Tool:
         speakable="the question",
         behaviour=Behaviour.PREAMBLE,
         samples=["One moment, I'll think about it.", "Let me look into that.", "Just a second."],
+        translated=THINKING,
         cancellable=True,
         concurrency=2,
     )
@@ -145,6 +161,7 @@ def leave_message_tool(desk: Desk) -> Tool:
         speakable="the message",
         behaviour=Behaviour.CONFIRM,
         samples=["I'll say that dinner is at six. Is that right?", "Shall I pass it on like that?"],
+        translated=PASSING_ON,
         concurrency=1,
     )
     async def leave_message(

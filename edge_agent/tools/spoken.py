@@ -1,7 +1,8 @@
 """Spoken: times, dates, spans and money in English words that the model can say or translate.
 
-Thread: none; pure.  It must never give a colon, an ISO date or a unit's abbreviation: a voice model
-reads them out as they stand.  Every tool's result that tells a time or an amount is made here.
+It must never give a colon, an ISO date or a unit's abbreviation: a voice model reads them out as
+they stand.  Every tool's result that tells a time or an amount is made here; nothing here has a
+state or reads a clock.
 
 The words are English whatever the locale and the language of the talk.  Hours have twelve, with the
 part of the day, because every language can make its own of that and none can mistake it.
