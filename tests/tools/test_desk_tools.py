@@ -67,6 +67,11 @@ def test_what_the_desk_tools_are_declared_as() -> None:
         22.0,
     )
     assert not leave.cancellable
+    told = " ".join(leave.description.split())
+    assert "If they want an answer, ask once for a number and a good time to call back." in told
+    for tool in (answer, leave):
+        assert set(tool.translated) == {"de", "fr", "es", "it"}
+        assert {len(said) for said in tool.translated.values()} == {len(tool.samples)}
     # A guest, who is asked for no consent, must be able to use it.
     assert leave.risk is Risk.LOW
     with pytest.raises(ToolError):
