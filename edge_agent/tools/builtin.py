@@ -56,8 +56,9 @@ def builtin_tools(speaker: SpeakerControls, now: Callable[[], datetime]) -> tupl
         before = speaker.volume()
         speaker.set_volume(percent)
         now_percent = speaker.volume()
-        told = f"The volume is {now_percent} percent now; it was {before}."
-        return told if now_percent >= percent else f"{told} The owner allows no more: say so."
+        if now_percent < percent:
+            return f"The loudest allowed is {now_percent} percent; it is {now_percent} now."
+        return f"The volume is {now_percent} percent now; it was {before}."
 
     @tool(risk=Risk.LOW, speakable="the volume")
     def get_volume() -> str:

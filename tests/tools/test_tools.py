@@ -351,7 +351,7 @@ def test_a_volume_that_the_owner_does_not_allow_is_told() -> None:
             self.percent = min(percent, 60)
 
     output = use(Capped(), "set_volume", '{"percent":90}').output
-    assert output == ("The volume is 60 percent now; it was 40. The owner allows no more: say so.")
+    assert output == "The loudest allowed is 60 percent; it is 60 now."
 
 
 def test_mute_status_and_goodbye() -> None:

@@ -44,7 +44,7 @@ Write the prompt anew so that the findings which are right are settled:
 what the review says must be kept.
 - Give the assistant no ability, tool or knowledge that the prompt does not give it.
 - Leave a finding aside if following it would break one of these points.
-- Aim for the same length or less. Words in capitals stay where they are; add none.
+- Aim for the same length or less. No words in capitals for emphasis.
 
 Answer with the new prompt alone: no introduction, no comment, no fence around it."""
 
