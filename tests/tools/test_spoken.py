@@ -18,6 +18,7 @@ from edge_agent.app.spoken_status import spoken_status
 from edge_agent.host.service.status import Failure, Status
 from edge_agent.tools import spoken
 from edge_agent.tools.builtin import SpeakerControls, builtin_tools
+from edge_agent.tools.catalogue import shipped_tools
 from edge_agent.tools.desk_tools import LEFT, PARTS_LEFT_OUT
 from edge_agent.tools.fact_tools import fact_tools
 from edge_agent.tools.registry import Registry
@@ -235,6 +236,12 @@ def test_facts_and_messages_can_be_said() -> None:
     assert "(told on Thursday the 1st of January 2026)" in told
     assert "(told on some day)" in told
     assert [t for t in (told, PARTS_LEFT_OUT, *LEFT.values()) if UNSAYABLE.search(t.strip())] == []
+
+
+def test_the_model_is_told_to_ask_before_it_ends_a_talk_in_doubt() -> None:
+    finish = shipped_tools().get("finish_session")
+    assert finish is not None
+    assert "not sure that the talk is meant, ask first" in " ".join(finish.description.split())
 
 
 # --- the speaker's state -----------------------------------------------------------------

@@ -364,15 +364,6 @@ def test_mute_status_and_goodbye() -> None:
     assert result.ok
 
 
-def test_the_model_is_told_to_ask_before_it_ends_a_talk_in_doubt() -> None:
-    tools = {declared.name: declared for declared in builtin_tools(Speaker(), datetime.now)}
-    assert "not sure that the talk is meant, ask first" in _words(tools["finish_session"])
-
-
-def _words(declared: Tool) -> str:
-    return " ".join(declared.description.split())
-
-
 def test_builtin_tools_are_all_of_low_risk_and_have_schemas() -> None:
     registry = Registry(builtin_tools(Speaker(), lambda: datetime.now(tz=ZoneInfo("UTC"))))
     assert set(registry.risks().values()) == {Risk.LOW}
