@@ -10,22 +10,6 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass
 
-LANGUAGES = {
-    "en": "English",
-    "de": "German",
-    "fr": "French",
-    "es": "Spanish",
-    "it": "Italian",
-    "pt": "Portuguese",
-    "nl": "Dutch",
-    "pl": "Polish",
-    "sv": "Swedish",
-    "ja": "Japanese",
-    "zh": "Chinese",
-    "ko": "Korean",
-}
-"""Names beside the codes, because a model follows a name more surely than a code."""
-
 
 @dataclass(frozen=True, slots=True)
 class Habits:
@@ -75,11 +59,10 @@ OTHERWISE = Habits(
 MESSAGE_TOOL = "leave_message"
 
 
-def language_lines(code: str) -> list[str]:
-    """The language to speak, whoever speaks; nothing where it is left open."""
+def language_lines(code: str, name: str) -> list[str]:
+    """The language to speak, whoever speaks; nothing where it is left open.  `name`: in English."""
     if not code:
         return []
-    name = LANGUAGES.get(code.partition("-")[0], "")
     return [
         f"- Speak this language: {f'{name} ({code})' if name else code}, also for phrases that are "
         "given in another. An accent or a foreign word is no reason to change it.",

@@ -23,12 +23,28 @@ from edge_agent.dialogue.prompting.manners import house_rules, language_lines
 
 ADDITIONS = "The Household's Own Rules"
 STAGE = "The Present Step"
-MUST_KEEP = "must_keep"
-"""Key of the sample phrases that are not to be varied."""
+LANGUAGES = {
+    "en": "English",
+    "de": "German",
+    "fr": "French",
+    "es": "Spanish",
+    "it": "Italian",
+    "pt": "Portuguese",
+    "nl": "Dutch",
+    "pl": "Polish",
+    "sv": "Swedish",
+    "ja": "Japanese",
+    "zh": "Chinese",
+    "ko": "Korean",
+}
+"""Names beside the codes, because a model follows a name more surely than a code."""
+
 ASCII_CHARS_PER_TOKEN = 4.0
 """English prose has about four characters to a token in the vocabularies of these models."""
 OTHER_CHARS_PER_TOKEN = 1.5
 """Accents cost more than plain letters, an ideograph about one token: the middle."""
+MUST_KEEP = "must_keep"
+"""Key of the sample phrases that are not to be varied."""
 
 
 def estimate_tokens(text: str) -> int:
@@ -72,7 +88,7 @@ def parts(
         entries = _in_language(persona.sections.get(key, ()), code)
         lines = list(_lines(entries))
         if key == "tone":
-            lines += language_lines(code)
+            lines += language_lines(code, LANGUAGES.get(code.partition("-")[0], ""))
         if key == "tools":
             lines += _preamble_lines(before_calls, code)
         if key == "rules":

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from edge_agent.contract.persona import MOVE_TOOL, Persona, ToolPreamble
 from edge_agent.dialogue.prompting.flow import flow_problems
-from edge_agent.dialogue.prompting.manners import LANGUAGES
 from edge_agent.dialogue.prompting.prompt import (
+    LANGUAGES,
     estimate_tokens,
     parts,
     pinned_language,
