@@ -39,7 +39,7 @@ class Rooms:
     panel: Panel
     note: Callable[..., None]
     fault: Callable[[BaseException], None]
-    set_status: Callable[[str], None]
+    set_status: Callable[[str, str], None]
     save_mute: Callable[[bool], None]
     record_usage: Callable[[c.RecordUsage], None]
     sentence_pcm: Callable[[str], bytes]
@@ -91,7 +91,7 @@ class Agent:
             c.SaveGuest: lambda do: rooms.save_guest(do.on),
             c.RecordUsage: rooms.record_usage,
             c.Note: lambda do: rooms.note(do.code, **do.fields, **do.of),
-            c.SetStatus: lambda do: rooms.set_status(do.text),
+            c.SetStatus: lambda do: rooms.set_status(do.text, do.trouble),
             c.Exit: self._exit,
         }
 

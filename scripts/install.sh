@@ -47,6 +47,7 @@ COMMAND=$SCRATCH/usr/local/bin/edge-agent
 KEY=$ETC/openai_api_key
 
 if [[ -z $SCRATCH ]]; then
+    refuse_32_bits
     ((EUID == 0)) || fail "installing needs root; run: sudo $0"
     command -v systemctl >/dev/null || fail $EXIT_UNAVAILABLE "this machine has no systemd; run the speaker by hand: scripts/demo.sh shows how."
 fi

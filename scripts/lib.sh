@@ -312,8 +312,15 @@ fill_venv() {
 
 # setup run|demo|dev: everything that profile needs, or a sentence.  Says nothing and uses no
 # network when it is all there already.
+# A 64-bit kernel may carry a 32-bit system (older Raspberry Pi OS): numpy, msgspec, the echo
+# canceller and the wake words are made for 64 bits only.
+refuse_32_bits() {
+    [[ $(getconf LONG_BIT) != 32 ]] || fail $EXIT_UNAVAILABLE "this system has 32 bits, and edge-agent needs 64: install Raspberry Pi OS (64-bit) or 64-bit Debian."
+}
+
 setup() {
     local profile=$1 state packages
+    refuse_32_bits
     if command -v flock >/dev/null; then
         # Two scripts started together: the second waits, then finds everything done.
         exec 9<"$ROOT"

@@ -16,16 +16,17 @@ PLAIN = str(Path(__file__).with_name("tool_servers.py"))
 
 
 class Watcher:
-    """Keeps the reasons why a server was lost."""
+    """Keeps the reasons why a server was lost, and whether it was ever there."""
 
     def __init__(self) -> None:
         self.reasons: list[str] = []
+        self.has_connected = False
 
     def tools_changed(self) -> None:
         """Not looked at here."""
 
     def connected(self, server: ToolServer) -> None:
-        """Not looked at here."""
+        self.has_connected = True
 
     def flooded(self, server: ToolServer) -> None:
         """Not looked at here."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from edge_agent.app.tools.mcp import expected_names
 from edge_agent.contract.persona import ToolPreamble
-from edge_agent.dialogue.prompting.flow import Flow, FlowTerms, flow_problems
+from edge_agent.dialogue.prompting.flow import Flow, FlowTerms, flow_problems, step_words
 from edge_agent.dialogue.prompting.prompt import compose, without_tools
 from edge_agent.host.personas import PersonaError, load_persona
 from edge_agent.host.settings.root import Settings
@@ -49,6 +49,13 @@ def session_start(
     )
     if persona.plan is None or not persona.plan.guided:
         return SessionStart(text, tools)
-    terms = FlowTerms(persona.plan, text, tools)
+    words = step_words(
+        persona,
+        shipped_tools().risks().keys() | names | expected_names(settings),
+        language=realtime.language,
+        additions=realtime.instructions,
+        preambles=preambles,
+    )
+    terms = FlowTerms(persona.plan, words, tools)
     begin = Flow(terms)
     return SessionStart(begin.instructions(), begin.tools(), terms)

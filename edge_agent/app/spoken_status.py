@@ -11,19 +11,28 @@ import re
 from collections.abc import Iterator
 
 from edge_agent.host.service.status import Status, in_words
+from edge_agent.host.service.troubles import troubles
 from edge_agent.tools.spoken import duration, us_dollars, without_iso_dates
 
 _ASIDE = re.compile(r" ?\([^()]*\)| ?\[[^\[\]]*\]|`")
 """What stands in brackets is for the admin: codes, commands, names of settings."""
+_SENTENCE = re.compile(r"(?<=[.;!?])\s+")
+_TO_TYPE = re.compile(
+    r"\b(?:journalctl|resolvectl|systemctl|edge-agent)\b|\S/\w|--|\w_\w|[a-z]\.[a-z]"
+)
+"""A command, a path, a setting or an address: a sentence with one is not said."""
 
 
 def spoken_status(status: Status) -> str:
-    """Everything that can be told, what matters most first."""
-    return " ".join(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in _sentences(status))
+    """Everything that can be told, what is wrong first."""
+    told = [text.rstrip(".;: ") for text in _sentences(status)]
+    return " ".join(f"{text[:1].upper()}{text[1:]}." for text in told if text)
 
 
 def _sentences(status: Status) -> Iterator[str]:
     written = dict(in_words(status))
+    for trouble in troubles(status):
+        yield _plain(f"{trouble.said} {trouble.fix}")
     if status.microphone == "muted":
         yield "the microphone is off, and only the button on the speaker opens it"
     else:
@@ -33,26 +42,23 @@ def _sentences(status: Status) -> Iterator[str]:
     yield _connection(status)
     if status.device_present:
         yield f"the sound is there: {_plain(written['Sound'])}"
-    else:
-        yield "no sound device is there; it is looked for"
+        yield _plain(written.get("Chosen", ""))
     yield f"the volume is {status.volume_percent} percent"
-    if status.unsaved:
-        yield _plain(written["Not saved"])
     if status.failure is not None:
         message = _plain(status.failure.message) or "no words for it"
         yield f"the last trouble was {duration(status.failure.ago_s)} ago: {message}"
         for key in ("What to do", "What it means"):
-            if key in written:
-                yield _plain(written[key])
+            yield _plain(written.get(key, ""))
     yield _today(status)
     yield f"it has been running for {duration(status.uptime_s)}"
     if written["Hitches"] != "none":
         yield f"hitches: {_plain(written['Hitches'])}"
     if status.device_present and status.echo:
-        yield _plain(written["Echo"]).replace(" dB", " decibels")
+        yield _plain(written["Echo"])
     if status.pongs:
         yield f"pings are answered within {status.pong_p50_ms} milliseconds as a rule"
-    yield from (without_iso_dates(_plain(ending)) for ending in status.endings)
+    if status.version:
+        yield f"the program is version {status.version}"
 
 
 def _connection(status: Status) -> str:
@@ -82,11 +88,11 @@ def _today(status: Status) -> str:
     )
     if not status.cap_microusd:
         return told
-    is_spent = status.cost_microusd >= status.cap_microusd
-    limit = f"; the limit of the day is {us_dollars(status.cap_microusd)}"
-    return told + limit + (", and it is used up" if is_spent else "")
+    return f"{told}; the limit of the day is {us_dollars(status.cap_microusd)}"
 
 
 def _plain(text: str) -> str:
     """Without what is only for the eye."""
-    return " ".join(_ASIDE.sub("", text).replace(" %", " percent").split())
+    bare = _ASIDE.sub("", text).replace(" %", " percent").replace(" dB", " decibels")
+    said = [part for part in _SENTENCE.split(without_iso_dates(bare)) if not _TO_TYPE.search(part)]
+    return " ".join(" ".join(said).split())

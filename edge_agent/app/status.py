@@ -28,6 +28,7 @@ from edge_agent.host.journal.journal import filled
 from edge_agent.host.journal.messages import MESSAGES
 from edge_agent.host.service.status import Failure, Status
 from edge_agent.host.service.systemd import Notifier
+from edge_agent.host.service.troubles import name_of
 from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.version import this_build
 
@@ -41,14 +42,19 @@ class StatusLine:
     def __init__(self, notifier: Notifier, is_device_present: Callable[[], bool]) -> None:
         self._notifier = notifier
         self._is_device_present = is_device_present
-        self._text = ""
+        self._text = self._trouble = ""
 
-    def show(self, text: str | None = None) -> None:
-        """The dialogue's line (None: the last one), and what it cannot know."""
+    def show(self, text: str | None = None, trouble: str = "") -> None:
+        """The dialogue's line and the code of its trouble (None: the last ones), and what it cannot
+        know."""
         if text is not None:
-            self._text = text
-        trouble = "" if self._is_device_present() else "; no sound device"
-        self._notifier.status(f"{self._text}{trouble}" if self._text else "")
+            self._text, self._trouble = text, trouble
+        parts = [self._text]
+        if self._trouble:
+            parts.append(name_of(self._trouble))
+        if not self._is_device_present():
+            parts.append("no sound device")
+        self._notifier.status("; ".join(parts) if self._text else "")
 
 
 class SpeakerStatus:
@@ -102,7 +108,12 @@ class SpeakerStatus:
                 )
                 self._failed(Failure(code=event.code, message=event.message, fix=event.fix), at)
             case DeviceReady():
-                self._note(capture_name=event.capture_name, render_name=event.render_name)
+                self._note(
+                    capture_name=event.capture_name,
+                    capture_why=event.capture_why,
+                    render_name=event.render_name,
+                    render_why=event.render_why,
+                )
             case DeviceDown() | MicrophoneFailed():
                 self._failed(Failure(code=event.code, message=event.message, fix=event.fix), at)
             case ResponseEnded(status="failed"):
@@ -141,6 +152,7 @@ class SpeakerStatus:
             echo=sound.echo,
             echo_quieter_db=round(sound.erle_db),
             mic_clipped=self._watch.sound_judge.loud_looks,
+            hears_badly=self._sound.supervisor.hears_badly,
             mic_lost=sound.overflows,
             underflows=sound.underflows,
             faults=self._faults(),

@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from edge_agent.cli import config, devices, mcp, prompt, server
+from edge_agent.cli.doctor import verb as doctor
 from edge_agent.cli.options import ConfigOption
 from edge_agent.cli.outcome import EXIT_CODES_TEXT, debugging, guarded, note
 from edge_agent.cli.owner import control, facts, messages, privacy
@@ -38,6 +39,7 @@ app.add_typer(messages.app, name="messages")
 app.add_typer(facts.app, name="facts")
 app.command("privacy")(privacy.privacy)
 app.command("devices")(devices.devices)
+app.command("doctor")(doctor.doctor)
 app.command("status")(control.status)
 app.command("mute")(control.mute)
 app.command("guest")(control.guest)

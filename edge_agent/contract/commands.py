@@ -282,6 +282,8 @@ class SetStatus(Command):
     """The one line that `systemctl status` shows."""
 
     text: str
+    trouble: str = ""
+    """Code of why the link is down."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,10 @@ class DeviceReady(Event):
     """Microphone and loudspeaker are open and frames move."""
 
     capture_name: str = ""
+    capture_why: str = ""
+    """Why it is this one."""
     render_name: str = ""
+    render_why: str = ""
     capture: bool = True
     """False: the loudspeaker alone is open, because the microphone is muted."""
 
@@ -191,8 +194,8 @@ class DeviceDown(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MicrophoneFailed(Event):
-    """It was unmuted and delivers nothing.  The loudspeaker still works; soon the device is looked
-    for anew."""
+    """It was unmuted or opened again, and delivers nothing.  The loudspeaker still works; soon the
+    device is looked for anew."""
 
     code: str
     message: str

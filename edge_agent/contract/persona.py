@@ -46,13 +46,15 @@ class FlowState:
     """How to respond in this step."""
     samples: tuple[str, ...] = ()
     exit: str = ""
-    """What has to be true before the talk moves on."""
+    """What has to be true before the talk moves on, whichever way."""
     next: tuple[str, ...] = ()
     """The steps that may follow."""
+    when: Mapping[str, str] = field(default_factory=dict)
+    """What has to be true for each of them; empty where `exit` is all there is."""
     tools: tuple[str, ...] | None = None
     """The only tools of this step; None: all of them."""
     final: bool = False
-    """The talk may end here."""
+    """The talk may end here.  If nothing follows, the next talk begins at the first step."""
 
 
 @dataclass(frozen=True, slots=True)

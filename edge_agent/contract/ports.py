@@ -63,6 +63,10 @@ class SoundDeviceInfo:
     block_frames: int
     input_latency_s: float
     output_latency_s: float
+    capture_why: str = ""
+    """Why it is this microphone …"""
+    render_why: str = ""
+    """… and this loudspeaker."""
 
 
 class DeviceState(Enum):
@@ -124,6 +128,19 @@ class RestingDevice(Protocol):
 
     def resume_render(self) -> None:
         """Ask for sound again.  May block for some ten milliseconds.  Raises `DeviceError`."""
+
+
+@runtime_checkable
+class StretchableDevice(Protocol):
+    """A sound device that can work in longer blocks (not all can)."""
+
+    @property
+    def overflows(self) -> int:
+        """Times that sound of the microphone was lost since the start of the process."""
+
+    def stretch_blocks(self) -> int:
+        """Use longer blocks from the next opening on: their length in ms, 0 if they are as long as
+        they may be."""
 
 
 class Panel(Protocol):

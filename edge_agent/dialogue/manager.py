@@ -141,6 +141,7 @@ class DialogueManager:
             Deadline.SETTLED: list,  # notes may be due: that is looked at after every event
             Deadline.SIDE_QUESTION: p.side_questions.overdue,
             Deadline.STALLED: p.voice.stalled,
+            Deadline.STEP: p.notes.leave_step,
             Deadline.SUMMARY: p.notes.overdue,
             Deadline.THINKING: p.voice.no_answer,
             Deadline.TRANSCRIPT: p.reply.transcript_overdue,

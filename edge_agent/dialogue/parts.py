@@ -91,6 +91,7 @@ class Parts:
             memory=memory,
             side_questions=side_questions,
             costs=costs,
+            tools=tools,
         )
         self.results = results = ToolResults(
             state, moves, answers=answers, tools=tools, memory=memory

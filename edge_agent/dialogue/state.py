@@ -158,6 +158,8 @@ class Deadline(Enum):
     """A question beside the talk has had no answer."""
     STALLED = "stalled"
     """Nothing more has come of an answer that is not over."""
+    STEP = "step"
+    """The house has slept so long that a guided talk begins anew."""
     SUMMARY = "summary"
     """Notes were not made, or not taken by the server, in time."""
     THINKING = "thinking"
@@ -179,6 +181,7 @@ OUTLIVE_TALK = frozenset(
         Deadline.RING,
         Deadline.SETTLED,
         Deadline.SIDE_QUESTION,
+        Deadline.STEP,
         Deadline.SUMMARY,
     }
 )

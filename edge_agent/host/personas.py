@@ -223,16 +223,30 @@ class _Reader:
         final = tree.get("final", False)
         if not isinstance(final, bool):
             self.complain(f"{key}.final", "must be true or false.")
+        ways, when = self.ways(key, tree)
         return FlowState(
             name,
             goal=self.text(key, tree, "goal"),
             respond=self.text(key, tree, "respond"),
             samples=self.many(key, tree, "samples"),
             exit=self.text(key, tree, "exit"),
-            next=self.many(key, tree, "next"),
+            next=ways,
+            when=when,
             tools=self.many(key, tree, "tools") if "tools" in tree else None,
             final=final is True,
         )
+
+    def ways(self, key: str, tree: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, str]]:
+        """The steps that may follow: `next = { NAME = "when" }`, or names under one `exit`."""
+        value = tree.get("next", [])
+        if isinstance(value, dict):
+            when = {name: self.text(f"{key}.next", value, name) for name in value}
+            return tuple(when), when
+        if not isinstance(value, list):
+            wanted = 'must be a table of NAME = "when", or a list of names.'
+            self.complain(f"{key}.next", wanted)
+            return (), {}
+        return self.many(key, tree, "next"), {}
 
     def text(self, key: str, tree: Mapping[str, Any], name: str) -> str:
         if name not in tree:

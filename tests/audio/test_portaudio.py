@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyaudio
@@ -17,7 +18,9 @@ import pytest
 from pulse import RATE_HZ, PulseServer, wait_for
 
 from edge_agent.audio.device import portaudio_library
-from edge_agent.audio.device.devices import DeviceEntry, choose, distinct, stable_name
+from edge_agent.audio.device.cards import Cards
+from edge_agent.audio.device.choice import Wishes, choose
+from edge_agent.audio.device.devices import DeviceEntry, distinct, stable_name
 from edge_agent.audio.device.portaudio import PortAudioDevice
 from edge_agent.audio.device.portaudio_library import list_devices
 from edge_agent.audio.device.timeline import Timeline
@@ -489,6 +492,14 @@ def test_what_portaudio_says_is_translated(
     assert isinstance(caught.value.__cause__, OSError)
 
 
+def test_blocks_are_stretched_from_the_next_opening_on(talk: Talk) -> None:
+    talk.open()
+    talk.device.close()
+    assert [talk.device.stretch_blocks() for _ in range(3)] == [20, 40, 0]
+    assert talk.open().block_frames == 40 * RATE_HZ // 1000
+    talk.wait_for_frames()
+
+
 def test_callbacks_that_fail_or_are_short_do_not_end_the_stream(talk: Talk) -> None:
     def angry(_block: bytes, _at: float) -> None:
         raise ValueError("never seen by PortAudio")
@@ -525,7 +536,7 @@ def test_without_a_sound_server_the_suite_says_what_to_install(
 # --- names ------------------------------------------------------------------------------
 
 
-def entry(name: str, capture: int = 1, render: int = 2, **more: bool) -> DeviceEntry:
+def entry(name: str, capture: int = 1, render: int = 2, **more: Any) -> DeviceEntry:
     return DeviceEntry(name, "ALSA", capture, render, 48_000, **more)
 
 
@@ -564,15 +575,20 @@ def test_a_device_is_chosen_by_default_by_name_or_by_a_part_of_it() -> None:
         entry("USB Ant (hw:CARD=Ant,DEV=0)", default_capture=True),
         entry("usb", capture=0),
     ]
-    assert choose(entries, "", capture=True).name.startswith("USB Ant")
-    assert choose(entries, "", capture=False).name == "HDMI"
-    assert choose(entries, "USB", capture=False).name == "usb"
-    assert choose(entries, "usb", capture=True).name.startswith("USB Ant")
-    assert choose(entries, "card=ant", capture=True).name.startswith("USB Ant")
+
+    def chosen(name: str, *, capture: bool) -> str:
+        wishes = Wishes(name if capture else "", "" if capture else name)
+        return choose(entries, Cards(), wishes, capture=capture).entry.name
+
+    assert chosen("", capture=True).startswith("USB Ant")
+    assert chosen("", capture=False) == "HDMI"
+    assert chosen("USB", capture=False) == "usb"
+    assert chosen("usb", capture=True).startswith("USB Ant")
+    assert chosen("card=ant", capture=True).startswith("USB Ant")
     with pytest.raises(DeviceMissing, match="microphone named 'HDMI'"):
-        choose(entries, "HDMI", capture=True)
+        chosen("HDMI", capture=True)
     with pytest.raises(DeviceMissing, match="No microphone was found"):
-        choose([entry("HDMI", capture=0)], "", capture=True)
+        choose([entry("HDMI", capture=0)], Cards(), Wishes(), capture=True)
 
 
 # --- time stamps ------------------------------------------------------------------------

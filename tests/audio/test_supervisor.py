@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from edge_agent.audio.device.overruns import Overruns
 from edge_agent.audio.device.standby import Standby
 from edge_agent.audio.device.supervisor import (
+    DELIVERS_S,
     OPEN_MAX_S,
     STALL_S,
     TELL_S,
@@ -85,6 +87,25 @@ class Card:
         if not self.wakes:
             raise DeviceLost("It does not wake.", fix="Pull it out.")
         self.renders = True
+
+
+class Scanty(Card):
+    """A card of which one side gives so many blocks at each opening, and then no more."""
+
+    def __init__(self, side: str, blocks: int) -> None:
+        super().__init__()
+        self.is_scanty = True
+        self._side = 0 if side == "captures" else 1
+        self._blocks = blocks
+
+    def _count(self, side: int, moves: bool) -> int:
+        if self.is_scanty and side == self._side and self.opened_at:
+            return min(super()._count(side, moves), self._first + self._blocks)
+        return super()._count(side, moves)
+
+    @property
+    def _first(self) -> int:
+        return int(self.opened_at[-1] * BLOCKS_PER_S)
 
 
 async def at_once(work: Callable[[], object]) -> object:
@@ -168,9 +189,111 @@ def test_a_microphone_that_stays_silent_is_opened_less_and_less_often() -> None:
 
     house = run(evening())
     pauses = [b - a for a, b in zip(card.opened_at, card.opened_at[1:], strict=False)]
+    pauses[1] -= TELL_S  # then the loudspeaker says so
     assert pauses == sorted(pauses)
     assert len(card.opened_at) < 12
     assert sum(isinstance(event, DeviceDown) for event in house.told) >= 5
+
+
+@pytest.mark.parametrize(
+    ("side", "code"), [("captures", "device.silent"), ("renders", "device.lost")]
+)
+@pytest.mark.parametrize("blocks", [0, 3])
+def test_a_card_that_opens_and_delivers_nothing_is_absent_at_its_second_try(
+    side: str, code: str, blocks: int
+) -> None:
+    card = Scanty(side, blocks)
+
+    async def evening() -> House:
+        house = House(card)
+        await asyncio.sleep(3 * STALL_S)
+        assert (house.state, house.supervisor.present) == (DeviceState.ABSENT, False)
+        for _ in range(600):
+            await asyncio.sleep(0.1)
+            assert not house.supervisor.present, "an opening alone says nothing"
+        assert house.codes()[:3] == ["ready", "device.lost", "ready"]
+        assert set(house.codes()[3:]) == {code}
+        said = [event.code for event in house.told if isinstance(event, MicrophoneFailed)]
+        assert said == ["device.silent"] * (side == "captures"), "once, and only if it can be heard"
+        sides = {"captures": "microphone delivers", "renders": "loudspeaker takes"}
+        assert isinstance(told := house.told[-1], DeviceDown)
+        assert told.message == f"The {sides[side]} no sound, although it can be opened."
+        card.is_scanty = False  # somebody has switched it on
+        await asyncio.sleep(20.0)
+        assert house.state.name in ("OPEN", "RESTING")
+        assert house.codes()[-1] == "ready"
+        await house.end()
+        return house
+
+    house = run(evening())
+    assert house.codes().count("ready") == 3
+
+
+class Losing(Card):
+    """Loses sound of the microphone several times a second, in blocks below `good_ms`."""
+
+    def __init__(self, per_s: float, good_ms: int) -> None:
+        super().__init__()
+        self.block_ms = 10
+        self._per_s = per_s
+        self._good_ms = good_ms
+
+    @property
+    def overflows(self) -> int:
+        loses = self.block_ms < self._good_ms
+        return int(asyncio.get_running_loop().time() * self._per_s) if loses else 0
+
+    def stretch_blocks(self) -> int:
+        if self.block_ms == 40:
+            return 0
+        self.block_ms *= 2
+        return self.block_ms
+
+
+@pytest.mark.parametrize(
+    ("per_s", "good_ms", "blocks_ms", "hears_badly"),
+    [(28.0, 20, 20, False), (28.0, 40, 40, False), (28.0, 80, 40, True), (1.0, 80, 10, False)],
+)
+def test_a_microphone_that_keeps_losing_sound_gets_longer_blocks(
+    per_s: float, good_ms: int, blocks_ms: int, hears_badly: bool
+) -> None:
+    async def evening() -> None:
+        card = Losing(per_s, good_ms)
+        house = House(card)
+        house.awake = True
+        await asyncio.sleep(20.0)
+        assert card.block_ms == 10, "nobody is cut off for it"
+        house.awake = False
+        await asyncio.sleep(60.0)
+        assert card.block_ms == blocks_ms
+        times = {10: 0, 20: 1, 40: 2}[blocks_ms]
+        assert house.codes() == ["ready", *["device.overruns", "ready"] * times]
+        assert house.supervisor.hears_badly is hears_badly
+        await house.end()
+
+    run(evening())
+
+
+def test_a_burst_of_holes_is_not_what_goes_on() -> None:
+    overruns = Overruns()
+    totals = [40 * min(look, 8) for look in range(40)]  # 80 a second, for 4 s
+    assert not any(overruns.keeps_on(total, look * 0.5) for look, total in enumerate(totals))
+    assert any(overruns.keeps_on(320 + 3 * look, 20.0 + look * 0.5) for look in range(20))
+
+
+def test_a_card_that_worked_and_delivers_no_more_stays_a_matter_for_the_watchdog() -> None:
+    async def evening() -> None:
+        card = Card()
+        house = House(card)
+        await asyncio.sleep(DELIVERS_S + STALL_S)
+        card.captures = False
+        await asyncio.sleep(STALL_S + 1.0)
+        for _ in range(300):
+            await asyncio.sleep(0.1)
+            assert house.supervisor.present
+        await house.end()
+
+    run(evening())
 
 
 def test_the_state_says_how_the_card_stands() -> None:

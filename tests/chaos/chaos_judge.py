@@ -17,7 +17,7 @@ COUNTED = frozenset({"answers.lost", "answers.twice", "answers.torn"})
 """Codes that have a column of their own."""
 MAX_QUEUED_MS = 30_500.0
 """The outbox holds 30 s of sound."""
-LONG_SLEEP = {Deadline.SETTLED, Deadline.FORGET}
+LONG_SLEEP = {Deadline.SETTLED, Deadline.FORGET, Deadline.STEP}
 """Deadlines that a speaker at rest may have."""
 
 

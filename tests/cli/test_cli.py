@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner, Result
 
+from edge_agent.audio.device.cards import Cards, Kind, Side
 from edge_agent.audio.device.devices import DeviceEntry
 from edge_agent.cli import main as cli
 from edge_agent.cli.outcome import debugging
@@ -307,20 +308,26 @@ def test_demo_hands_over_its_options(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 # --- devices ---------------------------------------------------------------------------
 
 
-def devices_are(monkeypatch: pytest.MonkeyPatch, *entries: DeviceEntry) -> None:
-    stand_in(
-        monkeypatch, "edge_agent.audio.device.portaudio_library", list_devices=lambda: list(entries)
-    )
+def devices_are(monkeypatch: pytest.MonkeyPatch, *entries: DeviceEntry, holder: str = "") -> None:
+    """These devices, and to the kernel one card: a USB microphone that `holder` has open."""
+    library = "edge_agent.audio.device.portaudio_library"
+    stand_in(monkeypatch, library, list_devices=lambda: list(entries))
+    mic = Side(1, 0, True, "Mic", "USB Mic", Kind.USB, holder)
+    known = Cards((mic,) if entries or holder else ())
+    monkeypatch.setattr("edge_agent.audio.device.cards.read_cards", lambda: known)
 
 
 def test_devices_are_listed_by_name_with_what_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
     devices_are(
         monkeypatch,
-        DeviceEntry('USB "Mic" (hw:CARD=Mic,DEV=0)', "ALSA", 2, 0, 16_000, True, index=7),
+        DeviceEntry('USB "Mic" (hw:CARD=Mic,DEV=0)', "ALSA", 2, 0, 16_000, index=7, pcm=(1, 0)),
         DeviceEntry("default", "ALSA", 32, 32, 48_000, False, True, index=9),
     )
     output = invoke("devices").output
     assert "index" not in output
+    assert ' * USB "Mic" (hw:CARD=Mic,DEV=0)  2 ch  16000 Hz  ALSA  (USB)\n' in output
+    assert "   default                        32 ch  48000 Hz  ALSA\n" in output
+    assert " * default  32 ch  48000 Hz  ALSA  (the sound system's default)\n" in output
     settings = output.partition("write into the settings:")[2]
     assert tomllib.loads(settings)["device"] == {
         "capture_device": 'USB "Mic" (hw:CARD=Mic,DEV=0)',
@@ -329,6 +336,16 @@ def test_devices_are_listed_by_name_with_what_to_write(monkeypatch: pytest.Monke
     rows = json.loads(invoke("devices", "--json").output)
     assert [row["name"] for row in rows] == ['USB "Mic" (hw:CARD=Mic,DEV=0)', "default"]
     assert "index" not in rows[0]
+    assert [row["chosen_capture"] for row in rows] == ["USB", ""]
+    assert [row["chosen_render"] for row in rows] == ["", "the sound system's default"]
+
+
+def test_a_card_in_use_elsewhere_is_named_with_its_holder(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices_are(monkeypatch, holder="pipewire (process 812)")
+    result = invoke("devices")
+    assert result.exit_code == 69
+    assert "The microphone of 'USB Mic' is in use by pipewire (process 812). End" in result.output
+    assert "Plug one in" not in result.output
 
 
 def test_no_device_is_69_and_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

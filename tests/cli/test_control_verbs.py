@@ -30,15 +30,16 @@ def invoke(*arguments: str) -> Result:
 
 
 def invoke_while_running(
-    path: Path, *arguments: str, saved: bool = True, muted: bool = False
+    path: Path, *arguments: str, saved: bool = True, muted: bool = False, well: bool = False
 ) -> Result:
-    status = Status(
+    ill = Status(
         microphone="muted" if muted else "open",
         link="down",
         link_code="link.dns",
         failure=Failure(code="link.dns", message="No name.", fix="See the router."),
         unsaved=not saved,
     )
+    status = Status(link="ready", device_present=True, unsaved=not saved) if well else ill
 
     async def mute(request: dict[str, Any]) -> dict[str, Any]:
         await asyncio.sleep(0)  # the disk
@@ -71,6 +72,23 @@ def test_status_in_words_and_for_programs(tmp_path: Path) -> None:
     as_json = json.loads(invoke_while_running(path, "status", "--json").output)
     assert as_json["link_code"] == "link.dns"
     assert "ok" not in as_json
+    assert [trouble["code"] for trouble in as_json["troubles"]] == ["device.missing", "link.dns"]
+
+
+def test_a_monitor_gets_an_exit_code_and_only_what_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    result = invoke_while_running(path, "status", "--check")
+    assert result.exit_code == 1
+    assert [line.split(":")[0] for line in result.output.splitlines()] == ["Trouble"] * 2
+    assert set(json.loads(invoke_while_running(path, "status", "--check", "--json").output)) == {
+        "troubles"
+    }
+    well = invoke_while_running(path, "status", "--check", well=True)
+    assert (well.exit_code, well.output) == (0, "Trouble:  none\n")
+    flawed = invoke_while_running(path, "status", "--check", well=True, saved=False)
+    assert flawed.exit_code == 0
+    assert flawed.output.startswith("Trouble:  Mute, guest mode and volume cannot be saved.")
+    assert invoke("status", "--check").exit_code == 69, "nobody is there to be asked"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +121,7 @@ def test_what_a_restart_would_forget_is_1_and_a_sentence(
     assert result.exit_code == 1
     assert result.output.startswith(words + "edge-agent: That could not be saved: ")
     status = invoke_while_running(tmp_path / "control.sock", "status", saved=False)
-    assert "Not saved:     mute, guest mode and volume will be" in status.output
+    assert "Trouble:       Mute, guest mode and volume cannot be saved." in status.output
 
 
 @pytest.mark.parametrize(

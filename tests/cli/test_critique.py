@@ -68,7 +68,7 @@ def test_any_persona_and_any_model(service: TextService) -> None:
     assert run("bedtime", "--model", "gpt-5-mini").exit_code == 0
     [first, _] = [json.loads(request["body"]) for request in service.requests]
     assert first["model"] == "gpt-5-mini"
-    assert first["input"].count("# The Present Step: ") == 5  # all steps of a guided talk
+    assert first["input"].count("# The Present Step: ") == 6  # all steps of a guided talk
     assert run("no-such-persona").exit_code == 78
 
 

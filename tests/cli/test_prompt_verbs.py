@@ -44,7 +44,7 @@ def test_show_prints_what_the_settings_make_of_it(settings: Path) -> None:
 
 def test_show_lays_out_the_steps_of_a_guided_talk() -> None:
     text = invoke("show", "-p", "bedtime").stdout
-    assert text.count("# The Present Step: ") == 5
+    assert text.count("# The Present Step: ") == 6
     assert "# The Present Step: breathing\n" in text
 
 

@@ -56,6 +56,8 @@ class Speaker:
         self.queue: list[Queued] = []
         self.gone: set[str] = set()
         self.played: dict[str, float] = {}
+        self.torn = 0
+        """So many texts of ours from now on have a hole."""
 
     def voice(self, item: str, pcm24k: bytes) -> None:
         assert item not in self.gone, f"{item} was over"
@@ -97,7 +99,9 @@ class Speaker:
                 out.append(e.SentenceDrained(at=at, name=head.name))
             elif head.is_text:
                 self.played[head.name] = head.played_ms
-                out.append(e.TextDrained(at=at, name=head.name))
+                whole = self.torn == 0
+                self.torn = max(0, self.torn - 1)
+                out.append(e.TextDrained(at=at, name=head.name, whole=whole))
             else:
                 self._over(head)
                 out.append(e.PlaybackDrained(at=at, item=head.name, played_ms=head.played_ms))
@@ -273,7 +277,11 @@ class House:
 
     def pending(self) -> set[Deadline]:
         """What is waited for, but for what a talk's sleep brings by itself: notes, forgetting."""
-        return set(self.manager.state.deadlines) - {Deadline.SETTLED, Deadline.FORGET}
+        return set(self.manager.state.deadlines) - {
+            Deadline.SETTLED,
+            Deadline.FORGET,
+            Deadline.STEP,
+        }
 
     # Methods, because a type checker takes an attribute to stay what an assert has just found.
 

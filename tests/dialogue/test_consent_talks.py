@@ -707,6 +707,40 @@ def test_what_cannot_be_asked_aloud_is_refused(
     assert house.server.offences == []
 
 
+def test_a_question_with_a_hole_is_asked_again() -> None:
+    house = asked()
+    house.speaker.torn = 1
+    at_question(house)
+    assert len(questions(house)) == 2
+    assert ran(house) == []
+    reply(house, "Yes.").run(house.now + 5)
+    assert ran(house) == [("call_1", MILK)]
+
+
+def test_a_question_that_never_sounds_whole_is_refused() -> None:
+    house = asked()
+    house.speaker.torn = 100
+    house.run(20.0)
+    assert whys(house) == ["unheard"]
+    assert ran(house) == []
+
+
+@pytest.mark.parametrize("stands", [True, False])
+def test_what_the_model_says_beside_its_question_is_no_answer(stands: bool) -> None:
+    house = asked()
+    if stands:
+        at_question(house)
+    else:
+        house.run(4.0)
+        assert questions(house), "it sounds"
+    response, _about = house.server.fresh[-1]
+    for number, words in enumerate(("Yes.", "Yes, please.")):
+        house.send(e.VoiceText(at=house.now, response=response, item=f"i{number}", text=words))
+    house.run(house.now + 0.5)
+    assert ran(house) == []
+    assert whys(house) == []
+
+
 def test_several_calls_that_cannot_be_asked_are_told_once() -> None:
     house = asked(shop("a", "["), shop("b", "{")).run(9.0)
     assert whys(house) == ["unspeakable"] * 2

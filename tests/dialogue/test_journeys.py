@@ -397,3 +397,6 @@ def test_light_and_status_are_shown_when_they_change_and_never_twice() -> None:
     parts.state.microphone = Microphone.MUTED
     status = c.SetStatus("asleep; link down; microphone muted")
     assert appearance.changes() == [c.ShowLight("muted"), status]
+    parts.state.link_trouble = e.LinkDown(at=1.0, code="link.bad_key", message="No.", refused=True)
+    status = c.SetStatus("asleep; link down; microphone muted", "link.bad_key")
+    assert appearance.changes() == [status]

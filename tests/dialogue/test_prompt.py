@@ -102,12 +102,12 @@ def test_steps_are_all_told_unless_the_talk_is_guided() -> None:
     assert '- For example, in changing words: "What?"\n   - Ends when: It is known.' in free
     assert "2. Step: do" in free
     guided = compose(Persona("x", plan=FlowPlan("ask", states, guided=True)))
-    assert "set_conversation_state" in guided
     assert "Know the wish" not in guided
     staged = with_stage(guided, states["ask"])
     assert headings(staged) == ["Instructions & Rules", "Conversation Flow", STAGE]
     assert "Do it." not in staged
-    assert staged.endswith("- May be followed by: do")
+    assert staged.endswith("- May be followed by: do\n- To go on, call `set_conversation_state`.")
+    assert "set_conversation_state" not in with_stage(guided, states["do"])
 
 
 def test_a_tool_that_is_not_offered_is_not_spoken_of() -> None:

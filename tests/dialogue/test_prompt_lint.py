@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,6 +138,28 @@ def test_steps_of_a_guided_talk_have_lengths_of_their_own_but_no_tools_of_their_
         "error: Conversation Flow: x.toml: flow.states.tell.next: there is no state 'out'. [flow]",
         "error: Conversation Flow: x.toml: flow.states.end.tools: there is no tool 'lullaby'. "
         "[flow]",
+        'warning: Conversation Flow: x.toml: flow.states.tell.next: write NAME = "when" for each '
+        "way. [flow.when]",
+    ]
+
+
+def test_what_a_step_names_and_does_not_offer_is_an_error_half_a_tool_a_warning() -> None:
+    states = {
+        "ask": FlowState("ask", "Look at `clock`.", next=("end",), when={"end": "Over."}),
+        "end": FlowState("end", "Rest.", tools=("set_volume",), final=True),
+    }
+    states["ask"] = replace(states["ask"], tools=("get_volume",))
+    plan, sections = FlowPlan("ask", states, guided=True), persona().sections
+    tools = {"clock", "get_volume", "set_volume"}
+    own = "If it is loud, use get_volume."
+    findings = lint(Persona("x", "x.toml", "", sections, plan), tools, additions=own)
+    assert [str(f).removesuffix(" [flow.tools]") for f in findings if f.code == "flow.tools"] == [
+        "error: Conversation Flow: x.toml: flow.states.ask: names clock, "
+        "which this step does not offer.",
+        "error: Conversation Flow: x.toml: realtime.instructions: names get_volume, "
+        "which the step end does not offer.",
+        "warning: Conversation Flow: x.toml: flow.states.end.tools: offers set_volume "
+        "without get_volume.",
     ]
 
 

@@ -107,14 +107,16 @@ def test_a_guided_talk_narrows_the_new_tools_step_by_step() -> None:
         "begin": FlowState("begin", goal="g", next=("end",), exit="x", tools=("home__lamp",)),
         "end": FlowState("end", goal="g", final=True),
     }
-    terms = FlowTerms(FlowPlan(start="begin", states=states, guided=True), "Be kind.", (TIME,))
+    plan = FlowPlan(start="begin", states=states, guided=True)
+    terms = FlowTerms(plan, lambda offered: f"Use {', '.join(sorted(offered))}.", (TIME,))
     house = manager(terms)
     house.handle(ready(1.0))
     [update] = updates(house.handle(changed(home__lamp=Risk.LOW, home__lock=Risk.HIGH)(at=2.0)))
     names = [tool["name"] for tool in update.tools or ()]
     assert names == ["home__lamp", "set_conversation_state"]
-    assert update.instructions is not None
+    assert (update.instructions or "").startswith("Use home__lamp.")
     house.handle(e.LinkDown(at=3.0, code="link.lost", message="m", fix="", refused=False))
     house.handle(changed(home__lock=Risk.HIGH)(at=4.0))
     [update] = updates(house.handle(ready(5.0)))
     assert [tool["name"] for tool in update.tools or ()] == ["set_conversation_state"]
+    assert (update.instructions or "").startswith("Use .")

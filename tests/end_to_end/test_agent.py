@@ -90,11 +90,18 @@ def test_a_line_goes_to_the_journal_with_its_turn() -> None:
 
         house = dataclasses.replace(rooms([]), note=note)
         agent = Agent(DialogueManager(household_config(), strict=True), house)
-        agent.post(e.DeviceReady(at=0.5, capture_name="mic", render_name="box"))
+        agent.post(
+            e.DeviceReady(
+                at=0.5, capture_name="mic", capture_why="USB", render_name="box", render_why="USB"
+            )
+        )
         agent.post(e.ButtonPressed(at=1.0))
         agent.post(e.ButtonReleased(at=1.1))
         assert lines == [
-            ("device.ready", {"capture": "mic", "render": "box"}),
+            (
+                "device.ready",
+                {"capture": "mic", "capture_why": "USB", "render": "box", "render_why": "USB"},
+            ),
             ("talk.woken", {"cause": "button", "word": "", "turn": 1}),
         ]
 

@@ -24,6 +24,7 @@ from whole_house import (
     times_spoken,
 )
 
+from edge_agent.audio.device.supervisor import DELIVERS_S
 from edge_agent.contract.errors import DeviceFormatRefused, DeviceMissing
 from edge_agent.contract.ports import CaptureCallback, RenderCallback, SoundDeviceInfo
 from edge_agent.demo.judge import measure
@@ -240,7 +241,7 @@ def test_a_card_that_reopens_but_stays_silent_lets_the_watchdog_bark() -> None:
     async def talk() -> None:
         async with Stage() as stage:
             await ready(stage)
-            await asyncio.sleep(2.0)
+            await asyncio.sleep(2 * DELIVERS_S)
             begin = stage.now()
             stage.room.stall()
             await asyncio.sleep(60.0)
@@ -253,6 +254,20 @@ def test_a_card_that_reopens_but_stays_silent_lets_the_watchdog_bark() -> None:
             await asyncio.sleep(15.0)
             assert told(stage, "WATCHDOG=1", stage.now() - 3.0)
             await still_works(stage)
+
+    play(talk())
+
+
+def test_a_card_that_never_delivers_is_no_reason_to_restart_for_ever() -> None:
+    async def talk() -> None:
+        async with Stage(device=_DeafCard()) as stage:  # type: ignore[arg-type]
+            assert len(told(stage, "READY=1")) == 1
+            await asyncio.sleep(120.0)
+            assert len(told(stage, "WATCHDOG=1")) >= 100
+            assert not stage.score.codes("watchdog.stalled")
+            assert stage.daemon.status.snapshot().device_present is False
+            codes = [note.fields["code"] for note in stage.score.codes("device.down")]
+            assert codes == ["device.lost", "device.silent"]  # each told once
 
     play(talk())
 

@@ -228,3 +228,8 @@ def test_the_line_of_the_unit_says_that_there_is_no_sound() -> None:
     line.show()
     line.show("listening")
     assert unit.lines == ["", "asleep", "asleep; no sound device", "listening; no sound device"]
+    line.show("asleep; link down", "link.bad_key")
+    assert unit.lines[-1] == "asleep; link down; wrong key; no sound device"
+    present = True
+    line.show()
+    assert unit.lines[-1] == "asleep; link down; wrong key"

@@ -276,3 +276,18 @@ def _is_venv(folder: Path, home: Path) -> bool:
         check=True,
     )
     return done.stdout == "yes\n"
+
+
+@pytest.mark.parametrize("name", ["install.sh", "demo.sh", "test.sh"])
+def test_a_32_bit_system_is_refused_before_anything_is_done(tmp_path: Path, name: str) -> None:
+    asked = tmp_path / "getconf"
+    asked.write_text("#!/bin/sh\necho 32\n")
+    asked.chmod(0o755)
+    venv = tmp_path / "venv"
+    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "EDGE_AGENT_VENV": str(venv)}
+    done = subprocess.run(
+        [REPO / "scripts" / name], env=environ, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (69, "")
+    assert "this system has 32 bits, and edge-agent needs 64" in done.stderr
+    assert not venv.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,21 @@ def test_what_stands_in_a_file_is_what_the_persona_holds() -> None:
     assert persona.plan.states == {"ask": FlowState("ask", "Know.")}
 
 
+def test_each_way_has_its_condition_or_all_have_one() -> None:
+    text = "[flow.states.a]\ngoal = 'x'\nexit = 'Over.'\n"
+
+    def read(more: str) -> FlowState:
+        plan = parse_persona(ROLE + text + more, name="p", source="p.toml").plan
+        assert plan is not None
+        return plan.states["a"]
+
+    old = FlowState("a", "x", exit="Over.", next=("b", "c"))
+    assert read("next = ['b', 'c']\n") == old
+    when = {"b": "It rains.", "c": "It snows."}
+    assert read("next = { b = 'It\trains.', c = 'It snows.' }\n") == replace(old, when=when)
+    assert read("[flow.states.a.next]\nb = 'It rains.'\nc = 'It snows.'\n").when == when
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -233,7 +249,10 @@ def test_what_stands_in_a_file_is_what_the_persona_holds() -> None:
         ("[flow.states.A]\ngoal = 'x'\n",
          "flow.states.A: a state's name is small letters, digits, _ and -."),
         ("[flow.states.a]\ngoal = 'x'\nnext = 'b'\n",
-         "flow.states.a.next: must be a list of texts."),
+         'flow.states.a.next: must be a table of NAME = "when", or a list of names.'),
+        ("[flow.states.a]\ngoal = 'x'\nnext = {b = 1}\n", "flow.states.a.next.b: must be a text."),
+        ("[flow.states.a]\ngoal = 'x'\nnext = {b = ' '}\n",
+         "flow.states.a.next.b: must not be empty; leave it out instead."),
         ("[flow.states.a]\ngoal = ['x']\n", "flow.states.a.goal: must be a text."),
         ("[flow.states.a]\ngoal = 'x'\nfinal = 'no'\n",
          "flow.states.a.final: must be true or false."),
@@ -256,6 +275,7 @@ def test_mistakes_at_the_top_are_told_all_at_once() -> None:
 
 toml = st.sampled_from(
     ["[role]\n", "[tone]\n", "[flow]\n", "[flow.states.a]\n", "goal = 'x'\n", "next = ['a']\n",
+     "next = {a = 'x'}\n",
      "guided = true\n", "x = 1\n", "length = ['a', 2]\n", "role = 'y'\n", "[[tools]]\n", "'"]
 )  # fmt: skip
 

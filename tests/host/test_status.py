@@ -44,7 +44,15 @@ def test_a_good_day_in_words() -> None:
         "Today": "12 answers, 9000 tokens in (7000 of them cached) and 3000 out, 0.4123 USD",
         "Running for": "1 h 2 min",
         "Hitches": "none",
+        "Program": "edge-agent 0.1.0",
     }
+
+
+def test_why_it_is_these_devices_in_words() -> None:
+    known = replace(GOOD, capture_why="USB", render_why="headphone jack")
+    assert words(known)["Chosen"] == "microphone: USB; loudspeaker: headphone jack"
+    assert words(replace(known, capture_closed=True))["Chosen"] == "loudspeaker: headphone jack"
+    assert "Chosen" not in words(replace(known, device_present=False))
 
 
 def test_how_late_pings_are_answered_in_words() -> None:
@@ -52,12 +60,6 @@ def test_how_late_pings_are_answered_in_words() -> None:
     told = "answered within 45 ms as a rule, 99 of 100 within 210 ms; a turn waits 4.9 s for one"
     assert words(known)["Pings"] == told
     assert words(replace(known, healthy_cuts=1))["Pings"] == f"{told}; too little once"
-
-
-def test_a_model_that_ends_is_a_line_of_its_own() -> None:
-    ending = "the model whisper-1 ends on 2027-02-26: choose another one"
-    assert words(replace(GOOD, endings=(ending,)))["Ends"] == ending
-    assert "Ends" not in words(GOOD)
 
 
 def test_a_bad_day_in_words() -> None:

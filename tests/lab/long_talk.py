@@ -200,7 +200,7 @@ class LongTalk:
                 panel=_Panel(),
                 note=self._note,
                 fault=self._fault,
-                set_status=lambda _text: None,
+                set_status=lambda _text, _trouble: None,
                 save_mute=lambda _muted: None,
                 record_usage=lambda _used: None,
                 sentence_pcm=lambda _name: b"",

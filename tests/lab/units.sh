@@ -151,9 +151,9 @@ says() { printf 'for _ in $(seq 60); do edge-agent status | grep -q "%s" && brea
 # becomes true|false: within a minute the file says so.
 becomes() { printf "for _ in \$(seq 120); do grep -q 'muted.: %s' %s/state.json && exit 0; sleep 0.5; done; edge-agent status; cat %s/state.json; exit 1" "$1" "$state" "$state"; }
 holds "its state moves to a disk of 1 MB" "systemctl stop edge-agent && cp -a $state /srv/state && mount -t tmpfs -o size=1m,mode=700 tmpfs $state && chown edge-agent: $state && cp -a /srv/state/. $state/ && systemctl start edge-agent && $(says 'ready (openai')"
-holds "a full disk: muting is refused as not saved, by exit code and in status, and is in force" "head -c 2M /dev/zero >$state/fill; ! edge-agent mute on && $(says 'Not saved') && $(says 'Microphone: *off .muted') && grep -Eq '\"muted\": ?false' $state/state.json"
+holds "a full disk: muting is refused as not saved, by exit code and in status, and is in force" "head -c 2M /dev/zero >$state/fill; ! edge-agent mute on && $(says 'cannot be saved') && $(says 'Microphone: *off .muted') && grep -Eq '\"muted\": ?false' $state/state.json"
 holds "with room again it is saved by itself" "rm $state/fill; $(becomes true)"
-holds "a read-only disk: the same for opening the microphone" "mount -o remount,ro $state && ! edge-agent mute off && $(says 'Not saved') && $(says 'Microphone: *on') && mount -o remount,rw $state; $(becomes false)"
+holds "a read-only disk: the same for opening the microphone" "mount -o remount,ro $state && ! edge-agent mute off && $(says 'cannot be saved') && $(says 'Microphone: *on') && mount -o remount,rw $state; $(becomes false)"
 holds "the journal tells of both, and the speaker ran on" "journalctl -u edge-agent | grep -q 'cannot be saved (No space left on device)' && journalctl -u edge-agent | grep -q 'cannot be saved (Read-only file system)' && systemctl show -P NRestarts edge-agent | grep -qx 0"
 holds "its state moves back" "systemctl stop edge-agent && cp -a $state/. /srv/state/ && umount $state && cp -a /srv/state/. $state/ && rm -r /srv/state && systemctl start edge-agent && $(says 'ready (openai')"
 holds "root sees the bytes on the speaker's connections" "edge-agent privacy --watch --seconds 2 | tee /dev/stderr | grep -q 'link ready: .* port 8765'"

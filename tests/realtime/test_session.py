@@ -197,6 +197,10 @@ def test_only_the_bare_minimum_refused_is_a_refusal() -> None:
     [
         ({"code": "rate_limit_exceeded", "type": "requests"}, LinkBusy),
         ({"code": "session_limit_reached"}, LinkBusy),
+        # What names a part of the session and is no refusal of it.
+        ({"code": "rate_limit_exceeded", "type": "requests", "param": "session"}, LinkBusy),
+        ({"code": "invalid_value", "type": "tokens", "param": "session.tools"}, LinkBusy),
+        ({"code": "invalid_value", "type": "server_error", "param": "session.voice"}, LinkLost),
         ({"code": "model_load_error"}, LinkLost),
         ({"code": None, "type": "api_error"}, LinkLost),
         ({"code": None, "message": "Not now."}, LinkLost),

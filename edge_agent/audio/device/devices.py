@@ -1,18 +1,17 @@
 """Sound devices by names that stay the same.
 
-Pure but for reading card ids from `/proc/asound` and `/sys`.  It must never open a device, and
-never let an index leave this room: indexes change with every plug.
+`distinct` makes them; `choice` picks one.  Pure but for reading card ids from `/proc/asound` and
+`/sys`.  It must never open a device, and never let an index leave this room: indexes change with
+every plug.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-from edge_agent.contract.errors import DeviceMissing
 
 CARD_NUMBER = re.compile(r"\(hw:(\d+),(\d+)\)")
 """PortAudio's ALSA back end appends this to a card's name; the first number is the one that
@@ -36,6 +35,8 @@ class DeviceEntry:
     default_render: bool = False
     index: int = field(default=-1, compare=False, repr=False)
     """PortAudio's index, valid until its next start only: never store it."""
+    pcm: tuple[int, int] | None = field(default=None, compare=False, repr=False)
+    """ALSA's numbers of card and device, as short-lived; None for what is no card's own."""
 
 
 def stable_name(name: str, *, proc: Path = PROC_ASOUND) -> str:
@@ -49,6 +50,12 @@ def stable_name(name: str, *, proc: Path = PROC_ASOUND) -> str:
         return f"(hw:CARD={card},DEV={match[2]})"
 
     return CARD_NUMBER.sub(by_id, name)
+
+
+def pcm_of(name: str) -> tuple[int, int] | None:
+    """Card and device number in a name of PortAudio's, if it has them."""
+    match = CARD_NUMBER.search(name)
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def port_of(name: str, *, sys: Path = SYS_SOUND) -> str:
@@ -83,36 +90,5 @@ def distinct(
         used[name] += 1
         if used[name] > 1:
             name = f"{name} #{used[name]}"
-        named.append(replace(entry, name=name))
+        named.append(replace(entry, name=name, pcm=pcm_of(entry.name)))
     return named
-
-
-def choose(entries: Sequence[DeviceEntry], wanted: str, *, capture: bool) -> DeviceEntry:
-    """Find the device: "" is the default one, else its name or a part of it, any case.
-
-    Of several that contain the part the first by name is taken, so that the choice does not
-    depend on who was plugged in first.  Raises `DeviceMissing` with the names there are.
-    """
-    what = "microphone" if capture else "loudspeaker"
-    code = "device.no_microphone" if capture else "device.no_speaker"
-    usable = [e for e in entries if (e.capture_channels if capture else e.render_channels) > 0]
-    if not usable:
-        raise DeviceMissing(
-            f"No {what} was found.",
-            fix=f"Plug in a {what}; `edge-agent devices` lists what the system offers.",
-            code=code,
-        )
-    if not wanted:
-        defaults = [e for e in usable if (e.default_capture if capture else e.default_render)]
-        return (defaults or usable)[0]
-    key = wanted.casefold()
-    exact = [entry for entry in usable if entry.name.casefold() == key]
-    partly = sorted((e for e in usable if key in e.name.casefold()), key=lambda e: e.name)
-    for entry in exact + partly:
-        return entry
-    names = ", ".join(repr(entry.name) for entry in usable)
-    raise DeviceMissing(
-        f"There is no {what} named {wanted!r}.",
-        fix=f"Name one of: {names}; or leave the name empty for the default.",
-        code=code,
-    )

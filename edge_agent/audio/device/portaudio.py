@@ -22,7 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from edge_agent.audio.device.devices import DeviceEntry, choose
+from edge_agent.audio.device.cards import read_cards
+from edge_agent.audio.device.choice import Choice, Wishes, choose
+from edge_agent.audio.device.devices import DeviceEntry
 from edge_agent.audio.device.portaudio_library import (
     PA_ABORT,
     PA_CONTINUE,
@@ -56,6 +58,9 @@ MAX_PROBED_CHANNELS = 8
 """Microphone arrays have up to 8 and may refuse fewer; what offers 32 or more is a plugin that
 takes any number."""
 
+BLOCK_MAX_MS = 40
+"""An interruption is noticed a block later; longer ones are felt."""
+
 LAST_BLOCK_MAX_S = 0.5
 """A stream that has not noticed by then that it should rest, stands still."""
 
@@ -69,7 +74,7 @@ in 8 s of sound, at this none (`scripts/hostile.sh --only added`)."""
 class PortAudioDevice:
     """`contract.ports.SoundDevice` over PyAudio.
 
-    Names as in `portaudio_library.list_devices`, "" for the system's default; a rate of 0 takes
+    Names as in `portaudio_library.list_devices`, "" to have `choice` decide; a rate of 0 takes
     what suits best.  `capture_channel` picks one channel of a microphone that refuses mono (None:
     the mean).
 
@@ -88,8 +93,7 @@ class PortAudioDevice:
         capture_channel: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._capture_device = capture_device
-        self._render_device = render_device
+        self._wishes = Wishes(capture_device, render_device)
         self._capture_rate_hz = capture_rate_hz
         self._render_rate_hz = render_rate_hz
         self._block_ms = block_ms
@@ -236,6 +240,13 @@ class PortAudioDevice:
             except OSError as error:
                 raise translated(error, "loudspeaker") from error
 
+    def stretch_blocks(self) -> int:
+        """Twice as long from the next opening on: their length in ms, 0 if that is too long."""
+        if 2 * self._block_ms > BLOCK_MAX_MS:
+            return 0
+        self._block_ms *= 2
+        return self._block_ms
+
     # --- inside -------------------------------------------------------------------------
 
     def _open(
@@ -246,9 +257,9 @@ class PortAudioDevice:
         info = SoundDeviceInfo("", "", 0, 0, 0, 0.0, 0.0)
         if capture:
             _stream, info = self._listen(info)
-        render = choose(scan(self._audio), self._render_device, capture=False)
+        render = self._choose(capture=False)
         speaking, rate_hz, channels = self._open_stream(
-            render, self._render_rate_hz, self._render_loop(on_render), capture=False
+            render.entry, self._render_rate_hz, self._render_loop(on_render), capture=False
         )
         self._speaking = speaking
         # The callbacks learn their format here; they start below.
@@ -256,7 +267,8 @@ class PortAudioDevice:
         self._spoken = Timeline(rate_hz, latency_s, self._clock), channels
         self._info = replace(
             info,
-            render_name=render.name,
+            render_name=render.entry.name,
+            render_why=render.why,
             render_rate_hz=rate_hz,
             block_frames=rate_hz * self._block_ms // 1000,
             output_latency_s=latency_s,
@@ -268,16 +280,23 @@ class PortAudioDevice:
 
     def _listen(self, info: SoundDeviceInfo) -> tuple[Any, SoundDeviceInfo]:
         """Open the microphone's stream, not started yet; the facts with its side."""
-        entry = choose(scan(self._audio), self._capture_device, capture=True)
+        chosen = self._choose(capture=True)
         stream, rate_hz, channels = self._open_stream(
-            entry, self._capture_rate_hz, self._capture_loop(self._on_capture), capture=True
+            chosen.entry, self._capture_rate_hz, self._capture_loop(self._on_capture), capture=True
         )
         self._listening = stream
         latency_s = stream.get_input_latency()
         self._heard = Timeline(rate_hz, latency_s, self._clock), channels
         return stream, replace(
-            info, capture_name=entry.name, capture_rate_hz=rate_hz, input_latency_s=latency_s
+            info,
+            capture_name=chosen.entry.name,
+            capture_why=chosen.why,
+            capture_rate_hz=rate_hz,
+            input_latency_s=latency_s,
         )
+
+    def _choose(self, *, capture: bool) -> Choice:
+        return choose(scan(self._audio), read_cards(), self._wishes, capture=capture)
 
     def _open_stream(
         self, entry: DeviceEntry, rate_hz: int, callback: Any, *, capture: bool

@@ -6,10 +6,12 @@ service), because a sound server may take seconds.  It must never carry audio.  
 register `on_event` as an observer of the pump, and read `state`.
 
 A stalled stream says of itself that it is active (seen with a suspended source and with an
-unplugged card), so only moving frames count.  A device that cannot be opened is honestly
-declared absent; one that opens and stays silent is not: then the watchdog may restart us.  While
-the microphone is closed because it is muted, the loudspeaker does not rest: its frames are the
-only sign of life.
+unplugged card), so only moving frames count.  A device that cannot be opened is honestly declared
+absent.  So is one that opens and delivers nothing, at its second try: a restart would not cure it,
+and light, button, timers and the control socket work without it; it is present again once its
+frames move.  A device that did work in this process and stands still is not absent: then the
+watchdog may restart us, once.  While the microphone is closed because it is muted, the loudspeaker
+does not rest: its frames are the only sign of life.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
+from edge_agent.audio.device.overruns import Overruns
 from edge_agent.audio.device.standby import Standby
 from edge_agent.contract.backoff import Backoff
 from edge_agent.contract.commands import Command
@@ -30,6 +33,7 @@ from edge_agent.contract.ports import (
     RestingDevice,
     SoundDevice,
     SoundDeviceInfo,
+    StretchableDevice,
 )
 
 LOOK_EVERY_S = 0.5
@@ -38,6 +42,11 @@ STALL_S = 2.0
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 8.0
 """A cable put back in should be noticed while the person still stands there."""
+SILENT_TRIES = 2
+"""So often a device may open and deliver nothing before it counts as absent."""
+DELIVERS_S = 5.0
+"""A device that works moves at least so long.  Some deliver a block or two at each opening and then
+nothing (seen with QEMU's virtio-sound)."""
 OPEN_MAX_S = 30.0
 """A sound server that is just starting takes seconds.  A driver that has not answered by then
 hangs, and only a new process is rid of it."""
@@ -49,6 +58,10 @@ UNMUTE_LOOK_S = 0.02
 TELL_S = 6.0
 """The longest of our sentences about a device takes 4.6 s.  It has to be heard before the
 loudspeaker is closed, too, to look for the microphone."""
+
+MICROPHONE = "microphone delivers"
+SIDES = (MICROPHONE, "loudspeaker takes")
+"""Of what stands still, in words."""
 
 InThread = Callable[[Callable[[], object]], Awaitable[object]]
 
@@ -96,6 +109,15 @@ class DeviceSupervisor:
         self._opening_since: float | None = None
         self._resuming: asyncio.Task[None] | None = None
         self._resumed_at = float("-inf")
+        self._silent_tries = 0
+        """Openings in a row after which too little was delivered."""
+        self._has_delivered = False
+        """It did work, in this process."""
+        self._has_said_silent = False
+        self.hears_badly = False
+        """The microphone loses sound all the time."""
+        self._stretched_ms = 0
+        """Length of its blocks from the next opening on, if that is why it closes."""
         self._wakes_well = True
         """False once the card did not come back from a rest: it gets none any more."""
         self._lost = asyncio.Event()
@@ -174,15 +196,14 @@ class DeviceSupervisor:
             while True:
                 problem = await self._try_open()
                 if problem is None:
-                    if await self._watch():
+                    has_moved, silent = await self._watch()
+                    is_absent = self._counts_as_absent
+                    self._state = DeviceState.ABSENT if is_absent else DeviceState.STALLED
+                    if has_moved and not is_absent:
                         backoff.reset()
-                    self._state = DeviceState.STALLED
-                    problem = DeviceDown(
-                        at=self._loop.time(),
-                        code="device.lost",
-                        message="The sound device stopped delivering frames.",
-                        fix="Check the cable and the power of microphone and loudspeaker.",
-                    )
+                    problem = self._loses_sound() or self._stood_still(silent)
+                    if is_absent and silent is MICROPHONE:
+                        await self._say_silent(problem)
                     await self._in_thread(self._device.close)
                 self._post(problem)
                 self.settled.set()
@@ -209,7 +230,7 @@ class DeviceSupervisor:
         finally:
             self._opening_since = None
         assert isinstance(info, SoundDeviceInfo)
-        self._state = DeviceState.OPEN
+        self._state = DeviceState.ABSENT if self._counts_as_absent else DeviceState.OPEN
         self._lost.clear()
         self._excused_until = float("-inf")
         self._wished_at = self._loop.time()  # an earlier wish could not be met
@@ -219,12 +240,66 @@ class DeviceSupervisor:
         self.settled.set()
         return None
 
+    @property
+    def _counts_as_absent(self) -> bool:
+        return self._silent_tries >= SILENT_TRIES and not self._has_delivered
+
+    def _loses_sound(self) -> DeviceDown | None:
+        """The microphone kept losing sound, and longer blocks are to cure it."""
+        block_ms, self._stretched_ms = self._stretched_ms, 0
+        if not block_ms:
+            return None
+        return DeviceDown(
+            at=self._loop.time(),
+            code="device.overruns",
+            message=f"The microphone kept losing sound: it is opened again with blocks of "
+            f"{block_ms} ms.",
+            fix=f"Nothing has to be done; device.block_ms = {block_ms} has it so from the start.",
+        )
+
+    def _stretch(self, overruns: Overruns, now: float) -> bool:
+        """Should the device be opened again, in longer blocks?  Not in the middle of a talk."""
+        device = self._device
+        if not isinstance(device, StretchableDevice):
+            return False
+        keeps_on = overruns.keeps_on(device.overflows, now)
+        self.hears_badly = keeps_on
+        if keeps_on and not self._standby.is_needed(now):
+            self._stretched_ms = device.stretch_blocks()
+        return self._stretched_ms > 0
+
+    def _stood_still(self, silent: str) -> DeviceDown:
+        message = "The sound device stopped delivering frames."
+        if self._counts_as_absent:
+            message = f"The {silent} no sound, although it can be opened."
+        is_deaf = self._counts_as_absent and silent is MICROPHONE
+        code = "device.silent" if is_deaf else "device.lost"
+        return DeviceDown(
+            at=self._loop.time(),
+            code=code,
+            message=message,
+            fix="Check the cable and the power of microphone and loudspeaker, or name another card "
+            "in the settings (names: edge-agent devices).",
+        )
+
+    async def _say_silent(self, problem: DeviceDown) -> None:
+        """Once: the loudspeaker works, and can say that the microphone does not."""
+        if not self._has_said_silent:
+            self._has_said_silent = True
+            code, message, fix = problem.code, problem.message, problem.fix
+            self._post(MicrophoneFailed(at=problem.at, code=code, message=message, fix=fix))
+            await asyncio.sleep(TELL_S)
+
     def _tell_ready(self) -> None:
+        if self._state is DeviceState.ABSENT:
+            return  # it has opened, which says nothing of this device
         self._post(
             DeviceReady(
                 at=self._loop.time(),
                 capture_name=self._info.capture_name,
+                capture_why=self._info.capture_why,
                 render_name=self._info.render_name,
+                render_why=self._info.render_why,
                 capture=not self.deafened.is_set(),
             )
         )
@@ -299,15 +374,17 @@ class DeviceSupervisor:
             async with asyncio.timeout(LOOK_EVERY_S):
                 await self._turned.wait()
 
-    async def _watch(self) -> bool:
-        """Return when either direction has stood still; True if both had moved before.
+    async def _watch(self) -> tuple[bool, str]:
+        """Return when either direction has stood still: whether both had moved, and which it is.
 
         While the loudspeaker rests, only the microphone's frames are proof, and the other way round
         while the microphone is closed.
         """
         device = self._device
+        began = self._loop.time()
+        overruns = Overruns()
         last = (device.frames_captured, device.frames_rendered)
-        moved_at = [self._loop.time()] * 2
+        moved_at = [began] * 2
         moved = [False, False]
         while True:
             await self._next_look()
@@ -326,10 +403,23 @@ class DeviceSupervisor:
                     self._tell_ready()
                 moved_at[0], moved[0] = now, True
             last = seen
+            if all(moved) and min(moved_at) - began >= DELIVERS_S:
+                self._delivers()
             if self._lost.is_set() or now - min(moved_at) >= STALL_S:
                 is_resting = self._state is DeviceState.RESTING
                 if now - self._resumed_at < 2 * STALL_S and not is_resting:
                     self._wakes_well = False
+                if min(moved_at) - began < DELIVERS_S:
+                    self._silent_tries += 1
                 # Half a device is none: it is tried less and less often, as it costs time to open.
-                return all(moved)
+                return all(moved), SIDES[moved_at.index(min(moved_at))]
+            if self._stretch(overruns, now):
+                return True, ""
             self._consider_rest(now)
+
+    def _delivers(self) -> None:
+        """Both directions work, and have done so for a while."""
+        self._has_delivered, self._silent_tries = True, 0
+        if self._state is DeviceState.ABSENT:
+            self._state = DeviceState.OPEN
+            self._tell_ready()

@@ -6,6 +6,7 @@ Thread: main.  It must never need working settings: it is asked when something i
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from edge_agent.cli.options import ConfigOption
-from edge_agent.cli.outcome import guarded, harmless, note
+from edge_agent.cli.outcome import EXIT_FAILED, guarded, harmless, note
 
 
 class Switch(StrEnum):
@@ -29,18 +30,31 @@ class Switch(StrEnum):
 def status(
     config_file: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-) -> None:
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Only what is wrong; exit code 1 if it keeps it from working."
+        ),
+    ] = False,
+) -> int:
     """Tell what the speaker is doing, and what is wrong if something is."""
-    from edge_agent.host.service.status import from_plain, in_words
+    from edge_agent.host.service.status import from_plain
+    from edge_agent.host.service.troubles import lines, page, troubles
 
     answer = _ask({"do": "status"}, config_file)
+    known = from_plain(answer)
+    found = troubles(known)
+    code = EXIT_FAILED if check and any(one.is_serious for one in found) else 0
     if as_json:
-        typer.echo(json.dumps({k: v for k, v in answer.items() if k != "ok"}, indent=2))
-        return
-    lines = in_words(from_plain(answer))
-    width = max(len(what) for what, _ in lines) + 1
-    for what, how in lines:
+        told = {} if check else {k: v for k, v in answer.items() if k != "ok"}
+        rows = [dataclasses.asdict(one) for one in found]
+        typer.echo(json.dumps(told | {"troubles": rows}, indent=2))
+        return code
+    rows_told = (lines(found) or [("Trouble", "none")]) if check else page(known)
+    width = max(len(what) for what, _ in rows_told) + 1
+    for what, how in rows_told:
         typer.echo(harmless(f"{what + ':':<{width}}  {how}"))
+    return code
 
 
 @guarded

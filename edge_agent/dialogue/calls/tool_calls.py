@@ -195,9 +195,18 @@ class ToolCalls:
         self._finish = self._finish or event.finish
         return [told, *self._answer(event.call_id, event.output)]
 
+    @property
+    def is_under_way(self) -> bool:
+        """Has a guided talk left its first step?"""
+        return self._flow is not None and not self._flow.is_at_start
+
     def talk_over(self) -> list[Command]:
-        """The talk has ended: a guided one begins anew the next time."""
+        """The talk has gone to sleep: a guided one stays where it is, unless that is its end."""
         self.consent.talk_over()
+        return self.begin_anew() if self._flow is not None and self._flow.has_ended else []
+
+    def begin_anew(self) -> list[Command]:
+        """A guided talk is over, or forgotten: the next one begins at the first step."""
         if self._flow is None or self._flow.is_at_start:
             return []
         self._flow.reset()

@@ -32,7 +32,7 @@ class Appearance:
         self._state = state
         self._bell = bell
         self._light = ""
-        self._shown: tuple[Talk, Link, Microphone] | None = None
+        self._shown: tuple[Talk, Link, Microphone, str] | None = None
 
     def changes(self) -> Commands:
         """What looks different now."""
@@ -42,11 +42,13 @@ class Appearance:
         if light != self._light:
             self._light = light
             out.append(c.ShowLight(light))
-        shown = (state.talk, state.link, state.microphone)
+        known = state.link_trouble if state.link is not Link.READY else None
+        trouble = known.code if known is not None else ""
+        shown = (state.talk, state.link, state.microphone, trouble)
         if shown != self._shown:
             self._shown = shown
-            talk, link, microphone = (part.value for part in shown)
-            out.append(c.SetStatus(f"{talk}; link {link}; microphone {microphone}"))
+            talk, link, microphone = (part.value for part in shown[:3])
+            out.append(c.SetStatus(f"{talk}; link {link}; microphone {microphone}", trouble))
         return out
 
     def _light_now(self) -> str:

@@ -33,8 +33,14 @@ class Device:
         if self._state.talk is Talk.ASLEEP:
             self._moves.close_gate()
         if not event.capture:
-            return [c.Note("device.muted", {"render": event.render_name})]
-        fields = {"capture": event.capture_name, "render": event.render_name}
+            fields = {"render": event.render_name, "render_why": event.render_why}
+            return [c.Note("device.muted", fields)]
+        fields = {
+            "capture": event.capture_name,
+            "capture_why": event.capture_why,
+            "render": event.render_name,
+            "render_why": event.render_why,
+        }
         return [c.Note("device.ready", fields)]
 
     def microphone_failed(self, event: e.MicrophoneFailed) -> Commands:

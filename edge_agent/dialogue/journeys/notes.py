@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.dialogue.answers import Answers, crossed
+from edge_agent.dialogue.calls.tool_calls import ToolCalls
 from edge_agent.dialogue.journeys.costs import Costs
 from edge_agent.dialogue.moves import Moves
 from edge_agent.dialogue.recall.items import Remembered, ServerItems
@@ -33,6 +34,10 @@ SETTLED_S = 240.0
 for some five minutes, still serves the question, and is going to lose the rest anyway."""
 TAKEN_MAX_S = 10.0
 """An insertion is acknowledged at once, or it was lost."""
+STEP_KEPT_S = 4 * 3600.0
+"""Asleep for so long, a guided talk begins anew although its words are still remembered: longer
+than a pause within it (a nap, dough that rises), shorter than from one evening to the next, also if
+somebody asks for the time in between."""
 LATER_S = 60.0
 """A talk that is to be closed can wait for a quiet moment."""
 
@@ -63,6 +68,7 @@ class Notes:
         memory: Memory,
         side_questions: SideQuestions,
         costs: Costs,
+        tools: ToolCalls,
     ) -> None:
         self._state = state
         self._moves = moves
@@ -70,6 +76,7 @@ class Notes:
         self._memory = memory
         self._side_questions = side_questions
         self._costs = costs
+        self._tools = tools
         self._policy = Policy(state.config.summaries)
         self._asleep_since: float | None = None
         self.items = ServerItems()
@@ -219,13 +226,20 @@ class Notes:
         talk: whoever comes then does not mean last night's."""
         if self._state.talk is not Talk.ASLEEP:
             self._asleep_since = None
-            self._state.deadlines.clear(Deadline.SETTLED, Deadline.FORGET)
-        elif self._asleep_since is None and self._memory:
+            self._state.deadlines.clear(Deadline.SETTLED, Deadline.FORGET, Deadline.STEP)
+            return
+        if self._tools.is_under_way and Deadline.STEP not in self._state.deadlines:
+            self._state.deadlines.set(Deadline.STEP, STEP_KEPT_S)
+        if self._asleep_since is None and self._memory:
             self._asleep_since = self._state.now
             if self._state.config.summaries.how != "off":
                 self._state.deadlines.set(Deadline.SETTLED, SETTLED_S)
             if self._state.config.forget_after_h:
                 self._state.deadlines.set(Deadline.FORGET, self._state.config.forget_after_h * 3600)
+
+    def leave_step(self) -> Commands:
+        """Whoever comes after so long a sleep means another walk; who is just there does not."""
+        return self._tools.begin_anew() if self._state.talk is Talk.ASLEEP else []
 
     def close_talk(self) -> Commands:
         """Nobody has come for so long that nobody goes on with this."""
@@ -237,7 +251,9 @@ class Notes:
         turns = self._memory.turns
         self._memory.forget()
         gone = reversed(self.items.ids())
-        return [*(c.DeleteItem(item) for item in gone), c.Note("memory.closed", {"turns": turns})]
+        deletions = [c.DeleteItem(item) for item in gone]
+        closed = c.Note("memory.closed", {"turns": turns})
+        return [*deletions, closed, *self._tools.begin_anew()]
 
 
 def _is_mostly_sound(entries: Sequence[Remembered]) -> bool:

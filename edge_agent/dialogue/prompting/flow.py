@@ -3,20 +3,45 @@
 Thread: event loop; pure.  It must never take the model's word for where the talk stands: the state
 lives here, the model only asks to move.  What a step says and which tools it has go to the model by
 `session.update` after each move.
+
+A step is kept as the words of the talk are: over sleep, mute, guests, a lost line and a fresh
+session, but not over a restart or `memory.closed`.  Two things end it sooner: a talk that goes to
+sleep in a final step that nothing follows, and a sleep so long that it is another evening
+(`journeys.notes.STEP_KEPT_S`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_agent.contract.commands import UpdateSession
-from edge_agent.contract.persona import MOVE_TOOL, FlowPlan, Persona
-from edge_agent.dialogue.prompting.prompt import with_stage
+from edge_agent.contract.persona import MOVE_TOOL, FlowPlan, FlowState, Persona, ToolPreamble
+from edge_agent.dialogue.prompting.prompt import (
+    LEFT_OUT,
+    compose,
+    named_tools,
+    with_stage,
+    without_tools,
+)
 
 Schema = Mapping[str, Any]
+Words = Callable[[Collection[str]], str]
+"""The instructions that hold in every step, given the names of the tools that this one offers."""
+
+IN_EVERY_STEP = frozenset({"stay_silent"})
+"""Where such a tool is there, a step has it also without naming it: what is not meant for the
+speaker is said in any of them."""
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "set_timer": ("cancel_timer", "stop_alarm"),
+    "set_alarm": ("cancel_timer", "stop_alarm"),
+    "set_volume": ("get_volume",),
+    "forget": ("recall",),
+}
+"""Tools that are of little use without others: what was set is also called off and silenced,
+louder is counted from what is, and what is to be forgotten has to be found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +49,8 @@ class FlowTerms:
     """What a guided talk is made of.  `plan` must be free of `flow_problems`."""
 
     plan: FlowPlan
-    instructions: str
-    """What holds in every step (`prompt.compose`)."""
+    words: Words
+    """See `step_words`."""
     tools: tuple[Schema, ...] = ()
     """All tools, as `session.update` wants them; a step may narrow them."""
 
@@ -46,6 +71,46 @@ class Refused:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class StepFault:
+    """A step and its tools do not fit.  `is_error`: the model is told of a tool it has not got."""
+
+    text: str
+    is_error: bool = False
+
+
+def step_words(
+    persona: Persona,
+    known: Collection[str],
+    *,
+    language: str = "",
+    additions: str = "",
+    preambles: Iterable[ToolPreamble] = (),
+) -> Words:
+    """The instructions of a persona for a step, with a word of its tools alone.
+
+    `known`: all tools there may be; of those a step does not offer nothing is said.
+    """
+    named = {e.label.strip("`") for e in persona.sections.get("tools", ()) if "`" in e.label}
+    known, preambles = named.union(known), tuple(preambles)
+
+    def words(offered: Collection[str]) -> str:
+        return compose(
+            without_tools(persona, known.difference(offered)),
+            language=language,
+            additions=additions,
+            preambles=[preamble for preamble in preambles if preamble.tool in offered],
+        )
+
+    return words
+
+
+def offered(state: FlowState, tools: Iterable[str]) -> frozenset[str]:
+    """The tools of a step, of those that there are."""
+    there = frozenset(tools)
+    return there if state.tools is None else there.intersection(state.tools) | there & IN_EVERY_STEP
+
+
 class Flow:
     """Where one guided talk stands."""
 
@@ -63,8 +128,13 @@ class Flow:
         """Has nothing been walked yet?"""
         return self.state == self._terms.plan.start
 
+    @property
+    def has_ended(self) -> bool:
+        """Has the walk come to a step that is the last of all?"""
+        return self._terms.plan.states[self.state].final and not self.next
+
     def reset(self) -> None:
-        """Back to the start: another talk begins."""
+        """Back to the start: another walk begins."""
         self.state = self._terms.plan.start
 
     def retool(self, tools: tuple[Schema, ...]) -> None:
@@ -100,7 +170,10 @@ class Flow:
         """
         if not self.next:
             return None
-        step = {"type": "string", "enum": list(self.next)}
+        when = self._terms.plan.states[self.state].when
+        told = [f"{to}, when: {when[to]}" for to in self.next if to in when]
+        told = told or [f"When: {self._terms.plan.states[self.state].exit}"]
+        step = {"type": "string", "enum": list(self.next), "description": " ".join(told)}
         return {
             "type": "function",
             "name": MOVE_TOOL,
@@ -115,14 +188,18 @@ class Flow:
 
     def instructions(self) -> str:
         """What the model is to be told in this state."""
-        return with_stage(self._terms.instructions, self._terms.plan.states[self.state])
+        return with_stage(self._terms.words(self._offered()), self._terms.plan.states[self.state])
 
     def tools(self) -> tuple[Schema, ...]:
         """The tools of this state, the move among them."""
-        only = self._terms.plan.states[self.state].tools
-        kept = [tool for tool in self._terms.tools if only is None or tool.get("name") in only]
+        names = self._offered()
+        kept = [tool for tool in self._terms.tools if _name(tool) in names]
         move = self.schema()
         return tuple(kept) if move is None else (*kept, move)
+
+    def _offered(self) -> frozenset[str]:
+        state = self._terms.plan.states[self.state]
+        return offered(state, map(_name, self._terms.tools))
 
     def update(self) -> UpdateSession:
         """The command that tells the model where the talk stands."""
@@ -132,6 +209,10 @@ class Flow:
         if not self.next:
             return f"Nothing follows {self.state}: bring the talk to its end."
         return f"From {self.state} you may go to: {', '.join(self.next)}."
+
+
+def _name(tool: Schema) -> str:
+    return str(tool.get("name"))
 
 
 def flow_problems(persona: Persona, tools: Collection[str]) -> tuple[str, ...]:
@@ -159,10 +240,73 @@ def _problems(plan: FlowPlan, tools: Collection[str]) -> Iterator[str]:
                 yield f"{key}.tools: there is no tool {tool!r}."
         if plan.guided and not state.final and not state.next:
             yield f"{key}: is a dead end; give it a next state, or write final = true."
-        if plan.guided and state.next and not state.exit:
+        if plan.guided and state.next and not (state.exit or state.when):
             yield f"{key}.exit: is missing: the model cannot know when to move on."
     if plan.guided and plan.start in plan.states:
         yield from _lost(plan)
+
+
+def step_faults(
+    persona: Persona, tools: Collection[str], additions: str = ""
+) -> tuple[StepFault, ...]:
+    """Where the steps of a guided talk, and what is told in all of them, name tools that a step
+    does not offer, or a step offers half of what is needed.  `additions`: the owner's own words."""
+    plan = persona.plan
+    if plan is None or not plan.guided:
+        return ()
+    return tuple(_misfits(persona, plan, tools, additions))
+
+
+def _misfits(
+    persona: Persona, plan: FlowPlan, tools: Collection[str], additions: str
+) -> Iterator[StepFault]:
+    offers = {name: offered(state, tools) for name, state in plan.states.items()}
+    for name, state in plan.states.items():
+        yield from _step_faults(persona, state, tools, offers[name])
+    yield from _faults_everywhere(persona, tools, offers, additions)
+
+
+def _step_faults(
+    persona: Persona, state: FlowState, tools: Collection[str], there: frozenset[str]
+) -> Iterator[StepFault]:
+    key = f"flow.states.{state.name}"
+    text = " ".join((state.goal, state.respond, *state.samples, state.exit, *state.when.values()))
+    for name in named_tools(text, tools):
+        if name not in there:
+            yield StepFault(f"{key}: names {name}, which this step does not offer.", True)
+    for entry in persona.sections.get("tools", ()):
+        tool = entry.label.strip("`")
+        for name in named_tools(" ".join(entry.lines), tools) if tool in there else ():
+            if name not in there:
+                yield StepFault(
+                    f"{key}.tools: offers {tool}, and its line names {name}, "
+                    "which this step does not offer.",
+                    True,
+                )
+    for tool in sorted(there):
+        for name in NEEDS.get(tool, ()):
+            if name in tools and name not in there:
+                yield StepFault(f"{key}.tools: offers {tool} without {name}.")
+
+
+def _faults_everywhere(
+    persona: Persona, tools: Collection[str], offers: Mapping[str, frozenset[str]], additions: str
+) -> Iterator[StepFault]:
+    told = [
+        (f"{key}.{entry.label}", " ".join(entry.lines))
+        for key, entries in persona.sections.items()
+        if key not in LEFT_OUT
+        for entry in entries
+    ]
+    for key, text in (*told, ("realtime.instructions", additions)):
+        for name in named_tools(text, tools):
+            for step in (step for step, there in offers.items() if name not in there):
+                told_of = f"names {name}, which the step {step} does not offer."
+                yield StepFault(f"{key}: {told_of}", True)
+    for entry in persona.sections.get("tools", ()):
+        tool = entry.label.strip("`")
+        if tool in tools and not any(tool in there for there in offers.values()):
+            yield StepFault(f"tools.use.{tool}: no step offers this tool.")
 
 
 def _lost(plan: FlowPlan) -> Iterator[str]:

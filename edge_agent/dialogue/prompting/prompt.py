@@ -7,7 +7,8 @@ money in every turn.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 from edge_agent.contract.persona import (
@@ -23,6 +24,8 @@ from edge_agent.dialogue.prompting.manners import house_rules, language_lines
 
 ADDITIONS = "The Household's Own Rules"
 STAGE = "The Present Step"
+LEFT_OUT = ("tools", "rules", "samples")
+"""Sections in which a line that names an absent tool is left out."""
 LANGUAGES = {
     "en": "English",
     "de": "German",
@@ -103,14 +106,36 @@ def parts(
         yield ADDITIONS, additions.strip()
 
 
-def without_tools(persona: Persona, absent: Container[str]) -> Persona:
-    """`persona` without its lines on when to use these tools: the owner did not switch them on."""
-    kept = tuple(
-        entry
-        for entry in persona.sections.get("tools", ())
-        if not (entry.label.startswith("`") and entry.label.strip("`") in absent)
-    )
-    return replace(persona, sections={**persona.sections, "tools": kept})
+def named_tools(text: str, known: Iterable[str]) -> tuple[str, ...]:
+    """Which of these tools a text names: in marks, or bare where no word looks like it."""
+    return tuple(name for name in sorted(known) if name in text and _is_named(name, text))
+
+
+def _is_named(name: str, text: str) -> bool:
+    bare = "_" in name and re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text)
+    return bool(bare) or f"`{name}`" in text
+
+
+def without_tools(persona: Persona, absent: Collection[str]) -> Persona:
+    """`persona` without what it says of tools that are not offered.
+
+    That is their own lines, and lines of `LEFT_OUT` that name one.  What stands elsewhere stays: a
+    rule for danger is not dropped for a word in it (`prompt_lint` tells of it).
+    """
+
+    def kept(entry: Entry) -> Iterator[Entry]:
+        if entry.label.startswith("`"):
+            if entry.label.strip("`") not in absent:
+                yield entry
+        elif lines := tuple(line for line in entry.lines if not named_tools(line, absent)):
+            yield replace(entry, lines=lines)
+
+    told = {
+        key: tuple(one for entry in persona.sections[key] for one in kept(entry))
+        for key in LEFT_OUT
+        if key in persona.sections
+    }
+    return replace(persona, sections={**persona.sections, **told})
 
 
 def pinned_language(persona: Persona, household: str) -> str:
@@ -120,7 +145,10 @@ def pinned_language(persona: Persona, household: str) -> str:
 
 def with_stage(instructions: str, state: FlowState) -> str:
     """The instructions together with the one step in which a guided talk stands."""
-    return f"{instructions}\n\n# {STAGE}\n" + "\n".join(_step(state))
+    lines = list(_step(state))
+    if state.next:
+        lines.append(f"- To go on, call `{MOVE_TOOL}`.")
+    return f"{instructions}\n\n# {STAGE}\n" + "\n".join(lines)
 
 
 def _lines(entries: Iterable[Entry]) -> Iterator[str]:
@@ -177,8 +205,9 @@ def _preamble_lines(preambles: tuple[ToolPreamble, ...], code: str) -> Iterator[
 
 def _guide() -> list[str]:
     return [
-        f"- This talk has steps. You are told one at a time; call `{MOVE_TOOL}` to move on.",
-        "- Move only when what ends the step is true. If a move is refused, stay and go on.",
+        "- This talk has steps. You are told one at a time, and what may follow it.",
+        "- Stay in a step until what ends it is true, also over a long silence. "
+        "If a move is refused, stay and go on.",
         "- Do not speak of steps or of moving: the household hears a talk, not a form.",
     ]
 
@@ -200,5 +229,7 @@ def _step(state: FlowState) -> Iterator[str]:
         yield f"- For example, in changing words: {phrases}"
     if state.exit:
         yield f"- Ends when: {state.exit}"
-    if state.next:
+    if state.next and not state.when:
         yield f"- May be followed by: {', '.join(state.next)}"
+    for to, condition in state.when.items():
+        yield f"- Go on to {to} when: {condition}"

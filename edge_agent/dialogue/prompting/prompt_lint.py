@@ -13,8 +13,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from edge_agent.contract.persona import MOVE_TOOL, Persona, ToolPreamble
-from edge_agent.dialogue.prompting.flow import flow_problems
+from edge_agent.dialogue.prompting.flow import flow_problems, offered, step_faults
 from edge_agent.dialogue.prompting.prompt import (
+    ADDITIONS,
     LANGUAGES,
     estimate_tokens,
     parts,
@@ -122,14 +123,26 @@ def tools_exist(prompt: Prompt) -> Iterator[Finding]:
                 # Without the marks of a tool's name it may be the name of a network.
                 level = "error" if match[1] or _CALLING.search(sentence) else "warning"
                 yield Finding(level, "tool.unknown", heading, f"there is no tool {name}.")
-    for name in sorted(prompt.tools - named):
+    sent = prompt.tools
+    if plan is not None and plan.guided:
+        sent = frozenset().union(*(offered(state, sent) for state in plan.states.values()))
+    for name in sorted(sent - named):
         yield Finding("warning", "tool.unmentioned", "Tools", f"nothing is said about {name}.")
 
 
 def flow_is_sound(prompt: Prompt) -> Iterator[Finding]:
-    """What `flow_problems` says."""
+    """What `flow_problems` says; steps and tools that do not fit; one condition for two ways."""
+    source, plan = prompt.persona.source, prompt.persona.plan
     for text in flow_problems(prompt.persona, prompt.tools):
         yield Finding("error", "flow", "Conversation Flow", text)
+    own = "\n".join(text for heading, text in prompt.parts if heading == ADDITIONS)
+    for fault in step_faults(prompt.persona, prompt.tools, own):
+        level = "error" if fault.is_error else "warning"
+        yield Finding(level, "flow.tools", "Conversation Flow", f"{source}: {fault.text}")
+    for state in plan.states.values() if plan is not None and plan.guided else ():
+        if len(state.next) > 1 and not state.when:
+            text = f'{source}: flow.states.{state.name}.next: write NAME = "when" for each way.'
+            yield Finding("warning", "flow.when", "Conversation Flow", text)
 
 
 # --- contradictions --------------------------------------------------------------------

@@ -339,18 +339,22 @@ MESSAGES: dict[str, Message] = {
     # --- the sound device --------------------------------------------------------------
     "device.ready": Message(
         INFO,
-        "Microphone and loudspeaker are open[: {capture} and {render}].",
-        "Both could be opened. Whether frames move is watched from here on.",
+        "Microphone and loudspeaker are open[: {capture}][ ({capture_why})][ and {render}]"
+        "[ ({render_why})].",
+        "Both could be opened. Whether frames move is watched from here on. The brackets say why "
+        "it is these two; to have others, name them in [device] (names: edge-agent devices).",
     ),
     "device.muted": Message(
         INFO,
-        "The loudspeaker is open[: {render}]; the microphone is muted and was not opened.",
+        "The loudspeaker is open[: {render}][ ({render_why})]; the microphone is muted and was not "
+        "opened.",
         "Bells and sentences sound all the same. edge-agent mute off opens the microphone.",
     ),
     "device.deaf": Message(
         ERROR,
-        "The microphone was unmuted and is not heard ({code}).[ {message}][ {fix}]",
-        "The loudspeaker works and has said so. In a few seconds both are closed and looked for. "
+        "The microphone gives no sound ({code}).[ {message}][ {fix}]",
+        "It was unmuted, or opened for the second time, and is not heard. The loudspeaker works "
+        "and has said so. In a few seconds both are closed and looked for. "
         "Names: edge-agent devices.",
     ),
     "device.down": Message(

@@ -85,6 +85,8 @@ REASONS: dict[str, str] = {
     "edge-agent devices.",
     "device.lost": "It was there and stopped: unplugged, suspended or without current. It is "
     "opened again as soon as it is back.",
+    "device.overruns": "Sound of the microphone was lost several times a second. It is opened "
+    "again in longer blocks, which spares the machine work.",
     "device.silent": "The microphone could be opened and gives no sound. Check its cable and its "
     "switch.",
     "device.busy": "Another program holds the sound device. Close it, or share the device through "

@@ -60,7 +60,12 @@ class Status:
     capture_closed: bool = False
     """The microphone is muted, and its stream is closed: nobody records."""
     capture_name: str = ""
+    capture_why: str = ""
+    """Why it is this one."""
     render_name: str = ""
+    render_why: str = ""
+    hears_badly: bool = False
+    """The sound system loses sound of the microphone all the time."""
     volume_percent: int = 0
     unsaved: bool = False
     """Microphone, guest mode and volume could not be saved: a restart brings back the old ones."""
@@ -117,11 +122,6 @@ def from_plain(entry: Mapping[str, Any]) -> Status:
     return Status(**known)
 
 
-UNSAVED = (
-    "mute, guest mode and volume will be as before after a restart; "
-    "is the disk full or read-only? It is tried again"
-)
-
 _TALK = {
     "asleep": "asleep; it waits for its wake word or the button, and nothing leaves the house",
     "listening": "listening to you",
@@ -165,13 +165,12 @@ def in_words(status: Status) -> list[tuple[str, str]]:
     ]
     if status.device_present and status.echo:
         lines.insert(4, ("Echo", _echo(status)))
+    if status.device_present and (choice := _choice(status)):
+        lines.insert(4, ("Chosen", choice))
     if status.pongs:
         lines.insert(3, ("Pings", _pongs(status)))
     if status.guest:
         lines.insert(2, ("Guests", "guest mode is on; `edge-agent guest off` ends it"))
-    if status.unsaved:
-        lines.append(("Not saved", UNSAVED))
-    lines += [("Ends", ending) for ending in status.endings]
     if status.failure is not None:
         lines.append(("Last trouble", _failure(status.failure)))
         if status.failure.fix:
@@ -180,6 +179,8 @@ def in_words(status: Status) -> list[tuple[str, str]]:
             lines.append(("What it means", meaning))
     lines += [("Today", _today(status)), ("Running for", duration(status.uptime_s))]
     lines.append(("Hitches", _hitches(status)))
+    if status.version:
+        lines.append(("Program", f"edge-agent {status.version}"))
     return lines
 
 
@@ -209,6 +210,14 @@ def _sound(status: Status) -> str:
         return "no sound device; it looks for one (names: edge-agent devices)"
     microphone = "nothing" if status.capture_closed else status.capture_name or "default"
     return f"{microphone} in, {status.render_name or 'default'} out"
+
+
+def _choice(status: Status) -> str:
+    """Why it is these devices; "" where that is not known."""
+    reasons = [("microphone", status.capture_why), ("loudspeaker", status.render_why)]
+    if status.capture_closed:
+        del reasons[0]
+    return "; ".join(f"{what}: {why}" for what, why in reasons if why)
 
 
 def _echo(status: Status) -> str:

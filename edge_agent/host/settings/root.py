@@ -46,7 +46,8 @@ class Device(Section):
 
     capture_device: Name = ""
     """Microphone: its name, or a part of it that no other device has, as `edge-agent devices`
-    prints it.  Empty: the system's default.  Never a number: numbers move."""
+    prints it.  Empty: the best card there is, which `edge-agent devices` marks with its reason.
+    Never a number: numbers move."""
     render_device: Name = ""
     """Loudspeaker, named in the same way."""
     rate_hz: int = Field(default=0, ge=0, le=192_000)

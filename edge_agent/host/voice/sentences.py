@@ -34,6 +34,7 @@ SENTENCE_FOR_CODE: dict[str, str] = {
     "device.lost": "device_lost",
     "device.error": "device_lost",
     "device.silent": "mic_silent",
+    "device.overruns": "device_lost",
     "device.busy": "device_busy",
     "device.no_microphone": "no_microphone",
     "device.no_speaker": "no_speaker",

@@ -1,0 +1,1 @@
+"""`edge-agent doctor`: what is right about this machine and its speaker, and what is not."""

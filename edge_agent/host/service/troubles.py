@@ -1,0 +1,126 @@
+"""Troubles: what is wrong with the speaker at this moment, worst first, each with its remedy.
+
+Call `troubles` with a status, or `page` for all of it in words.  Pure.  `status --check` makes an
+exit code of them, `edge-agent doctor` lists them beside its own checks.  What has passed is not a
+trouble: that is the status's last failure, and its hitches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edge_agent.host.journal.messages import MESSAGES
+from edge_agent.host.journal.reasons import REASONS, SAME_AS
+from edge_agent.host.service.status import Status, in_words
+
+NAMES = {
+    "link.bad_key": "wrong key",
+    "link.no_key": "no key",
+    "link.no_quota": "no quota",
+    "link.no_model": "no such model",
+    "link.refused": "account refused",
+    "link.dialect": "wrong protocol",
+    "link.bad_url": "wrong address",
+    "link.busy": "service busy",
+    "link.no_answer": "service silent",
+    "link.session_expired": "session over",
+    "link.tls": "certificate not trusted",
+    "link.clock": "wrong clock",
+    "link.proxy": "proxy refuses",
+    "link.captive_portal": "network wants a sign-in",
+    "link.dns": "no network (name not found)",
+    "link.unreachable": "no network",
+    "link.timeout": "no network (no answer)",
+    "link.lost": "connection broke",
+    "link.dead": "connection dead",
+    "link.connecting": "not connected yet",
+    "link.reopened": "connecting anew",
+}
+"""Troubles in two words, for the line that `systemctl status` shows."""
+
+
+def name_of(code: str) -> str:
+    """What a trouble is called in short; the code itself where it has no name."""
+    return NAMES.get(code, code)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One of them.  `is_serious`: the speaker does not do its work; else it does, with a flaw."""
+
+    code: str
+    said: str
+    fix: str
+    is_serious: bool = True
+
+
+def page(status: Status) -> list[tuple[str, str]]:
+    """The whole status, `(what, how it is)` per line: what it does, what is wrong, all else."""
+    doing, *rest = in_words(status)
+    return [doing, *lines(troubles(status)), *rest]
+
+
+def lines(found: list[Trouble]) -> list[tuple[str, str]]:
+    """As lines of a status."""
+    return [("Trouble", f"{trouble.said} {trouble.fix}".strip()) for trouble in found]
+
+
+def troubles(status: Status) -> list[Trouble]:
+    """Serious ones first; of these, what keeps most from working."""
+    found = list(_found(status))
+    return sorted(found, key=lambda trouble: not trouble.is_serious)
+
+
+def _found(status: Status) -> Iterator[Trouble]:
+    failure = status.failure
+    if not status.device_present:
+        code = failure.code if failure and failure.code.startswith("device.") else "device.missing"
+        yield _known(status, code, "There is no sound device: nothing is heard, nothing sounds.")
+    if status.link_refused:
+        yield _known(status, status.link_code, f"{status.provider} refuses this speaker.")
+    elif status.link == "down":
+        yield _known(status, status.link_code, f"There is no connection to {status.provider}.")
+    if status.cap_microusd and status.cost_microusd >= status.cap_microusd:
+        yield Trouble(
+            "budget.spent",
+            "Today's budget is spent.",
+            "Until midnight only a press of the button buys a turn; the limit is "
+            "budget.daily_cap_usd.",
+            is_serious=False,
+        )
+    if status.hears_badly:
+        yield Trouble(
+            "device.overruns",
+            "The sound system loses sound of the microphone all the time.",
+            "Longer blocks did not help: see what else is busy on this machine, or try another "
+            "card or USB port.",
+        )
+    if status.unsaved:
+        yield Trouble(
+            "state.unwritable",
+            "Mute, guest mode and volume cannot be saved.",
+            "After a restart they will be as before. Make room on the disk of state.path, or make "
+            "it writable; it is tried again.",
+            is_serious=False,
+        )
+    for ending in status.endings:
+        yield Trouble("model.ends", f"{ending}.", "See realtime.model in the settings.", False)
+    if status.faults + status.slips:
+        yield Trouble(
+            "agent.fault",
+            f"There were faults in the program since its start: {status.faults + status.slips}.",
+            "Please report their lines: journalctl -u edge-agent -p err",
+            is_serious=False,
+        )
+
+
+def _known(status: Status, code: str, said: str) -> Trouble:
+    """With the words of the last failure if it is about this, else with those of the journal."""
+    failure = status.failure
+    if failure is not None and failure.code == code and failure.message:
+        said = f"{said} {failure.message}"
+    if failure is not None and failure.code == code and failure.fix:
+        return Trouble(code, said, failure.fix)
+    known = REASONS.get(SAME_AS.get(code, code), "")
+    return Trouble(code, said, known or (MESSAGES[code].explanation if code in MESSAGES else ""))

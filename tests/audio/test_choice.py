@@ -1,0 +1,150 @@
+"""Which card is taken: recorded machines, what an owner may have set, and every busy card."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from machines import LAYOUTS, OURS, PROCESS, THREAD, Machine
+
+from edge_agent.audio.device.cards import Cards, Kind, read_cards
+from edge_agent.audio.device.choice import Wishes, choose
+from edge_agent.audio.device.devices import DeviceEntry
+from edge_agent.contract.errors import DeviceError
+
+NONE = Wishes()
+
+
+def outcome(house: Machine, *, capture: bool, wishes: Wishes = NONE) -> list[str]:
+    """Name and reason, or code and sentence of the refusal."""
+    entries = house.entries
+    random.Random(len(entries)).shuffle(entries)
+    try:
+        chosen = choose(entries, house.cards, wishes, capture=capture)
+    except DeviceError as problem:
+        return [problem.code, problem.message]
+    return [chosen.entry.name, chosen.why]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Callable[[str], Machine]:
+    return lambda name: Machine(tmp_path / name, LAYOUTS[name])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_right_card_is_taken_without_a_setting(
+    machine: Callable[[str], Machine], layout: str
+) -> None:
+    house = machine(layout)
+    assert LAYOUTS[layout]["source"]
+    assert outcome(house, capture=True) == LAYOUTS[layout]["capture"]
+    assert outcome(house, capture=False) == LAYOUTS[layout]["render"]
+
+
+def test_eight_machines_are_known_and_every_kind_of_card_is_among_them(
+    machine: Callable[[str], Machine],
+) -> None:
+    kinds = {side.kind for layout in LAYOUTS for side in machine(layout).cards.sides}
+    assert len(LAYOUTS) == 8
+    assert kinds == set(Kind) - {Kind.VIRTUAL}
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("etc/asound.conf", "pcm.!default {\n  type plug\n  slave.pcm softvol\n}\n"),
+        ("etc/asound.conf", "  defaults.pcm.card 3\n"),
+        ("etc/alsa/conf.d/99-pulse.conf", "@hooks [ { func pulse_load_if_running } ]\n"),
+    ],
+)
+def test_a_default_that_somebody_made_comes_first(
+    machine: Callable[[str], Machine], file: str, text: str
+) -> None:
+    house = machine("pi4-speakerphone")
+    house.put(file, text)
+    assert outcome(house, capture=False) == ["default", f"/{file} makes it the default"]
+    assert outcome(house, capture=True)[0].startswith("Jabra"), "that default hears nothing"
+
+
+def test_a_comment_makes_no_default(machine: Callable[[str], Machine]) -> None:
+    house = machine("pi4-speakerphone")
+    house.put("etc/asound.conf", "# pcm.!default is what I might write\n")
+    assert outcome(house, capture=False) == LAYOUTS["pi4-speakerphone"]["render"]
+
+
+def test_the_loudspeaker_is_looked_for_where_the_microphone_was_set(
+    machine: Callable[[str], Machine],
+) -> None:
+    house = machine("pc-two-usb-cards")
+    told = outcome(house, capture=False, wishes=Wishes(capture="wireless controller"))
+    assert told == [
+        "Wireless Controller: USB Audio (hw:0,0)",
+        "USB, the card that is set for the other direction",
+    ]
+
+
+def test_a_name_in_the_settings_decides(machine: Callable[[str], Machine]) -> None:
+    house = machine("pi4-speakerphone")
+    told = outcome(house, capture=False, wishes=Wishes(render="headphones"))
+    assert told == ["bcm2835 Headphones: - (hw:0,0)", "named in the settings"]
+    code, message = outcome(house, capture=True, wishes=Wishes(capture="Zebra"))
+    assert (code, message) == ("device.no_microphone", "There is no microphone named 'Zebra'.")
+
+
+def test_a_card_by_name_that_is_held_is_named_with_its_holder(
+    machine: Callable[[str], Machine],
+) -> None:
+    house = machine("pi4-card-held")
+    for name in ("jabra", "Jabra SPEAK 510 USB (hw:CARD=USB,DEV=0)", "CARD=USB"):
+        told = outcome(house, capture=True, wishes=Wishes(capture=name))
+        assert told == LAYOUTS["pi4-card-held"]["capture"]
+
+
+def test_a_card_that_we_hold_ourselves_is_not_busy(machine: Callable[[str], Machine]) -> None:
+    house = machine("pi4-card-held")
+    house.hold("card1/pcm0c", "edge-agent", thread=79, process=OURS)
+    assert {side.holder for side in house.cards.sides if side.is_capture} == {""}
+
+
+def test_a_card_with_a_free_part_is_not_held(machine: Callable[[str], Machine]) -> None:
+    house = machine("pi4-speakerphone")
+    house.hold("card0/pcm0p", "mpd")
+    house.put("proc/asound/card0/pcm0p/sub1/status", "closed\n")
+    assert all(not side.holder for side in house.cards.sides)
+
+
+def test_a_holder_that_ends_meanwhile_is_a_program(machine: Callable[[str], Machine]) -> None:
+    house = machine("pi4-card-held")
+    (house.root / f"proc/{PROCESS}/comm").unlink()
+    (house.root / f"proc/{THREAD}/status").unlink()
+    assert outcome(house, capture=True)[1].endswith(f"in use by a program (process {THREAD}).")
+
+
+def test_where_the_kernel_tells_of_no_card_the_system_decides(tmp_path: Path) -> None:
+    entries = [
+        DeviceEntry("front", "ALSA", 2, 2, 48_000),
+        DeviceEntry("pulse", "ALSA", 32, 32, 48_000, True, True),
+    ]
+    cards = read_cards(tmp_path)
+    assert cards == Cards()
+    chosen = choose(entries, cards, Wishes(), capture=True)
+    assert (chosen.entry.name, chosen.why) == ("pulse", "the sound system's default")
+    plain = [replace(entry, default_render=False) for entry in entries]
+    assert choose(plain, cards, Wishes(), capture=False).why == "the first one there is"
+    with pytest.raises(DeviceError, match="No loudspeaker was found"):
+        choose([], cards, Wishes(), capture=False)
+
+
+def test_a_loopback_card_is_never_taken_by_itself(tmp_path: Path) -> None:
+    layout = {
+        "cards": " 0 [Loopback       ]: Loopback - Loopback\n                      Loopback 1\n",
+        "pcms": [["card0/pcm0p", "Loopback PCM", "Loopback PCM", ""]],
+        "device": ["platform/snd_aloop.0"],
+        "offered": [["Loopback: PCM (hw:0,0)", 0, 32], ["default", 0, 32]],
+    }
+    house = Machine(tmp_path, layout)
+    assert [side.kind for side in house.cards.sides] == [Kind.VIRTUAL]
+    assert outcome(house, capture=False)[1] == "the first one there is"

@@ -1,0 +1,415 @@
+"""The doctor: what each thing it may see means, and that it touches nothing it should not."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from machines import LAYOUTS, Machine
+from typer.testing import CliRunner
+
+from edge_agent.audio.device.cards import Cards, Kind, Side
+from edge_agent.audio.device.devices import DeviceEntry, pcm_of
+from edge_agent.cli import main as cli
+from edge_agent.cli.doctor import before, network, speaker, verb
+from edge_agent.cli.doctor import machine as machine_room
+from edge_agent.cli.doctor.findings import Finding, State, fail, has_failed, ok, shown, warn
+from edge_agent.cli.doctor.machine import THROTTLED, machine
+from edge_agent.contract.errors import DeviceMissing, LinkRefused, WireClosed
+from edge_agent.contract.ports import Wire
+from edge_agent.host.service.status import Failure, Status
+from edge_agent.host.settings.root import Settings
+from edge_agent.realtime.link.endpoints import Endpoint
+
+REPO = Path(__file__).parents[2]
+NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
+
+
+# --- the machine -----------------------------------------------------------------------------
+
+
+def seen(root: Path, now: datetime = NOW) -> dict[str, Finding]:
+    return {finding.about: finding for finding in machine(root, root, now)}
+
+
+def put(root: Path, name: str, text: str) -> None:
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_text(text, encoding="utf-8")
+
+
+def test_a_machine_that_tells_nothing_of_itself_has_only_what_is_known(tmp_path: Path) -> None:
+    assert set(seen(tmp_path)) == {"Python", "Clock", "Disk", "Rights"}
+    assert all(finding.state is not State.FAIL for finding in seen(tmp_path).values())
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "about", "state", "said"),
+    [
+        (machine_room.TEMPERATURE, "48312\n", "Heat", State.OK, "48 °C"),
+        (machine_room.TEMPERATURE, "77000\n", "Heat", State.WARN, "77 °C"),
+        (machine_room.TEMPERATURE, "84000\n", "Heat", State.FAIL, "slowed down"),
+        (THROTTLED, "0\n", "Power", State.OK, "enough"),
+        (THROTTLED, "50000\n", "Power", State.WARN, "since the start"),
+        (THROTTLED, "50005\n", "Power", State.FAIL, "now"),
+        ("run/systemd/timesync/synchronized", "", "Clock", State.OK, "set by the network"),
+        ("run/systemd/timesync/clock", "", "Clock", State.WARN, "not set"),
+        (
+            "proc/net/wireless",
+            "Inter-| sta-|   Quality\n face | tus | link level\n"
+            " wlan0: 0000   54.  -56.  -256        0\n",
+            "Wi-Fi",
+            State.OK,
+            "wlan0 hears its access point with -56 dBm",
+        ),
+        ("proc/net/wireless", " wlan0: 0000   31.  -79.  -256 0\n", "Wi-Fi", State.WARN, "-79"),
+        ("etc/group", "edge-agent:x:993:\naudio:x:29:pi,edge-agent\n", "Rights", State.OK, "may"),
+        (
+            "etc/group",
+            "edge-agent:x:993:\naudio:x:29:pi\ngpio:x:997:edge-agent\n",
+            "Rights",
+            State.FAIL,
+            "not in audio (sound)",
+        ),
+    ],
+)
+def test_what_a_file_of_the_machine_means(
+    tmp_path: Path, file: str, text: str, about: str, state: State, said: str
+) -> None:
+    put(tmp_path, file, text)
+    finding = seen(tmp_path)[about]
+    assert finding.state is state
+    assert said in finding.said
+    assert bool(finding.fix) is (state in (State.WARN, State.FAIL))
+
+
+def test_a_clock_of_1970_is_told_before_certificates_are(tmp_path: Path) -> None:
+    put(tmp_path, "run/systemd/timesync/synchronized", "")
+    finding = seen(tmp_path, datetime(1970, 1, 1, tzinfo=UTC))["Clock"]
+    assert finding.state is State.FAIL
+    assert finding.fix.startswith("timedatectl")
+
+
+@pytest.mark.parametrize(
+    ("free_mb", "state"), [(71_000, State.OK), (150, State.WARN), (5, State.FAIL)]
+)
+def test_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_mb: int, state: State
+) -> None:
+    usage = type("Usage", (), {"free": free_mb * 1_000_000})
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: usage)
+    (disk,) = (f for f in machine(tmp_path, tmp_path / "not/there/yet", NOW) if f.about == "Disk")
+    assert disk.state is state
+    assert f"{free_mb} MB free for {tmp_path}/not/there/yet" in disk.said
+
+
+# --- the speaker -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "said"),
+    [
+        ({}, State.OK, "active (running)"),
+        ({"LoadState": "not-found"}, State.NOT_SEEN, "not installed"),
+        ({"ActiveState": "failed", "Result": "exit-code"}, State.FAIL, "it failed (exit-code"),
+        ({"ActiveState": "activating", "Result": "watchdog"}, State.FAIL, "it failed (watchdog"),
+        ({"ActiveState": "inactive"}, State.WARN, "does not run (inactive)"),
+        ({"UnitFileState": "disabled"}, State.WARN, "not started at boot"),
+        ({"NRestarts": "7"}, State.WARN, "restarted 7 times"),
+    ],
+)
+def test_what_the_service_manager_tells(changes: dict[str, str], state: State, said: str) -> None:
+    well = {"LoadState": "loaded", "ActiveState": "active", "SubState": "running"}
+    well |= {"UnitFileState": "enabled", "Result": "success", "NRestarts": "0"}
+    finding = speaker.unit_finding(well | changes)
+    assert finding.state is state
+    assert said in finding.said
+    assert speaker.unit_finding({}).state is State.NOT_SEEN
+
+
+def test_what_the_running_speaker_tells() -> None:
+    well = Status(link="ready", device_present=True, capture_name="USB", render_name="box")
+    lines = list(speaker.running(well))
+    assert [(line.about, line.state) for line in lines] == [
+        ("Speaker", State.OK),
+        ("Sound", State.OK),
+    ]
+    failure = Failure(code="link.bad_key", message="No.", fix="Put another one.")
+    ill = replace(well, link="down", link_refused=True, link_code="link.bad_key", failure=failure)
+    (line, *_rest) = speaker.running(replace(ill, mic_clipped=3))
+    assert (line.state, line.fix) == (State.FAIL, "Put another one.")
+    assert has_failed(speaker.running(ill))
+    muted = replace(well, microphone="muted", capture_closed=True)
+    assert [line.said for line in speaker.running(muted)][1] == "microphone closed, loudspeaker box"
+
+
+def pcm(amplitude: int) -> bytes:
+    return array.array("h", [amplitude, -amplitude] * 500).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("sound", "state", "said"),
+    [
+        (b"", State.FAIL, "delivers nothing"),
+        (pcm(0), State.FAIL, "delivers zeros"),
+        (pcm(4), State.WARN, "faint"),
+        (pcm(60), State.OK, "-55 dBFS"),
+        (pcm(32_767), State.WARN, "clips"),
+    ],
+)
+def test_what_the_level_of_a_room_means(sound: bytes, state: State, said: str) -> None:
+    finding = speaker.level_finding(sound)
+    assert finding.state is state
+    assert said in finding.said
+
+
+def test_a_card_that_cannot_be_opened_is_told_and_closed() -> None:
+    closed = []
+
+    class Dead:
+        def open(self, *_: object) -> object:
+            raise DeviceMissing("It is gone.", fix="Plug it in.")
+
+        def close(self) -> None:
+            closed.append(True)
+
+    device: Any = Dead()
+    assert speaker.level(device) == fail("Level", "It is gone.", "Plug it in.")
+    assert closed
+
+
+# --- the service -----------------------------------------------------------------------------
+
+
+class Server:
+    """A service that says these frames, then nothing; `None` closes."""
+
+    def __init__(self, *frames: str | None) -> None:
+        self.frames = list(frames)
+        self.sent: list[str] = []
+        self.is_closed = False
+
+    async def send(self, text: str) -> None:
+        self.sent.append(text)
+
+    async def receive(self) -> str:
+        if not self.frames:
+            await asyncio.Event().wait()
+        frame = self.frames.pop(0)
+        if frame is None:
+            raise WireClosed(1011, "bye")
+        return frame
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        self.is_closed = True
+
+    async def ping(self) -> None:
+        """At once."""
+
+    def quiet_s(self) -> float | None:
+        return None
+
+
+CREATED = json.dumps({"type": "session.created", "session": {}})
+KEY = "sk-test-4c3b2a"
+
+
+def look(server: Server | LinkRefused, key: Callable[[], str | None] = lambda: KEY) -> Finding:
+    from edge_agent.app.endpoints import endpoints
+    from edge_agent.host.price_list import load_providers
+
+    async def dial(url: str, headers: Mapping[str, str]) -> Wire:
+        assert url.startswith("wss://api.openai.com/")
+        assert headers["Authorization"] == f"Bearer {KEY}"
+        if isinstance(server, LinkRefused):
+            raise server
+        return server
+
+    (first,) = endpoints(Settings(), load_providers(Path("/nowhere")))
+    endpoint: Endpoint = replace(first, key=key)
+    (finding,) = network.services([endpoint], dial)
+    assert KEY not in finding.said + finding.fix
+    assert not isinstance(server, Server) or server.is_closed or not server.frames
+    return finding
+
+
+def test_a_session_is_opened_and_nothing_is_said_in_it() -> None:
+    server = Server(CREATED)
+    finding = look(server)
+    assert finding.state is State.OK
+    assert finding.said.startswith("openai at api.openai.com, gpt-realtime-2.1: a session after")
+    assert server.sent == []
+    assert server.is_closed
+
+
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [
+        (Server(None), "closed the session"),
+        (Server("<html>"), "refuses the session (no JSON)"),
+        (Server(json.dumps({"type": "error", "error": {"code": "model_not_found"}})), "model_not"),
+        (Server(json.dumps({"type": "error", "error": {"code": KEY + " no"}})), "refuses"),
+        (Server(*['{"type": "x"}'] * 5), "refuses the session (no session)"),
+        (LinkRefused("The service does not accept the key.", fix="Put one.", code="link.bad_key"),
+         "does not accept the key. [link.bad_key]"),
+    ],
+)  # fmt: skip
+def test_a_service_that_gives_no_session(server: Server | LinkRefused, said: str) -> None:
+    finding = look(server)
+    assert finding.state is State.FAIL
+    assert said in finding.said
+    assert finding.fix
+
+
+def test_a_service_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "WAIT_S", 0.01)
+    assert "answered nothing" in look(Server()).said
+
+
+def test_a_key_that_cannot_be_read_or_is_not_there() -> None:
+    def unreadable() -> str | None:
+        raise PermissionError(13, "Permission denied")
+
+    assert "the key cannot be read (Permission denied)" in look(Server(), unreadable).said
+    assert "There is no API key" in look(Server(), lambda: None).said
+
+
+# --- before anything is installed ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_before_the_installation_the_kernels_word_gives_the_same_cards(
+    tmp_path: Path, layout: str
+) -> None:
+    house = Machine(tmp_path, LAYOUTS[layout])
+    for finding, capture in zip(before.sound(house.cards), (True, False), strict=True):
+        name, why = LAYOUTS[layout]["capture" if capture else "render"]
+        side = house.cards.side(pcm_of(name), is_capture=capture)
+        if side is None:
+            assert (finding.state, finding.said) == (State.FAIL, why)
+        else:
+            assert finding.state is State.OK
+            assert f"{side.card_name} (hw:CARD={side.card_id}," in finding.said
+            assert finding.said.endswith(f"({why})")
+
+
+def test_the_way_to_a_service_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer() -> None:
+        client, _address = server.accept()
+        with client:
+            client.sendall(b"HTTP/1.1 200 OK\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        page = threading.Thread(target=answer)
+        page.start()
+        no_tls = before.way_to("127.0.0.1", port)
+        page.join()
+    assert no_tls.state is State.FAIL
+    assert "No secure connection could be made" in no_tls.said
+    assert "could not be reached" in before.way_to("127.0.0.1", port).said
+
+    def no_name(*_address: object) -> object:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr("socket.create_connection", no_name)
+    assert "name of the service could not be looked up" in before.way_to("x.invalid", 443).said
+
+
+def test_the_script_needs_python_and_nothing_else(tmp_path: Path) -> None:
+    bare = tmp_path / "python3"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')  # without installed packages
+    bare.chmod(0o755)
+    told = subprocess.run(
+        [REPO / "scripts/doctor.sh", "--offline"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.stderr == ""
+    assert told.returncode in (0, 1), "as the cards of this machine are"
+    abouts = [line[6:].split()[0] for line in told.stdout.splitlines() if line[:4].strip()]
+    assert {"Python", "Clock", "Disk", "Rights", "Microphone", "Loudspeaker"} <= set(abouts)
+    assert abouts[-1] == "Network"
+
+
+def test_the_script_says_which_python_it_needs(tmp_path: Path) -> None:
+    for name in ("python3", "python3.13", "python3.12", "python3.11"):
+        (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    told = subprocess.run(
+        [REPO / "scripts/doctor.sh"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 69
+    assert "needs Python 3.11 or newer" in told.stderr
+
+
+# --- the verb --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No speaker runs; one card; the settings of this test."""
+    monkeypatch.setattr(verb, "ROOT", tmp_path)
+    mic = Side(1, 0, True, "Mic", "USB Mic", Kind.USB)
+    box = replace(mic, is_capture=False)
+    monkeypatch.setattr("edge_agent.audio.device.cards.read_cards", lambda: Cards((mic, box)))
+    entries = [DeviceEntry("USB (hw:CARD=Mic,DEV=0)", "ALSA", 1, 2, 48_000, pcm=(1, 0))]
+    library = "edge_agent.audio.device.portaudio_library.list_devices"
+    monkeypatch.setattr(library, lambda: entries)
+    monkeypatch.setattr("edge_agent.cli.doctor.speaker.shutil.which", lambda _name: None)
+    file = tmp_path / "edge-agent.toml"
+    socket, state = tmp_path / "control.sock", tmp_path / "state.json"
+    file.write_text(f'[control]\npath = "{socket}"\n[state]\npath = "{state}"\n')
+    return file
+
+
+def test_offline_nobody_is_contacted_and_muted_no_microphone_is_opened(
+    nothing_here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (nothing_here.parent / "state.json").write_text('{"version": 1, "muted": true}')
+
+    def refused(*_arguments: object, **_more: object) -> object:
+        raise AssertionError("it must not")
+
+    monkeypatch.setattr("edge_agent.app.world.real_dialer", refused)
+    monkeypatch.setattr("edge_agent.audio.device.portaudio.PortAudioDevice.open", refused)
+    result = CliRunner().invoke(cli.app, ["doctor", "--offline", "-c", str(nothing_here)])
+    assert "-     Service      not contacted (--offline)" in result.output
+    assert "-     Level        the microphone is muted and stays shut" in result.output
+    assert "ok    Microphone   USB (hw:CARD=Mic,DEV=0) (USB with microphone" in result.output
+
+
+def test_settings_with_a_mistake_do_not_end_the_visit(nothing_here: Path) -> None:
+    nothing_here.write_text("[device]\nvolume = 7\n")
+    result = CliRunner().invoke(cli.app, ["doctor", "--offline", "--json", "-c", str(nothing_here)])
+    assert result.exit_code == 1
+    rows = json.loads(result.output)
+    assert rows[0]["state"] == "fail"
+    assert "volume" in rows[0]["said"]
+    assert {"Python", "Disk", "Service"} <= {row["about"] for row in rows}
+
+
+def test_a_flaw_is_no_failure_and_a_remedy_has_its_own_line() -> None:
+    found = [ok("Disk", "much"), warn("Heat", "77 °C", "Give it air.")]
+    assert not has_failed(found)
+    assert has_failed([*found, fail("Clock", "1970", "Set it.")])
+    assert list(shown(found[1])) == [
+        "warn  Heat         77 °C",
+        "                   -> Give it air.",
+    ]
