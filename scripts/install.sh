@@ -181,6 +181,7 @@ install_files() {
     for file in README.md LICENSE; do
         if [[ -e $ROOT/$file ]]; then put 644 "$ROOT/$file" "$OPT/$file"; fi
     done
+    put 644 "$ROOT/config/personas/README.md" "$OPT/personas/README.md"
     mkdir -p -- "$(dirname -- "$COMMAND")"
     if [[ ! -e $COMMAND || -L $COMMAND ]]; then
         ln -sfn -- /opt/edge-agent/venv/bin/edge-agent "$COMMAND"

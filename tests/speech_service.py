@@ -81,7 +81,9 @@ class Handler(BaseHTTPRequestHandler):
             return self.error(400, "Unknown parameter.", "unknown_parameter")
         if question.get("model") not in SPEECH_MODELS:
             return self.error(404, "The model does not exist.", "model_not_found", "model")
-        if question.get("voice") not in VOICES:
+        voice = question.get("voice")
+        is_own = isinstance(voice, dict) and set(voice) == {"id"} and bool(voice["id"])
+        if voice not in VOICES and not is_own:
             return self.error(400, "Invalid voice.", "invalid_value", "voice")
         if not isinstance(question.get("input"), str) or not 0 < len(question["input"]) <= 4096:
             return self.error(400, "Invalid input.", "invalid_value", "input")

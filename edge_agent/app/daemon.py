@@ -25,7 +25,7 @@ from edge_agent.app.endpoints import endpoints
 from edge_agent.app.health import Watch
 from edge_agent.app.keepsakes import observers as keepsakes
 from edge_agent.app.money import Ledger
-from edge_agent.app.session_start import session_start
+from edge_agent.app.session_start import session_start, with_persona
 from edge_agent.app.sound.chain import SoundChain
 from edge_agent.app.sound.sentences import own_sentences, own_voice
 from edge_agent.app.sound.texts import Texts
@@ -66,7 +66,7 @@ class Daemon:
     """One speaker.  `run()` is its whole life; `stop()` ends it politely."""
 
     def __init__(self, settings: Settings, world: World, journal: Journal) -> None:
-        self.settings = settings
+        self.settings = settings = with_persona(settings)
         self.world = world
         self.journal = journal
         self.left_behind = False

@@ -1,5 +1,7 @@
 """What the model is given at the start of a session: the persona in words, and the tools.
 
+`with_persona` comes first: what a persona changes of the settings is changed there, once.
+
 Thread: main, before anything runs; reads the persona's file.  It must never know how it is sent:
 that is `wiring.session_config` and the link.
 """
@@ -25,6 +27,23 @@ class SessionStart:
     instructions: str
     tools: tuple[Mapping[str, object], ...]
     flow: FlowTerms | None = None
+
+
+def with_persona(settings: Settings) -> Settings:
+    """The settings with the voice, the speed and the lower limit of loudness of their persona.
+
+    What a persona leaves out stays as it is.  Raises `PersonaError`.
+    """
+    persona = load_persona(settings.realtime.persona)
+    spoken: dict[str, object] = {"voice": persona.voice} if persona.voice else {}
+    if persona.speed is not None:
+        spoken["speed"] = persona.speed
+    device, limit = settings.device, persona.volume_max_percent
+    if limit is not None:
+        lower = min(limit, device.volume_max_percent)
+        device = device.model_copy(update={"volume_max_percent": lower})
+    realtime = settings.realtime.model_copy(update=spoken)
+    return settings.model_copy(update={"realtime": realtime, "device": device})
 
 
 def session_start(

@@ -86,6 +86,8 @@ class SavedState:
         self._again_at: float | None = None
         """When it is tried again; None: nothing has failed."""
         self._volume_percent = settings.device.volume_percent
+        self.volume_max_percent = settings.device.volume_max_percent
+        """The loudest that is allowed; one that was saved before may be louder."""
         self.saved: Saved = self._file.load()
 
     @property
@@ -97,7 +99,8 @@ class SavedState:
     def volume_percent(self) -> int:
         """Voice volume, 0 to 100."""
         saved = self.saved.volume_percent
-        return self._volume_percent if saved is None else saved
+        wanted = self._volume_percent if saved is None else saved
+        return min(wanted, self.volume_max_percent)
 
     def save(self, **changes: Any) -> None:
         """Change fields of `Saved` and write them down."""
@@ -157,10 +160,15 @@ class SpeakerApi:
         """The volume in percent."""
         return self._state.volume_percent
 
+    def volume_max(self) -> int:
+        """The loudest that is allowed, in percent."""
+        return self._state.volume_max_percent
+
     def set_volume(self, percent: int) -> None:
-        """Set the volume; it survives a reboot."""
-        self._state.save(volume_percent=percent)
-        self._set_loudness(percent)
+        """Set the volume, no louder than is allowed; it survives a reboot."""
+        allowed = min(percent, self.volume_max())
+        self._state.save(volume_percent=allowed)
+        self._set_loudness(allowed)
 
     def mute(self) -> None:
         """Mute the microphone, as the button does."""

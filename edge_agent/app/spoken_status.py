@@ -43,7 +43,9 @@ def _sentences(status: Status) -> Iterator[str]:
     if status.device_present:
         yield f"the sound is there: {_plain(written['Sound'])}"
         yield _plain(written.get("Chosen", ""))
-    yield f"the volume is {status.volume_percent} percent"
+    limit = status.volume_max_percent
+    most = f", and {limit} at most" if limit < 100 else ""
+    yield f"the volume is {status.volume_percent} percent{most}"
     if status.failure is not None:
         message = _plain(status.failure.message) or "no words for it"
         yield f"the last trouble was {duration(status.failure.ago_s)} ago: {message}"

@@ -133,6 +133,7 @@ class SpeakerStatus:
             device_present=self._sound.supervisor.present,
             capture_closed=self._sound.supervisor.is_deaf,
             volume_percent=self._saved_state.volume_percent,
+            volume_max_percent=self._saved_state.volume_max_percent,
             unsaved=self._saved_state.is_unsaved,
             failure=replace(failure, ago_s=now - self._failure_at) if failure else None,
             pongs=pongs.count,

@@ -189,6 +189,7 @@ def provider_of(name: str, record: ProviderRecord) -> Provider:
             acknowledges=record.can.acknowledges,
             probe=record.can.probe,
             voice=record.can.voice,
+            speed=record.can.speed,
             vad_options=record.can.vad_options,
             append_max_bytes=record.append_max_bytes,
         ),

@@ -38,6 +38,7 @@ def check(config_file: ConfigOption = None) -> None:
         *loaded.warnings,
         *_voice_advice(loaded),
         *_service_advice(loaded),
+        *_persona_advice(loaded),
         *_desk_advice(loaded),
     ):
         # The service is handed a key that this account may not read.
@@ -113,6 +114,29 @@ def _service_advice(loaded: Loaded) -> list[str]:
             f"{realtime.provider}: nothing is transcribed before realtime.transcription_model "
             "names what your server has for it (azure: a deployment)"
         )
+    return advice
+
+
+def _persona_advice(loaded: Loaded) -> list[str]:
+    """What the persona asks for and these services do not give."""
+    from edge_agent.host.personas import load_persona
+    from edge_agent.host.price_list import load_providers, owners_path
+
+    realtime = loaded.settings.realtime
+    persona = load_persona(realtime.persona)
+    can = load_providers(owners_path(realtime.providers_file)).record(realtime.provider).can
+    asks, advice = f"the persona {persona.name} asks for", []
+    if persona.voice and not can.voice:
+        advice.append(f"{asks} the voice {persona.voice}, but {realtime.provider} chooses its own")
+    if persona.speed not in (None, 1.0) and not can.speed:
+        advice.append(f"{asks} the speed {persona.speed:g}, but {realtime.provider} has only one")
+    if persona.voice:
+        advice += [
+            f"{asks} the voice {persona.voice}, which a fall-back to {other.provider} does not "
+            "have: name one of its own in realtime.fallbacks"
+            for other in realtime.fallbacks
+            if other.provider != realtime.provider and not other.voice
+        ]
     return advice
 
 

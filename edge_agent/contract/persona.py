@@ -22,6 +22,9 @@ SECTIONS: Mapping[str, str] = {
 }
 """Key in a persona's file → heading in the instructions, in the order in which they are told."""
 
+VOLUME_LIMIT_MIN_PERCENT = 10
+"""No limit of loudness is lower: the speaker would seem broken."""
+
 MOVE_TOOL = "set_conversation_state"
 """The function by which the model moves through a guided talk; the dialogue answers it itself."""
 
@@ -77,8 +80,15 @@ class Persona:
     language: str = ""
     """A code pins the language, "" takes the household's, "free" says nothing about it."""
     sections: Mapping[str, tuple[Entry, ...]] = field(default_factory=dict)
-    """Keys of `SECTIONS` without `flow`."""
+    """Keys of `SECTIONS` without `flow`, and sections of the owner's own, whose keys are their
+    titles, in the order of the file."""
     plan: FlowPlan | None = None
+    voice: str = ""
+    """Spoken with in place of the settings' voice; "": theirs."""
+    speed: float | None = None
+    """Of the voice, in place of the settings' speed; None: theirs."""
+    volume_max_percent: int | None = None
+    """The loudest it gets, where that is lower than the settings allow; None: as they say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,8 @@ class DialogueConfig:
     """An answer to what was said longer ago would startle rather than help."""
     long_press_s: float
     confirm_s: float
-    chime: bool
+    chime: str
+    """After a call: `on_pause`, `always` (softly, where the person speaks on) or `never`."""
     barge_in_by_speech: bool
     barge_in_window_frames: int
     barge_in_speech_frames: int

@@ -5,7 +5,7 @@ Thread: event loop.  It must never read a clock or send anything itself.
 SHUT keeps the last moments in memory and lets nothing out.  ARMED waits for somebody to speak.
 OPEN passes frames on.  Our own voice never leaves: a frame heard over playback passes only
 where speech is near it, otherwise silence of the same length takes its place, so that the
-server's voice detector keeps its sense of time.
+server's voice detector keeps its sense of time.  A soft chime is no voice: see `spare`.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class Gate:
         self._floor_at = float("-inf")
         self._send_from = float("-inf")
         self._sent_until = float("-inf")
+        self._spared_until = float("-inf")
         self._since_speech_frames = NEAR_SPEECH_FRAMES
         self.state = GateState.SHUT
 
@@ -68,6 +69,8 @@ class Gate:
         if self.state is not GateState.OPEN:
             return b""
         self._sent_until = frame.at
+        if frame.at < self._spared_until:
+            return frame.pcm24k
         if frame.over_playback and self._since_speech_frames > NEAR_SPEECH_FRAMES:
             return SILENT_FRAME
         return frame.pcm24k
@@ -87,6 +90,7 @@ class Gate:
     def shut(self) -> None:
         """Let nothing out; go on keeping the pre-roll."""
         self.state = GateState.SHUT
+        self._spared_until = float("-inf")
 
     def arm(self, floor_at: float, send_from: float | None = None) -> None:
         """Wait for speech; nothing captured before `floor_at` counts as evidence of it.
@@ -94,6 +98,7 @@ class Gate:
         Nothing captured before `send_from` (None: the same moment) will be sent.
         """
         self.state = GateState.ARMED
+        self._spared_until = float("-inf")
         self._floor_at = floor_at
         self._send_from = floor_at if send_from is None else send_from
 
@@ -117,9 +122,14 @@ class Gate:
             speech_frames=sum(frame.speech for frame in frames),
         )
 
+    def spare(self, until: float) -> None:
+        """A soft sound of ours falls into somebody's words: until then none of them is silenced,
+        even if no detector can tell them from it."""
+        self._spared_until = until
+
     def forget(self) -> None:
         """Shut, and drop the pre-roll: mute means that nothing was heard."""
-        self.state = GateState.SHUT
+        self.shut()
         self._kept.clear()
         self._floor_at = self._send_from = float("-inf")
 

@@ -26,6 +26,8 @@ class UserTurn:
         self.speech_frames = 0
         self.called_at = float("-inf")
         """Somebody called in the middle of it: its words are still to come."""
+        self.chimed_until = float("-inf")
+        """A chime of ours falls into it: what is speech in that, no detector can tell."""
         self.server_heard = False
         """The server's detector reported speech in it."""
         self.ended_by_us = False

@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.contract.errors import ConfigError
-from edge_agent.contract.persona import SECTIONS, Entry, FlowPlan, FlowState, Persona
+from edge_agent.contract.persona import (
+    SECTIONS,
+    VOLUME_LIMIT_MIN_PERCENT,
+    Entry,
+    FlowPlan,
+    FlowState,
+    Persona,
+)
+from edge_agent.contract.voices import SPEED_MAX, SPEED_MIN, voice_problem
 from edge_agent.host.settings.files import UnreadableFile, read_bytes
 
 BUILT_IN = Path(__file__).with_name("persona_pack")
@@ -36,7 +44,18 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "tools": ("general", "use"),
 }
 """The keys of sections that have fixed ones; the others take any key of the owner's."""
-TOP = ("language", *SECTIONS)
+SCALARS = ("language", "voice", "speed", "volume_max_percent")
+"""The keys that stand above all sections."""
+TOP = (*SCALARS, *SECTIONS)
+HEADINGS = {**{key: key for key in TOP}, **{name.lower(): key for key, name in SECTIONS.items()}}
+"""Names under which a section of ours may be looked for."""
+OWN_NAME = re.compile(r"[^\W\d_][\w &'-]{0,39}")
+OWN_LIKE_OURS = 0.75
+"""So much alike (`difflib`) a name is a slip for one of ours: "sampels" is, "contact" is not."""
+OWN_SECTIONS_MAX = 12
+OWN_TEXTS_MAX = 40
+OWN_TEXT_MAX_CHARS = 600
+"""Together far more than a talk can bear, and little enough to find what is too much."""
 STATE_KEYS = ("goal", "respond", "samples", "exit", "next", "tools", "final")
 
 
@@ -119,9 +138,7 @@ class _Reader:
         self.problems.append(f"{self.source}: {key}: {reason}")
 
     def persona(self, name: str, tree: Mapping[str, Any]) -> Persona:
-        for key in tree:
-            if key not in TOP:
-                self.complain(key, _unknown(key, TOP, "section"))
+        own = {key: value for key, value in tree.items() if key not in TOP}
         language = tree.get("language", "")
         if not isinstance(language, str) or not LANGUAGE.fullmatch(language):
             self.complain("language", 'must be a code like en or pt-BR, "free", or empty.')
@@ -129,10 +146,113 @@ class _Reader:
         sections = {
             key: self.section(key, tree[key]) for key in SECTIONS if key in tree and key != "flow"
         }
+        sections |= self.own_sections(own)
         if "role" not in tree:
             self.complain("role", "is missing: say who the speaker is and what it is for.")
-        plan = self.plan(tree["flow"]) if "flow" in tree else None
-        return Persona(name, self.source, language, sections, plan)
+        return Persona(
+            name,
+            self.source,
+            language,
+            sections,
+            self.plan(tree["flow"]) if "flow" in tree else None,
+            voice=self.voice(tree),
+            speed=self.number(tree, "speed", SPEED_MIN, SPEED_MAX, "1 is the voice's own speed"),
+            volume_max_percent=self.loudest(tree),
+        )
+
+    def voice(self, tree: Mapping[str, Any]) -> str:
+        value = tree.get("voice")
+        if value is None:
+            return ""
+        if not isinstance(value, str):
+            self.complain(
+                "voice",
+                'must be a text: the name of a voice, e.g. "sage", or "id:" and the id of one that '
+                "was made for you.",
+            )
+            return ""
+        if not value.strip():
+            self.complain("voice", "must not be empty; leave it out to speak as realtime.voice.")
+        elif problem := voice_problem(value):
+            self.complain("voice", f"{problem}.")
+        return value
+
+    def number(
+        self, tree: Mapping[str, Any], key: str, least: float, most: float, hint: str
+    ) -> float | None:
+        value = tree.get(key)
+        if value is None:
+            return None
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or not least <= value <= most:
+            self.complain(key, f"must be a number from {least:g} to {most:g}, no text; {hint}.")
+            return None
+        return float(value)
+
+    def loudest(self, tree: Mapping[str, Any]) -> int | None:
+        key, least = "volume_max_percent", VOLUME_LIMIT_MIN_PERCENT
+        found = self.number(tree, key, least, 100, "the loudest that it may get")
+        if found is not None and not found.is_integer():
+            self.complain(key, "must be a whole number.")
+        return None if found is None else int(found)
+
+    # --- sections ----------------------------------------------------------------------
+
+    def own_sections(self, tree: Mapping[str, object]) -> dict[str, tuple[Entry, ...]]:
+        """Sections of the owner's own, under their titles."""
+        found: dict[str, tuple[Entry, ...]] = {}
+        for key, value in tree.items():
+            if self.is_own(key, value, found):
+                found[key] = self.section(key, value)
+                self.check_size(key, found[key])
+        if len(found) > OWN_SECTIONS_MAX:
+            self.complain(
+                list(found)[OWN_SECTIONS_MAX],
+                f"is one section of your own too many; {OWN_SECTIONS_MAX} at most.",
+            )
+        return found
+
+    def is_own(self, key: str, value: object, others: Iterable[str]) -> bool:
+        near = difflib.get_close_matches(key.lower(), HEADINGS, 1, OWN_LIKE_OURS)
+        meant = HEADINGS[near[0]] if near else ""
+        if not isinstance(value, dict):
+            self.complain(
+                key,
+                f"there is no such key. Did you mean {meant}?"
+                if meant
+                else f"there is no such key. There are: {', '.join(SCALARS)}. A section of your "
+                f"own is a table: write [{key}] and its texts below it.",
+            )
+        elif meant:
+            self.complain(
+                key,
+                f"there is no such section. Did you mean {meant}? One of your own needs a name "
+                "that is less like it.",
+            )
+        elif not OWN_NAME.fullmatch(key):
+            self.complain(
+                key[:60],
+                "a section's name begins with a letter and has 40 letters, digits, spaces, _ and - "
+                "at most.",
+            )
+        elif key.replace("_", " ").lower() in {x.replace("_", " ").lower() for x in others}:
+            self.complain(key, "there is a section of that title already; put them together.")
+        elif not value:
+            self.complain(key, "holds nothing; write its texts below it, or leave it out.")
+        else:
+            return True
+        return False
+
+    def check_size(self, key: str, entries: tuple[Entry, ...]) -> None:
+        texts = [text for entry in entries for text in entry.lines]
+        if len(texts) > OWN_TEXTS_MAX:
+            self.complain(key, f"holds {len(texts)} texts; {OWN_TEXTS_MAX} at most.")
+        for entry in entries:
+            if any(len(text) > OWN_TEXT_MAX_CHARS for text in entry.lines):
+                label = f"{key}.{entry.label}" if entry.label else f"{key}.general"
+                self.complain(
+                    label, f"is longer than {OWN_TEXT_MAX_CHARS} characters; make it several texts."
+                )
 
     def section(self, key: str, tree: object) -> tuple[Entry, ...]:
         if not isinstance(tree, dict):
@@ -143,7 +263,7 @@ class _Reader:
         for label, value in tree.items():
             dotted = f"{key}.{label}"
             if known is not None and label not in known:
-                self.complain(dotted, _unknown(label, known, "key"))
+                self.complain(dotted, _unknown(label, known, "key") + _place(label))
             elif dotted == "tools.use":
                 entries += self.uses(value)
             elif key == "samples" and isinstance(value, dict):
@@ -180,7 +300,8 @@ class _Reader:
         values = value if isinstance(value, list) else [value]
         texts = [" ".join(item.split()) for item in values if isinstance(item, str)]
         if not values or len(texts) != len(values):
-            self.complain(key, "must be a text or a list of texts.")
+            label = key.rpartition(".")[2]
+            self.complain(key, f"must be a text or a list of texts.{_place(label)}")
         elif not all(texts):
             self.complain(key, "must not be empty; leave it out instead.")
         return tuple(texts)
@@ -262,6 +383,13 @@ class _Reader:
             self.complain(f"{key}.{name}", "must be a list of texts.")
             return ()
         return self.lines(f"{key}.{name}", value) if value else ()
+
+
+def _place(key: str) -> str:
+    """Where a key belongs that has slipped into a section."""
+    if key not in SCALARS:
+        return ""
+    return f" The key {key} of a persona stands at the top, before the first [section]."
 
 
 def _unknown(key: str, known: Iterable[str], kind: str) -> str:

@@ -155,6 +155,7 @@ class Can(_Record):
     acknowledges: bool = True
     probe: bool = False
     voice: bool = True
+    speed: bool = True
     vad_options: bool = True
 
 
@@ -166,6 +167,7 @@ MISSING = {
     "semantic_vad": 'it ends turns by silence only (not listen.end_of_turn = "semantic_vad")',
     "transcription": 'it has no transcriber (realtime.transcription = "builtin")',
     "voice": "its voice is its own choice (realtime.voice)",
+    "speed": "it speaks at its own speed (realtime.speed)",
     "vad_options": "its voice detector cannot be tuned (listen.server_*)",
 }
 """Capability → what a household does without."""

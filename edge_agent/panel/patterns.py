@@ -63,6 +63,8 @@ Notes = tuple[tuple[float, float, float], ...]
 EARCONS: dict[str, Notes] = {
     # Upwards: it opens.  Short, so that nobody waits for it: one may speak over it.
     "woken": ((659.3, 60, 0.5), (987.8, 90, 0.5)),
+    # The end of it, softly: it sounds into somebody's words.
+    "woken_soft": ((987.8, 60, 0.15),),
     "heard": ((784.0, 50, 0.3),),
     # Downwards: it closes.
     "sleep": ((784.0, 60, 0.4), (523.3, 90, 0.4)),

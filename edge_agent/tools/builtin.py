@@ -23,8 +23,11 @@ class SpeakerControls(Protocol):
     def volume(self) -> int:
         """The volume in percent, 0 … 100."""
 
+    def volume_max(self) -> int:
+        """The loudest that is allowed, in percent."""
+
     def set_volume(self, percent: int) -> None:
-        """Set the volume, 0 … 100; it survives a reboot."""
+        """Set the volume, 0 … 100, no louder than is allowed; it survives a reboot."""
 
     def mute(self) -> None:
         """Mute the microphone, as the button does (only the button opens it again)."""
@@ -55,10 +58,10 @@ def builtin_tools(speaker: SpeakerControls, now: Callable[[], datetime]) -> tupl
         """Set how loud this speaker is. For louder or quieter, ask get_volume first."""
         before = speaker.volume()
         speaker.set_volume(percent)
-        now_percent = speaker.volume()
-        if now_percent < percent:
-            return f"The loudest allowed is {now_percent} percent; it is {now_percent} now."
-        return f"The volume is {now_percent} percent now; it was {before}."
+        now, loudest = speaker.volume(), speaker.volume_max()
+        if percent > loudest:
+            return f"The loudest allowed is {loudest} percent; it is {now} now."
+        return f"The volume is {now} percent now; it was {before}."
 
     @tool(risk=Risk.LOW, speakable="the volume")
     def get_volume() -> str:

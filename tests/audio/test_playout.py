@@ -343,6 +343,27 @@ def test_volume_is_ramped_and_perceptual() -> None:
     assert not rig.render().any()
 
 
+def test_nothing_is_louder_than_the_limit_whoever_asks() -> None:
+    loudest = round(10_000 * volume_gain(30))
+    for start, then in ((20, 100), (100, 100), (100, 80)):
+        rig = Rig(Playout(volume_percent=start, volume_max_percent=30))
+        rig.playout.voice("answer", tone(10_000, 40 * BLOCK))
+        rig.playout.end_voice("answer")
+        rig.playout.set_volume(then)
+        assert int(np.abs(rig.render(blocks=100)).max()) == loudest
+        rig.playout.earcon(tone(10_000, BLOCK))
+        assert int(np.abs(rig.render(blocks=100)).max()) == loudest
+        rig.playout.text("q", tone(10_000, 40 * BLOCK), least_volume_percent=40)
+        assert int(np.abs(rig.render(blocks=100)).max()) == loudest
+        rig.playout.alarm(tone(10_000, BLOCK))
+        assert int(np.abs(rig.render(blocks=100)).max()) == loudest
+        rig.playout.alarm(None)
+        rig.playout.set_volume(10)
+        rig.playout.sentence("s", tone(10_000, 40 * BLOCK))
+        quiet = rig.render(blocks=100)[20 * BLOCK :]
+        assert int(np.abs(quiet).max()) == round(10_000 * volume_gain(10))
+
+
 def test_a_sleepy_sink_is_woken_before_the_first_word() -> None:
     rig = Rig(Playout(warm_up_ms=50))
     rig.playout.voice("a", tone(500, 2400))

@@ -111,6 +111,34 @@ def test_config_check_looks_at_the_persona_too(settings: Path, tmp_path: Path) -
     assert check().exit_code == 78
 
 
+@pytest.mark.parametrize(
+    ("head", "realtime", "told"),
+    [
+        ('voice = "sage"\nspeed = 0.9', "", []),
+        ('voice = "sage"', 'provider = "speaches"\nurl = "ws://127.0.0.1/v1/realtime"',
+         ["the persona mine asks for the voice sage, but speaches chooses its own"]),
+        ('voice = "id:v_1"\nspeed = 0.9', 'provider = "xai"',
+         ["the persona mine asks for the speed 0.9, but xai has only one"]),
+        ("speed = 1", 'provider = "xai"', []),
+        ('voice = "sage"', 'fallbacks = [{ provider = "xai", model = "m" }]',
+         ["the persona mine asks for the voice sage, which a fall-back to xai does not have: name "
+          "one of its own in realtime.fallbacks"]),
+        ('voice = "sage"', 'fallbacks = [{ provider = "xai", model = "m", voice = "leo" }]', []),
+        ("", 'fallbacks = [{ provider = "xai", model = "m" }]', []),
+    ],
+)  # fmt: skip
+def test_config_check_says_what_a_service_cannot_do_for_a_persona(
+    head: str, realtime: str, told: list[str], settings: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(f'{head}\n[role]\nrole = "A voice."\n')
+    settings.write_text(f'[realtime]\npersona = "{mine}"\n{realtime}\n')
+    result = CliRunner().invoke(cli.app, ["config", "check"])
+    assert result.exit_code == 0, result.output
+    lines = [line for line in result.stderr.splitlines() if "the persona mine" in line]
+    assert lines == [f"edge-agent: note: {text}" for text in told]
+
+
 @pytest.mark.parametrize("verb", ["show", "lint"])
 def test_a_wrong_persona_is_78_with_file_and_key(verb: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"

@@ -80,6 +80,17 @@ def test_the_providers_voice(service: SpeechService, house: Path) -> None:
     assert f"{COUNT} in your own pack (marin)" in run("list").output
 
 
+def test_the_sentences_are_in_the_voice_of_the_persona(
+    service: SpeechService, house: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = house / "mine.toml"
+    mine.write_text('voice = "id:voice_1"\n[role]\nrole = "A voice."\n')
+    text = f'[speech]\nlanguage = "de"\n{near(service)}persona = "{mine}"\n'
+    configure(house, monkeypatch, text)
+    assert "by the voice id:voice_1 are in" in run("build").output
+    assert [r["json"]["voice"] for r in service.requests] == [{"id": "voice_1"}] * COUNT
+
+
 def test_a_second_build_asks_for_nothing(service: SpeechService) -> None:
     run("build")
     result = run("build")

@@ -27,6 +27,8 @@ from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.state import Deadline, Link, Microphone, Talk
 
 STEP_S = 0.01
+EARCON_HEARD_S = 0.3
+"""A short one, and the tail in which the room still carries it."""
 C = TypeVar("C", bound=c.Command)
 
 
@@ -151,6 +153,10 @@ class House:
         self.speech_frames: set[int] = set()
         self.wakes: dict[int, str] = {}
         self.plans: list[tuple[float, Callable[[], None]]] = []
+        self.chime_taken_for: bool | None = None
+        """How the microphone labels what it hears while an earcon sounds: speech, or none; None: an
+        earcon is not heard."""
+        self.chimed_until = -1.0
         self.tools: Callable[[c.RunTool], e.ToolFinished | None] = self.run_tool
         self.send(e.DeviceReady(at=0.0))
 
@@ -232,6 +238,8 @@ class House:
             self.speaker.sentence(command.name)
         elif isinstance(command, c.SayText):
             self.speaker.text(command.name)
+        elif isinstance(command, c.PlayEarcon) and self.chime_taken_for is not None:
+            self.chimed_until = self.now + EARCON_HEARD_S
         elif isinstance(command, c.CutPlayback):
             cut, *rest = self.speaker.cut(self.now)
             self.at(self.now, lambda: [self.send(event) for event in rest])
@@ -256,14 +264,17 @@ class House:
                 do()
             for event in self.server.advance(self.now):
                 self.send(event)
-            over_playback = self.speaker.audible
+            chimed = self.now < self.chimed_until
+            over_playback = self.speaker.audible or chimed
             for event in self.speaker.advance(self.now):
                 self.send(event)
             self.send(
                 e.HeardFrame(
                     at=self.now,
                     pcm24k=frame_pcm(self.steps % 65536),
-                    speech=self.steps in self.speech_frames,
+                    speech=bool(self.chime_taken_for)
+                    if chimed
+                    else self.steps in self.speech_frames,
                     over_playback=over_playback,
                     wake=self.wakes.get(self.steps),
                 )

@@ -58,6 +58,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "never_started": st.lists(IDS, max_size=2).map(tuple),
     "capture_name": st.just("microphone"),
     "render_name": st.just("loudspeaker"),
+    "capture_why": st.just("USB"),
+    "render_why": st.just("USB"),
     "capture": st.booleans(),
     "code": st.sampled_from(
         ["link.lost", "server_error", "conversation_already_has_active_response", ""]
@@ -130,7 +132,7 @@ CONFIGS = st.builds(
     household_config,
     mode=st.sampled_from(["wake", "button", "always"]),
     server_turns=st.booleans(),
-    chime=st.booleans(),
+    chime=st.sampled_from(["on_pause", "always", "never"]),
     barge_in_by_speech=st.booleans(),
     consent_by_voice=st.booleans(),
     transcription=st.sampled_from(["off", "builtin", "out_of_band"]),

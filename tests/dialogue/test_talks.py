@@ -100,6 +100,86 @@ def test_wake_pause_chime_question() -> None:
     assert house.server.fresh[0][1] == house.spoken_frames(2.5, 3.6)
 
 
+@pytest.mark.parametrize("server_turns", [True, False])
+@pytest.mark.parametrize("taken_for_speech", [False, True])
+def test_a_soft_chime_into_the_words_takes_none_of_them(
+    taken_for_speech: bool, server_turns: bool
+) -> None:
+    """Where no detector can tell the words from it: the canceller has not learnt the room yet."""
+    server = ModelServer(vad=server_turns)
+    house = House(server, chime="always", server_turns=server_turns)
+    house.connect()
+    house.chime_taken_for = taken_for_speech
+    question(house).run(9.0)
+    assert [cmd.name for cmd in house.did(c.PlayEarcon)] == ["woken_soft"]
+    sent = house.sent_frames(0.0)
+    assert house.spoken_frames(0.5, 2.4) <= set(sent)
+    assert sent == sorted(set(sent)), "in order, nothing twice, nothing silenced"
+    assert [about for _, about in house.server.fresh] == [house.spoken_frames(0.5, 2.4)]
+    assert house.did(c.CutPlayback) == []
+    assert house.server.offences == []
+
+
+@pytest.mark.parametrize("taken_for_speech", [False, True])
+def test_two_words_under_the_soft_chime_are_a_turn_and_end_as_soon(taken_for_speech: bool) -> None:
+    plain, chimed = (
+        House(ModelServer(vad=False), chime=way, server_turns=False) for way in ("never", "always")
+    )
+    chimed.chime_taken_for = taken_for_speech
+    for house in (plain, chimed):
+        house.connect()
+        house.says(0.5, 1.55)
+        house.wake_word(1.1)
+        house.run(6.0)
+    [plain_end], [chimed_end] = (
+        [at for at, cmd in house.log if isinstance(cmd, c.Note) and cmd.code == "talk.turn_sent"]
+        for house in (plain, chimed)
+    )
+    assert 0.0 <= chimed_end - plain_end <= 0.1
+    assert chimed.sent_frames(0.0)[:150] == plain.sent_frames(0.0)[:150]
+
+
+def test_a_chime_that_is_heard_is_no_word() -> None:
+    """Who calls and says nothing is asked to nothing, whatever the detector makes of the chime."""
+    house = awake_house(chime="always")
+    house.chime_taken_for = True
+    house.says(0.5, 1.35)  # a breath that just looks like going on
+    house.wake_word(1.1)
+    house.run(1.4)
+    turn = house.manager.state.turn
+    assert turn is not None
+    before = turn.speech_frames
+    house.run(1.7)
+    assert turn.speech_frames - before <= 1
+
+
+@pytest.mark.parametrize(
+    ("way", "on_pause", "over_an_answer"),
+    [
+        ("on_pause", ["woken"], []),
+        ("always", ["woken"], ["woken_soft"]),
+        ("never", [], []),
+    ],
+)
+def test_when_a_chime_is_heard(way: str, on_pause: list[str], over_an_answer: list[str]) -> None:
+    paused = awake_house(chime=way)
+    paused.says(0.5, 1.0)
+    paused.wake_word(1.1)
+    paused.says(2.5, 3.6)
+    paused.run(9.0)
+    assert [cmd.name for cmd in paused.did(c.PlayEarcon)] == on_pause
+    over = awake_house(chime=way, barge_in_by_speech=False)
+    over.server.plans = [Plan(items_ms=(8000.0,))]
+    question(over).run(3.9)
+    since = over.now
+    over.says(4.0, 5.8)
+    over.wake_word(4.5)
+    over.run(12.0)
+    assert [cmd.name for cmd in over.did(c.PlayEarcon, since)] == over_an_answer
+    assert len(over.did(c.CutPlayback)) == 1
+    assert over.spoken_frames(4.6, 5.8) <= set(over.sent_frames(since))
+
+
 def test_follow_up_needs_no_wake_word_and_the_window_closes() -> None:
     house = question(awake_house()).run(6.0)
     assert house.manager.talk is Talk.LISTENING

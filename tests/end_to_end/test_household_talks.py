@@ -60,6 +60,25 @@ def test_wake_and_question_in_one_breath() -> None:
     play(talk())
 
 
+def test_a_soft_chime_into_the_first_words_leaves_them_whole() -> None:
+    async def talk() -> None:
+        # Without AEC3 and before the room is learnt, no frame under our sound is called speech.
+        settings = {"listen": {"chime": "always"}, "echo": {"mode": "linear"}}
+        async with Stage(brain=Answers("answer_tea"), settings=settings) as stage:
+            await ready(stage)
+            begin = stage.now()
+            said = await stage.say("wake_what_time")
+            at, until = stage.room.spoken.audible(begin, said.end_at) or (0.0, 0.0)
+            assert said.onset_at < at < said.offset_at
+            assert until - at < 0.15
+            await whole_turn(stage, said, "answer_tea")
+            assert stage.score.codes("talk.interrupted", begin) == []
+            assert len(answered(stage)) == 1
+            assert not faults(stage)
+
+    play(talk())
+
+
 def test_wake_pause_chime_question() -> None:
     async def talk() -> None:
         async with Stage(brain=Answers("answer_story")) as stage:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 from whole_house import (
@@ -61,6 +63,31 @@ def test_what_the_model_is_told_is_in_the_language_of_the_house() -> None:
             outputs = [output for _name, output in named_outputs(stage)]
             assert not [output for output in outputs if re.search(r"\d:\d|\d-\d|[%`]", output)]
             await stage.until_talk("asleep", PATIENCE_S)
+            assert not faults(stage)
+
+    play(talk())
+
+
+def test_a_persona_speaks_in_its_own_voice_and_no_louder_than_it_says(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    head = 'voice = "id:voice_1"\nspeed = 0.8\nvolume_max_percent = 60\n'
+    mine.write_text(f'{head}[role]\nrole = "A voice."\n')
+
+    async def talk() -> None:
+        brain = Answers([Call("set_volume", '{"percent": 80}')], "answer_tea")
+        async with Stage(brain=brain, settings={"realtime": {"persona": str(mine)}}) as stage:
+            await ready(stage)
+            [session] = stage.server.sessions
+            config: Any = session.config
+            output = config["audio"]["output"]
+            assert (output["voice"], output["speed"]) == ({"id": "voice_1"}, 0.8)
+            status = stage.daemon.speaker_api.snapshot()
+            assert (status.volume_percent, status.volume_max_percent) == (60, 60)
+            await stage.say("wake_what_time")
+            await stage.until(lambda: len(answered(stage)) == 2, PATIENCE_S, "the call is answered")
+            [(_, told)] = named_outputs(stage)
+            assert told == "The loudest allowed is 60 percent; it is 60 now."
+            assert stage.daemon.speaker_api.volume() == 60
             assert not faults(stage)
 
     play(talk())

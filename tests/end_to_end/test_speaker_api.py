@@ -66,12 +66,14 @@ class CountedWorker(Worker):
 class Speaker:
     """A speaker's api over a state file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **device: int) -> None:
         self.posted: list[Event] = []
         self.loudness: list[float] = []
         self.notes: list[str] = []
         self.dialogue = Dialogue()
-        settings = Settings.model_validate({"state": {"path": str(folder / "state.json")}})
+        settings = Settings.model_validate(
+            {"state": {"path": str(folder / "state.json")}, "device": device}
+        )
         self.tried: list[float] = []
         """When the disk was asked."""
         disk = CountedWorker(
@@ -123,6 +125,20 @@ def test_the_volume_is_heard_at_once_and_survives(tmp_path: Path) -> None:
     again = Speaker(tmp_path)
     assert again.api.volume() == 35
     assert (again.state.saved.muted, again.state.saved.guest) == (True, True)
+
+
+def test_no_start_no_wish_and_no_saved_volume_is_louder_than_the_limit(tmp_path: Path) -> None:
+    limited = Speaker(tmp_path, volume_max_percent=60)
+    assert (limited.api.volume(), limited.api.volume_max()) == (60, 60)
+    limited.api.set_volume(61)
+    limited.api.set_volume(40)
+    limited.api.set_volume(100)
+    assert (limited.api.volume(), limited.loudness) == (60, [60, 40, 60])
+    free = Speaker(tmp_path)
+    assert free.api.volume() == 60
+    free.api.set_volume(90)
+    assert Speaker(tmp_path, volume_max_percent=50).api.volume() == 50
+    assert Speaker(tmp_path).api.volume() == 90, "a limit changes nothing that was saved"
 
 
 def test_a_tool_can_mute_and_nothing_more(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ LAID_OUT = {
     "etc/systemd/system/edge-agent-tools.service",
     "opt/edge-agent/edge-agent.toml",
     "opt/edge-agent/providers.toml",
+    "opt/edge-agent/personas/README.md",
     "usr/local/bin/edge-agent",
     "usr/local/lib/systemd/catalog/edge-agent.catalog",
 }

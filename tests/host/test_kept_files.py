@@ -19,6 +19,8 @@ from edge_agent.host.stores.timer_store import TimerStore, timers_path
 from edge_agent.host.stores.usage_store import UsageStore, usage_path
 
 MADE = Path(__file__).parent / "fixtures_944647c"
+REWORDED = {("listen", "chime", "true"): "on_pause"}
+"""What meant one thing then is told so now, and means the same."""
 
 
 @pytest.fixture
@@ -33,7 +35,8 @@ def test_everything_that_the_program_before_kept_is_read(household: Path) -> Non
     settings = now.pop("settings")
     for section, keys in then.pop("settings").items():
         for key, value in keys.items():
-            assert settings[section][key] == value, f"{section}.{key}"
+            same = REWORDED.get((section, key, json.dumps(value)), value)
+            assert settings[section][key] == same, f"{section}.{key}"
     assert now == then
     there = {file.name for file in household.iterdir()} - {"state.json.known"}  # it left no mark
     assert there == {file.name for file in MADE.iterdir()}

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.app.session_start import SessionStart, with_persona
+from edge_agent.app.wiring import session_config
 from edge_agent.cli.prompt import tool_names
 from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.persona import SECTIONS, Entry, FlowState
@@ -24,11 +26,14 @@ from edge_agent.host.personas import (
     load_persona,
     parse_persona,
 )
+from edge_agent.host.settings.root import Settings
 from edge_agent.tools.catalogue import shipped_tools
 
 CONFIG = Path(__file__).parents[2] / "config" / "personas"
 LANGUAGES = ("en", "de", "fr", "es", "it")
 """Those of our own sentences."""
+UNLIKE = "One of your own needs a name that is less like it."
+PLACED = "stands at the top, before the first [section]."
 ROLE = '[role]\nrole = "A voice."\n'
 
 
@@ -44,7 +49,7 @@ def problems(text: str) -> list[str]:
 
 
 def test_config_and_package_hold_the_same_files() -> None:
-    names = {path.name for path in CONFIG.iterdir()}
+    names = {path.name for path in CONFIG.glob("*.toml")}
     assert names == {path.name for path in BUILT_IN.iterdir()}
     assert names == {f"{name}.toml" for name in built_in_names()}
     assert set(built_in_names()) >= {"household", "kids", "language-tutor", "concise", "bedtime"}
@@ -133,6 +138,18 @@ def test_few_words_in_capitals_and_none_of_another_model(name: str) -> None:
     assert not re.search(r"supervisor|stronger|smarter", text, re.I)
     danger = next(line for line in text.splitlines() if "ALWAYS" in line)
     assert re.match(r"- (Emergency|Danger): .* ALWAYS say first: ", danger)
+
+
+@pytest.mark.parametrize("name", built_in_names())
+def test_what_a_shipped_file_shows_as_a_comment_can_be_taken_as_it_is(name: str) -> None:
+    text = (BUILT_IN / f"{name}.toml").read_text()
+    taken = re.sub(r'(?m)^# (?=\[|"|[a-z_]+ = )', "", text)
+    persona = parse_persona(taken, name="p", source="p.toml")
+    assert persona.sections["pronunciations"][0].label.startswith('Say "')
+    if name == "household":
+        assert (persona.voice, persona.speed) == ("sage", 0.95)
+        assert persona.volume_max_percent == 80
+        assert set(persona.sections) - set(SECTIONS) == {"house_rules"}
 
 
 # --- where they are found ----------------------------------------------------------------
@@ -228,7 +245,11 @@ def test_each_way_has_its_condition_or_all_have_one() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("[tonne]\nx = 1\n", "tonne: there is no such section. Did you mean tone?"),
+        ("[tonne]\nx = 1\n", f"tonne: there is no such section. Did you mean tone? {UNLIKE}"),
+        ("[sampels]\nx = 'x'\n",
+         f"sampels: there is no such section. Did you mean samples? {UNLIKE}"),
+        ("['Sample Phrases']\nx = 'x'\n",
+         f"Sample Phrases: there is no such section. Did you mean samples? {UNLIKE}"),
         ("[tone]\nlenght = 'x'\n", "tone.lenght: there is no such key. Did you mean length?"),
         ("[samples.deutsch]\na = 'x'\n",
          "samples.deutsch: is no language; write phrases, or [samples.CODE] like [samples.de]."),
@@ -264,6 +285,154 @@ def test_each_mistake_has_its_sentence(text: str, expected: str) -> None:
     assert problems(ROLE + text) == [expected]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("brand = 'x'\n",
+         "brand: there is no such key. There are: language, voice, speed, volume_max_percent. "
+         "A section of your own is a table: write [brand] and its texts below it."),
+        ("voices = 'sage'\n", "voices: there is no such key. Did you mean voice?"),
+        ("[[brand]]\nx = 'x'\n",
+         "brand: there is no such key. There are: language, voice, speed, volume_max_percent. "
+         "A section of your own is a table: write [brand] and its texts below it."),
+        ("[brand]\n", "brand: holds nothing; write its texts below it, or leave it out."),
+        ("[brand]\nx = 1\n", "brand.x: must be a text or a list of texts."),
+        ("[brand]\nx = ['a', 2]\n", "brand.x: must be a text or a list of texts."),
+        ("[brand.x]\ny = 'a'\n", "brand.x: must be a text or a list of texts."),
+        ("[brand]\nx = ' '\n", "brand.x: must not be empty; leave it out instead."),
+        ("[brand]\nx = '" + "a" * 601 + "'\n",
+         "brand.x: is longer than 600 characters; make it several texts."),
+        ("[brand]\ngeneral = '" + "a" * 601 + "'\n",
+         "brand.general: is longer than 600 characters; make it several texts."),
+        ("[brand]\nx = [" + "'a'," * 41 + "]\n", "brand: holds 41 texts; 40 at most."),
+        ("[brand]\nx = 'a'\n[Brand]\nx = 'a'\n",
+         "Brand: there is a section of that title already; put them together."),
+        ("".join(f"[brand{n}]\nx = 'a'\n" for n in range(13)),
+         "brand12: is one section of your own too many; 12 at most."),
+        ("['# Brand']\nx = 'a'\n",
+         "# Brand: a section's name begins with a letter and has 40 letters, digits, spaces, _ and "
+         "- at most."),
+        ('["a\\nb"]\nx = "a"\n',
+         "a\nb: a section's name begins with a letter and has 40 letters, digits, spaces, _ and - "
+         "at most."),
+        ("[tone]\nvoice = 'sage'\n",
+         "tone.voice: there is no such key. There are: personality, tone, length, pacing, "
+         f"language, variety. The key voice of a persona {PLACED}"),
+        ("[safety]\nvolume_max_percent = 60\n",
+         "safety.volume_max_percent: must be a text or a list of texts. The key "
+         f"volume_max_percent of a persona {PLACED}"),
+    ],
+)  # fmt: skip
+def test_what_is_no_section_of_ones_own_is_told(text: str, expected: str) -> None:
+    lines = text.splitlines(keepends=True)
+    above = "".join(line for line in lines[:1] if "[" not in line)
+    assert problems(above + ROLE + text.removeprefix(above)) == [expected]
+
+
+VOICE_IS_TEXT = (
+    'voice: must be a text: the name of a voice, e.g. "sage", or "id:" and the id of one that was '
+    "made for you."
+)
+NO_ID = (
+    "voice: must have the id of a voice behind id:, of letters, digits, _ and -, as the service "
+    'gave it, e.g. "id:voice_123abc".'
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("voice = 3", VOICE_IS_TEXT),
+        ('voice = { id = "voice_1" }', VOICE_IS_TEXT),
+        ('voice = ""', "voice: must not be empty; leave it out to speak as realtime.voice."),
+        ('voice = "  "', "voice: must not be empty; leave it out to speak as realtime.voice."),
+        ('voice = "id:"', NO_ID),
+        ('voice = "id:two words"', NO_ID),
+        (f'voice = "{"x" * 101}"', "voice: must have 100 characters at most."),
+        ('voice = "a\\nb"', "voice: must be on one line, without control characters."),
+        *(
+            (
+                f"speed = {value}",
+                "speed: must be a number from 0.25 to 1.5, no text; 1 is the voice's own speed.",
+            )
+            for value in ("0.2", "1.6", "nan", "inf", "true", '"fast"', "[1]")
+        ),
+        *(
+            (
+                f"volume_max_percent = {value}",
+                "volume_max_percent: must be a number from 10 to 100, no text; the loudest that it "
+                "may get.",
+            )
+            for value in ("9", "101", "true", '"60"', "nan")
+        ),
+        ("volume_max_percent = 60.5", "volume_max_percent: must be a whole number."),
+    ],
+)
+def test_a_wrong_voice_speed_or_loudness_is_told(line: str, expected: str) -> None:
+    assert problems(f"{line}\n{ROLE}") == [expected]
+
+
+@pytest.mark.parametrize("speed", ["0.25", "1.5", "1"])
+def test_voice_speed_and_loudness_of_a_persona(speed: str) -> None:
+    head = f'voice = "id:voice_1"\nspeed = {speed}\nvolume_max_percent = 10\n'
+    persona = parse_persona(head + ROLE, name="p", source="p.toml")
+    assert (persona.voice, persona.speed) == ("id:voice_1", float(speed))
+    assert persona.volume_max_percent == 10
+    plain = parse_persona(ROLE, name="p", source="p.toml")
+    assert (plain.voice, plain.speed, plain.volume_max_percent) == ("", None, None)
+
+
+@pytest.mark.parametrize(
+    ("head", "settings", "expected"),
+    [
+        ("", {}, ("marin", 1.0, 100)),
+        ("", {"voice": "cedar", "speed": 1.2}, ("cedar", 1.2, 100)),
+        ('voice = "sage"', {"voice": "cedar", "speed": 1.2}, ("sage", 1.2, 100)),
+        ("speed = 1", {"voice": "cedar", "speed": 1.2}, ("cedar", 1.0, 100)),
+        ('voice = "id:voice_1"', {"voice": ""}, ("id:voice_1", 1.0, 100)),
+        ("volume_max_percent = 60", {}, ("marin", 1.0, 60)),
+        ("volume_max_percent = 60", {"volume_max_percent": 50}, ("marin", 1.0, 50)),
+        ("", {"volume_max_percent": 50}, ("marin", 1.0, 50)),
+    ],
+)
+def test_a_persona_speaks_with_its_own_voice_and_may_only_lower_the_loudness(
+    head: str, settings: dict[str, object], expected: tuple[str, float, int], tmp_path: Path
+) -> None:
+    file = tmp_path / "p.toml"
+    file.write_text(f"{head}\n{ROLE}")
+    limit = {key: settings.pop(key) for key in list(settings) if key.startswith("volume")}
+    before = Settings.model_validate(
+        {"realtime": {"persona": str(file), **settings}, "device": limit}
+    )
+    worn = with_persona(before)
+    config = session_config(worn, SessionStart("", ()))
+    assert (config.voice, config.speed, worn.device.volume_max_percent) == expected
+    rest = {"voice", "speed"}
+    assert worn.realtime.model_dump(exclude=rest) == before.realtime.model_dump(exclude=rest)
+
+
+def test_children_are_spared_loud_sound() -> None:
+    limits = {name: load_persona(name).volume_max_percent for name in built_in_names()}
+    assert {name: limit for name, limit in limits.items() if limit} == {"kids": 60, "bedtime": 50}
+
+
+def test_sections_of_ones_own_are_told_under_their_titles_in_the_order_of_the_file() -> None:
+    persona = parse_persona(
+        '[safety]\ndanger = "Call."\n[brand_voice]\ngeneral = ["We are Müller.", "Say so."]\n'
+        + ROLE
+        + '["Compliance & Law"]\nadvice = "Give none."\nrights = ["A.", "B."]\n',
+        name="p",
+        source="p.toml",
+    )
+    for_all = compose(persona).partition("# Instructions & Rules\n")[2].partition("\n\n# ")[0]
+    assert compose(persona) == (
+        f"# Role & Objective\n- Role: A voice.\n\n# Instructions & Rules\n{for_all}\n\n"
+        "# Brand voice\n- We are Müller.\n- Say so.\n\n"
+        "# Compliance & Law\n- Advice: Give none.\n- Rights:\n  - A.\n  - B.\n\n"
+        "# Safety & Escalation\n- Danger: Call."
+    )
+
+
 def test_mistakes_at_the_top_are_told_all_at_once() -> None:
     assert problems('language = "German"\nrole = 1\ntone = "x"\nflow = 2\n') == [
         'language: must be a code like en or pt-BR, "free", or empty.',
@@ -274,9 +443,10 @@ def test_mistakes_at_the_top_are_told_all_at_once() -> None:
 
 
 toml = st.sampled_from(
-    ["[role]\n", "[tone]\n", "[flow]\n", "[flow.states.a]\n", "goal = 'x'\n", "next = ['a']\n",
-     "next = {a = 'x'}\n",
-     "guided = true\n", "x = 1\n", "length = ['a', 2]\n", "role = 'y'\n", "[[tools]]\n", "'"]
+    ["[own]\n", "speed = 1\n", "voice = 'x'\n", "[role]\n", "[tone]\n", "[flow]\n",
+     "[flow.states.a]\n", "goal = 'x'\n", "next = ['a']\n", "next = {a = 'x'}\n",
+     "guided = true\n", "x = 1\n",
+     "length = ['a', 2]\n", "role = 'y'\n", "[[tools]]\n", "'"]
 )  # fmt: skip
 
 

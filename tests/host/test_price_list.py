@@ -143,7 +143,7 @@ def test_every_capability_of_a_shipped_record_is_said() -> None:
         ("speech-to-speech", []),
         ("local", ["side_questions"]),
         ("localai", ["side_questions"]),
-        ("xai", ["truncate", "side_questions", "noise_reduction", "semantic_vad"]),
+        ("xai", ["truncate", "side_questions", "noise_reduction", "semantic_vad", "speed"]),
         ("speaches", list(MISSING)),
         ("nobody", []),
     ],

@@ -90,6 +90,12 @@ def test_settings_made_in_code_do_not_read_the_environment(
         ("listen", "wake_words", ["computer"]),
         ("listen", "wake_cutoffs", {"okay_nabu": 1.5}),
         ("listen", "chime", 1),
+        ("listen", "chime", "loud"),
+        ("device", "volume_max_percent", 9),
+        ("realtime", "voice", "id:"),
+        ("realtime", "voice", "id:two words"),
+        ("realtime", "voice", "a\nb"),
+        ("realtime", "fallbacks", [{"provider": "xai", "model": "m", "voice": "id:"}]),
         ("listen", "vad_mode", 1.5),
         ("barge_in", "speech_frames", 11),
         ("realtime", "provider", "My Box"),
@@ -111,6 +117,11 @@ def test_settings_made_in_code_do_not_read_the_environment(
 def test_wrong_values_are_refused(section: str, key: str, value: object) -> None:
     with pytest.raises(ValidationError):
         Settings.model_validate({section: {key: value}})
+
+
+@pytest.mark.parametrize(("old", "now"), [(True, "on_pause"), (False, "never")])
+def test_a_chime_that_was_on_or_off_goes_on_as_it_was(old: bool, now: str) -> None:
+    assert Settings.model_validate({"listen": {"chime": old}}).listen.chime == now
 
 
 def test_an_unencrypted_address_in_the_house_can_be_allowed() -> None:
@@ -164,7 +175,9 @@ def test_the_default_file_is_used_when_it_is_there(tmp_path: Path) -> None:
     [
         ("DEVICE__RATE_HZ", "48000", ("device", "rate_hz", 48000)),
         ("REALTIME__SPEED", " 1.25 ", ("realtime", "speed", 1.25)),
-        ("LISTEN__CHIME", "off", ("listen", "chime", False)),
+        ("LISTEN__CHIME", "off", ("listen", "chime", "never")),
+        ("LISTEN__CHIME", "True", ("listen", "chime", "on_pause")),
+        ("LISTEN__CHIME", "always", ("listen", "chime", "always")),
         (
             "LISTEN__WAKE_WORDS",
             "alexa, okay_nabu",

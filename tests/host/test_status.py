@@ -55,6 +55,10 @@ def test_why_it_is_these_devices_in_words() -> None:
     assert "Chosen" not in words(replace(known, device_present=False))
 
 
+def test_a_limit_of_loudness_in_words() -> None:
+    assert words(replace(GOOD, volume_max_percent=80))["Volume"] == "70 % (80 % at most)"
+
+
 def test_how_late_pings_are_answered_in_words() -> None:
     known = replace(GOOD, pongs=400, pong_p50_ms=45, pong_p99_ms=210, pong_limit_s=4.9)
     told = "answered within 45 ms as a rule, 99 of 100 within 210 ms; a turn waits 4.9 s for one"

@@ -23,7 +23,13 @@ from edge_agent.contract.errors import (
     LinkRefused,
     LocalProtocolError,
 )
-from edge_agent.realtime.protocol.config import Capabilities, SemanticVad, SessionConfig
+from edge_agent.realtime.protocol.config import (
+    Capabilities,
+    Dialect,
+    SemanticVad,
+    SessionConfig,
+    wanted_options,
+)
 from edge_agent.realtime.protocol.session import Phase, Session
 from edge_agent.realtime.protocol.shapes import SERVER_EVENTS
 from edge_agent.realtime.protocol.terms import TRY_AGAIN_S, Terms
@@ -351,6 +357,48 @@ def test_options_go_only_to_models_and_providers_that_take_them() -> None:
     assert "type" not in session
     assert session["turn_detection"] == {"type": "server_vad"}
     assert session["voice"] == "marin"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "voice", "sent"),
+    [
+        ("ga", "sage", "sage"),
+        ("ga", "id:voice_1", {"id": "voice_1"}),
+        ("beta", "id:voice_1", "voice_1"),
+        ("xai", "id:voice_1", "voice_1"),
+        ("xai", "eve", "eve"),
+    ],
+)
+def test_a_voice_is_sent_as_each_dialect_takes_it(dialect: Dialect, voice: str, sent: Any) -> None:
+    session = Terms(household_session(voice=voice, speed=0.8), ABLE, (dialect,)).session_object()
+    place = session["audio"]["output"] if dialect == "ga" else session
+    assert place["voice"] == sent
+    assert place.get("speed") == (None if dialect == "xai" else 0.8)
+
+
+@pytest.mark.parametrize(
+    ("voice", "stated", "told"),
+    [
+        ("id:voice_1", {"id": "voice_1"}, ""),
+        ("id:voice_1", "voice_1", ""),
+        ("id:voice_1", {"id": "voice_2"}, "voice"),
+        ("id:voice_1", "marin", "voice"),
+        ("id:voice_1", {"id": ["voice_1"]}, ""),
+        ("sage", {"id": "voice_1"}, "voice"),
+    ],
+)
+def test_a_voice_of_ones_own_that_is_not_in_force_is_told(
+    voice: str, stated: object, told: str
+) -> None:
+    echo = echoed(audio={"output": {"voice": stated}})
+    noted = configured(Terms(household_session(voice=voice), ABLE), 1.0, echo=echo).take_notes()
+    assert noted == ([("link.options_ignored", {"options": told})] if told else [])
+
+
+def test_a_speed_is_not_asked_of_a_server_that_takes_none() -> None:
+    slow = household_session(speed=0.8)
+    assert "speed" in wanted_options(slow, ABLE)
+    assert "speed" not in wanted_options(slow, household_can(speed=False))
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,9 @@ class Home:
     def volume(self) -> int:
         return self.percent
 
+    def volume_max(self) -> int:
+        return 100
+
     def set_volume(self, percent: int) -> None:
         self.percent = percent
 
@@ -314,6 +317,7 @@ BAD = replace(
         ({"link_refused": True}, "Openai refuses this speaker."),
         ({"link": "connecting"}, "It is connecting to openai."),
         ({"device_present": False}, "There is no sound device: nothing is heard"),
+        ({"volume_max_percent": 80}, "The volume is 70 percent, and 80 at most."),
         ({"version": "1.2.3"}, "The program is version 1.2.3."),
         ({"capture_why": "it is the only one"}, "Microphone: it is the only one."),
         ({"unpriced": 12}, "at a cost that is not known"),

@@ -305,13 +305,17 @@ class Speaker:
     """A speaker that remembers what was done to it."""
 
     percent = 40
+    most = 100
     muted = False
 
     def volume(self) -> int:
         return self.percent
 
+    def volume_max(self) -> int:
+        return self.most
+
     def set_volume(self, percent: int) -> None:
-        self.percent = percent
+        self.percent = min(percent, self.most)
 
     def mute(self) -> None:
         self.muted = True
@@ -345,13 +349,13 @@ def test_volume() -> None:
     assert speaker.percent == 70
 
 
-def test_a_volume_that_the_owner_does_not_allow_is_told() -> None:
-    class Capped(Speaker):
-        def set_volume(self, percent: int) -> None:
-            self.percent = min(percent, 60)
-
-    output = use(Capped(), "set_volume", '{"percent":90}').output
+def test_a_volume_beyond_the_limit_is_answered_in_a_sentence() -> None:
+    speaker = Speaker()
+    speaker.most = 60
+    output = use(speaker, "set_volume", '{"percent":80}').output
     assert output == "The loudest allowed is 60 percent; it is 60 now."
+    allowed = use(speaker, "set_volume", '{"percent":60}').output
+    assert allowed == "The volume is 60 percent now; it was 60."
 
 
 def test_mute_status_and_goodbye() -> None:

@@ -68,6 +68,7 @@ class SoundChain:
         self.playout = Playout(
             warm_up_ms=settings.device.warm_up_ms,
             volume_percent=volume_percent,
+            volume_max_percent=settings.device.volume_max_percent,
             reference_write=self.reference.write,
         )
         self.door = FrameDoor(self._loop, self._take_frame, threads=threads)

@@ -6,6 +6,8 @@ read a clock or know a device.
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +21,8 @@ VOLUME_RAMP_MS = 50.0
 """Full scale in 50 ms: a step is heard as a click, a slower ramp as lag of the knob."""
 
 ALARM_FLOOR_GAIN = 0.25
-"""An alarm at night volume must still wake somebody: never below a volume of 50 %."""
+"""An alarm at night volume must still wake somebody: never below a volume of 50 %, unless the
+owner's limit is lower."""
 
 MAX_EARCONS = 4
 """More short sounds at once are noise, and nothing here may grow without bound."""
@@ -35,11 +38,13 @@ def volume_gain(percent: float) -> float:
 class RampedGain:
     """A factor that moves to its target in small steps, sample by sample."""
 
-    def __init__(self, gain: float, full_scale_ms: float) -> None:
-        self.gain = gain
+    def __init__(self, gain: float, full_scale_ms: float, most: float = inf) -> None:
+        self.gain = min(gain, most)
         self.target = gain
         self.least = 0.0
         """What sounds now must not be softer than this."""
+        self.most = most
+        """Nothing may be louder than this, whoever asks for it."""
         self._full_scale_ms = full_scale_ms
 
     def settle(self) -> None:
@@ -48,7 +53,7 @@ class RampedGain:
 
     @property
     def _goal(self) -> float:
-        return max(self.target, self.least)
+        return min(max(self.target, self.least), self.most)
 
     def factors(self, frames: int, rate_hz: int) -> NDArray[np.float64]:
         """The factor of each of the next `frames` samples; moves on by as many."""

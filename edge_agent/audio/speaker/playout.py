@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 
@@ -54,7 +55,8 @@ class Playout:
     """Queues sound for the loudspeaker and accounts for every sample of it.
 
     `reference_write(block, at)` gets every rendered block (PCM16 at the device rate) with the
-    loop time of its first sample: what really sounds, for the echo canceller.
+    loop time of its first sample: what really sounds, for the echo canceller.  Nothing is played
+    louder than `volume_max_percent`, an alarm included.
 
     Counters, all from the start of the process: `frames_rendered`, `underruns`, `gaps`, `faults`,
     and `dropped_ms` (sound that came late, or over `max_buffer_s`).
@@ -69,6 +71,7 @@ class Playout:
         fade_ms: float = FADE_MS,
         warm_up_ms: float = 0.0,
         volume_percent: float = 100.0,
+        volume_max_percent: float | None = None,
         reference_write: Callable[[bytes, float], None] | None = None,
     ) -> None:
         self.dropped_ms = 0.0
@@ -80,6 +83,7 @@ class Playout:
         self._state = SpeakerState(
             Prebuffer(prebuffer_ms, max_prebuffer_ms),
             gain=volume_gain(volume_percent),
+            most=inf if volume_max_percent is None else volume_gain(volume_max_percent),
             fade_ms=fade_ms,
         )
         self.renderer = Renderer(

@@ -101,8 +101,8 @@ class Renderer:
         else:
             mixed = state.volume.apply(speech, state.rate_hz)
         if alarm is not None:
-            floor = max(ALARM_FLOOR_GAIN, state.volume.gain)
-            mixed = mixed + np.rint(alarm * floor).astype(np.int32)
+            gain = min(max(ALARM_FLOOR_GAIN, state.volume.gain), state.volume.most)
+            mixed = mixed + np.rint(alarm * gain).astype(np.int32)
         state.sounds_until = end
         return np.clip(mixed, -32768, 32767).astype("<i2").tobytes()
 

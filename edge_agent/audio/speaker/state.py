@@ -26,7 +26,7 @@ REMEMBERED_ITEMS = 1024
 class SpeakerState:
     """The queue, what fades out, the alarm, short sounds, and what is due to be told."""
 
-    def __init__(self, prebuffer: Prebuffer, *, gain: float, fade_ms: float) -> None:
+    def __init__(self, prebuffer: Prebuffer, *, gain: float, most: float, fade_ms: float) -> None:
         self.lock = threading.Lock()
         self.rate_hz = WIRE_RATE_HZ
         """Of the device; set by the loop."""
@@ -40,7 +40,7 @@ class SpeakerState:
         self.warm_up_left = 0
         """Samples with which a sleepy sink is still to be woken."""
         self.prebuffer = prebuffer
-        self.volume = RampedGain(gain, VOLUME_RAMP_MS)
+        self.volume = RampedGain(gain, VOLUME_RAMP_MS, most)
         self.alarm = Alarm(fade_ms)
         self.earcons = Earcons()
         self.due: deque[tuple[float, Event]] = deque()

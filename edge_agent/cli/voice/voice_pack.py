@@ -67,16 +67,20 @@ def build(
         ),
     ] = Engine.PROVIDER,
     voice: Annotated[
-        str, typer.Option("--voice", help="The provider's.  Default: realtime.voice.")
+        str,
+        typer.Option(
+            "--voice", help="The provider's.  Default: the persona's, else realtime.voice."
+        ),
     ] = "",
     config_file: ConfigOption = None,
 ) -> None:
     """Have every sentence of a language spoken and kept; go on where an earlier try broke off."""
+    from edge_agent.app.session_start import with_persona
     from edge_agent.host.service.account import become_owner
     from edge_agent.host.voice.pack_store import Pack, pack_root
     from edge_agent.host.voice.sentences import Sentences
 
-    settings = read_settings(config_file)
+    settings = with_persona(read_settings(config_file))
     found = _known_language(language or settings.speech.language)
     own = pack_root(settings.speech.voice_pack_dir)
     become_owner(own)

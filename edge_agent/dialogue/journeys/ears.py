@@ -40,6 +40,9 @@ SURE_SPEECH_FRAMES = 30
 OWN_SOUND_S = 0.2
 """Chime (150 ms) or the fade of an answer, and the way through speaker and room: what is heard
 in it is no evidence that somebody speaks, though it is kept and sent if somebody does."""
+SOFT_CHIME_S = 1.3
+"""The soft chime (60 ms), the way through speaker and room, and the longest tail in which the front
+end still takes what it hears for our own sound (`echo.tail_ms`, 1 s)."""
 SERVER_PATIENCE_S = 8.0
 """semantic_vad with low eagerness waits so long after the last word."""
 
@@ -180,7 +183,8 @@ class Ears:
                 return []
             state.breath_from = None
             state.deadlines.clear(Deadline.ONE_BREATH)
-            return self.open(config.pre_roll_ms + config.one_breath_ms, "one breath")
+            opened = self.open(config.pre_roll_ms + config.one_breath_ms, "one breath")
+            return opened + self._chime_softly()
         if not self._gate.onset():
             return []
         out: Commands = []
@@ -194,13 +198,24 @@ class Ears:
 
     def paused_after_wake(self) -> Commands:
         """The wake word stood alone: now a chime can't land on the first words."""
-        state, chime = self._state, self._state.config.chime
+        state, chime = self._state, self._state.config.chime != "never"
         if state.breath_from is None:
             return []
         self._gate.arm(state.now + (OWN_SOUND_S if chime else 0.0), state.breath_from)
         state.breath_from = None
         state.deadlines.set(Deadline.QUIET, state.config.quiet_end_s)
         return [c.PlayEarcon("woken")] if chime else []
+
+    def _chime_softly(self) -> Commands:
+        """Tell somebody who speaks on, and may not see the light, that it is heard.  The words are
+        streamed whole all the same, and the chime proves nothing about them."""
+        state = self._state
+        turn, is_open = state.turn, self._gate.state is GateState.OPEN
+        if state.config.chime != "always" or turn is None or not is_open or self._moves.sounding:
+            return []
+        turn.chimed_until = state.now + SOFT_CHIME_S
+        self._gate.spare(turn.chimed_until)
+        return [c.PlayEarcon("woken_soft")]
 
     def open(self, pre_roll_ms: int, cause: str) -> Commands:
         """Somebody speaks, by what `cause` says: stream, the pre-roll first."""
@@ -229,7 +244,10 @@ class Ears:
         turn = state.turn
         if turn is None or turn.ended:
             return out  # after a commit the server may still hear the person go on
-        turn.add(pcm24k, frame.at, speech_frames=int(frame.speech))
+        chimed = frame.over_playback and frame.at < turn.chimed_until
+        turn.add(pcm24k, frame.at, speech_frames=int(frame.speech and not chimed))
+        if chimed:  # no evidence of speech, and none of its end
+            turn.last_speech_at = frame.at
         if frame.speech:
             state.deadlines.set(Deadline.QUIET, config.quiet_end_s)
         ours_to_end = not config.server_turns or state.link is not Link.READY

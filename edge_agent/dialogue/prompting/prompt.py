@@ -87,7 +87,7 @@ def parts(
 ) -> Iterator[tuple[str, str]]:
     """`(heading, text)` of every section that says something, in order."""
     code, before_calls = pinned_language(persona, language), tuple(preambles)
-    for key, heading in SECTIONS.items():
+    for key, heading in headings(persona):
         entries = _in_language(persona.sections.get(key, ()), code)
         lines = list(_lines(entries))
         if key == "tone":
@@ -104,6 +104,15 @@ def parts(
             yield heading, "\n".join(lines)
     if additions.strip():
         yield ADDITIONS, additions.strip()
+
+
+def headings(persona: Persona) -> Iterator[tuple[str, str]]:
+    """`(key, heading)` of every section, in order: those of one's own before the safety rules, so
+    that these are the persona's last word."""
+    for key, heading in SECTIONS.items():
+        if key == "safety":
+            yield from ((own, _title(own)) for own in persona.sections if own not in SECTIONS)
+        yield key, heading
 
 
 def named_tools(text: str, known: Iterable[str]) -> tuple[str, ...]:

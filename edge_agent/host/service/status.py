@@ -67,6 +67,8 @@ class Status:
     hears_badly: bool = False
     """The sound system loses sound of the microphone all the time."""
     volume_percent: int = 0
+    volume_max_percent: int = 100
+    """The loudest that is allowed."""
     unsaved: bool = False
     """Microphone, guest mode and volume could not be saved: a restart brings back the old ones."""
     failure: Failure | None = None
@@ -161,7 +163,7 @@ def in_words(status: Status) -> list[tuple[str, str]]:
         ("Microphone", f"off (muted{closed}); `edge-agent mute off` opens it" if muted else "on"),
         ("Connection", _link(status)),
         ("Sound", _sound(status)),
-        ("Volume", f"{status.volume_percent} %"),
+        ("Volume", _volume(status)),
     ]
     if status.device_present and status.echo:
         lines.insert(4, ("Echo", _echo(status)))
@@ -229,6 +231,11 @@ def _echo(status: Status) -> str:
         "off": "not cancelled (echo.mode)",
     }
     return words.get(status.echo, status.echo)
+
+
+def _volume(status: Status) -> str:
+    limit = status.volume_max_percent
+    return f"{status.volume_percent} %" + (f" ({limit} % at most)" if limit < 100 else "")
 
 
 def _failure(failure: Failure) -> str:

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from edge_agent.contract.voices import VOICE_MAX_CHARS, voice_problem
+
 Name = Annotated[str, Field(max_length=200)]
 
 
@@ -30,6 +32,16 @@ class Section(BaseModel):
         if kind is bool and not isinstance(value, bool):
             raise ValueError("must be true or false, without quotes")
         return value
+
+
+def _voice(value: str) -> str:
+    if problem := voice_problem(value):
+        raise ValueError(problem)
+    return value
+
+
+VoiceName = Annotated[str, Field(max_length=VOICE_MAX_CHARS), AfterValidator(_voice)]
+"""A voice of a service, or `id:` and the id of one of one's own; empty: the service's choice."""
 
 
 def _absolute_or_empty(value: str) -> str:

@@ -24,8 +24,10 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from edge_agent.contract.hosts import is_loopback
+from edge_agent.contract.persona import VOLUME_LIMIT_MIN_PERCENT
+from edge_agent.contract.voices import SPEED_MAX, SPEED_MIN
 from edge_agent.host.price_list import NAME_FORM
-from edge_agent.host.settings.base import Name, PathText, Section, checked_address
+from edge_agent.host.settings.base import Name, PathText, Section, VoiceName, checked_address
 from edge_agent.host.settings.consent import Consent, Guest
 from edge_agent.host.settings.desk import Messages, Supervisor
 from edge_agent.host.settings.house import Budget, Control, Health, Journal, Speech, State
@@ -56,6 +58,9 @@ class Device(Section):
     """Which channel of a microphone array is listened to, counted from 0."""
     volume_percent: int = Field(default=70, ge=0, le=100)
     """Loudness of the voice at the first start; later changes are remembered in `state.path`."""
+    volume_max_percent: int = Field(default=100, ge=VOLUME_LIMIT_MIN_PERCENT, le=100)
+    """The loudest it gets, whoever asks for more: nothing that it plays is louder, alarms and
+    questions included.  A persona may lower it further (kids)."""
     warm_up_ms: int = Field(default=0, ge=0, le=2000)
     """Silence played before the first sound after a pause, for loudspeakers that fall asleep
     (HDMI, Bluetooth) and swallow the first syllable."""
@@ -101,8 +106,19 @@ class Listen(Section):
     """`server_vad`: silence that ends a turn."""
     semantic_eagerness: Literal["low", "medium", "high", "auto"] = "auto"
     """`semantic_vad`: low waits up to 8 s for you to go on, medium 4 s, high 2 s."""
-    chime: bool = True
-    """A short sound when it wakes and when it goes back to sleep."""
+    chime: Literal["on_pause", "always", "never"] = "on_pause"
+    """A short sound after a wake word or a press: it listens.  `on_pause`: when you pause there;
+    who speaks on at once does not hear it.  `always`: then too, softly, for those who cannot see
+    the light.  `never`: the light alone tells.  true and false mean on_pause and never."""
+
+    @field_validator("chime", mode="before")
+    @classmethod
+    def _once_it_was_on_or_off(cls, given: object) -> object:
+        """Settings from before there were three ways, environment variables among them."""
+        words = {"true": True, "yes": True, "on": True, "1": True}
+        words |= {"false": False, "no": False, "off": False, "0": False}
+        given = words.get(given.strip().lower(), given) if isinstance(given, str) else given
+        return {True: "on_pause", False: "never"}[given] if isinstance(given, bool) else given
 
     @model_validator(mode="after")
     def _wake_needs_a_word(self) -> Listen:
@@ -157,7 +173,7 @@ class Fallback(Section):
     provider: ProviderName
     model: str = Field(min_length=1, max_length=100)
     url: Name = ""
-    voice: str = Field(default="", max_length=100)
+    voice: VoiceName = ""
     api_key_file: PathText = ""
 
 
@@ -182,10 +198,11 @@ class Realtime(Section):
     model: str = Field(default="gpt-realtime-2.1", min_length=1, max_length=100)
     """Model (azure: the deployment's name).  `gpt-realtime-2.1-mini` costs about a third.  Not
     set, it is the one that the provider's record names."""
-    voice: str = Field(default="marin", max_length=100)
+    voice: VoiceName = "marin"
     """Voice of the answers: marin, cedar, alloy, ash, ballad, coral, echo, sage, shimmer, verse;
-    xai: eve, ara, leo, rex, sal.  Empty: the server's own.  Not set, it is the one that the
-    provider's record names."""
+    xai: eve, ara, leo, rex, sal.  One that was made for you: `id:` and its id, e.g.
+    `id:voice_123abc`.  Empty: the server's own.  Not set, it is the one that the provider's record
+    names.  A persona that names a voice or a speed wins."""
     persona: str = Field(default="household", pattern=r"^([a-z0-9][a-z0-9_-]{0,63}|/.+\.toml)$")
     """Its manners: household, kids, language-tutor, concise, bedtime, a name of your own from
     /etc/edge-agent/personas, or the whole path of a file.  See `edge-agent prompt show`."""
@@ -209,8 +226,8 @@ class Realtime(Section):
     """Longest answer in tokens (20 are about one second of speech), 0: the model's own limit."""
     reasoning_effort: Literal["", "minimal", "low", "medium", "high", "xhigh"] = ""
     """How long the model thinks; only sent to models that can.  Empty: the model's own."""
-    speed: float = Field(default=1.0, ge=0.25, le=1.5)
-    """Speed of the voice."""
+    speed: float = Field(default=1.0, ge=SPEED_MIN, le=SPEED_MAX)
+    """Speed of the voice, 0.25 to 1.5; a persona that names one wins."""
     api_key: SecretStr = SecretStr("")
     """The key.  Never in this file: put it into api_key_file, the environment or the systemd
     credential `openai_api_key`."""

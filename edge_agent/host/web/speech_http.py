@@ -19,6 +19,7 @@ from typing import Any, Literal
 from edge_agent.contract.errors import AgentError, LinkError
 from edge_agent.contract.net_faults import Peer
 from edge_agent.contract.pcm import WIRE_RATE_HZ
+from edge_agent.contract.voices import on_wire
 from edge_agent.host.web.http_api import HttpApi
 from edge_agent.host.web.http_faults import garbage as garbage_of
 from edge_agent.host.web.http_faults import web_page
@@ -65,7 +66,8 @@ class SpeechApi:
             raise AgentError(
                 f"A text to be spoken has 1 to {INPUT_MAX_CHARS} characters.", code="speech.text"
             )
-        question = {"model": model, "voice": voice, "input": text, "response_format": "pcm"}
+        question: dict[str, object] = {"model": model, "voice": on_wire(voice), "input": text}
+        question["response_format"] = "pcm"
         if instructions:
             question["instructions"] = instructions
         body = json.dumps(question).encode()

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.pcm import WIRE_RATE_HZ
+from edge_agent.contract.voices import SPEED_MAX, SPEED_MIN, custom_id, on_wire
 
 Dialect = Literal["ga", "beta", "xai"]
 
@@ -43,7 +44,8 @@ TurnDetection = ServerVad | SemanticVad | None
 class SessionConfig:
     """All that a session is told when it opens.
 
-    `voice` "" leaves the provider's; `noise_reduction` is `near_field`, `far_field` or None;
+    `voice` "" leaves the provider's, "id:…" is one of one's own (`contract.voices`);
+    `noise_reduction` is `near_field`, `far_field` or None;
     `transcription_model` None switches input transcription off, "" leaves it to the endpoint, where
     it comes to nothing if that names none; `max_output_tokens` None is
     "inf"; `reasoning_effort` None leaves it to the model; `keep_tokens` and `keep_ratio` limit
@@ -69,7 +71,11 @@ class SessionConfig:
         vad = self.turn_detection
         rules = (
             ("model", bool(self.model.strip()), "must not be empty"),
-            ("speed", 0.25 <= self.speed <= 1.5, "must be 0.25 to 1.5"),
+            (
+                "speed",
+                SPEED_MIN <= self.speed <= SPEED_MAX,
+                f"must be {SPEED_MIN} to {SPEED_MAX}",
+            ),
             (
                 "max_output_tokens",
                 self.max_output_tokens is None or 1 <= self.max_output_tokens <= 4096,
@@ -118,7 +124,8 @@ class Capabilities:
     against.
     `greets`: it sends `session.created` by itself.  `probe`: it answers an empty
     `session.update` at once, even while a response is generated.
-    `voice`, `vad_options`: it takes a voice, and the options of its voice detector.
+    `voice`, `speed`, `vad_options`: it takes a voice, its speed, and the options of its voice
+    detector.
     `append_max_bytes`: the most PCM that one append may carry.
     """
 
@@ -134,6 +141,7 @@ class Capabilities:
     acknowledges: bool
     probe: bool
     voice: bool
+    speed: bool
     vad_options: bool
     append_max_bytes: int
 
@@ -187,7 +195,7 @@ def wanted_options(config: SessionConfig, can: Capabilities) -> frozenset[str]:
         "reasoning": config.reasoning_effort is not None and _takes_reasoning(config.model, can),
         "truncation": bool(config.keep_ratio or config.keep_tokens) and can.truncation,
         "noise_reduction": config.noise_reduction is not None and can.noise_reduction,
-        "speed": config.speed != 1.0,
+        "speed": config.speed != 1.0 and can.speed,
         "transcription_language": transcribes and bool(config.transcription_language),
         "transcription": transcribes,
         "semantic_vad": isinstance(vad, SemanticVad) and can.semantic_vad,
@@ -228,7 +236,10 @@ def ignored_options(
     heard, spoken = (_inside(echo, "audio", way) for way in ("input", "output"))
     ignored = set()
     voice = spoken.get("voice", echo.get("voice"))
-    if "voice" in used and isinstance(voice, str) and voice != config.voice:
+    if isinstance(voice, Mapping):
+        voice = voice.get("id")
+    wanted = custom_id(config.voice) or config.voice
+    if "voice" in used and isinstance(voice, str) and voice != wanted:
         ignored.add("voice")
     if any("turn_detection" in place for place in (heard, echo)):
         stated = heard.get("turn_detection", echo.get("turn_detection"))
@@ -324,7 +335,7 @@ def _ga(config: SessionConfig, use: Set[str]) -> dict[str, Any]:
     if "transcription" in use:
         heard["transcription"] = _transcription(config, use)
     if "voice" in use:
-        spoken["voice"] = config.voice
+        spoken["voice"] = on_wire(config.voice)
     if "speed" in use:
         spoken["speed"] = config.speed
     if "tools" in use:
@@ -366,7 +377,8 @@ def _flat(config: SessionConfig, use: Set[str], dialect: Dialect) -> dict[str, A
     if detection is None or "turn_detection" in use:
         session["turn_detection"] = detection
     if "voice" in use:
-        session["voice"] = config.voice
+        # xAI takes the id of a custom voice where it takes a name; the retired servers had none.
+        session["voice"] = custom_id(config.voice) or config.voice
     if "tools" in use:
         session["tools"] = [dict(tool) for tool in config.tools]
     return session
