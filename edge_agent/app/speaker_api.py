@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
+from edge_agent.app.spoken_status import spoken_status
 from edge_agent.contract.backoff import Backoff
 from edge_agent.contract.events import Event, GuestRequested, MuteRequested, StateUnsaved
 from edge_agent.dialogue.state import Link, Microphone, Talk
 from edge_agent.host.service.control import ControlError
 from edge_agent.host.service.status import Status
-from edge_agent.host.service.troubles import page
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.stores.fact_store import facts_path
@@ -191,8 +191,8 @@ class SpeakerApi:
         return self._status()
 
     def status(self) -> str:
-        """Everything in plain words."""
-        return ". ".join(f"{what}: {how}" for what, how in page(self.snapshot()))
+        """Everything in words that can be said."""
+        return spoken_status(self.snapshot())
 
 
 def owner_commands(speaker: SpeakerApi, talk: TalkView, forget: Handler) -> dict[str, Handler]:

@@ -35,6 +35,8 @@ class Entry:
 
     label: str
     lines: tuple[str, ...]
+    language: str = ""
+    """The code of the only language in which it is told; "": wherever there is no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +101,5 @@ class ToolPreamble:
     tool: str
     asks: bool
     samples: tuple[str, ...]
+    translated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The samples in other languages, by code."""

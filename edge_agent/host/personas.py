@@ -266,12 +266,26 @@ class _Reader:
                 self.complain(dotted, _unknown(label, known, "key") + _place(label))
             elif dotted == "tools.use":
                 entries += self.uses(value)
+            elif key == "samples" and isinstance(value, dict):
+                entries += self.samples_in(label, value)
             else:
                 shown = "" if label == "general" else f'Say "{label}" as'
                 plain = key != "pronunciations"
                 lines = self.lines(dotted, value)
                 entries.append(Entry(label if plain and shown else shown, lines))
         return tuple(entries)
+
+    def samples_in(self, language: str, tree: Mapping[str, Any]) -> list[Entry]:
+        """[samples.de]: what is told in place of the others where German is spoken."""
+        key = f"samples.{language}"
+        if language in ("", "free") or not LANGUAGE.fullmatch(language):
+            self.complain(
+                key, "is no language; write phrases, or [samples.CODE] like [samples.de]."
+            )
+        return [
+            Entry(label, self.lines(f"{key}.{label}", value), language)
+            for label, value in tree.items()
+        ]
 
     def uses(self, tree: object) -> list[Entry]:
         if not isinstance(tree, dict):

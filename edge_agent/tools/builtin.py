@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Protocol
 
 from pydantic import Field
 
 from edge_agent.contract.risk import Risk
+from edge_agent.tools import spoken
 from edge_agent.tools.registry import Finish, Tool, tool
 
 
@@ -39,32 +40,33 @@ def builtin_tools(speaker: SpeakerControls, now: Callable[[], datetime]) -> tupl
     """The built-in tools for one speaker.  `now` gives local time *with* its zone."""
 
     @tool(risk=Risk.LOW, speakable="the clock")
-    def current_time() -> dict[str, str]:
+    def current_time() -> dict[str, str | int]:
         """Local time, date, weekday and time zone. Use it for every question about them."""
         moment = now()
         return {
-            "time": moment.strftime("%H:%M:%S"),
-            "date": moment.date().isoformat(),
-            "weekday": WEEKDAYS[moment.weekday()],
-            "timezone": _zone(moment),
+            "time": spoken.clock(moment),
+            "seconds": moment.second,
+            "weekday": spoken.WEEKDAYS[moment.weekday()],
+            "date": f"{spoken.date_in_year(moment)} {moment.year}",
+            "timezone": spoken.zone(moment),
         }
 
     @tool(risk=Risk.LOW, speakable="the volume")
     def set_volume(
         percent: Annotated[int, Field(ge=0, le=100, description="0 is silent, 100 the loudest")],
-    ) -> dict[str, int] | str:
+    ) -> str:
         """Set how loud this speaker is. For louder or quieter, ask get_volume first."""
         before = speaker.volume()
         speaker.set_volume(percent)
         now, loudest = speaker.volume(), speaker.volume_max()
         if percent > loudest:
             return f"The loudest allowed is {loudest} percent; it is {now} now."
-        return {"before_percent": before, "percent": now}
+        return f"The volume is {now} percent now; it was {before}."
 
     @tool(risk=Risk.LOW, speakable="the volume")
-    def get_volume() -> dict[str, int]:
+    def get_volume() -> str:
         """How loud this speaker is, in percent."""
-        return {"percent": speaker.volume()}
+        return f"The volume is {speaker.volume()} percent."
 
     @tool(risk=Risk.LOW, speakable="the microphone")
     def mute_microphone() -> str:
@@ -82,7 +84,8 @@ def builtin_tools(speaker: SpeakerControls, now: Callable[[], datetime]) -> tupl
     @tool(risk=Risk.LOW, speakable="goodbye")
     def finish_session() -> Finish:
         """End the talk, when the household says goodbye, thanks you and wants no more, or tells
-        you to stop. Then say a very short goodbye, or nothing."""
+        you to stop. If you are not sure that the talk is meant, ask first. Then say a very short
+        goodbye, or nothing."""
         return Finish("The talk ends after your next sentence.")
 
     return (
@@ -93,14 +96,3 @@ def builtin_tools(speaker: SpeakerControls, now: Callable[[], datetime]) -> tupl
         device_status,
         finish_session,
     )
-
-
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-"""In English whatever the locale: the model translates."""
-
-
-def _zone(moment: datetime) -> str:
-    key: Any = getattr(moment.tzinfo, "key", None)  # a named zone says more than its offset
-    offset = moment.strftime("%z")
-    utc = f"UTC{offset[:3]}:{offset[3:5]}" if offset else "unknown"
-    return f"{key} ({utc})" if key else utc

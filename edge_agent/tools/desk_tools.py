@@ -23,9 +23,26 @@ MESSAGE_LIMIT_S = 8.0
 """The disk, and the first try to send it."""
 
 SAY_IT = (
-    "Tell this in your own words and in the language of the talk, in at most two short sentences. "
-    "No lists, links or signs that only make sense in writing."
+    "Tell this in your own words and in the language of the talk, as your own answer: a few words "
+    "to open, the gist in one sentence, at most three details in another, and if there is more or "
+    "something to choose, a quick question such as: shall I go on? No lists, links or signs that "
+    "only make sense in writing; numbers, times and dates as people say them."
 )
+
+
+THINKING = {
+    "de": ["Einen Moment, ich überlege.", "Ich sehe mal nach.", "Einen kleinen Augenblick."],
+    "fr": ["Un instant, je réfléchis.", "Je regarde ça.", "Une petite seconde."],
+    "es": ["Un momento, lo pienso.", "Déjame ver.", "Un segundo."],
+    "it": ["Un momento, ci penso.", "Fammi vedere.", "Solo un attimo."],
+}
+PASSING_ON = {
+    "de": ["Ich richte aus, dass es um sechs Essen gibt. Stimmt das so?", "Soll ich das so sagen?"],
+    "fr": ["Je transmets qu'on mange à huit heures. C'est bien ça ?", "Je transmets comme ça ?"],
+    "es": ["Le digo que se cena a las nueve. ¿Está bien así?", "¿Se lo digo así?"],
+    "it": ["Riferisco che si cena alle otto. Va bene così?", "Lo riferisco così?"],
+}
+"""What is said before a call, in the languages that our own sentences have."""
 
 
 class Asked(Protocol):
@@ -43,9 +60,10 @@ class Desk(Protocol):
     async def ask(self, question: str, context: str) -> Asked:
         """The stronger model's answer.  Raises AgentError."""
 
-    async def leave(self, text: str, sender: str, urgency: str) -> str:
+    async def leave(self, text: str, sender: str, urgency: str) -> tuple[str, bool]:
         """Keep a message; what has become of it: `sent`, `stored` (sent later), `kept` (never
-        sent, it waits here) or `memory` (the disk failed).  Raises ToolError."""
+        sent, it waits here) or `memory` (the disk failed); True if parts of it were left out.
+        Raises ToolError."""
 
 
 LEFT = {
@@ -56,6 +74,10 @@ LEFT = {
     "switched off. Say so.",
 }
 """What is true of a message, for the model."""
+PARTS_LEFT_OUT = (
+    " Parts were left out, because the owner of this speaker wants no such numbers, addresses or "
+    "names kept: say so."
+)
 
 
 def answer_tool(desk: Desk, max_seconds: float) -> Tool:
@@ -67,6 +89,7 @@ def answer_tool(desk: Desk, max_seconds: float) -> Tool:
         speakable="the question",
         behaviour=Behaviour.PREAMBLE,
         samples=["One moment, I'll think about it.", "Let me look into that.", "Just a second."],
+        translated=THINKING,
         cancellable=True,
         concurrency=2,
     )
@@ -91,7 +114,7 @@ def answer_tool(desk: Desk, max_seconds: float) -> Tool:
         """Ask a stronger model that thinks longer: for what needs knowledge, reckoning or care
         beyond a quick answer. It hears nothing of this talk. Not for small talk, the time, or
         anything that another tool does. First say one short neutral sentence; afterwards tell
-        the result in at most two sentences."""
+        the result as it asks to be told. Never mention another model: you are who answers."""
         try:
             asked = await desk.ask(question, context)
         except AgentError as error:
@@ -103,22 +126,28 @@ def answer_tool(desk: Desk, max_seconds: float) -> Tool:
 
 
 def no_answer(error: AgentError) -> str:
-    """Why there is no answer, in words that the voice can speak."""
+    """Why there is no answer, in words that the voice can speak as its own trouble: the household
+    hears of no second model."""
     if error.code == "link.timeout":
-        why = "The stronger model took too long."
+        why = "Looking into it took too long."
     elif error.code == "text_model.filtered":
-        return "The stronger model declines to answer this. Say that you cannot help with it."
+        return "This question is declined. Say that you cannot help with it."
     elif error.code == "text_model.cut":
-        why = "The stronger model came to no end."
+        why = "Looking into it came to no end."
     elif error.code == "budget.spent":
-        why = "The money for today is spent, so the stronger model is not asked."
+        why = "The money for today is spent, so it cannot be looked into."
     elif isinstance(error, LinkBusy):
-        why = "The stronger model is overloaded right now."
+        why = "The service for hard questions is overloaded right now."
     elif isinstance(error, LinkRefused) or not error.code.startswith("link."):
-        why = "The stronger model is not set up rightly; only the owner can change that."
+        why = (
+            "The service for hard questions is not set up rightly; only the owner can change that."
+        )
     else:
-        why = "The stronger model cannot be reached right now."
-    return f"{why} Say so in one sentence, and answer yourself if you are sure enough."
+        why = "The service for hard questions cannot be reached right now."
+    return (
+        f"{why} Say so in one sentence as a trouble of your own, without a word of other models, "
+        "and answer yourself if you are sure enough."
+    )
 
 
 def leave_message_tool(desk: Desk) -> Tool:
@@ -133,16 +162,19 @@ def leave_message_tool(desk: Desk) -> Tool:
         timeout_s=MESSAGE_LIMIT_S,
         speakable="the message",
         behaviour=Behaviour.CONFIRM,
-        samples=[
-            "I'll pass on that you come at six. Is that right?",
-            "Shall I leave it like that?",
-        ],
+        samples=["I'll say that dinner is at six. Is that right?", "Shall I pass it on like that?"],
+        translated=PASSING_ON,
         concurrency=1,
     )
     async def leave_message(
         text: Annotated[
             str,
-            Field(min_length=1, max_length=1000, description="The message, in the person's words"),
+            Field(
+                min_length=1,
+                max_length=1000,
+                description="The message, in the person's words, with the number and the time to "
+                "call back if there are any",
+            ),
         ],
         sender: Annotated[
             str, Field(max_length=100, description="Who leaves it, if they said so; do not guess")
@@ -150,12 +182,14 @@ def leave_message_tool(desk: Desk) -> Tool:
         urgency: Literal["normal", "urgent"] = "normal",
     ) -> str:
         """Leave a message for the owner of this speaker: when somebody asks for it, wants a person
-        rather than you, or needs something that you are not allowed to do. It calls no help in
-        an emergency. Tell truthfully what the result says has become of it."""
+        rather than you, or needs something that you are not allowed to do. If they want an
+        answer, ask once for a number and a good time to call back. It calls no help in an
+        emergency. Tell truthfully what the result says has become of it."""
         plain = " ".join(text.split())
         if not plain:
             raise ToolError("The message is empty. Ask for it.", code="tool.bad_arguments")
-        return LEFT[await desk.leave(plain, " ".join(sender.split()), urgency)]
+        fate, is_shortened = await desk.leave(plain, " ".join(sender.split()), urgency)
+        return LEFT[fate] + (PARTS_LEFT_OUT if is_shortened else "")
 
     return leave_message
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, get_type_hints
@@ -65,6 +65,8 @@ class Tool:
     speakable: str
     behaviour: Behaviour = Behaviour.PROACTIVE
     samples: tuple[str, ...] = ()
+    translated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The samples in other languages, by code."""
     cancellable: bool = False
     concurrency: int = DEFAULT_CONCURRENCY
     risk_because: str = "it is one of ours"
@@ -104,6 +106,7 @@ def tool(
     name: str = "",
     behaviour: Behaviour = Behaviour.PROACTIVE,
     samples: Iterable[str] = (),
+    translated: Mapping[str, Iterable[str]] | None = None,
     cancellable: bool = False,
     concurrency: int = DEFAULT_CONCURRENCY,
 ) -> Callable[[Callable[..., Any]], Tool]:
@@ -144,6 +147,7 @@ def tool(
             speakable=speakable or tool_name.replace("_", " "),
             behaviour=behaviour,
             samples=phrases,
+            translated={code: tuple(said) for code, said in (translated or {}).items()},
             cancellable=cancellable,
             concurrency=concurrency,
         )
@@ -202,7 +206,7 @@ class Registry:
     def preambles(self) -> tuple[ToolPreamble, ...]:
         """How the model should bring calls before the household, where that is not "at once"."""
         return tuple(
-            ToolPreamble(t.name, t.behaviour is Behaviour.CONFIRM, t.samples)
+            ToolPreamble(t.name, t.behaviour is Behaviour.CONFIRM, t.samples, t.translated)
             for t in self._tools.values()
             if t.behaviour is not Behaviour.PROACTIVE
         )

@@ -15,14 +15,13 @@ from pydantic import Field
 from edge_agent.contract.errors import ToolError
 from edge_agent.contract.risk import Risk
 from edge_agent.tools.registry import Tool, tool
+from edge_agent.tools.spoken import day_and_time, duration
 from edge_agent.tools.timers import ALARM, Entry, Moment, Rang, Timers
 
 Name = Annotated[
     str, Field(max_length=200, description="What it is for, in the household's own word: pasta")
 ]
 Amount = Annotated[int, Field(ge=0, le=604_800)]
-
-UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 OFTEN = {"daily": "every day", "weekdays": "from Monday to Friday", "weekends": "at weekends"}
 
@@ -84,7 +83,9 @@ def timer_tools(
         now = moment()
         lines = [_line(entry, timers.left_s(entry, now), now) for entry in timers.list()]
         lines = lines or ["No timer and no alarm is set."]
-        lines += [f"{_title(rang)} rang {day_and_time(rang.wall, now)}." for rang in timers.rang]
+        lines += [
+            f"{_title(rang)} rang {day_and_time(rang.wall, now.wall)}." for rang in timers.rang
+        ]
         return " ".join(lines)
 
     @tool(risk=Risk.LOW, speakable="the alarm")
@@ -100,29 +101,12 @@ def timer_tools(
     return set_timer, set_alarm, cancel_timer, list_timers, stop_alarm
 
 
-def duration(seconds: float) -> str:
-    """In words, to the second: `1 hour 5 minutes`."""
-    left, parts = max(0, round(seconds)), []
-    for unit, length_s in UNITS:
-        count, left = divmod(left, length_s)
-        if count:
-            parts.append(f"{count} {unit}{'' if count == 1 else 's'}")
-    return " ".join(parts) or "0 seconds"
-
-
-def day_and_time(wall: dt.datetime, now: Moment) -> str:
-    """When, as people say it: `tomorrow at 06:45`."""
-    days = (wall.date() - now.wall.date()).days
-    near = {-1: "yesterday", 0: "today", 1: "tomorrow"}
-    return f"{near.get(days) or 'on ' + wall.date().isoformat()} at {wall:%H:%M}"
-
-
 def _line(entry: Entry, left_s: float, now: Moment) -> str:
     if entry.ringing:
         return f"{_title(entry)} is ringing now."
     if entry.kind == ALARM:
         often = "" if entry.repeat == "once" else f", and then {OFTEN[entry.repeat]}"
-        return f"{_title(entry)} rings {day_and_time(_due(entry), now)}{often}."
+        return f"{_title(entry)} rings {day_and_time(_due(entry), now.wall)}{often}."
     return f"{_title(entry)} has {duration(left_s)} left."
 
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.contract.persona import SECTIONS, Entry, FlowPlan, FlowState, Persona
+from edge_agent.contract.persona import (
+    SECTIONS,
+    Entry,
+    FlowPlan,
+    FlowState,
+    Persona,
+    ToolPreamble,
+)
+from edge_agent.dialogue.prompting.manners import HABITS
 from edge_agent.dialogue.prompting.prompt import (
     ADDITIONS,
     STAGE,
@@ -42,7 +53,7 @@ def test_every_line_is_told_under_its_heading_and_in_order(persona: Persona, ext
     blocks = dict(zip(found, text.split("\n\n# "), strict=True))
     for key, section in persona.sections.items():
         pinned = key == "tone" and persona.language != "free"
-        assert (SECTIONS[key] in found) == (bool(section) or pinned)
+        assert (SECTIONS[key] in found) == (bool(section) or pinned or key == "rules")
         for entry in section:
             for line in entry.lines:
                 assert line in blocks[SECTIONS[key]]
@@ -63,8 +74,11 @@ def test_the_language_is_pinned_by_the_persona_then_by_the_household_or_not_at_a
 
     assert "English (en)" in language("")
     assert "German (de)" in language("de")
-    assert "pt-BR" in language("pt-BR")
-    assert language("free") == ""
+    assert "Portuguese (pt-BR)" in language("pt-BR")
+    assert "that you speak German here; do not change." in language("de")
+    assert "that you speak xx here; do not change." in language("xx")
+    assert "you speak" not in language("free")
+    assert "Speak this" not in language("free")
 
 
 def test_a_list_a_single_line_and_a_pronunciation() -> None:
@@ -72,9 +86,9 @@ def test_a_list_a_single_line_and_a_pronunciation() -> None:
         "pronunciations": (Entry('Say "Nguyen" as', ("win",)),),
         "rules": (Entry("", ("One.",)), Entry("unclear_audio", ("Two.", "Three."))),
     }
-    assert compose(Persona("x", sections=sections)) == (
+    assert compose(Persona("x", sections=sections)).startswith(
         '# Reference Pronunciations\n- Say "Nguyen" as: win\n\n'
-        "# Instructions & Rules\n- One.\n- Unclear audio:\n  - Two.\n  - Three."
+        "# Instructions & Rules\n- One.\n- Unclear audio:\n  - Two.\n  - Three.\n- Spoken aloud:\n"
     )
 
 
@@ -85,12 +99,12 @@ def test_steps_are_all_told_unless_the_talk_is_guided() -> None:
     }
     free = compose(Persona("x", plan=FlowPlan("ask", states)))
     assert "1. Step: ask\n   - Goal: Know the wish.\n   - How to respond: Ask." in free
-    assert '- For example: "What?"\n   - Ends when: It is known.' in free
+    assert '- For example, in changing words: "What?"\n   - Ends when: It is known.' in free
     assert "2. Step: do" in free
     guided = compose(Persona("x", plan=FlowPlan("ask", states, guided=True)))
     assert "Know the wish" not in guided
     staged = with_stage(guided, states["ask"])
-    assert headings(staged) == ["Conversation Flow", STAGE]
+    assert headings(staged) == ["Instructions & Rules", "Conversation Flow", STAGE]
     assert "Do it." not in staged
     assert staged.endswith("- May be followed by: do\n- To go on, call `set_conversation_state`.")
     assert "set_conversation_state" not in with_stage(guided, states["do"])
@@ -99,4 +113,64 @@ def test_steps_are_all_told_unless_the_talk_is_guided() -> None:
 def test_a_tool_that_is_not_offered_is_not_spoken_of() -> None:
     uses = (Entry("general", ("Use them.",)), Entry("`a`", ("at noon.",)), Entry("`b`", ("now.",)))
     left = without_tools(Persona("x", sections={"tools": uses}), {"a", "general"})
-    assert compose(left) == "# Tools\n- General: Use them.\n- `b`: now."
+    assert compose(left).startswith("# Tools\n- General: Use them.\n- `b`: now.\n\n# Instr")
+
+
+# --- in the language of the talk -----------------------------------------------------------
+
+SAMPLES = (
+    Entry("confirm", ("Done.",)),
+    Entry("confirm", ("Erledigt.",), "de"),
+    Entry("must_keep", ("Halt.",), "de"),
+    Entry("confirm", ("Feito.",), "pt"),
+    Entry("confirm", ("Pronto.",), "pt-BR"),
+)
+
+
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [
+        ("en", "- Confirm: Done."),
+        ("de", "- Confirm: Erledigt.\n- Must keep: Halt."),
+        ("de-AT", "- Confirm: Erledigt.\n- Must keep: Halt."),
+        ("pt", "- Confirm: Feito."),
+        ("pt-BR", "- Confirm: Pronto."),
+        ("ja", "- Confirm: Done."),
+        ("free", "- Confirm: Done."),
+    ],
+)
+def test_of_sample_phrases_in_several_languages_those_of_the_talk_are_told(
+    language: str, told: str
+) -> None:
+    text = compose(Persona("x", language=language, sections={"samples": SAMPLES}))
+    how, _, phrases = text.partition("# Sample Phrases\n")[2].partition("\n")
+    assert phrases == told
+    assert how.startswith("Say these in the language of the talk, in changing words, and not every")
+    assert ("Must keep: said as it stands." in how) == ("Must keep" in told)
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("de", '"Gleich."'), ("de-AT", '"Gleich."'), ("fr", '"One moment."')]
+)
+def test_what_is_said_before_a_call_is_in_the_language_of_the_talk(
+    language: str, said: str
+) -> None:
+    before = ToolPreamble("answer", False, ("One moment.",), {"de": ("Gleich.",)})
+    text = compose(Persona("x", language=language), preambles=[before])
+    assert f"For example: {said}\n" in text
+
+
+@pytest.mark.parametrize("code", sorted(HABITS))
+def test_numbers_and_spelling_are_told_as_they_are_said_there(code: str) -> None:
+    text, habits = compose(Persona("x", language=code)), HABITS[code]
+    for words in (habits.amounts, habits.groups, habits.spelling):
+        assert words in text
+    assert not re.search(r"\d[:/]\d", text)
+    assert habits.groups not in compose(Persona("x", language="free"))
+
+
+def test_a_message_is_offered_only_where_one_can_be_taken() -> None:
+    leave = ToolPreamble("leave_message", True, ("Is that right?",))
+    assert compose(Persona("x"), preambles=[leave]).count("offer to take a message") == 2
+    assert "offer to take a message" not in compose(Persona("x"))
+    assert compose(Persona("x")).count("name who can help") == 2

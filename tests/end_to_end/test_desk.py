@@ -23,7 +23,7 @@ from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.web import webhook
 from edge_agent.host.web.text_model import text_model
-from edge_agent.tools.desk_tools import LEFT
+from edge_agent.tools.desk_tools import LEFT, PARTS_LEFT_OUT
 from edge_agent.tools.registry import Registry
 from edge_agent.tools.runner import CANCELLED, ToolRunner
 
@@ -195,7 +195,7 @@ def test_tries_come_slower_and_the_trouble_is_told_once(
     async def main() -> None:
         house = House(tmp_path, messages={"webhook_url": hook.url})
         sending = asyncio.create_task(house.desk.run())
-        assert await house.desk.leave("x", "", "normal") == "stored"
+        assert await house.desk.leave("x", "", "normal") == ("stored", False)
         await until(lambda: not house.desk.box.unsent)
         codes = [code for code, _ in house.notes]
         assert codes.count("messages.undelivered") == 1
@@ -213,7 +213,7 @@ def test_the_owner_deletes_over_the_socket_by_id_only(tmp_path: Path) -> None:
     async def main() -> None:
         house = House(tmp_path)
         for text in ("one", "two"):
-            assert await house.desk.leave(text, "", "normal") == "kept"
+            assert await house.desk.leave(text, "", "normal") == ("kept", False)
         first = house.desk.box.messages[0]
         assert house.desk.forget({"ids": [first.id, "unknown"]}) == {"deleted": 1}
         assert house.desk.forget({"ids": []}) == {"deleted": 0}
@@ -232,7 +232,10 @@ def test_the_owner_deletes_over_the_socket_by_id_only(tmp_path: Path) -> None:
 def test_what_the_owner_wants_taken_out_is(tmp_path: Path) -> None:
     async def main() -> None:
         house = House(tmp_path, messages={"redact": True}, privacy={"redact_names": ["Anna"]})
-        await house.desk.leave("Call Anna at 030 1234567", "Anna", "normal")
+        arguments = '{"text": "Call Anna at 030 1234567", "sender": "Anna"}'
+        house.hands.run("c", "leave_message", arguments)
+        result = await asyncio.wait_for(house.results.get(), 4)
+        assert result.output == LEFT["kept"] + PARTS_LEFT_OUT
         [message] = house.desk.box.messages
         assert message.text == "Call [name] at [number]"
         assert message.sender == "[name]"

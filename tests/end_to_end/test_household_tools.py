@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +39,30 @@ def test_a_tool_runs_once_and_the_answer_is_spoken() -> None:
             assert spoken(stage, clip("answer_tea"), first - 0.5).is_whole
             [(name, output)] = named_outputs(stage)
             assert name == "set_volume"
-            assert json.loads(output)["percent"] == 35
+            assert output.startswith("The volume is 35 percent now;")
             assert stage.daemon.speaker_api.volume() == 35
             assert len(answered(stage)) == 2  # the call, and the answer after it
             await still_works(stage)
+            assert not faults(stage)
+
+    play(talk())
+
+
+def test_what_the_model_is_told_is_in_the_language_of_the_house() -> None:
+    async def talk() -> None:
+        settings: dict[str, dict[str, object]] = {"realtime": {"language": "de"}}
+        calls: list[Part] = [Call("current_time"), Call("device_status")]
+        async with Stage(brain=Answers(calls, "answer_tea"), settings=settings) as stage:
+            await ready(stage)
+            await stage.say("wake_what_time")
+            await stage.until(lambda: len(answered(stage)) == 2, PATIENCE_S, "asked again")
+            told = str(answered(stage)[0].turn.session["instructions"])
+            assert "Bitte komm näher oder drück auf die Taste." in told
+            assert "Please come closer or press the button.\n" not in told
+            assert "that you speak German here; do not change." in told
+            outputs = [output for _name, output in named_outputs(stage)]
+            assert not [output for output in outputs if re.search(r"\d:\d|\d-\d|[%`]", output)]
+            await stage.until_talk("asleep", PATIENCE_S)
             assert not faults(stage)
 
     play(talk())

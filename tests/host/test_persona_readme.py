@@ -80,6 +80,7 @@ def test_every_example_is_a_persona(example: str) -> None:
             key in persona.sections
             or (key == "flow" and persona.plan is not None)
             or (key == "tone" and bool(persona.language))
+            or key == "rules"  # what holds for every persona
         )
 
 

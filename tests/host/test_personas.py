@@ -29,6 +29,8 @@ from edge_agent.host.settings.root import Settings
 from edge_agent.tools.catalogue import shipped_tools
 
 CONFIG = Path(__file__).parents[2] / "config" / "personas"
+LANGUAGES = ("en", "de", "fr", "es", "it")
+"""Those of our own sentences."""
 UNLIKE = "One of your own needs a name that is less like it."
 PLACED = "stands at the top, before the first [section]."
 ROLE = '[role]\nrole = "A voice."\n'
@@ -55,7 +57,7 @@ def test_config_and_package_hold_the_same_files() -> None:
 
 
 @pytest.mark.parametrize("name", built_in_names())
-@pytest.mark.parametrize("language", ["en", "de", "pt-BR"])
+@pytest.mark.parametrize("language", [*LANGUAGES, "pt-BR"])
 def test_shipped_personas_are_free_of_lint(name: str, language: str, tmp_path: Path) -> None:
     persona = load_persona(name, owners=tmp_path)
     tools = shipped_tools().risks().keys()
@@ -78,8 +80,63 @@ def test_the_default_keeps_its_promises() -> None:
         "unintelligible, ask for it again",
         "digit by digit",
         "If you cannot check it, say that you cannot",
+        "NEVER call something done, set, kept or sent before a tool has said so",
+        "A tool failed or was refused: say so plainly",
+        "please come closer or press the button",
+        "that you speak English here; do not change",
+        "are not meant for you: stay silent",
     ):
         assert promise in text
+
+
+@pytest.mark.parametrize("name", built_in_names())
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_told_is_in_the_language_of_the_talk(name: str, language: str) -> None:
+    persona, preambles = load_persona(name), shipped_tools().preambles()
+    text = compose(persona, language=language, preambles=preambles)
+    samples = persona.sections["samples"]
+    if persona.language == "free":
+        assert {entry.language for entry in samples} == {""}
+        return
+    told = "" if language == "en" else language
+    kinds = [entry.label for entry in samples if not entry.language]
+    assert [entry.label for entry in samples if entry.language == told] == kinds
+    for entry in samples:
+        assert len(set(entry.lines)) >= (1 if entry.label == "must_keep" else 2)
+    section = text.partition("# Sample Phrases\n")[2].partition("\n\n# ")[0]
+    phrases = [line.partition("- ")[2].split(": ", 1)[-1] for line in section.splitlines()[1:]]
+    sent = [phrase for phrase in phrases if not phrase.endswith(":")]
+    assert sent == [line for entry in samples if entry.language == told for line in entry.lines]
+    for preamble in preambles:
+        for phrase in preamble.samples:
+            assert (f'"{phrase}"' in text) == (language == "en")
+        for phrase in preamble.translated.get(language, ()):
+            assert f'"{phrase}"' in text
+
+
+def test_the_kinds_of_phrases_that_a_talk_needs_are_there() -> None:
+    wanted = {
+        "acknowledge",
+        "clarify",
+        "bridge",
+        "empathy",
+        "confirm",
+        "unclear",
+        "unsure",
+        "close",
+    }
+    for name in ("household", "kids"):
+        kinds = {entry.label for entry in load_persona(name).sections["samples"]}
+        assert kinds >= wanted | {"must_keep"}
+
+
+@pytest.mark.parametrize("name", built_in_names())
+def test_few_words_in_capitals_and_none_of_another_model(name: str) -> None:
+    text = compose(load_persona(name), language="en", preambles=shipped_tools().preambles())
+    assert sorted(re.findall(r"\b[A-Z]{4,}\b", text)) == ["ALWAYS", "NEVER"]
+    assert not re.search(r"supervisor|stronger|smarter", text, re.I)
+    danger = next(line for line in text.splitlines() if "ALWAYS" in line)
+    assert re.match(r"- (Emergency|Danger): .* ALWAYS say first: ", danger)
 
 
 @pytest.mark.parametrize("name", built_in_names())
@@ -150,7 +207,8 @@ def test_what_stands_in_a_file_is_what_the_persona_holds() -> None:
     persona = parse_persona(
         ROLE
         + '[pronunciations]\n"Nguyen" = "win"\n[tools]\ngeneral = ["Use\\n them."]\n'
-        + '[tools.use]\nclock = "for time"\n[flow.states.ask]\ngoal = "Know."\n',
+        + '[tools.use]\nclock = "for time"\n[flow.states.ask]\ngoal = "Know."\n'
+        + '[samples]\nyes = "Yes."\n[samples.de]\nyes = ["Ja.", "Gut."]\n',
         name="p",
         source="p.toml",
     )
@@ -158,6 +216,10 @@ def test_what_stands_in_a_file_is_what_the_persona_holds() -> None:
     assert persona.sections["tools"] == (
         Entry("", ("Use them.",)),
         Entry("`clock`", ("for time",)),
+    )
+    assert persona.sections["samples"] == (
+        Entry("yes", ("Yes.",)),
+        Entry("yes", ("Ja.", "Gut."), "de"),
     )
     assert persona.plan is not None
     assert (persona.plan.start, persona.plan.guided) == ("ask", False)
@@ -188,6 +250,9 @@ def test_each_way_has_its_condition_or_all_have_one() -> None:
         ("['Sample Phrases']\nx = 'x'\n",
          f"Sample Phrases: there is no such section. Did you mean samples? {UNLIKE}"),
         ("[tone]\nlenght = 'x'\n", "tone.lenght: there is no such key. Did you mean length?"),
+        ("[samples.deutsch]\na = 'x'\n",
+         "samples.deutsch: is no language; write phrases, or [samples.CODE] like [samples.de]."),
+        ("[samples.de]\na = 3\n", "samples.de.a: must be a text or a list of texts."),
         ("[tone]\nlength = 3\n", "tone.length: must be a text or a list of texts."),
         ("[tone]\nlength = []\n", "tone.length: must be a text or a list of texts."),
         ("[tone]\nlength = ' '\n", "tone.length: must not be empty; leave it out instead."),
@@ -358,8 +423,9 @@ def test_sections_of_ones_own_are_told_under_their_titles_in_the_order_of_the_fi
         name="p",
         source="p.toml",
     )
+    for_all = compose(persona).partition("# Instructions & Rules\n")[2].partition("\n\n# ")[0]
     assert compose(persona) == (
-        "# Role & Objective\n- Role: A voice.\n\n"
+        f"# Role & Objective\n- Role: A voice.\n\n# Instructions & Rules\n{for_all}\n\n"
         "# Brand voice\n- We are Müller.\n- Say so.\n\n"
         "# Compliance & Law\n- Advice: Give none.\n- Rights:\n  - A.\n  - B.\n\n"
         "# Safety & Escalation\n- Danger: Call."

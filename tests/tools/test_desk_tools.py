@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -45,7 +46,7 @@ from edge_agent.tools.registry import Behaviour
         (ConfigError("secret"), "only the owner"),
         (AgentError("secret", code="text_model.refused"), "only the owner"),
         (AgentError("secret", code="text_model.cut"), "no end"),
-        (AgentError("secret", code="text_model.filtered"), "declines"),
+        (AgentError("secret", code="text_model.filtered"), "declined"),
     ],
 )
 def test_every_failure_has_words_that_can_be_spoken(error: AgentError, words: str) -> None:
@@ -53,6 +54,8 @@ def test_every_failure_has_words_that_can_be_spoken(error: AgentError, words: st
     assert words in text
     assert "Say" in text
     assert "secret" not in text
+    # The household hears of no second model.
+    assert not re.search(r"stronger|supervisor|other service", text, re.I)
 
 
 def test_what_the_desk_tools_are_declared_as() -> None:
@@ -64,6 +67,11 @@ def test_what_the_desk_tools_are_declared_as() -> None:
         22.0,
     )
     assert not leave.cancellable
+    told = " ".join(leave.description.split())
+    assert "If they want an answer, ask once for a number and a good time to call back." in told
+    for tool in (answer, leave):
+        assert set(tool.translated) == {"de", "fr", "es", "it"}
+        assert {len(said) for said in tool.translated.values()} == {len(tool.samples)}
     # A guest, who is asked for no consent, must be able to use it.
     assert leave.risk is Risk.LOW
     with pytest.raises(ToolError):

@@ -67,8 +67,8 @@ def test_the_model_is_told_what_to_say_before_which_tool() -> None:
     assert "call it in the same turn" in lines[2]
     assert "wait for a yes" in lines[3]
     assert '"Shall I?"' in lines[3]
-    assert "plain" not in "".join(lines)
-    assert compose(persona) == "# Tools\n- Use them."
+    assert "`plain`" not in "".join(lines)
+    assert compose(persona).startswith("# Tools\n- Use them.\n\n#")
 
 
 def test_a_persona_that_says_nothing_of_tools_still_has_their_manners() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import unicodedata
 from collections.abc import Callable
 from datetime import datetime
 from random import Random
@@ -33,8 +34,9 @@ FORGET_MAX = 200
 
 SUPERVISOR = """\
 You help a voice assistant in a home. You read one question from it; it will tell your answer \
-aloud in two sentences.
+aloud in a few short sentences.
 - Begin with the answer. At most 80 words, plain sentences, no lists, no headings, no links.
+- Write numbers, money, dates and times as people say them, without signs and abbreviations.
 - Write in the language of the question.
 - If you are not sure, or it depends on facts of today that you were not given, say so and say \
 what it depends on.
@@ -116,9 +118,15 @@ class Desk:
 
     # --- messages ----------------------------------------------------------------------
 
-    async def leave(self, text: str, sender: str, urgency: str) -> str:
+    async def leave(self, text: str, sender: str, urgency: str) -> tuple[str, bool]:
         """As `tools.desk_tools.Desk` says."""
-        message = self.box.add(self._redact(text), self._redact(sender), urgency, self._now())
+        given = [unicodedata.normalize("NFC", one) for one in (text, sender)]  # as redaction does
+        kept = [self._redact(one) for one in given]
+        message = self.box.add(kept[0], kept[1], urgency, self._now())
+        return await self._fate(message), kept != given
+
+    async def _fate(self, message: Message) -> str:
+        """What becomes of a message that was just taken."""
         self._note("messages.taken", count=len(self.box.messages))
         news: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if self._messages.webhook_url:

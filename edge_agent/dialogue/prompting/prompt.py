@@ -20,6 +20,7 @@ from edge_agent.contract.persona import (
     Persona,
     ToolPreamble,
 )
+from edge_agent.dialogue.prompting.manners import house_rules, language_lines
 
 ADDITIONS = "The Household's Own Rules"
 STAGE = "The Present Step"
@@ -45,6 +46,8 @@ ASCII_CHARS_PER_TOKEN = 4.0
 """English prose has about four characters to a token in the vocabularies of these models."""
 OTHER_CHARS_PER_TOKEN = 1.5
 """Accents cost more than plain letters, an ideograph about one token: the middle."""
+MUST_KEEP = "must_keep"
+"""Key of the sample phrases that are not to be varied."""
 
 
 def estimate_tokens(text: str) -> int:
@@ -83,14 +86,18 @@ def parts(
     preambles: Iterable[ToolPreamble] = (),
 ) -> Iterator[tuple[str, str]]:
     """`(heading, text)` of every section that says something, in order."""
+    code, before_calls = pinned_language(persona, language), tuple(preambles)
     for key, heading in headings(persona):
-        lines = list(_lines(persona.sections.get(key, ())))
+        entries = _in_language(persona.sections.get(key, ()), code)
+        lines = list(_lines(entries))
         if key == "tone":
-            lines += _language_lines(pinned_language(persona, language))
+            lines += language_lines(code, LANGUAGES.get(code.partition("-")[0], ""))
         if key == "tools":
-            lines += _preamble_lines(tuple(preambles))
+            lines += _preamble_lines(before_calls, code)
+        if key == "rules":
+            lines += house_rules(code, {preamble.tool for preamble in before_calls})
         if key == "samples" and lines:
-            lines.insert(0, "Use these for their manner; do not say the same one twice.")
+            lines.insert(0, _how_to_use(entries))
         if key == "flow" and persona.plan is not None:
             lines += _guide() if persona.plan.guided else _steps(persona.plan)
         if lines:
@@ -169,21 +176,28 @@ def _title(label: str) -> str:
     return label if "`" in label else (label[:1].upper() + label[1:]).replace("_", " ")
 
 
-def _language_lines(code: str) -> list[str]:
-    if not code:
-        return []
-    name = LANGUAGES.get(code.partition("-")[0], "")
-    spoken = f"{name} ({code})" if name else code
-    return [
-        f"- Speak this language: {spoken}. An accent or a foreign word is no reason to change it."
-    ]
+def _in_language(entries: Iterable[Entry], code: str) -> tuple[Entry, ...]:
+    """Of what a section tells in several languages, one: that of the talk, else the unmarked."""
+    entries = tuple(entries)
+    for wanted in dict.fromkeys((code, code.partition("-")[0])):
+        if wanted and any(entry.language == wanted for entry in entries):
+            return tuple(entry for entry in entries if entry.language == wanted)
+    return tuple(entry for entry in entries if not entry.language)
 
 
-def _preamble_lines(preambles: tuple[ToolPreamble, ...]) -> Iterator[str]:
+def _how_to_use(samples: Iterable[Entry]) -> str:
+    told = "Say these in the language of the talk, in changing words, and not every time."
+    if any(entry.label == MUST_KEEP for entry in samples):
+        told += f" {_title(MUST_KEEP)}: said as it stands."
+    return told
+
+
+def _preamble_lines(preambles: tuple[ToolPreamble, ...], code: str) -> Iterator[str]:
     if not preambles:
         return
     for preamble in preambles:
-        phrases = " / ".join(f'"{phrase}"' for phrase in preamble.samples)
+        said = preamble.translated.get(code.partition("-")[0], preamble.samples)
+        phrases = " / ".join(f'"{phrase}"' for phrase in said)
         if preamble.asks:
             yield (
                 f"- Before `{preamble.tool}`: say what you are about to do and wait for a yes. "
@@ -220,7 +234,8 @@ def _step(state: FlowState) -> Iterator[str]:
     if state.respond:
         yield f"- How to respond: {state.respond}"
     if state.samples:
-        yield "- For example: " + " / ".join(f'"{phrase}"' for phrase in state.samples)
+        phrases = " / ".join(f'"{phrase}"' for phrase in state.samples)
+        yield f"- For example, in changing words: {phrases}"
     if state.exit:
         yield f"- Ends when: {state.exit}"
     if state.next and not state.when:
