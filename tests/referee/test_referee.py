@@ -457,7 +457,43 @@ TRUTH = [
         before=[tick(1.0, MUTE, LIT)],
     ),
 ]
-CASES = [*GATE, *CONSENT, *CALLS, *ANSWERS, *PRIVATE, *CUT, *SILENCE, *BOUNDS, *TRUTH]
+
+
+def configured(instructions: str) -> r.Frame:
+    session = {"type": "realtime", "instructions": instructions}
+    return r.Frame(1.0, True, {"type": "session.update", "session": session})
+
+
+def asks_for(**response: object) -> r.Frame:
+    return r.Frame(2.0, True, {"type": "response.create", "response": response})
+
+
+PERSONA = [
+    Case(
+        "persona.dropped",
+        [asks_for(instructions="Go on.")],
+        [
+            r.Frame(2.0, True, {"type": "response.create"}),
+            asks_for(instructions=None),
+            asks_for(instructions="Be kind. Go on."),
+            asks_for(instructions="Write.", conversation="none", output_modalities=["text"]),
+        ],
+        before=[configured("Be kind.")],
+    ),
+    Case(
+        "persona.dropped",
+        [asks_for(instructions="Ask.", conversation="none", output_modalities=["audio"])],
+        [asks_for(conversation="none", output_modalities=["audio"])],
+        before=[configured("Be kind.")],
+    ),
+    Case(
+        "persona.dropped",
+        [asks_for(instructions="Be kind.")],
+        [asks_for(instructions="Be brief.")],
+        before=[configured("Be kind."), configured("Be brief.")],
+    ),
+]
+CASES = [*GATE, *CONSENT, *CALLS, *ANSWERS, *PRIVATE, *CUT, *SILENCE, *BOUNDS, *TRUTH, *PERSONA]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.code)
@@ -520,7 +556,7 @@ def test_only_codes_that_exist_are_excused() -> None:
 
 
 def test_every_promise_has_a_rule() -> None:
-    assert {rule.number for rule in RULES} == set(range(1, 11))
+    assert {rule.number for rule in RULES} == set(range(1, 12))
 
 
 # --- the referee itself ----------------------------------------------------------------------
