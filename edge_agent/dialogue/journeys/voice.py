@@ -39,6 +39,8 @@ ASK_AGAIN_MAX_S = 20.0
 """Nobody stands by a speaker for longer: then they are told."""
 LOST_WITH_THE_SERVER = ("", e.ABOUT_REQUEST, e.ABOUT_COMMIT)
 """What an error of the server's own must be about for the answer to be lost."""
+REFUSED_FOR_NOW = ("", e.ABOUT_REQUEST)
+"""What a rate limit must be about for the answer to be refused."""
 
 
 class Question(Protocol):
@@ -98,7 +100,10 @@ class Voice:
             fields = {"state": state.talk.value, "more": more}
             noted = state.server_note(c.Note("response.unasked", fields))
             return [*noted, *self._answers.started(event.response, wanted=False)]
-        return self._answers.started(event.response)
+        out = self._answers.started(event.response)
+        if self._answers.wants(event.response):
+            deadlines.clear(Deadline.ASK_AGAIN)  # it comes after all: a second one is not wanted
+        return out
 
     def chunk(self, event: e.VoiceChunk) -> Commands:
         """A piece of the answer's sound."""
@@ -180,14 +185,16 @@ class Voice:
         out = self._state.server_note(c.Note("response.failed", {"code": code, "more": more}))
         if self._state.talk is Talk.ASLEEP:
             return out  # nobody waits for it
-        if net_faults.of_word(event.code) is net_faults.TOO_MUCH and self._is_asked_again(
-            event.retry_in_s
-        ):
+        if _may_be_asked_again(event) and self._is_asked_again(event.retry_in_s):
             return out
+        return out + self._give_up(code)
+
+    def _give_up(self, code: str) -> Commands:
+        """There will be no answer, and the household hears why."""
         self._memory.forget_last_user()
         self._state.turn = None
-        out.append(self._moves.say(f"response.{code}"))
-        return out + self._moves.end_talk("answer failed")
+        told = self._moves.say(f"response.{code}")
+        return [told, *self._moves.end_talk("answer failed")]
 
     def _is_asked_again(self, in_s: float | None) -> bool:
         """Whether an answer that was refused for the moment will be asked for again by itself."""
@@ -215,9 +222,14 @@ class Voice:
             self._answers.collided()
         elif event.about.startswith(e.ABOUT_REQUEST):
             self._answers.request_refused()
+        is_awaited = Deadline.THINKING in self._state.deadlines
         if event.code == e.SERVER_ERROR and event.about in LOST_WITH_THE_SERVER:
             # Often the only sign that nothing will come.
-            return self.no_answer() if Deadline.THINKING in self._state.deadlines else []
+            return self.no_answer() if is_awaited else []
+        if _may_be_asked_again(event) and event.about in REFUSED_FOR_NOW:
+            runs = self._answers.active is not None or self._state.talk is not Talk.THINKING
+            if is_awaited and not (runs or self._is_asked_again(event.retry_in_s)):
+                return self._give_up(event.code)
         return []
 
     def no_answer(self) -> Commands:
@@ -282,3 +294,7 @@ class Voice:
         self._state.own_words_until = self._state.now
         self._state.deadlines.clear(Deadline.STALLED)
         return []
+
+
+def _may_be_asked_again(refusal: e.ResponseEnded | e.ServerComplained) -> bool:
+    return net_faults.of_word(refusal.code) is net_faults.TOO_MUCH
