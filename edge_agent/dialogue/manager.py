@@ -72,7 +72,7 @@ class DialogueManager:
             e.AlarmDue: (p.alarms.alarm_due,),
             e.AlarmStopRequested: (p.alarms.stop_requested,),
             e.StopRequested: (self._stop,),
-            e.PlaybackStarted: (p.voice.playback_started,),
+            e.PlaybackStarted: (p.voice.playback_started, p.silence.answer_heard),
             e.PlaybackDrained: (p.voice.playback_drained,),
             e.PlaybackCut: (
                 p.alarms.playback_cut,

@@ -25,7 +25,7 @@ def shipped_tools() -> Registry:
 
     return Registry(
         (
-            *builtin_tools(nobody, lambda: datetime.now().astimezone()),
+            *builtin_tools(nobody, lambda: datetime.now().astimezone(), silence=True),
             *timer_tools(nobody, nobody, changed=nothing, stop_ringing=nothing),
             *fact_tools(nobody),
             leave_message_tool(nobody),

@@ -16,9 +16,11 @@ from pydantic import Field
 
 from edge_agent.contract.errors import ConfigError, ToolError
 from edge_agent.contract.events import ToolFinished
+from edge_agent.contract.persona import SILENCE_TOOL
 from edge_agent.contract.risk import Risk
 from edge_agent.simulation.clock import run as run_virtual
 from edge_agent.tools.builtin import builtin_tools
+from edge_agent.tools.catalogue import shipped_tools
 from edge_agent.tools.registry import Registry, Tool, tool
 from edge_agent.tools.runner import OUTPUT_LIMIT_BYTES, ToolRunner
 
@@ -326,7 +328,9 @@ class Speaker:
 
 def use(speaker: Speaker, name: str, arguments: str = "{}", now: datetime | None = None) -> Any:
     moment = now or datetime(2026, 3, 1, 7, 5, 9, tzinfo=ZoneInfo("Europe/Berlin"))
-    tools = {declared.name: declared for declared in builtin_tools(speaker, lambda: moment)}
+    tools = {
+        declared.name: declared for declared in builtin_tools(speaker, lambda: moment, silence=True)
+    }
     return call_once(tools[name], arguments)
 
 
@@ -369,8 +373,18 @@ def test_mute_status_and_goodbye() -> None:
     assert result.ok
 
 
+def test_silence_is_offered_unless_it_is_switched_off() -> None:
+    def names(*, silence: bool) -> set[str]:
+        now = datetime(2026, 3, 1, tzinfo=ZoneInfo("UTC"))
+        return {one.name for one in builtin_tools(Speaker(), lambda: now, silence=silence)}
+
+    assert names(silence=True) - names(silence=False) == {SILENCE_TOOL}
+    assert SILENCE_TOOL not in {one.tool for one in shipped_tools().preambles()}
+
+
 def test_builtin_tools_are_all_of_low_risk_and_have_schemas() -> None:
-    registry = Registry(builtin_tools(Speaker(), lambda: datetime.now(tz=ZoneInfo("UTC"))))
+    now = datetime(2026, 3, 1, tzinfo=ZoneInfo("UTC"))
+    registry = Registry(builtin_tools(Speaker(), lambda: now, silence=True))
     assert set(registry.risks().values()) == {Risk.LOW}
     for schema in registry.schemas():
         assert schema["parameters"]["type"] == "object"

@@ -69,7 +69,7 @@ class Toolbox:
         )
         self.registry = Registry(
             (
-                *builtin_tools(speaker, now),
+                *builtin_tools(speaker, now, silence=settings.conversation.stay_silent),
                 *self.bell.tools,
                 *self.desk.tools,
                 *tools_for_facts(settings, disk, note, now),

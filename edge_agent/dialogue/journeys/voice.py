@@ -69,6 +69,7 @@ class Voice:
         costs: Costs,
         question: Question,
         settle: Callable[[], Commands],
+        silence: Callable[[str], Commands],
     ) -> None:
         self._state = state
         self._moves = moves
@@ -80,6 +81,9 @@ class Voice:
         self._costs = costs
         self._question = question
         self._settle = settle
+        self._silence = silence
+        self._worded = ""
+        """The answer under way, once there was a word or a sound of it."""
         self._is_audible = False
         """The start of the present answer has been reported."""
 
@@ -92,6 +96,7 @@ class Voice:
         that the server begins all the same is not played, runs no tool and opens no window.
         """
         state, deadlines = self._state, self._state.deadlines
+        self._worded = ""  # another session may use the same ids
         if Deadline.THINKING in deadlines:
             deadlines.set(Deadline.THINKING, self._state.config.thinking_max_s)
         nobody_waits = state.talk in (Talk.ASLEEP, Talk.LISTENING) and state.turn is None
@@ -118,6 +123,8 @@ class Voice:
             state.breath_from = None
             self._gate.shut()
             self._barge_in.reset()
+        self._worded = event.response
+        state.is_served = True
         state.turn = None  # it is being answered: nothing to replay
         state.owed.broken_answer = False
         state.owed.asked_again_since = state.owed.refused_since = None
@@ -135,6 +142,8 @@ class Voice:
         """A piece of the answer's words."""
         if self._answers.wants(event.response):
             self._memory.assistant_text(event.item, event.text)
+            if event.text.strip():
+                self._worded = event.response
         return []
 
     def ended(self, event: e.VoiceEnded) -> Commands:
@@ -162,9 +171,12 @@ class Voice:
             event.calls, state.now, by_voice=by_voice and state.talk is not Talk.ASLEEP
         )
         out += calls
+        silent = tools.chose_silence(event.calls)
+        says_nothing = silent or self._is_empty(event)
         if calls or tools.waiting:
             state.turn = None  # it has been understood; a replay would run the calls twice
-        elif state.turn is not None and state.turn.ended:
+            state.is_served |= not silent
+        elif state.turn is not None and state.turn.ended and not says_nothing:
             # Somebody goes on speaking, it seems.
             state.owed.server_cancelled = event.status == "cancelled"
             if not state.owed.server_cancelled:
@@ -173,11 +185,19 @@ class Voice:
         asked = self._question.ask_due()
         out += asked
         if not (tools.waiting or asked):  # else it goes on from there
-            if calls:
+            if calls and not silent:
                 out += answers.request(c.RequestResponse(), insist=True)
             else:
                 out += answers.ask_waiting()
+                if says_nothing and not answers.pending:
+                    return out + self._silence("tool" if silent else "empty")
         return out + self._settle()
+
+    def _is_empty(self, event: e.ResponseEnded) -> bool:
+        """Has the model said nothing, of its own will?  One that failed, was stopped or was only
+        written is a fault: somebody would wait for it."""
+        said = event.calls or self._worded == event.response
+        return event.status == "completed" and not said
 
     def _failed(self, event: e.ResponseEnded) -> Commands:
         code = event.code or "server_error"
