@@ -44,12 +44,15 @@ class ClearAudio(WireCommand):
 
 @dataclass(frozen=True, slots=True)
 class RequestResponse(WireCommand):
-    """Ask for an answer in the conversation; `instructions` hold for this one only.
+    """Ask for an answer in the conversation.
+
+    It has no instructions of its own, because those would take the place of the session's: the
+    persona, its safety rules and the pinned language.  A wish for one answer is an `AddMessage`
+    with the role `system` before it.
 
     `may_call` False: it may speak, and not call tools.
     """
 
-    instructions: str = ""
     may_call: bool = True
 
 
@@ -57,7 +60,8 @@ class RequestResponse(WireCommand):
 class AskSideQuestion(WireCommand):
     """Out-of-band text question; answered by `SideAnswer(tag)`.
 
-    `items` limits the context to these conversation items (None: all of it).  A `question` is
+    `items` limits the context to these conversation items (None: all of it).  `instructions` take
+    the place of the session's, which is right here alone: nobody hears the answer.  A `question` is
     put behind them as one more message, and with empty `instructions` those of the session stay:
     then the model has read all but the question before, and the provider's cache serves it.
     """

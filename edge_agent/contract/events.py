@@ -407,11 +407,13 @@ ABOUT_SIDE_QUESTION = "side question"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerComplained(Event):
-    """An `error` event; the session goes on.  `about` is the client event it answers."""
+    """An `error` event; the session goes on.  `about` is the client event it answers;
+    `retry_in_s`: when the server would take the request again, if it says so."""
 
     code: str
     message: str
     about: str = ""
+    retry_in_s: float | None = None
 
 
 # --- hands of the model ----------------------------------------------------------------

@@ -226,6 +226,11 @@ def of_word(text: str) -> Fault | None:
     return next((fault for fault, words in WORDS if any(w in text for w in words)), None)
 
 
+def word_for(fault: Fault) -> str:
+    """The word that most services have for this row."""
+    return next(words[0] for row, words in WORDS if row is fault)
+
+
 def of_status(status: int, text: str = "", *, html: bool = False) -> Fault | None:
     """The row for an HTTP answer that is not the one we want; None: it is about the request.
 

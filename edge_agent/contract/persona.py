@@ -27,6 +27,9 @@ VOLUME_LIMIT_MIN_PERCENT = 10
 
 MOVE_TOOL = "set_conversation_state"
 """The function by which the model moves through a guided talk; the dialogue answers it itself."""
+SILENCE_TOOL = "stay_silent"
+"""The function by which the model chooses to say nothing; the dialogue answers it itself, too.  No
+step of a guided talk takes it away."""
 
 
 @dataclass(frozen=True, slots=True)

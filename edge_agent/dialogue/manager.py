@@ -74,7 +74,7 @@ class DialogueManager:
             e.AlarmStopRequested: (p.alarms.stop_requested,),
             e.StopRequested: (self._stop,),
             SayRequested: (p.announcements.requested,),
-            e.PlaybackStarted: (p.voice.playback_started,),
+            e.PlaybackStarted: (p.voice.playback_started, p.silence.answer_heard),
             e.PlaybackDrained: (p.voice.playback_drained,),
             e.PlaybackCut: (
                 p.alarms.playback_cut,

@@ -25,6 +25,7 @@ from edge_agent.dialogue.journeys.link_watch import LinkWatch
 from edge_agent.dialogue.journeys.notes import Notes
 from edge_agent.dialogue.journeys.outage import Outage
 from edge_agent.dialogue.journeys.server_ears import ServerEars
+from edge_agent.dialogue.journeys.silence import Silence
 from edge_agent.dialogue.journeys.tool_results import ToolResults
 from edge_agent.dialogue.journeys.transcripts import Transcripts
 from edge_agent.dialogue.journeys.turn_taking import TurnTaking
@@ -136,6 +137,7 @@ class Parts:
             listener=ears,
             question=question,
         )
+        self.silence = silence = Silence(state, moves, settle=turns.settle)
         self.voice = Voice(
             state,
             moves,
@@ -147,6 +149,7 @@ class Parts:
             costs=costs,
             question=question,
             settle=turns.settle,
+            silence=silence.chosen,
         )
         self.hands = Hands(
             state,

@@ -309,6 +309,10 @@ class TalkState:
         self.turn: UserTurn | None = None
         """The words being said, or said and not answered yet."""
         self.turn_ended_at: float | None = None
+        self.is_called = False
+        """Somebody called for that turn, by wake word or button."""
+        self.is_served = False
+        """Something has been said to it, or done about it."""
         self.woken_at = float("-inf")
         self.breath_from: float | None = None
         """Somebody woke us, and it is open whether they go on at once; sound from here on counts.

@@ -12,6 +12,7 @@ from typing import Annotated, Protocol
 
 from pydantic import Field
 
+from edge_agent.contract.persona import SILENCE_TOOL
 from edge_agent.contract.risk import Risk
 from edge_agent.tools import spoken
 from edge_agent.tools.registry import Finish, Tool, tool
@@ -88,6 +89,14 @@ def builtin_tools(speaker: SpeakerControls, now: Callable[[], datetime]) -> tupl
         goodbye, or nothing."""
         return Finish("The talk ends after your next sentence.")
 
+    @tool(risk=Risk.LOW, speakable="silence", name=SILENCE_TOOL)
+    def stay_silent() -> str:
+        """Say nothing this time. Call it alone, without a word before or after it, when what you
+        heard needs no answer: people talking to each other, a television or music, echo, a cough,
+        a noise, or somebody who asks you to wait. If it may have been meant for you and you did
+        not understand it, ask instead."""
+        return "Nothing is said."  # for other programs: the dialogue answers it itself
+
     return (
         current_time,
         set_volume,
@@ -95,4 +104,5 @@ def builtin_tools(speaker: SpeakerControls, now: Callable[[], datetime]) -> tupl
         mute_microphone,
         device_status,
         finish_session,
+        stay_silent,
     )

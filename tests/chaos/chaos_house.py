@@ -23,8 +23,8 @@ FRAME_S = 0.01
 NETWORK_DELAY_S = 0.01
 
 _NAMED = re.compile(r"utterance (\d+) of (\d+) pieces")
-NOT_DONE, BROKEN_OFF = "has not been done", "lost while you were answering"
-"""Instructions of one answer: ask before a call; go on where the last one stops."""
+BROKEN_OFF = "lost while you were answering"
+"""Told last, it asks for the rest of an answer."""
 _ANSWERED = re.compile(r"#(\d+)")
 
 
@@ -69,8 +69,13 @@ class Asked:
     """Utterance → how many of its pieces the model was given."""
     primary: int
     """The utterance that is answered."""
-    kind: str  # fresh · after tool · continuation · tool · question
+    kind: str  # fresh · after tool · continuation · tool
     began_at: float | None = None
+
+
+def _goes_on(turn: Turn) -> bool:
+    """Is the rest of an answer wanted?"""
+    return any(BROKEN_OFF in words for _role, words in turn.transcript[-1:])
 
 
 class HouseBrain(Brain):
@@ -88,9 +93,9 @@ class HouseBrain(Brain):
         for text in turn.texts:
             for found in _NAMED.finditer(text):
                 pieces[int(found[1])] = max(pieces.get(int(found[1]), 0), int(found[2]))
-        special = any(words in turn.instructions for words in (NOT_DONE, BROKEN_OFF))
         before = self._world.asked[-1] if self._world.asked else None
-        if not (pieces or turn.outputs or special) and before and before.began_at is None:
+        new = pieces or turn.outputs or _goes_on(turn)
+        if not new and before and before.began_at is None:
             pieces = dict(before.pieces)  # nothing new, and nothing was heard: asked once more
         return Reply(self._parts(turn, pieces))
 
@@ -98,8 +103,6 @@ class HouseBrain(Brain):
         """What is to be said now, and about which utterance."""
         world = self._world
         called = next((a.primary for a in reversed(world.asked) if a.kind == "tool"), 0)
-        if NOT_DONE in turn.instructions:
-            return "question", called
         # Who agrees has said nothing that is answered for itself.
         said = [world.said[n] for n in pieces if n in world.said]
         done = {a.primary for a in world.asked if a.kind == "after tool"}
@@ -107,7 +110,7 @@ class HouseBrain(Brain):
         primary = max(own or [one.about for one in said], default=0)
         if turn.outputs and primary in (0, called):
             return "after tool", called
-        if BROKEN_OFF in turn.instructions:
+        if _goes_on(turn):
             known = (int(n) for _role, words in turn.transcript for n in _ANSWERED.findall(words))
             return "continuation", max(known, default=primary)
         wants_tool = primary in world.said and world.said[primary].tool
@@ -123,7 +126,7 @@ class HouseBrain(Brain):
         world.border.asked(asked, said)
         if kind == "tool" and said is not None:
             return (Call(said.tool, arguments(primary)),)
-        length_s = 1.0 if said is None or kind in ("continuation", "question") else said.answer_s
+        length_s = 1.0 if said is None or kind == "continuation" else said.answer_s
         # A word for every delta, the first of which says what it is about.
         words = f"#{primary} is answered " + "and so on " * round(length_s * 5)
         return (Speech(sound.spoken(asked.serial, round(length_s * 100)), words.strip()),)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import WIRE_FRAME_BYTES, bytes_to_ms, silence
+from edge_agent.dialogue.journeys.link_watch import CONTINUE
 
 CHUNK_MS = 100
 CHUNK_EVERY_S = 0.02
@@ -144,7 +145,7 @@ class ModelServer:
                 text = self.aside(command)
                 answer = e.SideAnswer(at=at, tag=tag, text=text or "", ok=text is not None)
                 self.say(at + self.think_s, answer)
-            case c.RequestResponse(instructions=instructions, may_call=may_call):
+            case c.RequestResponse(may_call=may_call):
                 if self.running is not None:
                     code = "conversation_already_has_active_response"
                     self.offences.append(code)
@@ -152,7 +153,9 @@ class ModelServer:
                 else:
                     if self.open_calls and may_call:  # its own detector may; we may not
                         self.offences.append("response before all outputs")
-                    self._respond(at, continues=bool(instructions), asks=not may_call)
+                    newest = next(reversed(self.items.values()), Entry(""))
+                    continues = newest.role == "system" and newest.text == CONTINUE
+                    self._respond(at, continues=continues, asks=not may_call)
             case c.CancelResponse(response=response):
                 if self.running is not None and self.running.response == response:
                     self._finish(at, "cancelled")

@@ -268,7 +268,7 @@ def test_item_rendered_to_its_end_is_neither_truncated_nor_deleted() -> None:
 def test_a_request_that_waits_is_given_up_with_the_talk() -> None:
     answers = Answers()
     answers.started("r")
-    assert answers.request(c.RequestResponse("more"), insist=True) == []
+    assert answers.request(c.RequestResponse(), insist=True) == []
     assert answers.abandon(owed=False) == [c.CancelResponse("r")]
     answers.ended(ended("r"))
     assert answers.ask_waiting() == []
@@ -277,7 +277,7 @@ def test_a_request_that_waits_is_given_up_with_the_talk() -> None:
 
 def test_second_request_waits_for_the_end_of_the_first() -> None:
     answers = Answers()
-    first, second = c.RequestResponse("1"), c.RequestResponse("2")
+    first, second = c.RequestResponse(), c.RequestResponse(may_call=False)
     assert answers.request(first, insist=False) == [first]
     assert answers.request(second, insist=False) == []
     answers.started("r")
@@ -291,11 +291,11 @@ def test_abandoned_request_is_cancelled_when_it_begins_and_the_next_is_wanted() 
     answers = Answers()
     answers.request(c.RequestResponse(), insist=False)
     answers.abandon(owed=False)
-    assert answers.request(c.RequestResponse("next"), insist=False) == []
+    assert answers.request(c.RequestResponse(may_call=False), insist=False) == []
     assert answers.started("old") == [c.CancelResponse("old")]
     assert not answers.chunk(chunk("old", "i"))
     assert answers.ended(ended("old", "i")) == [c.DeleteItem("i")]
-    assert answers.ask_waiting() == [c.RequestResponse("next")]
+    assert answers.ask_waiting() == [c.RequestResponse(may_call=False)]
     assert answers.started("new") == []
     assert answers.chunk(chunk("new", "j"))
 

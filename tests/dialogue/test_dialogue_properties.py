@@ -22,18 +22,19 @@ from server_model import ModelServer, Plan
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import silence
+from edge_agent.contract.persona import SILENCE_TOOL
 from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.state import Talk
 
-RISKS = {"clock": Risk.LOW, "shop": Risk.MEDIUM}
+RISKS = {"clock": Risk.LOW, "shop": Risk.MEDIUM, SILENCE_TOOL: Risk.LOW}
 IDS = st.sampled_from(["1", "2", "3"])
 WORDS = st.sampled_from(["yes", "no", "some words"])
 CALLS = st.builds(
     e.ToolCall,
     call_id=IDS,
-    name=st.sampled_from(["clock", "shop", "unlock", "mystery"]),
+    name=st.sampled_from(["clock", "shop", "unlock", "mystery", SILENCE_TOOL]),
     arguments=st.sampled_from(["{}", '{"a":1}', ""]),
 )
 FRAME = frame_pcm(1)
@@ -62,7 +63,10 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "render_why": st.just("USB"),
     "capture": st.booleans(),
     "code": st.sampled_from(
-        ["link.lost", "server_error", "conversation_already_has_active_response", ""]
+        [
+            *("link.lost", "server_error", "rate_limit_exceeded", ""),
+            "conversation_already_has_active_response",
+        ]
     ),
     "message": st.just("words of somebody"),
     "fix": st.just(""),

@@ -605,10 +605,10 @@ def test_failed_answer_is_said() -> None:
     assert house.manager.talk is Talk.ASLEEP
 
 
-@pytest.mark.parametrize(("status", "code"), [("incomplete", "content_filter"), ("completed", "")])
-def test_answer_without_a_word_is_said(status: str, code: str) -> None:
+@pytest.mark.parametrize("code", ["content_filter", ""])
+def test_answer_that_was_stopped_before_its_first_word_is_said(code: str) -> None:
     house = question(awake_house())
-    house.server.plans = [Plan(items_ms=(), status=status, code=code)]
+    house.server.plans = [Plan(items_ms=(), status="incomplete", code=code)]
     house.run(5.0)
     assert house.sentences() == [f"response.{code or 'empty'}"]
     assert house.manager.talk is Talk.ASLEEP
@@ -824,3 +824,83 @@ def test_the_server_says_when_and_a_new_turn_is_not_asked_for_twice() -> None:
     house.wake_word(5.0)
     house.run(5.2)
     assert Deadline.ASK_AGAIN not in house.manager.state.deadlines
+
+
+def heard_out() -> Playbook:
+    """A table in which somebody has asked, and the server has taken the words."""
+    said: list[Given] = [wake(), frames(1.5, speech=True), on(e.UserSpeechStarted, item="u")]
+    quiet = awake(ignoring=(*QUIET, c.SendAudio, c.ClearAudio, c.EndVoice))
+    return quiet << [*said, on(e.UserTurnCommitted, item="u")] >> [...] >> Talk.THINKING
+
+
+def limit(**fields: Any) -> Given:
+    """An error event tells of the limit."""
+    return on(e.ServerComplained, code=LIMITED.code, message="", **fields)
+
+
+ANSWERED: list[Given] = [
+    on(e.ResponseStarted, response="r"),
+    on(e.VoiceChunk, response="r", item="i", pcm24k=bytes(480)),
+    on(e.ResponseEnded, response="r", status="completed", items=("i",)),
+    on(e.PlaybackDrained, item="i", played_ms=10),
+]
+
+
+@pytest.mark.parametrize("about", ["", e.ABOUT_REQUEST])
+def test_a_limit_told_by_an_error_event_is_waited_out_too(about: str) -> None:
+    assert (
+        heard_out()
+        << [limit(about=about, retry_in_s=1.2), 1.1]
+        >> []
+        << 0.2
+        >> [c.RequestResponse()]
+        << [*ANSWERED, 20.0]
+        >> [c.PlayVoice("i", ANY)]
+    )
+
+
+@pytest.mark.parametrize("about", [e.ABOUT_SIDE_QUESTION, e.ABOUT_COMMIT])
+def test_a_limit_about_something_else_asks_for_no_answer(about: str) -> None:
+    assert heard_out() << [limit(about=about, retry_in_s=1.2), 5.0] >> [] >> Talk.THINKING
+
+
+def test_a_limit_that_lasts_too_long_is_told_at_once() -> None:
+    told = c.PlaySentence("response.rate_limit_exceeded")
+    assert heard_out() << limit(retry_in_s=60.0) >> [told] >> Talk.ASLEEP << 30.0 >> []
+
+
+def test_an_answer_that_comes_in_the_wait_after_all_is_the_only_one() -> None:
+    assert (
+        heard_out()
+        << [limit(retry_in_s=1.2), on(e.ResponseStarted, response="r"), 4.0]
+        << ANSWERED[1:]
+        >> [c.PlayVoice("i", ANY)]
+        << 20.0
+        >> []
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (
+            [
+                on(e.ButtonPressed),
+                on(e.PlaybackCut, item=None, played_ms=0),
+                on(e.ButtonReleased),
+            ],
+            [c.CutPlayback()],
+        ),
+        (
+            [on(e.MuteRequested, muted=True)],
+            [c.SaveMute(True), c.PlayEarcon("muted")],
+        ),
+        (
+            [wake(), on(e.PlaybackCut, item=None, played_ms=0), frames(9.0, speech=False)],
+            [c.CutPlayback(), c.PlayEarcon("woken")],
+        ),
+    ],
+    ids=["pressed", "muted", "called again"],
+)
+def test_who_does_not_wait_is_not_answered_later(given: Given, wanted: list[c.Command]) -> None:
+    assert heard_out() << [limit(retry_in_s=1.2), given] >> wanted << 30.0 >> [] >> Talk.ASLEEP

@@ -27,6 +27,7 @@ PROMISES = {
     8: "silence about people",
     9: "bounds",
     10: "truth",
+    11: "the persona",
 }
 """The rules of the referee; a chosen mutant breaks one of them."""
 

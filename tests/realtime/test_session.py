@@ -610,11 +610,7 @@ def test_what_a_transcript_cost_comes_with_it(usage: object, told: ev.Usage | No
     ("wish", "response"),
     [
         (cmd.RequestResponse(), None),
-        (cmd.RequestResponse("Go on."), {"instructions": "Go on."}),
-        (
-            cmd.RequestResponse("Ask them.", may_call=False),
-            {"instructions": "Ask them.", "tool_choice": "none"},
-        ),
+        (cmd.RequestResponse(may_call=False), {"tool_choice": "none"}),
     ],
 )
 def test_a_wish_for_an_answer_says_what_it_may_do(
@@ -974,3 +970,18 @@ def test_when_a_refused_answer_may_be_asked_for_again(text: str, seconds: float 
     (_, end) = feed(ready(), done("r1", "failed", status_details=details))
     assert isinstance(end, ev.ResponseEnded)
     assert end.retry_in_s == seconds
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("tokens", "rate_limit_exceeded"),
+        ("requests", None),
+        ("invalid_request_error", "too_many_requests"),
+    ],
+)
+def test_a_rate_limit_says_when_the_request_would_be_taken(kind: str, code: str | None) -> None:
+    words = "Rate limit reached. Please try again in 1.2s. See the limits of your account."
+    (event,) = feed(ready(), error(code, type=kind, message=words))
+    assert isinstance(event, ev.ServerComplained)
+    assert (event.code, event.retry_in_s) == ("rate_limit_exceeded", 1.2)

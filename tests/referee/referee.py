@@ -22,6 +22,7 @@ from referee.rules_calls import Calls
 from referee.rules_consent import Consent
 from referee.rules_cut import Cut, Nobody
 from referee.rules_gate import Gate, Mute
+from referee.rules_persona import Persona
 from referee.rules_private import Private
 from referee.rules_truth import Silence, Truth
 from referee.scene import Scene
@@ -40,6 +41,7 @@ RULES: tuple[type[Rule], ...] = (
     Silence,
     Bounds,
     Truth,
+    Persona,
 )
 """The promises of the design, in its order."""
 ASKING = (e.PlaybackCut, e.MuteRequested)

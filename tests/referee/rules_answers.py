@@ -55,7 +55,7 @@ class Waiting(Rule):
                 self._since = NEVER
             case e.PlaybackStarted() | e.TextStarted():
                 self._since = NEVER
-            case e.ResponseEnded(status="completed", calls=()) if not event.items:
+            case e.ResponseEnded() if self.scene.is_silence(event):
                 self._since = NEVER
             case _:
                 pass
@@ -160,7 +160,8 @@ class Answers(Rule):
 
     Owed is what was said after a call or in a window that the light shows; a yes or no to a
     question of ours has its answer in what becomes of the call.  Not owed any more: what mute
-    dropped, what the person cut or took back, and what completed with nothing to say.
+    dropped, what the person cut or took back, and what completed with nothing to say (not a word,
+    or the tool for it).
     """
 
     number = 5
@@ -207,7 +208,7 @@ class Answers(Rule):
                 self._waits_anew()
             case e.DeviceDown() | e.StopRequested():
                 self._settle("house")
-            case e.ResponseEnded(status="completed", calls=(), items=()):
+            case e.ResponseEnded() if self.scene.is_silence(event):
                 self._settle("nothing to say")
             case _:
                 pass

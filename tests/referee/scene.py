@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
+from edge_agent.contract.persona import SILENCE_TOOL
 from referee.household import Household
 
 NEVER = float("-inf")
@@ -39,6 +40,8 @@ class Scene:
         self.asleep = True
         """As the household was last shown or the journal told."""
         self.stopping = False
+        self.worded = ""
+        """The answer under way, once there was a word or a sound of it."""
 
     @property
     def down_s(self) -> float:
@@ -72,6 +75,21 @@ class Scene:
                 self.risks = {name: risk.value for name, risk in event.risks.items()}
             case e.StopRequested():
                 self.stopping = True
+            case e.ResponseStarted():
+                self.worded = ""
+            case e.VoiceChunk():
+                self.worded = event.response
+            case e.VoiceText() if event.text.strip():
+                self.worded = event.response
+            case _:
+                pass
+
+    def is_silence(self, event: e.ResponseEnded) -> bool:
+        """Does the model choose to say nothing: not a word, or the tool for it and no other?"""
+        tools = {call.name for call in event.calls}
+        chosen = tools <= {SILENCE_TOOL} & self.risks.keys()
+        said = not tools and self.worded == event.response
+        return event.status == "completed" and chosen and not said
 
     def did(self, command: c.Command) -> None:
         """A command has been judged."""

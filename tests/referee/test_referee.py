@@ -19,13 +19,14 @@ import pytest
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import silence
+from edge_agent.contract.persona import SILENCE_TOOL
 from referee import Household, Referee
 from referee import records as r
 from referee.known import EXCUSED
 from referee.referee import KEPT_MAX, RULES
 
 FRAME = silence(10)
-HOUSE = Household(risks={"clock": "low", "shop": "medium", "unlock": "high"})
+HOUSE = Household(risks={"clock": "low", "shop": "medium", "unlock": "high", SILENCE_TOOL: "low"})
 MUTED = Household(muted=True)
 SECRETIVE = Household(words=("violet elephant",), keys=("sesame-42",))
 
@@ -303,6 +304,14 @@ LISTENS = tick(2.5, c.ShowLight("listening"))
 AGAIN = at(heard(5.0, wake="okay_nabu"))
 STARTED = at(e.UserSpeechStarted(at=5.0, item="i", audio_start_ms=0), c.CutPlayback())
 SENT = tick(1.0, c.ShowLight("thinking"), c.Note("talk.turn_sent"))
+WRITTEN, BLANK = (
+    at(e.VoiceText(at=2.9, response="r", item="i", text=text)) for text in ("It is nine.", " ")
+)
+
+
+def over(status: str = "completed") -> Step:
+    """An answer ends, with an item of which nobody has heard anything."""
+    return at(e.ResponseEnded(at=3.0, response="r", status=status, items=("i",)))
 
 
 def replied(*, reply: bool = False, called: bool = False) -> r.Utterance:
@@ -327,6 +336,17 @@ ANSWERS = [
         [said(1), said(2), *given(1), *given(2, about=2)],
         before=[UP],
     ),
+    # Silence that was chosen, or an answer without a word, is an answer; any other call is none …
+    Case(
+        "answers.lost",
+        [said(), called(3.0, "clock")],
+        [said(), called(3.0, SILENCE_TOOL)],
+        before=[UP],
+    ),
+    Case("answers.lost", [said(), over("failed")], [said(), over("completed")], before=[UP]),
+    # … and neither are words that were only written.
+    Case("answers.lost", [said(), WRITTEN, over()], [said(), BLANK, over()], before=[UP]),
+    Case("answers.late", [WRITTEN, over(), tick(23.0)], [over(), tick(23.0)], before=TURN),
     # A yes or no is answered by what becomes of the call …
     Case("answers.lost", [replied(reply=False)], [replied(reply=True)], before=AWAKE),
     # … and whoever calls while the question waits takes back what it was asked about.
@@ -457,7 +477,43 @@ TRUTH = [
         before=[tick(1.0, MUTE, LIT)],
     ),
 ]
-CASES = [*GATE, *CONSENT, *CALLS, *ANSWERS, *PRIVATE, *CUT, *SILENCE, *BOUNDS, *TRUTH]
+
+
+def configured(instructions: str) -> r.Frame:
+    session = {"type": "realtime", "instructions": instructions}
+    return r.Frame(1.0, True, {"type": "session.update", "session": session})
+
+
+def asks_for(**response: object) -> r.Frame:
+    return r.Frame(2.0, True, {"type": "response.create", "response": response})
+
+
+PERSONA = [
+    Case(
+        "persona.dropped",
+        [asks_for(instructions="Go on.")],
+        [
+            r.Frame(2.0, True, {"type": "response.create"}),
+            asks_for(instructions=None),
+            asks_for(instructions="Be kind. Go on."),
+            asks_for(instructions="Write.", conversation="none", output_modalities=["text"]),
+        ],
+        before=[configured("Be kind.")],
+    ),
+    Case(
+        "persona.dropped",
+        [asks_for(instructions="Ask.", conversation="none", output_modalities=["audio"])],
+        [asks_for(conversation="none", output_modalities=["audio"])],
+        before=[configured("Be kind.")],
+    ),
+    Case(
+        "persona.dropped",
+        [asks_for(instructions="Be kind.")],
+        [asks_for(instructions="Be brief.")],
+        before=[configured("Be kind."), configured("Be brief.")],
+    ),
+]
+CASES = [*GATE, *CONSENT, *CALLS, *ANSWERS, *PRIVATE, *CUT, *SILENCE, *BOUNDS, *TRUTH, *PERSONA]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.code)
@@ -520,7 +576,7 @@ def test_only_codes_that_exist_are_excused() -> None:
 
 
 def test_every_promise_has_a_rule() -> None:
-    assert {rule.number for rule in RULES} == set(range(1, 11))
+    assert {rule.number for rule in RULES} == set(range(1, 12))
 
 
 # --- the referee itself ----------------------------------------------------------------------

@@ -14,11 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
+from edge_agent.app.tools.offer import offer
 from edge_agent.contract.errors import ConfigError, ToolError
 from edge_agent.contract.events import ToolFinished
+from edge_agent.contract.persona import SILENCE_TOOL
 from edge_agent.contract.risk import Risk
+from edge_agent.host.settings.root import Settings
+from edge_agent.host.settings.talk import Conversation
 from edge_agent.simulation.clock import run as run_virtual
 from edge_agent.tools.builtin import builtin_tools
+from edge_agent.tools.catalogue import shipped_tools
 from edge_agent.tools.registry import Registry, Tool, tool
 from edge_agent.tools.runner import OUTPUT_LIMIT_BYTES, ToolRunner
 
@@ -368,8 +373,16 @@ def test_mute_status_and_goodbye() -> None:
     assert result.ok
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_silence_is_offered_unless_it_is_switched_off(wanted: bool) -> None:
+    settings = Settings(conversation=Conversation(stay_silent=wanted))
+    assert (SILENCE_TOOL in offer(settings).names) is wanted
+    assert SILENCE_TOOL not in {one.tool for one in shipped_tools().preambles()}
+
+
 def test_builtin_tools_are_all_of_low_risk_and_have_schemas() -> None:
-    registry = Registry(builtin_tools(Speaker(), lambda: datetime.now(tz=ZoneInfo("UTC"))))
+    now = datetime(2026, 3, 1, tzinfo=ZoneInfo("UTC"))
+    registry = Registry(builtin_tools(Speaker(), lambda: now))
     assert set(registry.risks().values()) == {Risk.LOW}
     for schema in registry.schemas():
         assert schema["parameters"]["type"] == "object"

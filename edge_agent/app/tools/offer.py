@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_agent.app.tools.mcp import plans
-from edge_agent.contract.persona import Persona, ToolPreamble
+from edge_agent.contract.persona import SILENCE_TOOL, Persona, ToolPreamble
 from edge_agent.dialogue.prompting.flow import flow_problems
 from edge_agent.host.personas import PersonaError
 from edge_agent.host.settings.root import Settings
@@ -115,6 +115,8 @@ def switched_off(settings: Settings) -> dict[str, str]:
     off = {} if settings.supervisor.model else {"answer": "supervisor.model"}
     if not settings.facts.enabled:
         off |= dict.fromkeys(FACTS, "facts.enabled")
+    if not settings.conversation.stay_silent:
+        off[SILENCE_TOOL] = "conversation.stay_silent"
     for name, server in settings.mcp.servers.items():
         if not server.enabled:
             switch = f"mcp.servers.{name}.enabled"

@@ -8,7 +8,7 @@ While consent is asked for, a call simply has no output yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edge_agent.contract.commands import (
@@ -20,7 +20,7 @@ from edge_agent.contract.commands import (
     UpdateSession,
 )
 from edge_agent.contract.events import ToolCall, ToolFinished, ToolsChanged, ToolTerms
-from edge_agent.contract.persona import MOVE_TOOL
+from edge_agent.contract.persona import MOVE_TOOL, SILENCE_TOOL
 from edge_agent.contract.risk import Risk
 from edge_agent.dialogue.calls.consent import Consent, Way, decide, is_same
 from edge_agent.dialogue.calls.lost_calls import LostCalls
@@ -31,6 +31,7 @@ MESSAGE_TOOL = "leave_message"
 SEEN_MAX = 256
 """Call ids that are remembered; one that comes twice does so within its response."""
 
+SILENT = "Nothing is said."
 REFUSED_SECOND_MOVE = "Refused: one move at a time; first follow the step you are in now."
 REFUSED = {
     "expired": "Refused: nobody answered in time. Do not try again unasked.",
@@ -134,9 +135,18 @@ class ToolCalls:
                 moved = isinstance(answer, Moved)
                 if moved:
                     out.append(self._flow.update())
+            elif self._is_silence(call):
+                out += self._answer(call.call_id, SILENT)
             else:
                 out += self._begin(call, at, by_voice=by_voice)
         return out
+
+    def chose_silence(self, calls: Sequence[ToolCall]) -> bool:
+        """Does a response want nothing said, and nothing done that would have to be told?"""
+        return bool(calls) and all(self._is_silence(call) for call in calls)
+
+    def _is_silence(self, call: ToolCall) -> bool:
+        return call.name == SILENCE_TOOL and call.name in self._risks
 
     def _begin(self, call: ToolCall, at: float, *, by_voice: bool) -> list[Command]:
         if call.name not in self._risks:  # nobody is asked about what cannot be done

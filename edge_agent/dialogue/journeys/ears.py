@@ -106,6 +106,8 @@ class Ears:
         self._bell = bell
         self._reply = reply
         self._explain_link = explain_link
+        self._is_call_open = False
+        """Somebody has called and has not said anything yet."""
 
     # --- our own detectors ----------------------------------------------------------------
 
@@ -140,6 +142,7 @@ class Ears:
             # Already streaming: the word is part of what is said, and its words are to come.
             if self._state.turn is not None:
                 self._state.turn.called_at = at
+                self._state.is_called = True
             return self._bell.silence(cause)
         if self._moves.sounding or talk in (Talk.SPEAKING, Talk.THINKING, Talk.CONFIRMING):
             return self._moves.interrupt(cause, at)
@@ -151,6 +154,7 @@ class Ears:
         was_asleep = state.talk is Talk.ASLEEP
         state.transition(Cause.WOKEN)
         state.woken_at = state.now
+        self._is_call_open = cause != "speech"
         self._reply.woken()
         deadlines.clear(Deadline.QUIET, Deadline.FOLLOW_UP, Deadline.UTTERANCE)
         deadlines.clear(*AWAITING, Deadline.ONE_BREATH)
@@ -225,6 +229,7 @@ class Ears:
         pre_roll = self._gate.open(pre_roll_ms)
         state.turn = UserTurn(state.now, config.keep_max_s)
         state.turn.add(pre_roll.words, state.now, speech_frames=pre_roll.speech_frames)
+        state.is_called, self._is_call_open = self._is_call_open, False
         state.owed.server_cancelled = False
         state.owed.asked_again_since = None
         state.deadlines.clear(Deadline.FOLLOW_UP)
@@ -272,6 +277,7 @@ class Ears:
         turn.end(state.now, by_us=by_us)
         self._answers.expect()
         state.turn_ended_at = state.now
+        state.is_served = False
         self._memory.user_said(turn.pcm24k)
         state.transition(Cause.TURN_ENDED)
         deadlines.clear(Deadline.QUIET, Deadline.UTTERANCE, Deadline.FOLLOW_UP, Deadline.ONE_BREATH)

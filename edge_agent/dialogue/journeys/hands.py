@@ -214,7 +214,8 @@ class Hands:
             c.PlayEarcon("muted" if muted else "unmuted"),
             c.Note("mic.muted" if muted else "mic.open", {}),
         ]
-        if muted and state.talk is Talk.LISTENING:
+        asks_later = Deadline.ASK_AGAIN in state.deadlines  # for an answer that was refused
+        if muted and (state.talk is Talk.LISTENING or asks_later):
             out += self._moves.end_talk("muted")
         elif state.talk is Talk.ASLEEP:
             self._moves.close_gate()

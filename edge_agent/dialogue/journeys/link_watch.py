@@ -23,9 +23,12 @@ from edge_agent.dialogue.side_questions import SideQuestions
 from edge_agent.dialogue.state import Cause, Commands, Deadline, Link, Microphone, Talk, TalkState
 
 CONTINUE = (
-    "The connection was lost while you were answering. Go on from where your last message stops, "
-    "briefly, without repeating what was already said and without apologising."
+    "The connection was lost while you were answering. In your next message, go on from where your "
+    "last one stops, briefly, without repeating what was already said and without apologising."
 )
+"""Told as a system message.  As `instructions` of the request it would take the place of the
+session's for that answer, and with them of the persona, its safety rules and the language; the
+documented services do so, and servers at home do either."""
 
 
 class SessionNotes(Protocol):
@@ -133,13 +136,14 @@ class LinkWatch:
             if not turn.ended:
                 return [replayed, c.SendAudio(turn.pcm24k)]
             turn.replays += 1
-            return [replayed, *self._ask_again("")]
+            return [replayed, *self._ask_again()]
         if owed.broken_answer:
             continued = c.Note("talk.continued", {})
-            return [continued, *self._ask_again(CONTINUE if half_told else "")]
+            wish = c.AddMessage(self._memory.next_id("go_on"), "system", CONTINUE)
+            return [continued, *([wish] if half_told else []), *self._ask_again()]
         return []
 
-    def _ask_again(self, instructions: str) -> Commands:
+    def _ask_again(self) -> Commands:
         state = self._state
         state.owed.broken_answer = False
         if state.owed.asked_again_since is None:
@@ -150,7 +154,7 @@ class LinkWatch:
         if state.talk is Talk.THINKING:
             self._moves.arm_gate()
             state.deadlines.set(Deadline.THINKING, state.config.thinking_max_s)
-        return self._answers.request(c.RequestResponse(instructions), insist=True)
+        return self._answers.request(c.RequestResponse(), insist=True)
 
     def _asks_in_vain(self) -> bool:
         """Has session after session died of the same question, without one word of an answer?

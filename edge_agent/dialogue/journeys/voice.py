@@ -39,6 +39,8 @@ ASK_AGAIN_MAX_S = 20.0
 """Nobody stands by a speaker for longer: then they are told."""
 LOST_WITH_THE_SERVER = ("", e.ABOUT_REQUEST, e.ABOUT_COMMIT)
 """What an error of the server's own must be about for the answer to be lost."""
+REFUSED_FOR_NOW = ("", e.ABOUT_REQUEST)
+"""What a rate limit must be about for the answer to be refused."""
 
 
 class Question(Protocol):
@@ -67,6 +69,7 @@ class Voice:
         costs: Costs,
         question: Question,
         settle: Callable[[], Commands],
+        silence: Callable[[str], Commands],
     ) -> None:
         self._state = state
         self._moves = moves
@@ -78,6 +81,9 @@ class Voice:
         self._costs = costs
         self._question = question
         self._settle = settle
+        self._silence = silence
+        self._worded = ""
+        """The answer under way, once there was a word or a sound of it."""
         self._is_audible = False
         """The start of the present answer has been reported."""
 
@@ -90,6 +96,7 @@ class Voice:
         that the server begins all the same is not played, runs no tool and opens no window.
         """
         state, deadlines = self._state, self._state.deadlines
+        self._worded = ""  # another session may use the same ids
         if Deadline.THINKING in deadlines:
             deadlines.set(Deadline.THINKING, self._state.config.thinking_max_s)
         nobody_waits = state.talk in (Talk.ASLEEP, Talk.LISTENING) and state.turn is None
@@ -98,7 +105,10 @@ class Voice:
             fields = {"state": state.talk.value, "more": more}
             noted = state.server_note(c.Note("response.unasked", fields))
             return [*noted, *self._answers.started(event.response, wanted=False)]
-        return self._answers.started(event.response)
+        out = self._answers.started(event.response)
+        if self._answers.wants(event.response):
+            deadlines.clear(Deadline.ASK_AGAIN)  # it comes after all: a second one is not wanted
+        return out
 
     def chunk(self, event: e.VoiceChunk) -> Commands:
         """A piece of the answer's sound."""
@@ -113,6 +123,8 @@ class Voice:
             state.breath_from = None
             self._gate.shut()
             self._barge_in.reset()
+        self._worded = event.response
+        state.is_served = True
         state.turn = None  # it is being answered: nothing to replay
         state.owed.broken_answer = False
         state.owed.asked_again_since = state.owed.refused_since = None
@@ -130,6 +142,8 @@ class Voice:
         """A piece of the answer's words."""
         if self._answers.wants(event.response):
             self._memory.assistant_text(event.item, event.text)
+            if event.text.strip():
+                self._worded = event.response
         return []
 
     def ended(self, event: e.VoiceEnded) -> Commands:
@@ -157,9 +171,12 @@ class Voice:
             event.calls, state.now, by_voice=by_voice and state.talk is not Talk.ASLEEP
         )
         out += calls
+        silent = tools.chose_silence(event.calls)
+        says_nothing = silent or self._is_empty(event)
         if calls or tools.waiting:
             state.turn = None  # it has been understood; a replay would run the calls twice
-        elif state.turn is not None and state.turn.ended:
+            state.is_served |= not silent
+        elif state.turn is not None and state.turn.ended and not says_nothing:
             # Somebody goes on speaking, it seems.
             state.owed.server_cancelled = event.status == "cancelled"
             if not state.owed.server_cancelled:
@@ -168,11 +185,19 @@ class Voice:
         asked = self._question.ask_due()
         out += asked
         if not (tools.waiting or asked):  # else it goes on from there
-            if calls:
+            if calls and not silent:
                 out += answers.request(c.RequestResponse(), insist=True)
             else:
                 out += answers.ask_waiting()
+                if says_nothing and not answers.pending:
+                    return out + self._silence("tool" if silent else "empty")
         return out + self._settle()
+
+    def _is_empty(self, event: e.ResponseEnded) -> bool:
+        """Has the model said nothing, of its own will?  One that failed, was stopped or was only
+        written is a fault: somebody would wait for it."""
+        said = event.calls or self._worded == event.response
+        return event.status == "completed" and not said
 
     def _failed(self, event: e.ResponseEnded) -> Commands:
         code = event.code or "server_error"
@@ -180,14 +205,16 @@ class Voice:
         out = self._state.server_note(c.Note("response.failed", {"code": code, "more": more}))
         if self._state.talk is Talk.ASLEEP:
             return out  # nobody waits for it
-        if net_faults.of_word(event.code) is net_faults.TOO_MUCH and self._is_asked_again(
-            event.retry_in_s
-        ):
+        if _may_be_asked_again(event) and self._is_asked_again(event.retry_in_s):
             return out
+        return out + self._give_up(code)
+
+    def _give_up(self, code: str) -> Commands:
+        """There will be no answer, and the household hears why."""
         self._memory.forget_last_user()
         self._state.turn = None
-        out.append(self._moves.say(f"response.{code}"))
-        return out + self._moves.end_talk("answer failed")
+        told = self._moves.say(f"response.{code}")
+        return [told, *self._moves.end_talk("answer failed")]
 
     def _is_asked_again(self, in_s: float | None) -> bool:
         """Whether an answer that was refused for the moment will be asked for again by itself."""
@@ -215,9 +242,14 @@ class Voice:
             self._answers.collided()
         elif event.about.startswith(e.ABOUT_REQUEST):
             self._answers.request_refused()
+        is_awaited = Deadline.THINKING in self._state.deadlines
         if event.code == e.SERVER_ERROR and event.about in LOST_WITH_THE_SERVER:
             # Often the only sign that nothing will come.
-            return self.no_answer() if Deadline.THINKING in self._state.deadlines else []
+            return self.no_answer() if is_awaited else []
+        if _may_be_asked_again(event) and event.about in REFUSED_FOR_NOW:
+            runs = self._answers.active is not None or self._state.talk is not Talk.THINKING
+            if is_awaited and not (runs or self._is_asked_again(event.retry_in_s)):
+                return self._give_up(event.code)
         return []
 
     def no_answer(self) -> Commands:
@@ -282,3 +314,7 @@ class Voice:
         self._state.own_words_until = self._state.now
         self._state.deadlines.clear(Deadline.STALLED)
         return []
+
+
+def _may_be_asked_again(refusal: e.ResponseEnded | e.ServerComplained) -> bool:
+    return net_faults.of_word(refusal.code) is net_faults.TOO_MUCH

@@ -18,7 +18,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_agent.contract.commands import UpdateSession
-from edge_agent.contract.persona import MOVE_TOOL, FlowPlan, FlowState, Persona, ToolPreamble
+from edge_agent.contract.persona import (
+    MOVE_TOOL,
+    SILENCE_TOOL,
+    FlowPlan,
+    FlowState,
+    Persona,
+    ToolPreamble,
+)
 from edge_agent.dialogue.prompting.prompt import (
     LEFT_OUT,
     compose,
@@ -31,7 +38,7 @@ Schema = Mapping[str, Any]
 Words = Callable[[Collection[str]], str]
 """The instructions that hold in every step, given the names of the tools that this one offers."""
 
-IN_EVERY_STEP = frozenset({"stay_silent"})
+IN_EVERY_STEP = frozenset({SILENCE_TOOL})
 """Where such a tool is there, a step has it also without naming it: what is not meant for the
 speaker is said in any of them."""
 NEEDS: Mapping[str, tuple[str, ...]] = {

@@ -44,6 +44,14 @@ MESSAGES: dict[str, Message] = {
     "talk.answer_done": Message(
         INFO, "The answer was heard to its end ({ms} ms).", "The loudspeaker is silent again."
     ),
+    "talk.silent": Message(
+        INFO,
+        "The model chose to say nothing ({how}).",
+        "Most likely nobody had spoken to it. HOW is empty or tool; tool: it called stay_silent. "
+        "Somebody who had called may go on; who calls again at once and is met with silence again "
+        "is told so. Many of these lines though people speak to it mean that persona or model do "
+        "not suit; conversation.stay_silent takes the choice away.",
+    ),
     "talk.interrupted": Message(
         INFO,
         "Interrupted by {cause}[ within {latency_ms} ms][; {audio_end_ms} ms of the answer had "

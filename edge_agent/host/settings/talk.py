@@ -1,4 +1,4 @@
-"""Settings of the talk: how much of a long conversation is carried on, and how.
+"""Settings of the talk: how much of a long conversation is carried on, and what needs no answer.
 
 It must never read a file, the environment or the clock.  The string under each field is its
 documentation, as in `settings`.
@@ -36,6 +36,10 @@ class Conversation(Section):
     forget_after_h: float = Field(default=12.0, ge=0, le=720)
     """Hours of sleep after which a talk is closed and forgotten, notes and all: who comes then
     begins a new one.  0: never."""
+
+    stay_silent: bool = True
+    """The model may choose to say nothing (tool `stay_silent`) to what was not meant for it, such
+    as talk among people or a television.  false: it is not offered that."""
 
     @model_validator(mode="after")
     def _keeps_less_than_all(self) -> Conversation:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from edge_agent.contract import net_faults
 from edge_agent.contract.errors import LinkBusy
-from edge_agent.contract.events import COMMIT_EMPTY, CROSSED, SERVER_ERROR
+from edge_agent.contract.events import COMMIT_EMPTY, CROSSED, SERVER_ERROR, ServerComplained
+from edge_agent.contract.foreign import code_of
 from edge_agent.realtime.protocol import faults
 from edge_agent.realtime.protocol.shapes import ErrorBody
 from edge_agent.realtime.protocol.tracking import text_of
@@ -77,10 +78,27 @@ class Complaint:
         return self.code in BENIGN_CODES
 
     @property
+    def is_too_much(self) -> bool:
+        """Whether too much was asked in a short time, so that the same again may be taken soon."""
+        return self.kind in ("requests", "tokens") or (
+            net_faults.of_word(self.code) is net_faults.TOO_MUCH
+        )
+
+    @property
     def is_busy(self) -> bool:
         """Whether the server only has no room or time now."""
         found = net_faults.of_word(self.code)
-        return self.kind in ("requests", "tokens") or (found is not None and found.kind is LinkBusy)
+        return self.is_too_much or (found is not None and found.kind is LinkBusy)
+
+    def event(self, at: float, about: str) -> ServerComplained:
+        """What the dialogue is told of it; `about` is the client event at fault."""
+        code = SERVER_ERROR if self.is_servers_own else code_of(self.code)
+        if self.is_too_much:
+            code = net_faults.word_for(net_faults.TOO_MUCH)
+        again_s = faults.again_in_s(self.text)
+        return ServerComplained(
+            at=at, code=code, message=self.text, about=about, retry_in_s=again_s
+        )
 
     @property
     def is_servers_own(self) -> bool:

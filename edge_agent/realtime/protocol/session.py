@@ -318,14 +318,7 @@ class Session:
                 self._no_asides()
             self._events.append(ev.SideAnswer(at=self._at, tag=subject, text="", ok=False))
             kind, subject = ev.ABOUT_SIDE_QUESTION, ""
-        self._events.append(
-            ev.ServerComplained(
-                at=self._at,
-                code=ev.SERVER_ERROR if complaint.is_servers_own else code_of(complaint.code),
-                message=complaint.text,
-                about=f"{kind} {subject}".strip(),
-            )
-        )
+        self._events.append(complaint.event(self._at, f"{kind} {subject}".strip()))
 
     def _cause_of(self, complaint: Complaint) -> tuple[str, str]:
         """Type and subject of the event at fault; where no id is told, what is outstanding."""

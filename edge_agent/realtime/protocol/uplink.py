@@ -128,9 +128,7 @@ class Uplink:
 
     @write.register
     def _(self, command: cmd.RequestResponse) -> list[str]:
-        response = {"instructions": command.instructions} if command.instructions else {}
-        if not command.may_call:
-            response["tool_choice"] = "none"
+        response = {} if command.may_call else {"tool_choice": "none"}
         return [messages.create_response(self._id(REQUEST), response)]
 
     @write.register
