@@ -145,7 +145,12 @@ class Daemon:
         registry = self.toolbox.registry
         begin = session_start(settings, offer(settings, registry))
         for missed in begin.absent:
-            journal.note("persona.tool_off", **missed.fields)
+            journal.note(
+                "persona.tool_off",
+                tool=missed.tool,
+                steps=", ".join(missed.steps),
+                setting=missed.setting,
+            )
         first, *others = endpoints(settings, self.ledger.table)
         store = PongStore(pongs_path(settings.state.path), journal.note)
         self.link = RealtimeLink(

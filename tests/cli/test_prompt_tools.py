@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edge_agent.app.session_start import session_start
-from edge_agent.app.tools.offer import offer
+from edge_agent.app.tools.offer import Absent, offer
 from edge_agent.cli import main as cli
 from edge_agent.contract.errors import ConfigError
 from edge_agent.host.settings.load import load
@@ -77,9 +77,7 @@ def test_a_tool_that_is_switched_off_costs_its_step_the_tool_and_nobody_the_spea
     assert "go without it: begin" in result.stderr
     settings = load(None).settings
     begin = session_start(settings, offer(settings))
-    assert [missed.fields for missed in begin.absent] == [
-        {"tool": tool, "steps": "begin", "setting": setting}
-    ]
+    assert list(begin.absent) == [Absent(tool, ("begin",), setting)]
     assert [schema["name"] for schema in begin.tools] == ["current_time", "set_conversation_state"]
     found = invoke("prompt", "lint")
     assert f"warning: step begin: {tool} is switched off ({setting})." in found.stdout

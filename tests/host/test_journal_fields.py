@@ -191,11 +191,12 @@ def test_lines_that_status_shows_are_whole_without_a_field(code: str) -> None:
 
 def test_only_these_explanations_list_values_and_all_are_compared() -> None:
     """With what was sent: the causes by `dialogue/test_note_causes.py`, the risks here, by whom and
-    how it was agreed by `dialogue/test_consent_talks.py`."""
+    how it was agreed by `dialogue/test_consent_talks.py`, how it was silent by `test_silence.py`
+    there."""
     listed = {(code, name) for code in MESSAGES for name in values_told(code)}
     causes = {("talk.woken", "CAUSE"), ("talk.interrupted", "CAUSE"), ("alarm.stopped", "CAUSE")}
     by_whom = {("tool.started", "WHO"), ("tool.started", "AGREED"), ("tool.refused", "WHO")}
-    assert listed == causes | by_whom | {("tool.refused", "RISK")}
+    assert listed == causes | by_whom | {("tool.refused", "RISK"), ("talk.silent", "HOW")}
     assert values_told("tool.refused")["RISK"] == {risk.value for risk in Risk}
 
 

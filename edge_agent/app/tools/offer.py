@@ -45,11 +45,6 @@ class Absent:
     setting: str
     """What would switch it on."""
 
-    @property
-    def fields(self) -> Mapping[str, str]:
-        """For the journal."""
-        return {"tool": self.tool, "steps": ", ".join(self.steps), "setting": self.setting}
-
     def __str__(self) -> str:
         return (
             f"{self.tool} is switched off ({self.setting}): the steps that name it go without it: "

@@ -60,7 +60,7 @@ def choose(
     usable = [e for e in entries if (e.capture_channels if capture else e.render_channels) > 0]
     wanted = wishes.of(capture=capture)
     if wanted:
-        return _named(usable, cards, wanted, capture=capture)
+        return _by_name(usable, cards, wanted, capture=capture)
     if cards.default_from:
         for entry in usable:
             if entry.name == DEFAULT:
@@ -120,7 +120,7 @@ def _find(entries: Sequence[DeviceEntry], wanted: str) -> DeviceEntry | None:
     return next(iter(exact + partly), None)
 
 
-def _named(usable: Sequence[DeviceEntry], cards: Cards, wanted: str, *, capture: bool) -> Choice:
+def _by_name(usable: Sequence[DeviceEntry], cards: Cards, wanted: str, *, capture: bool) -> Choice:
     if (found := _find(usable, wanted)) is not None:
         return Choice(found, "named in the settings")
     key = wanted.casefold()

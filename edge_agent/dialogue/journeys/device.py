@@ -33,8 +33,8 @@ class Device:
         if self._state.talk is Talk.ASLEEP:
             self._moves.close_gate()
         if not event.capture:
-            fields = {"render": event.render_name, "render_why": event.render_why}
-            return [c.Note("device.muted", fields)]
+            loudspeaker = {"render": event.render_name, "render_why": event.render_why}
+            return [c.Note("device.muted", loudspeaker)]
         fields = {
             "capture": event.capture_name,
             "capture_why": event.capture_why,
