@@ -176,4 +176,5 @@ def _sent(begin: SessionStart) -> Iterator[tuple[str, str, tuple[Mapping[str, ob
     for name in begin.flow.plan.states:
         flow.state = name
         tools = flow.tools()
-        yield f"the {len(tools)} tools of the step {name}", flow.instructions(), tools
+        what = "tool" if len(tools) == 1 else f"{len(tools)} tools"
+        yield f"the {what} of the step {name}", flow.instructions(), tools
