@@ -180,8 +180,8 @@ def report(table: Sequence[str], command: str) -> str:
             "* How much each way gets right is on another page: [word_errors.md](word_errors.md).",
             '* With `transcription = "off"` only turns that answer a question for consent are '
             "written down, each at the price of one out-of-band turn. What the provider's own "
-            "transcriber costs is not in its `usage` as tokens of the model, and is not counted by "
-            "budget.",
+            "transcriber costs is not in the `usage` of the answer; it is counted by the minute "
+            "where providers.toml has its price.",
             "* The simulated provider counts 1 token per 100 ms of the household's sound and about "
             "1 per 4 characters of text; real counts of text differ by language.",
             "",
