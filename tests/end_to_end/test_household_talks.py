@@ -31,7 +31,7 @@ from edge_agent.audio.speaker.earcons import render_earcon
 from edge_agent.demo.judge import measure
 from edge_agent.demo.stage import Stage
 from edge_agent.panel.patterns import EARCONS
-from edge_agent.simulation.brains import Speech
+from edge_agent.simulation.brains import Reply, Speech, Text, Turn
 
 CUT_WITHIN_S = 0.35
 
@@ -428,5 +428,44 @@ def test_words_are_in_the_journal_only_if_asked_for(wanted: bool) -> None:
                 str(line.fields) for line in stage.score.journal if line.code != "talk.words"
             )
             assert "Lisbon" not in everything
+
+    play(talk())
+
+
+class Scribe(Answers):
+    """Writes this down of every turn, if asked to."""
+
+    def __init__(self, written: str, *answers: str) -> None:
+        super().__init__(*answers)
+        self.written = written
+        self.asked = 0
+
+    def reply(self, turn: Turn) -> Reply:
+        if not turn.out_of_band:
+            return super().reply(turn)
+        self.asked += 1
+        return Reply((Text(self.written),) if self.written else ())
+
+
+@pytest.mark.parametrize("written", ["[unclear]", "", "What time is it?"])
+def test_a_turn_in_which_no_word_can_be_made_out_has_none(written: str) -> None:
+    async def talk() -> None:
+        brain = Scribe(written, "answer_bye")
+        settings: dict[str, dict[str, Any]] = {
+            "realtime": {"transcription": "out_of_band"},
+            "journal": {"transcripts": True},
+        }
+        async with Stage(brain=brain, settings=settings) as stage:
+            stage.daemon.journal._transcripts = True
+            await ready(stage)
+            await stage.say("wake_what_time")
+            await stage.until_talk("asleep", PATIENCE_S)
+            lines = [dict(line.fields) for line in stage.score.codes("talk.words")]
+            words = [line["text"] for line in lines if line["who"] == "household"]
+            assert brain.asked == 1
+            assert words == ([written] if written == "What time is it?" else [])
+            assert not stage.score.codes("transcript.failed")
+            assert not stage.score.codes("transcript.failing")
+            assert not faults(stage)
 
     play(talk())
