@@ -6,7 +6,6 @@ keep an answer, or print the key; what was said is printed because the owner ask
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import textwrap
 from collections.abc import Iterator
@@ -109,6 +108,8 @@ def try_(
 def _run(
     settings: Settings, titles: list[str], configs: list[SessionConfig], asked: list[Phrase]
 ) -> int:
+    import asyncio
+
     from edge_agent.cli.voice.reading import open_reader
 
     cost = _pricing(settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edge_agent.cli import main as cli
-from edge_agent.host.service.control import ControlServer
+from edge_agent.host.service.control import ASKED_BY, ControlServer
 from edge_agent.host.stores.message_store import Message, MessageStore
 
 AT = datetime(2026, 11, 20, 18, 0, tzinfo=UTC).isoformat()
@@ -121,7 +122,8 @@ def test_a_running_speaker_is_told_the_ids_and_never_the_words(
     store.save(many)
     with speaker(tmp_path / "c.sock") as asked:
         assert run("delete", "2").stdout == "Deleted one message.\n"
-        assert asked == [{"do": "forget_messages", "ids": [many[1].id]}]
+        ids = [many[1].id]
+        assert asked == [{"do": "forget_messages", "ids": ids, ASKED_BY: os.getuid()}]
         assert run("delete", "--all").stdout == "Deleted 250 messages.\n"
     assert [len(request["ids"]) for request in asked[1:]] == [100, 100, 50]
     assert "secret" not in str(asked)

@@ -15,7 +15,7 @@ import typer
 from realtime_service import ReadsAloud, RealtimeService, hum
 from typer.testing import CliRunner, Result
 
-from edge_agent.cli.voice import speech, voice_pack
+from edge_agent.cli.voice import patience, speech, voice_pack
 from edge_agent.host.voice.sentences import Sentences
 from edge_agent.simulation.brains import Reply, Speech
 
@@ -34,7 +34,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine of its own: settings, state, a key where the service has it, no waiting."""
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     monkeypatch.setattr(speech, "CREDENTIAL_FOLDER", tmp_path / "etc")
-    monkeypatch.setattr(voice_pack, "_wait", waited.append)
+    monkeypatch.setattr(patience, "_wait", waited.append)
     monkeypatch.setattr(Sentences, "texts", GERMAN)
     waited.clear()
     (tmp_path / "etc").mkdir()

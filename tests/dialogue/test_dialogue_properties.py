@@ -21,6 +21,7 @@ from server_model import ModelServer, Plan
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
+from edge_agent.contract.details import TEXT_MODEL
 from edge_agent.contract.pcm import silence
 from edge_agent.contract.persona import SILENCE_TOOL
 from edge_agent.contract.risk import Risk
@@ -61,6 +62,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "render_name": st.just("loudspeaker"),
     "capture_why": st.just("USB"),
     "render_why": st.just("USB"),
+    "uid": st.just(1000),
+    "who": st.just(TEXT_MODEL),
     "capture": st.booleans(),
     "code": st.sampled_from(
         [

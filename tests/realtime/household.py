@@ -20,6 +20,7 @@ from link_world import KEYS, assert_in_order
 from edge_agent.agent import Agent, Rooms
 from edge_agent.contract import events as ev
 from edge_agent.contract.pcm import WIRE_FRAME_BYTES, bytes_to_ms
+from edge_agent.dialogue.journeys.link_watch import CONTINUE
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.state import Talk
 from edge_agent.realtime.link.connection import RealtimeLink
@@ -45,7 +46,7 @@ class OneAnswer(Brain):
         self.asked: list[str] = []
 
     def reply(self, turn: Turn) -> Reply:
-        goes_on = "lost" in str(turn.request.get("instructions", ""))
+        goes_on = turn.transcript[-1:] == (("system", CONTINUE),)
         self.asked.append("rest" if goes_on else "answer" if turn.heard else "nothing")
         if goes_on:
             return Reply((Speech(level_pcm(REST_LEVEL, REST_MS), "and mild."),))

@@ -39,8 +39,8 @@ class Speech(Section):
         max_length=1000,
     )
     """How the sentences of a voice pack are to be spoken, in your own words; so that forty single
-    ones sound like one person.  Empty: as the model likes.  tts-1 takes none.  They are spoken at
-    realtime.speed, as the answers are."""
+    ones sound like one person.  Empty: as the model likes.  Older speech models take none.  They
+    are spoken at realtime.speed, as the answers are."""
     transcription_model: str = Field(default="gpt-transcribe", min_length=1, max_length=100)
     """Model of `edge-agent transcribe`.  Subtitles (srt, vtt) need one that tells times, e.g.
     whisper-1, which OpenAI ends on 2027-02-26."""
