@@ -35,6 +35,7 @@ REFEREE = (
 
 CHECKS = (
     "tests/dialogue/test_dialogue_parts.py",
+    "tests/dialogue/test_journeys.py",
     "tests/dialogue/test_talks.py",
     "tests/dialogue/test_link_talks.py",
     "tests/dialogue/test_tool_talks.py",
@@ -47,6 +48,7 @@ CHECKS = (
     "tests/dialogue/test_spending.py",
     "tests/dialogue/test_flow.py",
     "tests/host/test_state.py",
+    "tests/end_to_end/test_speaker_api.py",
     "tests/host/test_journal.py",
     "tests/host/test_http_bounds.py",
     "tests/panel/test_patterns.py",
