@@ -265,6 +265,19 @@ def test_item_rendered_to_its_end_is_neither_truncated_nor_deleted() -> None:
     ]
 
 
+def test_an_item_of_another_session_is_not_one_that_was_heard() -> None:
+    """Services may name their items alike in every session."""
+    answers = Answers()
+    answers.started("r")
+    answers.chunk(chunk("r", "item_1"))
+    answers.ended(ended("r", "item_1"))
+    assert answers.drained("item_1")
+    answers.session_lost()
+    answers.started("s")
+    answers.abandon(owed=False)
+    assert answers.ended(ended("s", "item_1")) == [c.DeleteItem("item_1")]
+
+
 def test_a_request_that_waits_is_given_up_with_the_talk() -> None:
     answers = Answers()
     answers.started("r")

@@ -459,6 +459,9 @@ def test_an_answer_that_breaks_off_while_muted_is_told_and_not_asked_for_again()
     muted_after(house, seconds=4.0)
     assert house.manager.talk is Talk.THINKING, "it was sent before the mute"
     house.blip(4.5, 0.5)
+    house.run(4.7)
+    assert house.sentences() == ["not_sent"], "at once, not when the line is back"
+    assert [note.code for note in house.did(c.Note)][-3:-1] == ["link.down", "talk.dropped_muted"]
     house.run(12.0)
     assert house.sentences() == ["not_sent"]
     assert not house.did(c.AddMessage)

@@ -12,7 +12,7 @@ from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import silence
 from edge_agent.dialogue.recall.items import Remembered, ServerItems
-from edge_agent.dialogue.recall.memory import OUTPUT_MAX_CHARS, Memory
+from edge_agent.dialogue.recall.memory import ANSWER_MAX_CHARS, OUTPUT_MAX_CHARS, Memory
 from edge_agent.dialogue.recall.summaries import (
     RETRY_DOUBLINGS_MAX,
     SETTLED_OLD_TURNS,
@@ -287,6 +287,14 @@ def test_a_fresh_session_gets_the_notes_first_and_whole_pairs_only() -> None:
     seeds = c.AddMessage | c.AddToolCall
     ids = [m.item for m in (first, *rest, *again) if isinstance(m, seeds)]
     assert len(ids) == len(set(ids)), "ids are never used twice"
+
+
+def test_an_answer_without_end_is_kept_to_its_limit() -> None:
+    memory = Memory(12, 60)
+    for _ in range(5):
+        memory.assistant_text("a", "x" * (ANSWER_MAX_CHARS // 2))
+    told = [len(seed.text) for seed in memory.reseed() if isinstance(seed, c.AddMessage)]
+    assert told == [ANSWER_MAX_CHARS]
 
 
 def test_a_call_that_was_never_answered_does_not_hide_that_an_answer_was_begun() -> None:

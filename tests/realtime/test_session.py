@@ -174,6 +174,15 @@ def test_a_refused_option_is_given_up_alone(
     assert [type(e) for e in session.receive(UPDATED, 2.0)] == [ev.LinkReady]
 
 
+def test_an_unknown_kind_of_event_is_noted_once() -> None:
+    session = fresh()
+    session.receive(CREATED, 1.0)
+    for at in (1.1, 1.2):
+        assert session.receive('{"type": "house.of_tomorrow"}', at) == []
+    assert session.take_notes() == [("link.unknown_event", {"type": "house.of_tomorrow"})]
+    assert session.counts["unknown"] == 2
+
+
 def test_semantic_turns_fall_back_to_silence() -> None:
     session = fresh()
     session.receive(CREATED, 1.0)

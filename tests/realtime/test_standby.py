@@ -9,6 +9,7 @@ import asyncio
 import functools
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import cast
 
 import pytest
 from house_config import household_timings
@@ -18,8 +19,9 @@ from link_world import World, play
 
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
-from edge_agent.realtime.link.channel import dial
+from edge_agent.realtime.link.channel import Channel, dial
 from edge_agent.realtime.link.closing import ClosingWires
+from edge_agent.realtime.link.endpoints import Route
 from edge_agent.realtime.link.liveness import HALF_OPEN
 from edge_agent.realtime.link.pongs import (
     BUCKET_RATIO,
@@ -30,6 +32,7 @@ from edge_agent.realtime.link.pongs import (
     PongBook,
     Pongs,
 )
+from edge_agent.realtime.link.standby import Standby
 from edge_agent.simulation.clock import run
 from edge_agent.simulation.late_pongs import LatePongs
 from edge_agent.simulation.realtime_server.session import Session
@@ -359,6 +362,30 @@ def test_a_second_session_that_is_released_at_any_moment_leaves_nothing_open(ste
         assert len(world.server.open_sessions) == 1
 
     play(act, prepare=with_pongs(0.05))
+
+
+def test_a_second_session_that_is_released_while_it_is_dialled_does_not_come_back() -> None:
+    async def main() -> None:
+        dialling, is_over = asyncio.Event(), asyncio.Event()
+
+        async def open_channel(_route: Route) -> Channel:
+            dialling.set()
+            try:
+                await is_over.wait()
+            except asyncio.CancelledError:
+                is_over.set()
+                raise
+            raise AssertionError("it was not needed any more")
+
+        standby = Standby(open_channel)
+        standby.dial(cast(Route, None))
+        await dialling.wait()
+        standby.release()
+        await asyncio.sleep(1.0)
+        assert is_over.is_set()
+        await standby.gone()
+
+    run(main())
 
 
 @pytest.mark.parametrize("steps", range(1, 10))
