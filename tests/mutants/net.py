@@ -14,6 +14,7 @@ CHAOS = "tests/chaos/test_chaos.py"
 HOUSE = "tests/end_to_end/test_household"
 REFEREE = (
     "tests/dialogue/test_dialogue_properties.py",
+    "tests/dialogue/test_talks.py::test_mute_at_any_moment_stops_the_stream_and_nothing_wakes",
     f"{CHAOS}::test_without_a_fault_every_phase_is_reached_and_nothing_is_wrong",
     f"{CHAOS}::test_every_fault_at_every_phase[doubled events]",
     f"{CHAOS}::test_every_fault_at_every_phase[dies in the answer]",
@@ -36,6 +37,7 @@ REFEREE = (
 CHECKS = (
     "tests/dialogue/test_dialogue_parts.py",
     "tests/dialogue/test_journeys.py",
+    "tests/dialogue/test_labels.py",
     "tests/dialogue/test_talks.py",
     "tests/dialogue/test_link_talks.py",
     "tests/dialogue/test_tool_talks.py",
