@@ -27,6 +27,7 @@ REFEREE = (
     f"{HOUSE}_consent.py::test_the_button_agrees_to_either_risk[Risk.HIGH]",
     f"{HOUSE}_consent.py::test_guests_buy_nothing_also_after_a_restart[button]",
     f"{HOUSE}_consent.py::test_our_own_voice_saying_yes_is_nobodys_answer",
+    f"{HOUSE}_desk.py::test_too_many_messages_are_refused_in_words",
     f"{HOUSE}_rooms.py::test_muted_nothing_is_heard_and_nothing_leaves_also_after_a_restart"
     "[long press]",
     f"{HOUSE}_rooms.py::test_a_lost_device_comes_back_and_no_stale_answer_is_played[unplug]",
