@@ -69,6 +69,25 @@ def test_a_default_that_somebody_made_comes_first(
     assert outcome(house, capture=True)[0].startswith("Jabra"), "that default hears nothing"
 
 
+def test_where_the_default_is_the_best_card_it_goes_on_being_shared(
+    machine: Callable[[str], Machine],
+) -> None:
+    """Another program that plays by dmix holds the card, and takes nothing from us."""
+    house = machine("pi4-usb-microphone")
+    house.hold("card0/pcm0p", "librespot")
+    told = LAYOUTS["pi4-usb-microphone"]["render"]
+    assert outcome(house, capture=False) == told
+    assert told[0] == "default"
+
+
+@pytest.mark.parametrize("home", ["", "~", "/nonexistent"])
+def test_an_account_without_a_home_has_no_settings_of_its_own(
+    machine: Callable[[str], Machine], home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", home)
+    assert machine("pi4-speakerphone").cards.default_from == ""
+
+
 def test_a_comment_makes_no_default(machine: Callable[[str], Machine]) -> None:
     house = machine("pi4-speakerphone")
     house.put("etc/asound.conf", "# pcm.!default is what I might write\n")

@@ -28,11 +28,13 @@ from edge_agent.cli.doctor.findings import Finding, State, fail, has_failed, ok,
 from edge_agent.cli.doctor.machine import THROTTLED, machine
 from edge_agent.contract.errors import DeviceMissing, LinkRefused, WireClosed
 from edge_agent.contract.ports import Wire
+from edge_agent.host.service.control import ControlError
 from edge_agent.host.service.status import Failure, Status
 from edge_agent.host.settings.root import Settings
 from edge_agent.realtime.link.endpoints import Endpoint
 
 REPO = Path(__file__).parents[2]
+SHARED = "; shared with other programs"
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 
 
@@ -239,7 +241,6 @@ def look(server: Server | LinkRefused, key: Callable[[], str | None] = lambda: K
     endpoint: Endpoint = replace(first, key=key)
     (finding,) = network.services([endpoint], dial)
     assert KEY not in finding.said + finding.fix
-    assert not isinstance(server, Server) or server.is_closed or not server.frames
     return finding
 
 
@@ -269,6 +270,7 @@ def test_a_service_that_gives_no_session(server: Server | LinkRefused, said: str
     assert finding.state is State.FAIL
     assert said in finding.said
     assert finding.fix
+    assert not isinstance(server, Server) or server.is_closed
 
 
 def test_a_service_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,12 +278,19 @@ def test_a_service_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "answered nothing" in look(Server()).said
 
 
+def refused(key: Callable[[], str | None]) -> Finding:
+    server = Server(CREATED)
+    finding = look(server, key)
+    assert server.frames, "nobody was dialled"
+    return finding
+
+
 def test_a_key_that_cannot_be_read_or_is_not_there() -> None:
     def unreadable() -> str | None:
         raise PermissionError(13, "Permission denied")
 
-    assert "the key cannot be read (Permission denied)" in look(Server(), unreadable).said
-    assert "There is no API key" in look(Server(), lambda: None).said
+    assert "the key cannot be read (Permission denied)" in refused(unreadable).said
+    assert "There is no API key" in refused(lambda: None).said
 
 
 # --- before anything is installed ------------------------------------------------------------
@@ -294,6 +303,8 @@ def test_before_the_installation_the_kernels_word_gives_the_same_cards(
     house = Machine(tmp_path, LAYOUTS[layout])
     for finding, capture in zip(before.sound(house.cards), (True, False), strict=True):
         name, why = LAYOUTS[layout]["capture" if capture else "render"]
+        if name == "default":  # a name of the sound library, which is not asked yet
+            name, why = LAYOUTS[layout]["render_side"], why.removesuffix(SHARED)
         side = house.cards.side(pcm_of(name), is_capture=capture)
         if side is None:
             assert (finding.state, finding.said) == (State.FAIL, why)
@@ -393,6 +404,19 @@ def test_offline_nobody_is_contacted_and_muted_no_microphone_is_opened(
     assert "-     Service      not contacted (--offline)" in result.output
     assert "-     Level        the microphone is muted and stays shut" in result.output
     assert "ok    Microphone   USB (hw:CARD=Mic,DEV=0) (USB with microphone" in result.output
+
+
+def test_a_speaker_that_cannot_be_asked_keeps_its_card(
+    nothing_here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_rights(*_arguments: object) -> object:
+        raise ControlError("This account may not ask.", fix="sudo edge-agent doctor")
+
+    monkeypatch.setattr("edge_agent.host.service.control.ask", no_rights)
+    result = CliRunner().invoke(cli.app, ["doctor", "--offline", "-c", str(nothing_here)])
+    assert "warn  Speaker      it cannot be asked: This account may not ask." in result.output
+    assert "-> sudo edge-agent doctor" in result.output
+    assert not [row for row in result.output.splitlines() if "Microphone" in row or "Level" in row]
 
 
 def test_settings_with_a_mistake_do_not_end_the_visit(nothing_here: Path) -> None:

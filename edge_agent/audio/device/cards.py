@@ -162,8 +162,9 @@ def _holder(root: Path, pcm: Path, own_process: int) -> str:
 
 
 def _default_from(root: Path) -> str:
-    home = Path.home().relative_to("/")
-    places = [root / home / ".asoundrc", root / home / ".config/alsa/asoundrc"]
+    # Not Path.home(), which raises for an account that has none.
+    home = root / os.path.expanduser("~").lstrip("/")  # noqa: PTH111
+    places = [home / ".asoundrc", home / ".config/alsa/asoundrc"]
     places += [root / "etc/asound.conf", *sorted((root / "etc/alsa/conf.d").glob("*.conf"))]
     for place in places:
         if _DEFAULT.search(_read(place)):

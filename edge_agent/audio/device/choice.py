@@ -11,6 +11,8 @@ one the first rule that fits does:
 6. HDMI with a monitor;
 7. where the kernel tells of no card (a container, another system): the sound system's own default.
 
+A card that is ALSA's default anyway is opened by that name, which other programs can share.
+
 A card that is taken by these rules and is in use elsewhere is waited for: going on to the next one
 would speak into an empty jack.  It must never depend on the order in which cards were plugged in.
 """
@@ -27,6 +29,9 @@ from edge_agent.contract.errors import DeviceError, DeviceLost, DeviceMissing
 OWN_BUS = (Kind.USB, Kind.BOARD)
 """Bought for sound."""
 DEFAULT = "default"
+ALSA_DEFAULT = (0, 0)
+"""Card and device behind that name, unless somebody made it something else.  By it the card is
+shared with other programs (dmix); by its own name it is ours alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +66,9 @@ def choose(
     wanted = wishes.of(capture=capture)
     if wanted:
         return _by_name(usable, cards, wanted, capture=capture)
-    if cards.default_from:
-        for entry in usable:
-            if entry.name == DEFAULT:
-                return Choice(entry, f"{cards.default_from} makes it the default")
+    made = _default(usable)
+    if cards.default_from and made is not None:
+        return Choice(made, f"{cards.default_from} makes it the default")
     by_pcm = {entry.pcm: entry for entry in usable if entry.pcm is not None}
     partner = _partner(entries, wishes, capture=not capture)
     ranked = [
@@ -74,6 +78,9 @@ def choose(
         for rank, why in (ranking,)
     ]
     for *_order, side, why in sorted(ranked, key=lambda row: row[:4]):
+        is_default = (side.card, side.device) == ALSA_DEFAULT and partner is None
+        if is_default and made is not None:
+            return Choice(made, f"{why}; shared with other programs")
         entry_or_none = by_pcm.get((side.card, side.device))
         if entry_or_none is not None:
             return Choice(entry_or_none, why)
@@ -84,6 +91,10 @@ def choose(
     if usable:
         return Choice(usable[0], "the first one there is")
     raise _none(cards, capture=capture)
+
+
+def _default(usable: Sequence[DeviceEntry]) -> DeviceEntry | None:
+    return next((entry for entry in usable if entry.name == DEFAULT), None)
 
 
 def _rank(side: Side, cards: Cards, partner: int | None) -> tuple[int, str] | None:

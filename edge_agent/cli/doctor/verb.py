@@ -51,6 +51,7 @@ def findings(config_file: Path | None, *, offline: bool) -> Iterator[Finding]:
     from edge_agent.cli.doctor.speaker import running, unit
     from edge_agent.cli.voice.speech import read_settings
     from edge_agent.contract.errors import AgentError
+    from edge_agent.host.service.control import NotRunning
     from edge_agent.host.settings.root import Settings
     from edge_agent.host.stores.state import state_path
 
@@ -64,12 +65,13 @@ def findings(config_file: Path | None, *, offline: bool) -> Iterator[Finding]:
     yield from machine(ROOT, state_path(settings.state.path).parent, now)
     yield from _voice(settings)
     yield from unit()
-    status, why = _ask(settings)
-    if status is not None:
-        yield from running(status)
-    else:
-        yield not_seen("Speaker", why)
+    try:
+        yield from running(_ask(settings))
+    except NotRunning:
+        yield not_seen("Speaker", "it does not run")
         yield from _sound(settings)
+    except AgentError as problem:  # it runs, so that its card is left alone
+        yield warn("Speaker", f"it cannot be asked: {problem.message}", problem.fix)
     if offline:
         yield not_seen("Service", "not contacted (--offline)")
     else:
@@ -103,17 +105,11 @@ def _voice(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _ask(settings: Settings) -> tuple[Status | None, str]:
-    from edge_agent.contract.errors import AgentError
-    from edge_agent.host.service.control import NotRunning, ask, client_paths
+def _ask(settings: Settings) -> Status:
+    from edge_agent.host.service.control import ask, client_paths
     from edge_agent.host.service.status import from_plain
 
-    try:
-        return from_plain(ask({"do": "status"}, client_paths(settings.control.path))), ""
-    except NotRunning:
-        return None, "it does not run"
-    except AgentError as problem:
-        return None, f"it cannot be asked: {problem.message}"
+    return from_plain(ask({"do": "status"}, client_paths(settings.control.path)))
 
 
 def _sound(settings: Settings) -> Iterator[Finding]:
