@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,18 @@ class Talk:
 
     def open(self) -> SoundDeviceInfo:
         return self.device.open(self.capture, self.render)
+
+    def open_again(self) -> None:
+        """As the supervisor does: PortAudio gives a sink that just wakes one second to start, and
+        a busy machine may need more."""
+
+        def is_open() -> bool:
+            with suppress(DeviceLost):
+                self.open()
+                return True
+            return False
+
+        wait_for(is_open, "a device that opens again")
 
     def wait_for_frames(self) -> None:
         """Until both directions have moved on by a tenth of a second."""
@@ -388,7 +401,7 @@ def test_closing_a_suspended_device_does_not_hang(pulse: PulseServer, talk: Talk
     finally:
         pulse.pactl("suspend-sink", "spk", "0")
         pulse.pactl("suspend-source", "mic", "0")
-    talk.open()
+    talk.open_again()
     talk.wait_for_frames()
 
 
