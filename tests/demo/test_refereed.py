@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ from unittest.mock import patch
 import pytest
 from referee import Referee
 from referee.records import Record
-from refereed_stage import KEY, Stages
+from refereed_stage import COLLECTIONS, KEY, Stages
 
 from edge_agent.app.daemon import Daemon
 from edge_agent.demo.stage import Stage
@@ -58,6 +59,14 @@ def test_every_border_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"Frame", "Line", "File", "Sound", "Work", "ToolBegan", "Capture"} <= set(seen)
     assert seen["ToolBegan"] == 1
     assert seen["Sound"] > 100
+
+
+def test_what_the_session_collects_is_not_the_daemons_work() -> None:
+    before = COLLECTIONS.seconds
+    heap = [{number: [number]} for number in range(50_000)]
+    gc.collect()
+    assert COLLECTIONS.seconds > before
+    assert len(heap) == 50_000
 
 
 def hides_nothing(daemon: Daemon) -> None:
