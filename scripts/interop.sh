@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Talk with realtime clients and servers from the package registries that we did not write.
+# Talk with realtime clients and servers from the package registries that we did not write, and
+# have the demo's report judged by axe-core in a headless Chromium.
 #   scripts/interop.sh                    all of them, and a table
 #   scripts/interop.sh litellm pipecat    these (--help names them all)
 #   scripts/interop.sh --lock             take the newest versions: remake the locks of the peers
@@ -23,7 +24,7 @@ relock() {
     for list in tests/interop/{clients,servers}/locks/*.in; do
         if [[ $list == *.no-deps.in ]]; then compile "${list%.in}.txt" "$list" --no-deps; else compile "${list%.in}.txt" "$list"; fi
     done
-    for package in clients servers toolservers; do # versions stand in package.json
+    for package in clients servers toolservers pages; do # versions stand in package.json
         say "tests/interop/$package/node/package-lock.json"
         cp -- "tests/interop/$package/node/package.json" "$tools/"
         rm -f -- "$tools/package-lock.json"

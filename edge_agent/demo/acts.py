@@ -178,7 +178,7 @@ async def follow_up(play: Play, act: ActResult) -> None:
     said = play.last_said = stage.speak("follow_up")
     await play.answered_to_the_end(act, said, "tomorrow")
     woken = stage.score.codes("talk.woken", begin)
-    act.check("no wake word was needed", not woken, "not woken again", f"{len(woken)} times")
+    act.check("no wake word was needed", not woken, "not woken again", _times(len(woken)))
 
 
 async def button(play: Play, act: ActResult) -> None:
@@ -275,7 +275,10 @@ async def muted(play: Play, act: ActResult) -> None:
     act.check("not one byte of it leaves", sent == 0, "0 bytes", f"{sent} bytes")
     woken = stage.score.codes("talk.woken", muted_at, unmute_at)
     act.check(
-        "not even the wake word is heard", not woken, "stays asleep", f"woken {len(woken)} times"
+        "not even the wake word is heard",
+        not woken,
+        "stays asleep",
+        "asleep" if not woken else f"woken {_times(len(woken))}",
     )
     await stage.push(hold_s)
     await stage.until(
@@ -329,9 +332,7 @@ async def curtain(play: Play, act: ActResult) -> None:
     recording = measure.sound(spoken.samples(), spoken.rate_hz)
     for name, speech in play.answers_heard:
         found = measure.occurrences(measure.sound(speech.pcm24k, 24_000), recording)
-        act.check(
-            f"the answer “{name}” sounded once", len(found) == 1, "once", f"{len(found)} times"
-        )
+        act.check(f"the answer “{name}” sounded once", len(found) == 1, "once", _times(len(found)))
     faults = [line for line in stage.score.journal if line.code == "agent.fault"]
     where = ", ".join(f"{f.fields.get('kind')} at {f.fields.get('place')}" for f in faults)
     act.check("no fault in the journal", not faults, "none", where or "none")
@@ -343,6 +344,10 @@ def _span(span: tuple[float, float] | None, origin: float) -> str:
     if span is None:
         return "silence"
     return f"sound from {span[0] - origin:.2f} s to {span[1] - origin:.2f} s"
+
+
+def _times(count: int) -> str:
+    return {0: "never", 1: "once"}.get(count, f"{count} times")
 
 
 def _open(is_open: bool) -> str:

@@ -1,6 +1,6 @@
 """The evening: all that the picture and the report show, taken from the stage once.
 
-It must never hold what was said, but as the sound of the shipped clips.
+It must never hold what a household said: its words and sounds are those of the shipped play.
 """
 
 from __future__ import annotations
@@ -69,6 +69,27 @@ class Evening:
         """Did every act go as it must?"""
         return all(act.ok for act in self.acts)
 
+    @property
+    def verdict(self) -> str:
+        """`good`, `bad`, or `busy`: whatever did not pass, the machine was too busy to tell."""
+        if self.ok:
+            return "good"
+        return "busy" if self.acts_that("busy") and not self.acts_that("bad") else "bad"
+
+    def acts_that(self, verdict: str) -> int:
+        """How many acts ended so."""
+        return sum(act.verdict == verdict for act in self.acts)
+
+    @property
+    def summary(self) -> str:
+        """The verdict in words."""
+        text = f"{self.acts_that('good')} of {len(self.acts)} acts as they must be"
+        return (
+            f"{text}, {self.acts_that('busy')} not judged: this machine was too busy"
+            if (self.acts_that("busy"))
+            else text
+        )
+
 
 def take_evening(stage: Stage, acts: Sequence[ActResult], mode: str) -> Evening:
     """Everything from the stage, with the start of the stage as time 0."""
@@ -100,11 +121,22 @@ def take_evening(stage: Stage, acts: Sequence[ActResult], mode: str) -> Evening:
         room=mix,
         lanes=lanes,
         wire_events=_wire_events(score, begin),
-        moments=[Moment(m.at - begin, m.kind, m.text) for m in score.moments],
+        moments=sorted(
+            (Moment(_heard_at(m, room.spoken, end) - begin, m.kind, m.text) for m in score.moments),
+            key=lambda moment: moment.at,
+        ),
         traffic=_traffic(score, begin, end),
         acts=[_shifted(act, begin) for act in acts],
         figures=figures,
     )
+
+
+def _heard_at(moment: Moment, spoken: Track, end: float) -> float:
+    """When it could be heard: an answer is marked where it is thought of, and sounds later."""
+    if moment.kind != "answers":
+        return moment.at
+    span = spoken.audible(moment.at, end)
+    return moment.at if span is None else span[0]
 
 
 def _from(track: Track, begin: float, end: float) -> Samples:
@@ -168,6 +200,17 @@ def _traffic(score: Score, begin: float, end: float) -> NDArray[np.float64]:
         if w.audio_bytes and 0 <= index < len(steps):
             steps[index, 0 if w.up else 1] += w.audio_bytes
     return steps
+
+
+def spoken(evening: Evening) -> list[tuple[Moment, float]]:
+    """What was said by whom, with the seconds until the same side says something again."""
+    said = [moment for moment in evening.moments if moment.kind in ("says", "answers")]
+    ends = {"says": evening.length_s, "answers": evening.length_s}
+    with_room: list[tuple[Moment, float]] = []
+    for moment in reversed(said):
+        with_room.append((moment, ends[moment.kind] - moment.at))
+        ends[moment.kind] = moment.at
+    return with_room[::-1]
 
 
 def envelope(samples: Samples, columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

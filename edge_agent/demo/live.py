@@ -121,7 +121,12 @@ async def live_check(
             while not stop.is_set() and not (turns and done >= turns):
                 if stage.is_over:
                     break
-                done = len(stage.score.codes("talk.answer_done"))
+                heard = len(stage.score.codes("talk.answer_done"))
+                if heard > done:
+                    done = heard
+                    stage.score.mark(
+                        "act", f"answer {done} of {turns}" if turns else f"answer {done}"
+                    )
                 down = stage.score.happened(DeviceDown)
                 if down and not stage.score.happened(DeviceReady):
                     problem = down[-1]

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from edge_agent.demo.judge import measure, tape
+from edge_agent.demo.judge.pressure import Pressure
 from edge_agent.demo.judge.verdict import ActResult
 from edge_agent.demo.stage import Said, Stage, StageError
 from edge_agent.demo.surroundings import Answered
@@ -37,12 +38,21 @@ class Play:
     """Performs acts on a stage, in order; `results` has one entry per act.
 
     `really_kill`: the last act sends this process a real SIGTERM (real time only; the caller has
-    installed the handler), else it calls `Daemon.stop`.
+    installed the handler), else it calls `Daemon.stop`.  `pressure`, in real time, tells what was
+    the machine's fault.
     """
 
-    def __init__(self, stage: Stage, acts: Sequence[Act], *, really_kill: bool = False) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        acts: Sequence[Act],
+        *,
+        really_kill: bool = False,
+        pressure: Pressure | None = None,
+    ) -> None:
         self.stage = stage
         self.really_kill = really_kill
+        self._pressure = pressure
         self.results = [
             ActResult(n, act.key, act.title, act.story) for n, act in enumerate(acts, 1)
         ]
@@ -63,7 +73,14 @@ class Play:
                 return False
             finally:
                 result.end = self.stage.now()
+                self._excuse(result)
         return all(result.ok for result in self.results)
+
+    def _excuse(self, act: ActResult) -> None:
+        pressure = self._pressure
+        if pressure is not None and act.failed:
+            pressure.look()
+            act.excuse(pressure.waited_s, crowded=pressure.crowded(act.begin, act.end))
 
     # --- what several acts do ---------------------------------------------------------------
 

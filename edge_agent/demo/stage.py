@@ -23,6 +23,7 @@ from typing import Any, Self
 
 from edge_agent.app.daemon import Daemon
 from edge_agent.app.world import World
+from edge_agent.contract.commands import PlaySentence
 from edge_agent.contract.events import ButtonPressed, ButtonReleased, Event
 from edge_agent.contract.ports import Panel, SoundDevice
 from edge_agent.demo.judge.score import Score
@@ -34,6 +35,7 @@ from edge_agent.demo.surroundings import (
     StagePanel,
     WatchedBrain,
 )
+from edge_agent.dialogue.state import Deadline
 from edge_agent.host.journal.journal import Journal
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.voice.sentences import Sentences
@@ -100,7 +102,10 @@ class Stage:
         self.loop = asyncio.get_running_loop()
         self.is_virtual = isinstance(self.loop, VirtualLoop)
         self.score = Score(self.loop.time)
-        self.brain = WatchedBrain(brain or ScriptBrain.from_file(voices.play_path()))
+        self.brain = WatchedBrain(
+            brain or ScriptBrain.from_file(voices.play_path()),
+            lambda words: self.score.mark("answers", words),
+        )
         self.server = RealtimeServer(
             self.brain, **{"on_event": self.score.see_wire, **(server or {})}
         )
@@ -147,6 +152,7 @@ class Stage:
             voice=lambda _text: stage_voice(),
         )
         self.settings = stage_settings(self.network.url, Path(self._folder.name), self._settings)
+        self._sentences = Sentences(self.settings.speech.language)
         journal = Journal(ScoreSink(self.score), level=7)
         self.started_at = self.loop.time()
         self._daemon = Daemon(self.settings, world, journal)
@@ -196,6 +202,9 @@ class Stage:
 
     def _watch(self, event: Event, commands: list[Any], at: float) -> None:
         self.score.see_pump(event, commands, at)
+        for command in commands:
+            if isinstance(command, PlaySentence) and (words := self._sentences.text(command.name)):
+                self.score.mark("answers", words)
         self._watch_states()
 
     def _watch_states(self) -> None:
@@ -243,6 +252,11 @@ class Stage:
     def now(self) -> float:
         """Loop time in seconds."""
         return self.loop.time()
+
+    def window_left_s(self) -> float | None:
+        """Seconds in which one may go on without a wake word; None outside of that window."""
+        due_at = self.daemon.dialogue.state.deadlines.due_at(Deadline.FOLLOW_UP)
+        return None if due_at is None else max(0.0, due_at - self.now())
 
     # --- what people do -----------------------------------------------------------------
 

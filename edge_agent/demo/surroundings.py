@@ -17,7 +17,7 @@ from edge_agent.contract.ports import Panel
 from edge_agent.demo.judge.score import Score
 from edge_agent.host.service.systemd import Notifier
 from edge_agent.host.settings.root import Settings
-from edge_agent.simulation.brains import Brain, Reply, Turn
+from edge_agent.simulation.brains import Brain, Reply, Speech, Turn
 from edge_agent.simulation.server import RealtimeServer, listen
 from edge_agent.simulation.wire import MemoryNetwork
 
@@ -35,16 +35,24 @@ class Answered:
 
 
 class WatchedBrain(Brain):
-    """Hands every turn on to another brain, and remembers what that one heard and said."""
+    """Hands every turn on to another brain, and remembers what that one heard and said.
 
-    def __init__(self, inner: Brain) -> None:
+    `on_words` is told the words of each answer to the household.
+    """
+
+    def __init__(self, inner: Brain, on_words: Callable[[str], None]) -> None:
         self.inner = inner
+        self._on_words = on_words
         self.answered: list[Answered] = []
 
     def reply(self, turn: Turn) -> Reply:
         reply = self.inner.reply(turn)
         at = asyncio.get_running_loop().time()
         self.answered.append(Answered(at, turn, reply))
+        if not turn.out_of_band:
+            for part in reply.parts:
+                if isinstance(part, Speech) and part.transcript:
+                    self._on_words(part.transcript)
         return reply
 
     def transcribe(self, pcm24k: bytes) -> str:

@@ -36,10 +36,11 @@ FAULT_CHARS = 200
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A package that speaks the protocol.  `role` is what it is; we are the other side."""
+    """A package that speaks the protocol, or judges a page.  `role` is what it is; we are the
+    other side."""
 
     name: str
-    role: str  # client · server · toolserver
+    role: str  # client · server · toolserver · page
     package: str
     runtime: str  # python · node
     script: str
@@ -70,6 +71,7 @@ PEERS = (
         "node",
         "everything.mjs",
     ),
+    Peer("axe", "page", "axe-core", "node", "axe_report.mjs"),
 )
 
 
@@ -101,6 +103,8 @@ def say(text: str) -> None:
 def ready(peer: Peer) -> list[str]:
     """The command that starts the peer's script; sets up its environment where it is missing."""
     folder = HERE / f"{peer.role}s"
+    if peer.role == "page":
+        need("chromium", "chromium")
     if peer.runtime == "node":
         return [need("node"), str(node_home(peer, folder / "node") / peer.script)]
     home = CACHE / peer.package
@@ -137,11 +141,11 @@ def node_home(peer: Peer, source: Path) -> Path:
     return home
 
 
-def need(program: str) -> str:
+def need(program: str, packages: str = "nodejs npm") -> str:
     """Path of a program; raises `Unavailable`."""
     path = shutil.which(program)
     if path is None:
-        raise Unavailable(f"{program} is missing; run: sudo apt-get install -y nodejs npm")
+        raise Unavailable(f"{program} is missing; run: sudo apt-get install -y {packages}")
     return path
 
 

@@ -5,7 +5,8 @@ It must never judge: the acts do, and write it down here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,10 @@ class Check:
     ok: bool
     expected: str
     seen: str
+    late: tuple[float, float, float] | None = None
+    """Begin and end of a span that was longer than allowed, and by how many seconds."""
+    busy: bool = False
+    """It did not pass, and what it measured was the machine: other programs had the processor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +58,30 @@ class ActResult:
 
     @property
     def failed(self) -> list[Check]:
-        """The checks that did not pass."""
-        return [check for check in self.checks if not check.ok]
+        """The checks that did not pass, and nothing but the speaker explains it."""
+        return [check for check in self.checks if not check.ok and not check.busy]
+
+    @property
+    def unjudged(self) -> bool:
+        """It was played, and all that did not pass is explained by a machine that was busy."""
+        return self.played and not self.failed and any(check.busy for check in self.checks)
+
+    @property
+    def verdict(self) -> str:
+        """`good`, `bad`, `busy` (not judged), or `none` where it was not played."""
+        if not self.played:
+            return "none"
+        return "good" if self.ok else "busy" if self.unjudged else "bad"
+
+    def excuse(self, waited_s: Callable[[float, float], float], *, crowded: bool) -> None:
+        """Mark what did not pass for want of a processor: a span that would have been short
+        enough without the time waited in it, and anything in an act that was `crowded`."""
+        for index, check in enumerate(self.checks):
+            if check.ok:
+                continue
+            begin, end, excess_s = check.late or (0.0, 0.0, float("inf"))
+            if crowded or waited_s(begin, end) >= excess_s:
+                self.checks[index] = replace(check, busy=True)
 
     def check(self, text: str, ok: object, expected: str, seen: str) -> bool:
         """Write down a promise and whether it was kept."""
@@ -86,4 +113,7 @@ class ActResult:
         begin, end = seconds
         took_ms = (end - begin) * 1000
         self.figure(name or text, took_ms, begin=begin, end=end)
-        return self.check(text, 0 <= took_ms <= limit_ms, f"≤ {limit_ms:g} ms", f"{took_ms:.0f} ms")
+        ok = 0 <= took_ms <= limit_ms
+        late = None if took_ms <= limit_ms else (begin, end, (took_ms - limit_ms) / 1000)
+        self.checks.append(Check(text, ok, f"≤ {limit_ms:g} ms", f"{took_ms:.0f} ms", late))
+        return ok

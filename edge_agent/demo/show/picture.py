@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_agent.demo.evening import LANES, WIRE_STEP_S, Evening, envelope
+from edge_agent.demo.evening import LANES, WIRE_STEP_S, Evening, envelope, spoken
 from edge_agent.demo.show import style
 
 STRIP_S = 24.0
@@ -32,6 +32,8 @@ LEVELS = 3
 """Lines for measured spans; what begins while another one's words go on takes the next."""
 CHAR_S = 0.095
 """About how long a letter is, in seconds of the time line."""
+LETTER_S = 0.082
+"""The same for what was said, which is smaller."""
 
 HEADROOM = 1.15
 
@@ -70,8 +72,6 @@ def draw_picture(evening: Evening, path: Path) -> bool:
 
 
 def _headline(figure: Any, evening: Evening) -> None:
-    passed = sum(act.ok for act in evening.acts)
-    verdict = f"{passed} of {len(evening.acts)} acts as they must be"
     top = 1 - 0.30 / figure.get_figheight()
     figure.text(
         0.06,
@@ -85,12 +85,12 @@ def _headline(figure: Any, evening: Evening) -> None:
     figure.text(
         0.985,
         top,
-        verdict,
+        evening.summary,
         fontsize=12,
         ha="right",
         va="center",
         weight="bold",
-        color=style.GOOD if evening.ok else style.BAD,
+        color=style.VERDICTS[evening.verdict],
     )
     figure.text(
         0.06,
@@ -148,7 +148,7 @@ def _acts(axis: Any, evening: Evening, begin: float, end: float) -> None:
         low, high = max(act.begin, begin), min(act.end, end)
         if not act.played or high - low < 0.05:
             continue
-        colour = style.GOOD if act.ok else style.BAD
+        colour = style.VERDICTS[act.verdict]
         axis.add_patch(_box(low, 0.12, high - low, 0.7, facecolor=colour, alpha=0.12))
         axis.plot([low, low], [0.12, 0.82], color=colour, linewidth=1.6)
         room = int((high - low) * 8.4)
@@ -283,22 +283,24 @@ def _spans(axis: Any, evening: Evening, begin: float, end: float) -> None:
 
 def _marks(axes: dict[str, Any], evening: Evening, begin: float, end: float) -> None:
     """What people did: words under the microphone's row, lines through everything else."""
-    for moment in evening.moments:
-        if not begin <= moment.at < end or moment.kind == "act":
+    for moment, room_s in spoken(evening):
+        if not begin <= moment.at < end:
             continue
-        mic = axes["microphone"]
-        low = mic.get_ylim()[0]
-        if moment.kind == "says":
-            mic.text(
-                moment.at,
-                low * 0.86,
-                f"“{moment.text}”",
-                fontsize=7.5,
-                style="italic",
-                color=style.PEOPLE,
-                va="center",
-                clip_on=True,
-            )
+        row = axes["microphone" if moment.kind == "says" else "loudspeaker"]
+        row.text(
+            moment.at,
+            row.get_ylim()[0] * 0.86,
+            style.fit(f"“{moment.text}”", min(room_s, end - moment.at) / LETTER_S),
+            fontsize=7.5,
+            style="italic",
+            color=style.PEOPLE if moment.kind == "says" else style.INK,
+            va="center",
+            clip_on=True,
+        )
+    mic = axes["microphone"]
+    low = mic.get_ylim()[0]
+    for moment in evening.moments:
+        if not begin <= moment.at < end or moment.kind in ("act", "says", "answers"):
             continue
         for name in ("microphone", "loudspeaker", "measured", "states", "wire"):
             axes[name].axvline(moment.at, color=style.INK, linewidth=0.9, linestyle=(0, (4, 2)))

@@ -15,8 +15,8 @@ from importlib.resources import files
 
 import numpy as np
 
-from edge_agent.demo.evening import LANES, WIRE_STEP_S, Evening, Samples, envelope
-from edge_agent.demo.judge.verdict import ActResult
+from edge_agent.demo.evening import LANES, WIRE_STEP_S, Evening, Samples, envelope, spoken
+from edge_agent.demo.judge.verdict import ActResult, Check
 from edge_agent.demo.show import style
 from edge_agent.simulation.sound import acoustics
 
@@ -30,19 +30,24 @@ LISTEN_RATE_HZ = 16_000
 """The sound inside the page: speech loses nothing one would notice, the file a third."""
 
 COLUMNS_PER_PX = 1.0
+LETTER_PX = 5.6
+"""About how wide a letter of the time line's words is."""
 
 ROWS = {
     "acts": (0, 34),
     "microphone": (44, 86),
     "loudspeaker": (152, 86),
-    "spans": (242, 42),
-    "states": (292, 72),
-    "wire": (376, 96),
-    "axis": (478, 18),
+    "spans": (256, 42),
+    "states": (306, 72),
+    "wire": (390, 96),
+    "axis": (492, 18),
 }
 """Top and height of each row, px."""
 
-HEIGHT_PX = 500
+HEIGHT_PX = 514
+
+SPEAKERS = {"says": ("microphone", "a person"), "answers": ("loudspeaker", "the speaker")}
+"""Kinds of moments with words: the row they stand under, and who says them."""
 WAVE_SHARE = 0.92
 
 
@@ -51,13 +56,16 @@ def write_report(evening: Evening, *, version: str) -> str:
     template = string.Template(
         (files("edge_agent.demo.show") / "report.html").read_text(encoding="utf-8")
     )
-    passed = sum(act.ok for act in evening.acts)
     return template.substitute(
         version=html.escape(version),
         mode=html.escape(evening.mode),
         length=f"{evening.length_s:.0f}",
-        verdict=f"{passed} of {len(evening.acts)} acts as they must be",
-        verdict_class="good" if evening.ok else "bad",
+        verdict=html.escape(evening.summary),
+        verdict_class=evening.verdict,
+        light=_variables(style.LIGHT),
+        dark=_variables(style.DARK),
+        overview="\n".join(_overview(act) for act in evening.acts),
+        words="\n".join(_words(evening)),
         names=_names(),
         drawing=_drawing(evening),
         figures=_figures(evening),
@@ -66,22 +74,16 @@ def write_report(evening: Evening, *, version: str) -> str:
         px_per_s=f"{PX_PER_S:g}",
         width=f"{_x(evening.length_s) + TAIL_PX:.0f}",
         height=f"{HEIGHT_PX}",
-        **{
-            name: getattr(style, name.upper())
-            for name in (
-                "ink",
-                "faint_ink",
-                "grid",
-                "paper",
-                "good",
-                "bad",
-                "people",
-                "loudspeaker",
-                "span",
-                "echo",
-            )
-        },
     )
+
+
+def _variables(colours: dict[str, str]) -> str:
+    return " ".join(f"--{name}: {value};" for name, value in colours.items())
+
+
+def _colour(name: str) -> str:
+    """A colour of `style.LIGHT` by name, for a shape: by day and by night."""
+    return f'style="fill: var(--{name})"'
 
 
 def _x(seconds: float) -> float:
@@ -95,10 +97,10 @@ def _drawing(evening: Evening) -> str:
     width = _x(evening.length_s)
     parts = [_grid(evening)]
     loudest = max(1, int(np.max(np.abs(evening.microphone.astype(np.int32)), initial=1)))
-    parts.append(_wave(evening.microphone, "microphone", style.ECHO, loudest, width))
-    parts.append(_wave(evening.people, "microphone", style.PEOPLE, loudest, width))
+    parts.append(_wave(evening.microphone, "microphone", "echo", loudest, width))
+    parts.append(_wave(evening.people, "microphone", "people", loudest, width))
     loudest = max(1, int(np.max(np.abs(evening.loudspeaker.astype(np.int32)), initial=1)))
-    parts.append(_wave(evening.loudspeaker, "loudspeaker", style.LOUDSPEAKER, loudest, width))
+    parts.append(_wave(evening.loudspeaker, "loudspeaker", "loudspeaker", loudest, width))
     parts += [_acts(evening), _states(evening), _wire(evening), _moments(evening), _spans(evening)]
     return "\n".join(parts)
 
@@ -131,7 +133,7 @@ def _wave(samples: Samples, row: str, colour: str, loudest: int, width: float) -
     upper = [f"{x:.1f},{middle - max(v * scale, 0.3):.1f}" for x, v in zip(xs, high, strict=True)]
     lower = [f"{x:.1f},{middle - min(v * scale, -0.3):.1f}" for x, v in zip(xs, low, strict=True)]
     points = " ".join(upper + lower[::-1])
-    return f'<polygon points="{points}" fill="{colour}"/>'
+    return f'<polygon points="{points}" {_colour(colour)}/>'
 
 
 def _acts(evening: Evening) -> str:
@@ -141,11 +143,10 @@ def _acts(evening: Evening) -> str:
         if not act.played or act.end - act.begin < 0.1:
             continue
         x, width = _x(act.begin), _x(act.end - act.begin)
-        colour = style.GOOD if act.ok else style.BAD
         parts.append(
             f'<svg x="{x:.1f}" y="{top}" width="{width:.1f}" height="{height}">'
-            + _rect(0, 2, width, height - 4, f'fill="{colour}" opacity="0.12"')
-            + _rect(0, 2, 2, height - 4, f'fill="{colour}"')
+            + _rect(0, 2, width, height - 4, f'{_colour(act.verdict)} opacity="0.12"')
+            + _rect(0, 2, 2, height - 4, _colour(act.verdict))
             + _text(9, height / 2 + 4, f"{act.number}  {act.title}", "act")
             + f"<title>{html.escape(act.story)}</title></svg>"
         )
@@ -181,20 +182,19 @@ def _wire(evening: Evening) -> str:
     for index, (up, down) in enumerate(evening.traffic):
         x, width = _x(index * WIRE_STEP_S), _x(WIRE_STEP_S)
         # A root, because a pre-roll is ten times a frame and both must be seen.
-        for value, colour, upward in ((up, style.UP, True), (down, style.DOWN, False)):
+        for value, colour, upward in ((up, "up", True), (down, "down", False)):
             if value:
                 tall = (value / peak) ** 0.5 * height * 0.28
                 y = middle - tall if upward else middle
-                parts.append(_rect(x, y, width, tall, f'fill="{colour}" opacity="0.35"'))
+                parts.append(_rect(x, y, width, tall, f'{_colour(colour)} opacity="0.35"'))
     free_from = {"up": -1.0, "down": -1.0}
     for event in sorted(evening.wire_events, key=lambda e: e.at):
         x, up = _x(event.at), event.kind == "up"
         crowded = x < free_from[event.kind]
         reach = height * (0.30 if crowded else 0.42)
         y = middle - reach if up else middle + reach
-        colour = style.UP if up else style.DOWN
         parts.append(
-            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{middle}" y2="{y:.1f}" stroke="{colour}"/>'
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{middle}" y2="{y:.1f}" class="{event.kind}"/>'
         )
         parts.append(_text(x + 3, y + (3 if up else 5), event.text, "wire"))
         free_from[event.kind] = x + 6.2 * len(event.text)
@@ -202,18 +202,19 @@ def _wire(evening: Evening) -> str:
 
 
 def _moments(evening: Evening) -> str:
-    mic_top, mic_height = ROWS["microphone"]
+    mic_top = ROWS["microphone"][0]
     bottom = ROWS["wire"][0] + ROWS["wire"][1]
     parts = []
+    for moment, room_s in spoken(evening):
+        top, height = ROWS[SPEAKERS[moment.kind][0]]
+        words = style.fit(f"“{moment.text}”", room_s * PX_PER_S / LETTER_PX)
+        parts.append(_text(_x(moment.at), top + height + 12, words, moment.kind))
     for moment in evening.moments:
+        if moment.kind == "act" or moment.kind in SPEAKERS:
+            continue
         x = _x(moment.at)
-        if moment.kind == "says":
-            parts.append(_text(x, mic_top + mic_height + 12, f"“{moment.text}”", "says"))
-        elif moment.kind != "act":
-            parts.append(
-                f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{mic_top}" y2="{bottom}" class="mark"/>'
-            )
-            parts.append(_text(x + 4, mic_top + 9, moment.text, "mark-text"))
+        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{mic_top}" y2="{bottom}" class="mark"/>')
+        parts.append(_text(x + 4, mic_top + 9, moment.text, "mark-text"))
     return "".join(parts)
 
 
@@ -260,32 +261,71 @@ def _names() -> str:
 # --- the words --------------------------------------------------------------------------------
 
 
+def _listen(at: float, name: str, label: str) -> str:
+    """A button that plays from there, named for those who do not see what stands beside it."""
+    start = max(0.0, at - 0.2)
+    return (
+        f'<button type="button" data-at="{start:.2f}" aria-label="{html.escape(name)}">'
+        f"{label}</button>"
+    )
+
+
+def _overview(act: ActResult) -> str:
+    if not act.played or act.end - act.begin < 0.1:
+        return ""
+    button = _listen(act.begin, f"Listen to act {act.number}: {act.title}", f"{act.number}")
+    return button.replace(
+        "<button ",
+        f'<button class="{act.verdict}" style="flex-grow: {act.end - act.begin:.2f}" ',
+        1,
+    )
+
+
+def _words(evening: Evening) -> list[str]:
+    return [
+        f"<tr><td>{_listen(m.at, f'Listen from {m.at:.1f} s', f'▶ {m.at:.1f} s')}</td>"
+        f'<th scope="row">{SPEAKERS[m.kind][1]}</th><td>{html.escape(m.text)}</td></tr>'
+        for m, _ in spoken(evening)
+    ]
+
+
 def _figures(evening: Evening) -> str:
     return "".join(
-        f"<tr><td>{html.escape(figure.name)}</td>"
+        f'<tr><th scope="row">{html.escape(figure.name)}</th>'
         f'<td class="value">{html.escape(style.figure_text(figure.value, figure.unit))}</td>'
-        f"<td class='faint'>act {number}</td></tr>"
+        f"<td>act {number}</td></tr>"
         for number, figure in evening.figures
     )
 
 
-def _act(act: ActResult) -> str:
-    verdict = ("ok", "good") if act.ok else ("failed", "bad")
-    if not act.played:
-        verdict = ("not played", "faint")
-    rows = "".join(
-        f'<tr class="{"" if check.ok else "wrong"}"><td class="{"good" if check.ok else "bad"}">'
-        f"{'✓' if check.ok else '✗'}</td><td>{html.escape(check.text)}</td>"
-        f"<td>{html.escape(check.expected)}</td><td>{html.escape(check.seen)}</td></tr>"
-        for check in act.checks
+VERDICT_WORDS = {"good": "ok", "bad": "failed", "busy": "machine too busy", "none": "not played"}
+
+
+def _check(check: Check) -> str:
+    kind, word, sign = (
+        ("good", "kept", "✓")
+        if check.ok
+        else ("busy", "machine too busy", "?")
+        if check.busy
+        else ("bad", "not kept", "✗")
     )
     return (
-        f'<section><h3><button data-at="{max(0.0, act.begin - 0.2):.2f}" title="listen">▶</button>'
-        f" {act.number} · {html.escape(act.title)} "
-        f'<span class="{verdict[1]}">{verdict[0]}</span></h3>'
-        f"<p>{html.escape(act.story)}</p>"
-        f"<table><thead><tr><th></th><th>promise</th><th>expected</th><th>seen</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table></section>"
+        f'<tr class="{"" if check.ok else "wrong"}"><td class="{kind}">'
+        f'<span aria-hidden="true">{sign}</span><span class="hidden">{word}</span></td>'
+        f"<td>{html.escape(check.text)}</td>"
+        f"<td>{html.escape(check.expected)}</td><td>{html.escape(check.seen)}</td></tr>"
+    )
+
+
+def _act(act: ActResult) -> str:
+    listen = _listen(act.begin, f"Listen to act {act.number}: {act.title}", "▶ listen")
+    return (
+        f"<section><h3>{act.number} · {html.escape(act.title)} "
+        f'<span class="{act.verdict}">{VERDICT_WORDS[act.verdict]}</span></h3>'
+        f"<p>{html.escape(act.story)}</p>{listen if act.played else ''}"
+        f'<table><thead><tr><th scope="col"><span class="hidden">kept</span></th>'
+        f'<th scope="col">promise</th><th scope="col">expected</th><th scope="col">seen</th></tr>'
+        f"</thead><tbody>{''.join(map(_check, act.checks))}</tbody></table></section>"
     )
 
 

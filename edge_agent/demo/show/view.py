@@ -29,20 +29,26 @@ METER_FLOOR_DBFS = -60.0
 """Left end of a meter: a quiet room."""
 
 WIDTH = 78
-TOLD_PLAINLY = frozenset({"act", "says", "button", "network", "signal", "state"})
+TOLD_PLAINLY = frozenset({"act", "says", "answers", "button", "network", "signal", "state"})
 """Kinds that are worth a line; the journal has lines of its own."""
 
-MARKS = {"act": "▶", "says": "○", "button": "●", "network": "⚡", "signal": "■", "state": "·"}
+SPOKEN = frozenset({"says", "answers"})
+
+MARKS = {
+    "act": "▶",
+    "says": "○",
+    "answers": "◆",
+    "button": "●",
+    "network": "⚡",
+    "signal": "■",
+    "state": "·",
+}
 
 
 def _meter(level_dbfs: float) -> str:
     share = (level_dbfs - METER_FLOOR_DBFS) / -METER_FLOOR_DBFS
     cells = min(METER_CELLS, max(0, round(share * METER_CELLS)))
     return "█" * cells + "░" * (METER_CELLS - cells)
-
-
-def _clip(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 class View:
@@ -87,7 +93,10 @@ class View:
             line = Text.assemble(
                 (f"{at:7.2f} s  ", "dim"),
                 (f"{MARKS[kind]} ", "bold" if kind == "act" else "dim"),
-                (_clip(f"“{text}”" if kind == "says" else text, WIDTH - 13), _style(kind, text)),
+                (
+                    style.fit(f"“{text}”" if kind in SPOKEN else text, WIDTH - 13),
+                    _style(kind, text),
+                ),
             )
             self._events.append(line)
             if not self._is_live or stage.is_virtual:
@@ -113,8 +122,12 @@ class View:
         meters = Table.grid(padding=(0, 1))
         meters.add_row("microphone ", Text(_meter(microphone), "blue"), f"{microphone:4.0f} dBFS")
         meters.add_row("loudspeaker", Text(_meter(loudspeaker), "yellow"), _level(loudspeaker))
-        head = Text.assemble((f"{at:5.1f} s  ", "dim"), (_clip(self._act, WIDTH - 10), "bold"))
-        return Group(Text("─" * WIDTH, "dim"), head, states, meters, *self._events)
+        head = Text.assemble((f"{at:5.1f} s  ", "dim"), (style.fit(self._act, WIDTH - 10), "bold"))
+        left_s = stage.window_left_s()
+        window = "" if left_s is None else f"go on without the wake word: {left_s:.0f} s"
+        return Group(
+            Text("─" * WIDTH, "dim"), head, states, meters, Text(window, "cyan"), *self._events
+        )
 
 
 def _level(dbfs: float) -> str:
@@ -128,27 +141,40 @@ def _state(state: str, width: int) -> Text:
 def _style(kind: str, text: str) -> str:
     if kind == "state":
         return style.TERMINAL.get(text.rpartition(" ")[2], "")
-    return {"act": "bold", "says": "italic blue", "network": "bold red"}.get(kind, "")
+    return {
+        "act": "bold",
+        "says": "italic blue",
+        "answers": "italic yellow",
+        "network": "bold red",
+    }.get(kind, "")
+
+
+VERDICTS: dict[str, Text] = {
+    "good": Text("ok", "green"),
+    "bad": Text("FAILED", "bold red"),
+    "busy": Text("busy", "bold yellow"),
+    "none": Text("—", "dim"),
+}
 
 
 def print_results(console: Console, acts: list[ActResult]) -> None:
-    """The table of acts, and under it every check that failed."""
+    """The table of acts, and under it every check that did not pass."""
     table = Table(title=None, box=None, pad_edge=False, padding=(0, 1), width=WIDTH)
     table.add_column("", width=6)
     table.add_column("act", width=32, no_wrap=True)
     table.add_column("measured")
     for act in acts:
-        verdict = Text("ok", "green") if act.ok else Text("FAILED", "bold red")
-        if not act.played:
-            verdict = Text("—", "dim")
+        verdict = VERDICTS[act.verdict]
         figures = "\n".join(f"{f.name}: {style.figure_text(f.value, f.unit)}" for f in act.figures)
         table.add_row(verdict, f"{act.number:2} {act.title}", Text(figures, "dim"))
     console.print(table)
     for act in acts:
-        for check in act.failed:
+        for check in act.checks:
+            if check.ok:
+                continue
             console.print(
                 Text.assemble(
-                    ("failed: ", "bold red"),
+                    ("too busy: ", "bold yellow") if check.busy else ("failed: ", "bold red"),
                     f"{act.number} {act.title}: {check.text}\n",
                     ("  expected ", "dim"),
                     check.expected,
