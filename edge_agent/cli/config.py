@@ -82,15 +82,26 @@ def template() -> None:
 
 
 def _voice_advice(loaded: Loaded) -> list[str]:
-    """What nobody could be asked aloud."""
+    """What nobody could be asked aloud, and what would be heard in another language."""
     from edge_agent.host.voice.espeak import is_installed
+    from edge_agent.host.voice.pack_store import pack_root
+    from edge_agent.host.voice.sentences import Sentences
 
-    if is_installed() or not loaded.settings.speech.sentences:
+    speech = loaded.settings.speech
+    if is_installed() or not speech.sentences:
         return []
-    return [
+    remedy = "Run: sudo apt-get install -y espeak-ng"
+    advice = [
         "espeak-ng is not installed, so nobody can be asked aloud: tools of medium and high risk "
-        "are refused.  Run: sudo apt-get install -y espeak-ng"
+        f"are refused.  {remedy}"
     ]
+    sentences = Sentences(speech.language, own=pack_root(speech.voice_pack_dir))
+    if english := len(sentences.silent_texts()):
+        advice.append(
+            f"{english} of {len(sentences.texts)} of the speaker's own sentences will be heard in "
+            f"English: there is no voice for {sentences.language} on this machine.  {remedy}"
+        )
+    return advice
 
 
 def _service_advice(loaded: Loaded) -> list[str]:

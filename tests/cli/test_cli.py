@@ -143,6 +143,27 @@ def test_check_tells_that_nobody_could_be_asked(monkeypatch: pytest.MonkeyPatch)
     assert "speech.sentences = false: nobody can be asked aloud" in told
 
 
+@pytest.mark.parametrize(("there", "heard"), [(True, "by espeak-ng"), (False, "in English")])
+def test_nobody_hears_english_by_surprise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, there: bool, heard: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    monkeypatch.setenv("EDGE_AGENT_STATE__PATH", str(tmp_path / "state.json"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr("edge_agent.host.voice.espeak.is_installed", lambda: there)
+    for language in ("de", "es", "fr", "it"):
+        monkeypatch.setenv("EDGE_AGENT_SPEECH__LANGUAGE", language)
+        told = invoke("config", "check").output
+        assert (f"there is no voice for {language} on this machine" in told) is not there
+        [line] = [
+            line
+            for line in invoke("voice-pack", "list").output.splitlines()
+            if line.startswith(f"* {language}")
+        ]
+        assert heard in line
+
+
 def test_check_tells_of_a_chosen_model_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     monkeypatch.setenv("EDGE_AGENT_SPEECH__TTS_MODEL", "tts-1")

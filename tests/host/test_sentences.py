@@ -168,6 +168,18 @@ def test_whose_voice_is_heard(tmp_path: Path) -> None:
     assert sentences_in("fr", tmp_path).pcm24k("link.lost") == english
 
 
+def test_no_english_is_heard_while_the_own_voice_is_still_at_work(tmp_path: Path) -> None:
+    sentences = sentences_in("de", tmp_path)
+    sentences.awaited = True
+    assert sentences.pcm24k("offline") == b""
+    own = say(tmp_path / "own" / "de" / "muted.wav", 7)
+    fresh = sentences_in("de", tmp_path)
+    fresh.awaited = True
+    assert fresh.pcm24k("muted") == own  # what has a recording is heard at once
+    assert sentences.prepare(lambda _text: b"\x05\x00" * 2400) > 0
+    assert sentences.pcm24k("offline") == b"\x05\x00" * 2400
+
+
 def test_an_owner_may_replace_an_english_recording(tmp_path: Path) -> None:
     own = say(tmp_path / "own" / "en" / "muted.wav", 3)
     assert sentences_in("en", tmp_path).pcm24k("muted") == own
@@ -223,6 +235,7 @@ def test_a_failure_leaves_the_english_voice(tmp_path: Path) -> None:
         raise EspeakError("no voice")
 
     sentences = sentences_in("fr", tmp_path)
+    sentences.awaited = True
     with pytest.raises(EspeakError):
         sentences.prepare(speak)
     assert sentences.pcm24k("offline") == Sentences().pcm24k("offline")

@@ -51,5 +51,6 @@ def own_sentences(
             lambda pcm, from_hz, to_hz: Resampler(from_hz, to_hz).process(pcm),
             wanted=wanted,
         )
+        sentences.awaited = True
         voices.put(lambda: sentences.prepare(voice.speak))
     return sentences

@@ -94,6 +94,7 @@ def list_packs(
     """Show for every language whose voice says the sentences."""
     from edge_agent.app.session_start import with_persona
     from edge_agent.host.service.account import become_owner
+    from edge_agent.host.voice.espeak import is_installed
     from edge_agent.host.voice.pack_store import Pack, pack_root
     from edge_agent.host.voice.sentences import Sentences, languages
 
@@ -118,7 +119,9 @@ def list_packs(
             "own": f"in your own pack ({harmless(spoken_by) or 'recorded by hand'})",
             "shipped": "as shipped",
             "espeak": "by espeak-ng",
-            "english": "in English, for want of a recording",
+            "english": "by espeak-ng, once this is the language of the settings"
+            if is_installed() and settings.speech.offline_voice
+            else "in English, for want of a recording and of espeak-ng",
             "none": "not at all",
         }
         heard = ", ".join(f"{counts[k]} {how}" for k, how in words.items() if counts[k])

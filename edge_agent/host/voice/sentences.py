@@ -7,7 +7,8 @@ silence.
 Texts and recordings are in `voice_pack/`; `scripts/make_sentences.py` makes the shipped ones.
 Whose voice is heard, the first that has the sentence: the owner's pack (`edge-agent voice-pack
 build`), the shipped recording of the language, what espeak-ng spoke at an earlier start, the
-shipped English recording.
+shipped English recording.  The last never while espeak-ng is still at work: nobody is to hear
+English by surprise, and the light tells of the trouble meanwhile.
 """
 
 from __future__ import annotations
@@ -140,6 +141,8 @@ class Sentences:
         self._texts: dict[str, str] | None = None
         self._stale: frozenset[tuple[Pack, str]] | None = None
         self._pcm: dict[str, bytes] = {}
+        self.awaited = False
+        """What has no recording is being spoken by `prepare`: no English in its place meanwhile."""
 
     @property
     def texts(self) -> dict[str, str]:
@@ -161,7 +164,10 @@ class Sentences:
         key, known = sentence_for(name), self._pcm
         if key not in known:
             # The name comes from outside (a server's error code): only names in the catalogue.
-            known[key] = self._in_language(key) or self._english(key) if key in self.texts else b""
+            sound = self._in_language(key) if key in self.texts else b""
+            if not sound and self.awaited:
+                return b""
+            known[key] = sound or (self._english(key) if key in self.texts else b"")
         return known[key]
 
     def sources(self) -> dict[str, str]:
@@ -187,14 +193,17 @@ class Sentences:
         Blocks for seconds: belongs on a worker thread, at start.  Kept in the state directory, so
         that it is done once.  Returns how many sentences were missing.  Raises AgentError.
         """
-        missing = self.silent_texts()
-        if missing:
-            # All that only this pack can say, not just what is new: a pack is replaced whole.
-            texts = {n: t for n, t in self.texts.items() if not self._recorded(n)}
-            self._rendered.build(texts, Recipe("espeak", self.language), speak)
-            self._stale = None
-            self._pcm = {}  # a new one: the event loop may be reading the old
-        return len(missing)
+        try:
+            missing = self.silent_texts()
+            if missing:
+                # All that only this pack can say, not just what is new: it is replaced whole.
+                texts = {n: t for n, t in self.texts.items() if not self._recorded(n)}
+                self._rendered.build(texts, Recipe("espeak", self.language), speak)
+                self._stale = None
+                self._pcm = {}  # a new one: the event loop may be reading the old
+            return len(missing)
+        finally:
+            self.awaited = False
 
     def _in_language(self, key: str) -> bytes:
         return self._recorded(key) or self._of(self._rendered, key)
