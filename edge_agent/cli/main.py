@@ -18,7 +18,17 @@ from edge_agent.cli import config, devices, mcp, prompt, server
 from edge_agent.cli.doctor import verb as doctor
 from edge_agent.cli.options import ConfigOption, SetOption
 from edge_agent.cli.outcome import EXIT_CODES_TEXT, debugging, guarded, note
-from edge_agent.cli.owner import control, facts, messages, privacy, say, timers, usage, volume
+from edge_agent.cli.owner import (
+    backup,
+    control,
+    facts,
+    messages,
+    privacy,
+    say,
+    timers,
+    usage,
+    volume,
+)
 from edge_agent.cli.owner.muted import check_not_muted
 from edge_agent.cli.voice import transcribe, voice_pack
 
@@ -47,6 +57,8 @@ app.command("say")(say.say)
 app.command("volume", context_settings={"ignore_unknown_options": True})(volume.volume)
 app.add_typer(timers.app, name="timers")
 app.command("usage")(usage.usage)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.add_typer(voice_pack.app, name="voice-pack")
 app.command("transcribe")(transcribe.transcribe)
 app.command("simulate-server")(server.simulate_server)
