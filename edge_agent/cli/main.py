@@ -25,6 +25,7 @@ from edge_agent.cli.owner import (
     messages,
     privacy,
     say,
+    support,
     timers,
     usage,
     volume,
@@ -37,7 +38,7 @@ app = typer.Typer(
     help="The smart speaker that belongs to the household that owns it.",
     epilog=EXIT_CODES_TEXT,
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -59,6 +60,7 @@ app.add_typer(timers.app, name="timers")
 app.command("usage")(usage.usage)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
+app.command("support")(support.support)
 app.add_typer(voice_pack.app, name="voice-pack")
 app.command("transcribe")(transcribe.transcribe)
 app.command("simulate-server")(server.simulate_server)

@@ -42,6 +42,7 @@ ELSEWHERE = {
     "config": "reads root's settings",
     "backup": "reads root's settings; a child becomes the account (test_backup)",
     "restore": "writes root's settings, then becomes the account (test_backup)",
+    "support": "asks other verbs, each a program of its own, and writes where it is told to",
     "prompt": "reads root's settings and the personas beside them",
     "devices": "asks the sound system",
     "doctor": "looks at root's settings and key, and follows no link of the account's",
