@@ -329,7 +329,7 @@ def test_an_old_backup_stays_whole_when_the_disk_is_full(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(BackupError, match="No space left"):
-        backup.write([Part("state/state.json", b"x")], file, AT)
+        backup.write([Part("state/state.json", b"x")], file, AT, "0.2.0")
     assert file.read_bytes() == b"the old one"
     assert list(file.parent.iterdir()) == [file]
 

@@ -20,6 +20,7 @@ import typer
 
 from edge_agent.cli.options import ConfigOption
 from edge_agent.cli.outcome import agreed, guarded, harmless, note
+from edge_agent.version import this_build
 
 if TYPE_CHECKING:
     from edge_agent.host.settings.root import Settings
@@ -44,7 +45,7 @@ def backup(
 
     at = datetime.now().astimezone()
     parts = _gathered(config_file, secrets=with_key, at=at)
-    write(parts, file, at)
+    write(parts, file, at, this_build())
     typer.echo(f"{len(parts)} files are in {file}, which only you may read.")
     if not any(part.kind == SECRETS for part in parts):
         note("without key and tokens; --with-key takes them along")
@@ -81,7 +82,7 @@ def restore(
     before = _gathered(config_file, secrets=True, at=at)
     if before:
         kept = file.parent / f"edge-agent-before-restore-{at:%Y%m%d-%H%M%S}.tar.gz"
-        write(before, kept, at)
+        write(before, kept, at, this_build())
         typer.echo(f"What was here is in {kept}.")
     put_back(_places(brought.of(SETTINGS), main), SETTINGS_MODE)
     put_back(_places(brought.of(SECRETS), main), SECRET_MODE)
@@ -141,7 +142,7 @@ def _state_parts(settings: Settings, at: datetime) -> list[Part]:
                 except AgentError as problem:
                     out.write(REFUSED + str(problem).encode())
                 else:
-                    pack(found, out, at)
+                    pack(found, out, at, this_build())
         finally:
             os._exit(0)  # whatever happened: there is one parent
     os.close(writing)

@@ -30,7 +30,6 @@ from edge_agent.contract.errors import AgentError
 from edge_agent.host.settings.load import DROP_IN_FOLDER
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.settings.sources import CREDENTIAL_NAME
-from edge_agent.version import this_build
 
 FORMAT = 1
 """Grows when an older program could not put an archive back."""
@@ -189,12 +188,12 @@ def _whole_database(path: Path) -> bytes:
 # --- the archive ------------------------------------------------------------------------------
 
 
-def pack(parts: Iterable[Part], out: IO[bytes], at: datetime) -> None:
-    """Write an archive, without compression, to a stream."""
+def pack(parts: Iterable[Part], out: IO[bytes], at: datetime, build: str) -> None:
+    """Write an archive, without compression, to a stream; `build` is the program that made it."""
     chosen = list(parts)
     manifest = {
         "format": FORMAT,
-        "build": this_build(),
+        "build": build,
         "made_at": at.isoformat(timespec="seconds"),
         "parts": {part.name: hashlib.sha256(part.content).hexdigest() for part in chosen},
     }
@@ -206,11 +205,11 @@ def pack(parts: Iterable[Part], out: IO[bytes], at: datetime) -> None:
             archive.addfile(entry, io.BytesIO(part.content))
 
 
-def write(parts: Iterable[Part], path: Path, at: datetime) -> None:
+def write(parts: Iterable[Part], path: Path, at: datetime, build: str) -> None:
     """Make the file, whole or not at all, readable by nobody else.  Raises `BackupError`."""
     try:
         with _replaced(path, 0o600) as file, gzip.GzipFile(fileobj=file, mode="wb") as packed:
-            pack(parts, cast("IO[bytes]", packed), at)
+            pack(parts, cast("IO[bytes]", packed), at, build)
     except OSError as problem:
         raise BackupError(
             f"{path} cannot be written: {problem.strerror}.", fix="Name another file."
