@@ -366,12 +366,16 @@ def _read(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _laid_over(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def _laid_over(below: dict[str, Any], above: Mapping[str, Any], inside: str = "") -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
+        # The installer writes the header of every table that its version knows, and an older one
+        # may lack some.  Providers and models are named by the owner.
+        if value == {} and old is None and inside not in ("providers", "models"):
+            continue
         both = isinstance(old, dict) and isinstance(value, dict)
-        merged[key] = _laid_over(old, value) if isinstance(old, dict) and both else value
+        merged[key] = _laid_over(old, value, key) if isinstance(old, dict) and both else value
     return merged
 
 

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from edge_agent.cli import main as cli
+from edge_agent.host.price_list import ProvidersError, load_providers
 from edge_agent.host.settings.files import (
     DEPTH_MAX,
     FILE_MAX_BYTES,
@@ -18,6 +19,7 @@ from edge_agent.host.settings.files import (
     read_bytes,
     read_toml,
 )
+from edge_agent.host.settings.load import SettingsError, load
 
 
 def a_socket(path: Path) -> None:
@@ -120,3 +122,31 @@ def test_an_environment_nested_too_deeply_is_a_mistake(
     result = CliRunner().invoke(cli.app, ["config", "check", "--config", str(main)])
     assert result.exit_code == 78
     assert "EDGE_AGENT_LISTEN__WAKE_WORDS" in result.stderr
+
+
+HEADERS = "[cnosent]\n#ask = true\n[listen]\n[relam]\n[mcp.servers]\n"
+"""As the installer of another version leaves them: nothing below them counts."""
+
+
+def test_an_empty_section_that_this_version_lacks_is_noted_and_not_refused(tmp_path: Path) -> None:
+    file = tmp_path / "edge-agent.toml"
+    file.write_text(HEADERS)
+    loaded = load(file, environ={})
+    noted = [warning for warning in loaded.warnings if "changes nothing" in warning]
+    assert [note.partition(". ")[0] for note in noted] == [
+        f"{file} line {line}: [{name}] there is no such section"
+        for line, name in ((1, "cnosent"), (4, "relam"))
+    ]
+    for word in ('[relam]\nvoice = "x"\n', "[relam.voice]\n"):
+        file.write_text(word)
+        with pytest.raises(SettingsError, match=r"\[relam\]: there is no such section"):
+            load(file, environ={})
+
+
+def test_an_empty_table_of_providers_that_this_version_lacks_says_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "providers.toml"
+    file.write_text("[providers.openai]\n[providers.openai.of_another_version]\n[novelties]\n")
+    assert load_providers(file).providers == load_providers(tmp_path / "none").providers
+    file.write_text("[providers.openai.of_another_version]\nx = 1\n")
+    with pytest.raises(ProvidersError, match="of_another_version: there is no such key"):
+        load_providers(file)

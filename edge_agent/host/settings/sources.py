@@ -100,7 +100,11 @@ def checked(
     values: dict[str, dict[str, Any]] = {}
     for name, section in tree.items():
         where = _at(file, lines.get(name))
-        if name not in section_names():
+        if name not in section_names() and section == {}:
+            # The installer writes every header of its version: another version may lack some.
+            why = unknown(name, section_names(), "section")
+            findings.warnings.append(f"{where}: [{name}] {why}; it is empty and changes nothing")
+        elif name not in section_names():
             key = name if not isinstance(section, dict) else f"[{name}]"
             findings.complain(where, key, unknown(name, section_names(), "section"))
         elif not isinstance(section, dict):
