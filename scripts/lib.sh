@@ -1,7 +1,9 @@
 # shellcheck shell=bash
-# Set-up shared by the scripts in this folder: system packages, Python, `.venv`, the locked
-# packages.  Sourced, never run.  Call `setup run|demo|dev` and then use `$VENV/bin/...`.
+# Set-up shared by the scripts in this folder: what it needs, Python, `.venv`, the locked packages;
+# system packages are in lib_apt.sh.  Sourced, never run.  Call `setup run|demo|dev` and then use
+# `$VENV/bin/...`.
 #
+# It may be stopped at any step, also by a power cut: the next run makes good what is half done.
 # Must never: print a traceback to a person, touch anything outside the checkout except through
 # apt, remove a system package, or use the network when everything is already there.
 
@@ -11,10 +13,20 @@ ROOT="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
 VENV="${EDGE_AGENT_VENV:-$ROOT/.venv}" # the installer puts it elsewhere
 STATE="$VENV/edge-agent.setup"         # what is in the venv: one small file per fact
 LOG="$VENV/setup.log"
+WHEELS=              # --wheels: a folder that scripts/wheels.sh made, in place of the registry
+PROFILE=demo         # what is set up: run, demo or dev
+REUSE=               # another venv, whose packages are taken over if they are those of the lock
+TAKEN=               # they are
 HEARTBEAT_S=15       # a person takes a minute of silence for a hang
-APT_LOCK_WAIT_S=300  # a fresh machine runs unattended upgrades in its first minutes
-NO_REMOVE_ERROR='Packages need to be removed but remove is disabled' # apt's own words
 EXIT_UNAVAILABLE=69  # sysexits.h EX_UNAVAILABLE: something this machine must get first
+
+# Megabytes of disk, measured on a bare Debian 13 (amd64); arm64 needs no more.
+declare -A VENV_MB=([run]=160 [demo]=260 [dev]=430) # the finished venv
+PROGRAM_MB=15                                       # ours alone, where the other packages are there
+TMP_MB=40                                           # what pip unpacks and builds in, at most
+LISTS_MB=165     # package lists and apt's caches of them
+COMPILER_MB=365  # gcc, headers and libraries, with their archives
+SOUND_SERVER_MB=305 # what the tests call: PulseAudio, systemd and the rest, with their archives
 
 # A stranger's Python settings would leak into the venv; a pip "user = true" breaks every venv.
 unset PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX PIP_REQUIRE_HASHES PIP_NO_BINARY PIP_ONLY_BINARY
@@ -33,6 +45,13 @@ fail() {
     exit "$status"
 }
 
+# Ctrl-C.  Programs that we wait for get it too; what they leave half done the next run mends.
+on_stop() {
+    trap - INT
+    fail 130 "stopped; start it again whenever you like."
+}
+trap on_stop INT
+
 # quietly "what it does" command...: output to the log, a line now and then so that nobody waits
 # in the dark.  Returns the command's own status.
 quietly() {
@@ -42,17 +61,21 @@ quietly() {
     # Waiting on a pipe that stays silent, not in `sleep`: killing this leaves nothing behind that
     # would hold our output open.
     (
-        exec 9<&- {silent}<> <(:)
-        until read -r -t "$HEARTBEAT_S" -u "$silent"; do say "still $what"; done
+        exec 8<&- 9<&- {silent}<> <(:)
+        until read -r -t "$HEARTBEAT_S" -u "$silent"; do
+            kill -0 $$ 2>/dev/null || exit 0 # the script was killed
+            say "still $what"
+        done
     ) &
     beat=$!
     # shellcheck disable=SC2064 # the id of now is meant
     trap "kill $beat 2>/dev/null || true" EXIT
-    "$@" >>"$LOG" 2>&1 9<&- </dev/null || status=$?
+    # Our locks (8, 9) stay with it: should we be killed, the next run waits until it has ended.
+    "$@" >>"$LOG" 2>&1 </dev/null || status=$?
     kill "$beat" 2>/dev/null || true
     wait "$beat" 2>/dev/null || true
     trap - EXIT
-    ((status != 130)) || fail 130 "stopped; start it again whenever you like."
+    ((status != 130)) || on_stop
     return "$status"
 }
 
@@ -86,127 +109,94 @@ find_python() {
     fail $EXIT_UNAVAILABLE "Python is missing; run: sudo apt-get update && sudo apt-get install -y python3 python3-venv python3-dev"
 }
 
-# ------------------------------------------------------------------------- system packages
+# ------------------------------------------------------------------------------ what it needs
 
-# Prints the Debian packages that are missing for profile "$1" built with interpreter "$2".
-# What is asked is whether the thing works, not whether a package of that name is installed.
-missing_packages() {
-    local profile=$1 python=$2 dotted
-    if ! echo '#include <stdio.h>' | gcc -E - >/dev/null 2>&1; then echo gcc libc6-dev; fi
-    command -v pkg-config >/dev/null || echo pkg-config
-    if ! echo '#include <portaudio.h>' | gcc -E - >/dev/null 2>&1; then echo portaudio19-dev; fi
-    if ! pkg-config --exists libsystemd 2>/dev/null; then echo libsystemd-dev; fi
-    dotted=$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
-    "$python" -c 'import os, sysconfig, sys
-sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' || echo "$dotted-dev"
-    "$python" -c 'import ensurepip, venv' 2>/dev/null || echo "$dotted-venv"
-    # Without certificates no provider can be trusted, and the speaker stays alone.
-    if [[ $profile == run ]]; then compgen -G '/etc/ssl/certs/?*' >/dev/null || echo ca-certificates; fi
-    if [[ $profile == dev ]]; then missing_test_packages; fi
+# system_mb packages...: what they take below /usr and /var, at most.
+system_mb() {
+    local mb=0
+    (($#)) && mb=$LISTS_MB
+    if [[ " $* " == *" gcc "* ]]; then mb=$((mb + COMPILER_MB)); fi
+    if [[ " $* " == *" pulseaudio "* ]]; then mb=$((mb + SOUND_SERVER_MB)); fi
+    echo "$mb"
 }
 
-# The programs that tests call; looked at in every run, because nothing in the venv shows them.
-missing_test_packages() {
-    command -v pulseaudio >/dev/null || [[ -x $VENV/bin/pulseaudio ]] || echo pulseaudio
-    command -v pactl >/dev/null || echo pulseaudio-utils
-    compgen -G '/usr/lib/*/alsa-lib/libasound_module_pcm_pulse.so' >/dev/null || echo libasound2-plugins
-    command -v espeak-ng >/dev/null || echo espeak-ng
-    command -v openssl >/dev/null || echo openssl
-    command -v ip >/dev/null || echo iproute2
-    # The program alone: nothing here starts systemd.
-    command -v systemd-analyze >/dev/null && command -v journalctl >/dev/null || echo systemd
+# Prints the nearest folder above "$1" that is there.
+existing() {
+    local place=$1
+    while [[ ! -e $place ]]; do place=$(dirname -- "$place"); done
+    echo "$place"
 }
 
-# The voice of questions for consent.  Without it what needs a yes is refused and all else works, so
-# nothing here is fatal.
-install_voice() {
-    if command -v espeak-ng >/dev/null; then return 0; fi
-    (install_packages espeak-ng) || say "note: without espeak-ng, tools that need your yes are refused"
-}
+used_mb() { if [[ -d $1 ]]; then du -sm -- "$1" 2>/dev/null | cut -f1; else echo 0; fi; }
 
-# Runs apt-get as root, however root is to be had here.
-as_root() {
-    if ((EUID == 0)); then "$@"; else sudo -n "$@"; fi
-}
-
-apt_get() {
-    as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get -q -y \
-        -o "DPkg::Lock::Timeout=$APT_LOCK_WAIT_S" -o Dpkg::Use-Pty=0 "$@"
-}
-
-# `apt-get update` has no waiting of its own for the lock on its lists.
-apt_update() {
-    local until=$((SECONDS + APT_LOCK_WAIT_S)) mark
-    while true; do
-        mark=$(wc -l <"$LOG")
-        if apt_get update; then return 0; fi
-        if ! tail -n "+$((mark + 1))" "$LOG" | grep -q 'Could not get lock\|Unable to lock'; then return 1; fi
-        ((SECONDS < until)) || return 1
-        sleep 2
+# unmet_needs MB packages...: a line for everything that stands in the way.
+unmet_needs() {
+    local mb=$1 place need free mount
+    shift
+    local -A needs=() free_mb=()
+    place=$(existing "$VENV")
+    [[ -d $place && -w $place ]] ||
+        echo "cannot write to $VENV; name a folder of your own: EDGE_AGENT_VENV=\"\$HOME/edge-agent-venv\" $0"
+    for need in "$mb $place" "$TMP_MB ${TMPDIR:-/tmp}" "$(system_mb "$@") /usr"; do
+        read -r _ _ _ free _ mount < <(df -Pm -- "${need#* }" 2>/dev/null | tail -n 1) || continue
+        needs[$mount]=$((${needs[$mount]:-0} + ${need%% *}))
+        free_mb[$mount]=$free
     done
-}
-
-# No package of the machine may go for ours: --no-remove turns that into an error.
-apt_install() { apt_get install --no-install-recommends --no-remove "$@"; }
-
-install_packages() {
-    (($#)) || return 0
-    local line="sudo apt-get update && sudo apt-get install -y --no-install-recommends $*"
-    command -v apt-get >/dev/null ||
-        fail $EXIT_UNAVAILABLE "this is not a Debian system, so install what these Debian packages hold by hand and start again: $*"
-    if ((EUID != 0)); then
-        command -v sudo >/dev/null || fail $EXIT_UNAVAILABLE "system packages are missing; run as root: ${line//sudo /}"
-        # With a person at the keyboard sudo may ask; without one it must not hang.
-        if [[ -t 0 ]]; then
-            sudo -p "sudo password, to install $*: " -v || fail $EXIT_UNAVAILABLE "system packages are missing; run: $line"
-        fi
-        sudo -n true 2>/dev/null || fail $EXIT_UNAVAILABLE "system packages are missing; run: $line"
-    fi
-    if compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null &&
-        quietly "installing system packages: $*" apt_install "$@"; then
-        return 0
-    fi
-    # No package lists, or lists so old that their files are gone.
-    quietly "refreshing the package lists" apt_update || apt_failed "$line"
-    if quietly "installing system packages: $*" apt_install "$@"; then return 0; fi
-    # A desktop with PipeWire excludes the sound server of the tests, and its owner's sound stays.
-    if [[ " $* " == *" pulseaudio "* ]] && grep -q "$NO_REMOVE_ERROR" "$LOG"; then
-        private_pulseaudio "$@" || apt_failed "$line"
-        return 0
-    fi
-    apt_failed "$line"
-}
-
-# PulseAudio unpacked into the venv beside the machine's own sound server: the libraries come from
-# apt, the server itself is only started by the tests.  Takes the whole list that was refused.
-private_pulseaudio() {
-    local others=() name multiarch home=$VENV/pulseaudio modules
-    for name in "$@" $(apt-cache depends --important pulseaudio | sed -n 's/^  Depends: \(lib[^ ]*\)$/\1/p'); do
-        if [[ $name != pulseaudio ]]; then others+=("$name"); fi
+    for mount in "${!needs[@]}"; do
+        ((needs[$mount] <= free_mb[$mount])) ||
+            echo "$(lacks_room "${needs[$mount]}" "$mount"), and ${free_mb[$mount]} MB are free; make room and start again."
     done
-    quietly "installing the libraries of PulseAudio" apt_install "${others[@]}" || return 1
-    mkdir -p -- "$home" "$VENV/bin"
-    (cd -- "$home" && quietly "fetching PulseAudio into the venv" apt-get -q download pulseaudio) || return 1
-    dpkg-deb -x "$home"/pulseaudio_*.deb "$home" || return 1
-    multiarch=$(dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || gcc -print-multiarch)
-    modules=$(dirname -- "$(find "$home" -name module-null-sink.so | head -n 1)")
-    printf '#!/bin/sh\nexport LD_LIBRARY_PATH="%s"\nexec "%s" --dl-search-path="%s" "$@"\n' \
-        "$home/usr/lib/$multiarch/pulseaudio:$home/usr/lib/$multiarch:$modules" "$home/usr/bin/pulseaudio" "$modules" \
-        >"$VENV/bin/pulseaudio"
-    chmod +x -- "$VENV/bin/pulseaudio"
+    if (($#)); then (can_install "$@") 2>&1 >/dev/null | sed "s/^${0##*/}: //"; fi
 }
 
-apt_failed() {
-    show_log
-    if grep -q 'Could not get lock\|Unable to lock' "$LOG"; then
-        fail $EXIT_UNAVAILABLE "another program keeps apt busy; wait for it to end and start again."
-    elif grep -q "$NO_REMOVE_ERROR" "$LOG"; then
-        fail $EXIT_UNAVAILABLE "a system package that we need would replace one that this machine uses, which is for you to decide; run: $1"
-    elif grep -qi 'Could not resolve\|Temporary failure resolving\|Could not connect\|Network is unreachable' "$LOG"; then
-        fail $EXIT_UNAVAILABLE "the package archive cannot be reached; connect this machine to the internet and start again."
+lacks_room() { echo "the disk is full: about $1 MB are needed in $2"; }
+
+# Says what is needed, and fails with all that is missing at once, before anything is changed.
+check_needs() {
+    local profile=$1 mb unmet from="the network"
+    shift
+    mb=$((VENV_MB[$profile] - $(used_mb "$VENV")))
+    ((mb > 0)) || mb=0
+    if [[ -n $TAKEN ]]; then
+        mb=$PROGRAM_MB
+        from="the packages of the version before"
+    elif [[ -n $WHEELS ]]; then
+        check_wheels "$profile"
+        from="wheels from $WHEELS"
     fi
-    fail $EXIT_UNAVAILABLE "apt could not install the system packages (details in $LOG); run: $1"
+    if (($#)); then from+=", from Debian $*"; fi
+    say "needs $mb MB in $VENV, $from"
+    unmet=$(unmet_needs "$mb" "$@")
+    if [[ $unmet == *$'\n'* ]]; then
+        fail $EXIT_UNAVAILABLE "this is missing:"$'\n    '"${unmet//$'\n'/$'\n    '}"
+    elif [[ -n $unmet ]]; then
+        fail $EXIT_UNAVAILABLE "$unmet"
+    fi
 }
+
+# ---------------------------------------------------------------------------- wheels at hand
+
+# take_wheels FOLDER: the value of --wheels.
+take_wheels() {
+    [[ -n ${1:-} && -d $1 ]] || fail 2 "--wheels needs a folder that scripts/wheels.sh made."
+    WHEELS=$(cd -- "$1" && pwd -P)
+}
+
+# What a folder of wheels is good for: this machine's Python, and what is locked.
+wheels_fit() {
+    "$1" -c 'import platform, sys; print("Python %d.%d" % sys.version_info[:2], "on", platform.machine())'
+    echo "locks $(lock_hash demo) $(lock_hash mcp)"
+}
+
+check_wheels() {
+    local python=${PYTHON:-$VENV/bin/python} wanted found
+    wanted=$(wheels_fit "$python")
+    found=$(cat -- "$WHEELS/fits" 2>/dev/null) || fail 2 "$WHEELS is no finished folder of wheels; make it on a machine with network: scripts/wheels.sh $WHEELS"
+    [[ $wanted == "$found" ]] || fail 2 "the wheels in $WHEELS are for ${found%%$'\n'*}, or for another version of edge-agent; make them anew, on a machine like this (${wanted%%$'\n'*}) and from this version: scripts/wheels.sh $WHEELS"
+}
+
+# Prints the file of requirements for a lock.
+lock_file() { echo "${WHEELS:-$ROOT/requirements}/$1.txt"; }
 
 # ------------------------------------------------------------------------------------ venv
 
@@ -222,7 +212,7 @@ pip_failed() {
     elif grep -q 'DO NOT MATCH THE HASHES' "$LOG"; then
         fail "a downloaded package is not the one that was locked, so nothing of it was installed; try again, and from another network if it stays (details in $LOG)."
     elif grep -q 'No space left on device' "$LOG"; then
-        fail "the disk is full; about 700 MB are needed in $VENV."
+        fail $EXIT_UNAVAILABLE "$(lacks_room "${VENV_MB[$PROFILE]}" "$VENV"), and $TMP_MB MB in ${TMPDIR:-/tmp}; make room and start again."
     elif grep -qi 'Failed to establish a new connection\|name resolution\|Network is unreachable\|Max retries exceeded\|timed out\|ProxyError\|ConnectionResetError\|IncompleteRead' "$LOG"; then
         fail $EXIT_UNAVAILABLE "the Python package registry cannot be reached; connect this machine to the internet and start again."
     elif grep -qi 'failed building wheel\|failed-wheel-build\|fatal error: ' "$LOG"; then
@@ -283,7 +273,12 @@ venv_state() {
     echo add
 }
 
-pip_install() { "$VENV/bin/python" -m pip install --no-build-isolation "$@"; }
+pip_install() {
+    local from=()
+    if [[ -n $WHEELS ]]; then from=(--no-index --find-links "$WHEELS"); fi
+    "$VENV/bin/python" -m pip install --no-build-isolation "${from[@]}" "$@"
+}
+pip_locked() { pip_install --require-hashes -r "$(lock_file "$1")"; }
 
 # Whether $VENV may be removed: not there, one that Python or we made, or nothing but our log.
 is_venv() {
@@ -295,31 +290,76 @@ is_venv() {
         [[ -d $VENV && -z $(find "$VENV/" -mindepth 1 ! -path "$VENV/setup.log" -print -quit) ]]
 }
 
+# Leaves $VENV with nothing but our word that it is unfinished, which comes first: whoever is stopped
+# here or later finds it.
+clear_venv() {
+    mkdir -p -- "$STATE" && touch -- "$STATE/unfinished" &&
+        find "$VENV/" -mindepth 1 -maxdepth 1 ! -path "$VENV/edge-agent.setup" -exec rm -rf -- {} + &&
+        find "$STATE/" -mindepth 1 ! -name unfinished -delete && : >"$LOG"
+}
+
+imports() { "$1/bin/python" -c 'import pyaudio, systemd.journal, webrtcvad, numpy'; }
+
+# Whether the packages in $REUSE are what profile "$1" needs, for this Python.
+can_reuse() {
+    [[ -n $REUSE && ! -e $REUSE/edge-agent.setup/unfinished ]] &&
+        [[ $(python_version "$REUSE/bin/python") == "$(python_version "$PYTHON")" ]] &&
+        [[ $(cat -- "$REUSE/edge-agent.setup/$1" 2>/dev/null) == "$(lock_hash "$1")" ]] && imports "$REUSE" 2>/dev/null
+}
+
+packages_of() { "$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
+
+# The same files under a second name, which takes no time and no room: pip replaces whole files.
+take_packages() {
+    local from to
+    from=$(packages_of "$REUSE") to=$(packages_of "$VENV")
+    cp -al -- "$from/." "$to/" || cp -a -- "$from/." "$to/" || return
+    if [[ -e $REUSE/edge-agent.setup/mcp ]]; then cp -- "$REUSE/edge-agent.setup/mcp" "$STATE/"; fi
+}
+
+make_venv() {
+    if [[ -n $TAKEN ]]; then
+        quietly "making the virtual environment with the packages of the one before" "$PYTHON" -m venv --without-pip "$VENV" &&
+            take_packages >>"$LOG" 2>&1
+    else
+        quietly "making the virtual environment" "$PYTHON" -m venv "$VENV"
+    fi || fail "the virtual environment could not be made (details in $LOG)."
+}
+
+link_program() {
+    quietly "installing edge-agent from this checkout" pip_install --no-index --no-deps -e "$ROOT" || pip_failed
+}
+
+# fill_venv PROFILE COMMAND: the locked packages, then COMMAND installs the program.
 fill_venv() {
     local profile=$1 count
     touch -- "$STATE/unfinished"
-    count=$(grep -c '==' "$ROOT/requirements/$profile.txt")
-    # What builds the few packages without wheels is locked like everything else.
-    quietly "installing the build tools" pip_install --require-hashes -r "$ROOT/requirements/build.txt" || pip_failed
-    quietly "installing $count packages" pip_install --require-hashes -r "$ROOT/requirements/$profile.txt" || pip_failed
-    quietly "installing edge-agent from this checkout" pip_install --no-index --no-deps -e "$ROOT" || pip_failed
-    "$VENV/bin/python" -c 'import pyaudio, systemd.journal, webrtcvad, numpy' >>"$LOG" 2>&1 || pip_failed
+    count=$(grep -c '==' "$(lock_file "$profile")")
+    if [[ -z $TAKEN ]]; then
+        # What builds the few packages without wheels is locked like everything else.
+        quietly "installing the build tools" pip_locked build || pip_failed
+        quietly "installing $count packages" pip_locked "$profile" || pip_failed
+    fi
+    "$2"
+    imports "$VENV" >>"$LOG" 2>&1 || pip_failed
     printf '%s\n' "$(lock_hash "$profile")" >"$STATE/$profile"
     printf '%s\n' "$(project_hash)" >"$STATE/project"
     printf '%s\n' "$ROOT $VENV $(python_version "$VENV/bin/python")" >"$STATE/home"
+    sync -f -- "$STATE" # a power cut must not leave empty files below a finished mark
     rm -- "$STATE/unfinished"
 }
 
-# setup run|demo|dev: everything that profile needs, or a sentence.  Says nothing and uses no
-# network when it is all there already.
 # A 64-bit kernel may carry a 32-bit system (older Raspberry Pi OS): numpy, msgspec, the echo
 # canceller and the wake words are made for 64 bits only.
 refuse_32_bits() {
     [[ $(getconf LONG_BIT) != 32 ]] || fail $EXIT_UNAVAILABLE "this system has 32 bits, and edge-agent needs 64: install Raspberry Pi OS (64-bit) or 64-bit Debian."
 }
 
+# setup run|demo|dev [COMMAND that installs the program]: everything that profile needs, or a
+# sentence.  Says nothing and uses no network when it is all there already.
 setup() {
-    local profile=$1 state packages
+    local profile=$1 program=${2:-link_program} state packages
+    PROFILE=$profile
     refuse_32_bits
     if command -v flock >/dev/null; then
         # Two scripts started together: the second waits, then finds everything done.
@@ -327,30 +367,30 @@ setup() {
         flock -n 9 || { say "waiting for another set-up of this checkout" && flock 9; }
     fi
     state=$(venv_state "$profile")
-    if [[ $state == make ]]; then
-        find_python
-        say "setting up in $VENV with $("$PYTHON" -V)"
-        is_venv || fail 2 "$VENV is no virtual environment, and nothing in it is touched; name another folder: EDGE_AGENT_VENV=/path/to/folder $0"
-        rm -rf -- "$VENV" 2>/dev/null || fail "cannot remove $VENV; use a checkout of your own."
-    fi
-    if [[ $state != ready ]] && ! { mkdir -p -- "$STATE" && : >"$LOG"; } 2>/dev/null; then
-        fail "cannot write to $VENV; use a checkout of your own, or remove that folder."
-    fi
-    if [[ $state == make ]]; then touch -- "$STATE/unfinished"; fi
+    if [[ $state == make ]]; then find_python; fi
     if [[ $state == ready ]]; then
         packages=$(if [[ $profile == dev ]]; then missing_test_packages; fi)
     else
         packages=$(missing_packages "$profile" "${PYTHON:-$VENV/bin/python}")
+        if [[ $state == make ]]; then
+            say "setting up in $VENV with $("$PYTHON" -V)"
+            if can_reuse "$profile"; then TAKEN=yes; fi
+            is_venv || fail 2 "$VENV is no virtual environment, and nothing in it is touched; name another folder: EDGE_AGENT_VENV=/path/to/folder $0"
+        fi
+        # shellcheck disable=SC2086 # a list of names
+        check_needs "$profile" $packages
+        if [[ $state == make ]]; then clear_venv; else : >"$LOG"; fi 2>/dev/null ||
+            fail $EXIT_UNAVAILABLE "cannot write to $VENV; remove that folder, or name another: EDGE_AGENT_VENV=\"\$HOME/edge-agent-venv\" $0"
     fi
+    mend_dpkg
     # shellcheck disable=SC2086 # a list of names
     install_packages $packages
-    if [[ $state == make ]]; then
-        quietly "making the virtual environment" "$PYTHON" -m venv "$VENV" ||
-            fail "the virtual environment could not be made (details in $LOG)."
-    fi
+    if [[ $state == make ]]; then make_venv; fi
     if [[ $state != ready ]]; then
-        fill_venv "$profile"
+        fill_venv "$profile" "$program"
         say "set-up done"
     fi
     if command -v flock >/dev/null; then exec 9<&-; fi
 }
+
+source "$ROOT/scripts/lib_apt.sh"

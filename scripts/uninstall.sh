@@ -2,32 +2,12 @@
 # Take the speaker off this machine.
 #   sudo scripts/uninstall.sh             the service and the program; settings, key and state stay
 #   sudo scripts/uninstall.sh --purge     those as well, and the account
+#   scripts/uninstall.sh --dry-run …      only say what would be done
 #   scripts/uninstall.sh --root DIR       what `install.sh --root DIR` laid out
-# Safe to run again.  System packages stay: others may use them.
-set -euo pipefail
+# Safe to run again, also after it was stopped.  System packages stay: others may use them.
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib_install.sh"
 
-fail() {
-    local status=1
-    if [[ $1 =~ ^[0-9]+$ ]]; then
-        status=$1
-        shift
-    fi
-    printf '%s: %s\n' "$(basename -- "$0")" "$*" >&2
-    exit "$status"
-}
-
-# The running system in other words: `//`, a link, a bind mount, or a part of it in the folder.
-is_live() {
-    local part
-    for part in / /opt /opt/edge-agent /etc /etc/edge-agent /etc/systemd/system /var /var/lib \
-        /var/lib/edge-agent /usr /usr/local /usr/local/bin /usr/local/lib; do
-        if [[ $1$part -ef $part ]]; then return 0; fi
-    done
-    return 1
-}
-
-ACCOUNT=edge-agent
-SCRATCH=
 PURGE=
 while (($#)); do
     case $1 in
@@ -35,58 +15,93 @@ while (($#)); do
         PURGE=yes
         shift
         ;;
+    --dry-run)
+        DRY=yes
+        shift
+        ;;
     --root)
-        if [[ ${2:-} != /* || ! -d $2 ]] || is_live "$2"; then
-            fail 2 "--root needs an existing folder, as a whole path, that is not / itself and leads to no part of it."
-        fi
-        SCRATCH=$(cd -- "$2" && pwd -P)
+        take_root "${2:-}"
         shift 2
         ;;
     -h | --help)
-        sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
         exit 0
         ;;
     *) fail 2 "there is no option $1; see: $0 --help" ;;
     esac
 done
 
-if [[ -z $SCRATCH ]]; then
-    ((EUID == 0)) || fail "uninstalling needs root; run: sudo $0"
-    if command -v systemctl >/dev/null; then
-        systemctl disable --now --quiet edge-agent.service 2>/dev/null || true # may be gone already
-        systemctl stop --quiet 'edge-agent-tool-*' 2>/dev/null || true
-        rm -rf -- /run/systemd/system/edge-agent-tool-* /run/edge-agent-tools
-    fi
-fi
+name_places
 
-COMMAND=$SCRATCH/usr/local/bin/edge-agent
-if [[ -L $COMMAND && $(readlink -- "$COMMAND") == /opt/edge-agent/* ]]; then rm -f -- "$COMMAND"; fi
-rm -f -- "$SCRATCH/etc/systemd/system/edge-agent.service" \
-    "$SCRATCH/etc/systemd/system/edge-agent-tools.service" \
-    "$SCRATCH/usr/local/lib/systemd/catalog/edge-agent.catalog"
-rm -rf -- "$SCRATCH/opt/edge-agent"
+# gone PATH...: those that are there are removed.
+gone() {
+    local place
+    for place in "$@"; do
+        if [[ -e $place || -L $place ]]; then act "remove ${place#"$SCRATCH"}" rm -rf -- "$place"; fi
+    done
+}
+
+stop_service() {
+    systemctl disable --now --quiet edge-agent.service 2>/dev/null || true # may be gone already
+    systemctl stop --quiet 'edge-agent-tool-*' 2>/dev/null || true
+    rm -rf -- /run/systemd/system/edge-agent-tool-* /run/edge-agent-tools
+}
+
+# Folders that install.sh made, the deepest first; not those that something else lies in by now.
+remove_folders() {
+    local place
+    for place in "$@"; do
+        if [[ -d $SCRATCH$place ]]; then rmdir --ignore-fail-on-non-empty -- "$SCRATCH$place"; fi
+    done
+}
+
+forget_service() {
+    systemctl daemon-reload || true
+    systemctl reset-failed edge-agent.service 2>/dev/null || true
+    journalctl --update-catalog >/dev/null 2>&1 || true
+}
+
+remove_account() {
+    if getent passwd "$ACCOUNT" >/dev/null; then
+        userdel "$ACCOUNT" 2>/dev/null || fail "the account $ACCOUNT could not be removed; is something of it still running?"
+    fi
+    # userdel leaves the group where other accounts joined it to ask the speaker.
+    if getent group "$ACCOUNT" >/dev/null; then groupdel "$ACCOUNT"; fi
+}
+
+if [[ -n $LIVE ]]; then
+    is_root || [[ -n $DRY ]] || fail "uninstalling needs root; run: sudo $0"
+    if command -v systemctl >/dev/null; then act "stop and disable edge-agent.service, and its tool servers" stop_service; fi
+fi
+folders=() packages=
+if [[ -e $FOLDERS ]]; then mapfile -t folders < <(sort -ru -- "$FOLDERS"); fi
+if [[ -e $PACKAGES ]]; then packages=$(sort -u -- "$PACKAGES" | xargs); fi
+
+if [[ -L $COMMAND && $(readlink -- "$COMMAND") == /opt/edge-agent/* ]]; then gone "$COMMAND"; fi
+gone "$UNITS/edge-agent.service" "$UNITS/edge-agent-tools.service" "$CATALOG"
 if [[ -n $PURGE ]]; then
-    rm -rf -- "$SCRATCH/etc/edge-agent" "$SCRATCH/etc/systemd/system/edge-agent.service.d" \
-        "$SCRATCH/var/lib/edge-agent" "$SCRATCH/var/cache/edge-agent-tools" \
-        "$SCRATCH/var/cache/private/edge-agent-tools"
+    gone "$ETC" "$UNITS/edge-agent.service.d" "$SCRATCH/var/lib/edge-agent" \
+        "$SCRATCH/var/cache/edge-agent-tools" "$SCRATCH/var/cache/private/edge-agent-tools"
 fi
+if ((${#folders[@]})); then act "remove those that are empty of: ${folders[*]}" remove_folders "${folders[@]}"; fi
+# Last, since it holds the two lists; the folders above it may be of our making as well.
+gone "$OPT"
+if [[ -z $DRY ]] && ((${#folders[@]})); then remove_folders "${folders[@]}"; fi
 
-if [[ -z $SCRATCH ]]; then
-    if command -v systemctl >/dev/null; then
-        systemctl daemon-reload || true
-        systemctl reset-failed edge-agent.service 2>/dev/null || true
-        journalctl --update-catalog >/dev/null 2>&1 || true
-    fi
-    if [[ -n $PURGE ]]; then
-        if getent passwd "$ACCOUNT" >/dev/null; then
-            userdel "$ACCOUNT" 2>/dev/null || fail "the account $ACCOUNT could not be removed; is something of it still running?"
-        fi
-        # userdel leaves the group where other accounts joined it to ask the speaker.
-        if getent group "$ACCOUNT" >/dev/null; then groupdel "$ACCOUNT"; fi
+if [[ -n $LIVE ]]; then
+    if command -v systemctl >/dev/null; then act "tell systemd and the journal" forget_service; fi
+    if [[ -n $PURGE ]] && { getent passwd "$ACCOUNT" || getent group "$ACCOUNT"; } >/dev/null; then
+        act "remove the account $ACCOUNT" remove_account
     fi
 fi
 
-if [[ -n $PURGE ]]; then
+if [[ -n $packages ]]; then
+    echo "These Debian packages were installed for it and stay, since others may use them: $packages"
+    echo "To be rid of them: sudo apt-get autoremove --purge $packages"
+fi
+if [[ -n $DRY ]]; then
+    echo "Nothing was changed."
+elif [[ -n $PURGE ]]; then
     echo "edge-agent is gone, with settings, key and state."
 else
     echo "edge-agent is gone.  Left: ${SCRATCH}/etc/edge-agent and ${SCRATCH}/var/lib/edge-agent (remove them with --purge)."

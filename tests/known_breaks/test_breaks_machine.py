@@ -223,13 +223,15 @@ def told(stubs: Path) -> str:
     return (stubs.parent / "rm.told").read_text()
 
 
-def copy_of(script: str, folder: Path) -> Path:
-    """A script, copied; it reaches `rm` through PATH only."""
-    text = (REPO / "scripts" / script).read_text()
-    given("/rm " not in text, f"{script} names no rm of its own")
-    path = folder / script
-    path.write_text(text)
-    return path
+def copy_of(script: str, checkout: Path) -> Path:
+    """A script, copied with what it reads; it reaches `rm` through PATH only."""
+    folder = checkout / "scripts"
+    folder.mkdir(parents=True)
+    for source in (REPO / "scripts" / script, *(REPO / "scripts").glob("lib*.sh")):
+        text = source.read_text()
+        given("/rm " not in text, f"{source.name} names no rm of its own")
+        (folder / source.name).write_text(text)
+    return folder / script
 
 
 LIVE_ROOTS = ("//", "//.")
@@ -238,7 +240,7 @@ LIVE_ROOTS = ("//", "//.")
 
 @pytest.mark.parametrize("root", LIVE_ROOTS)
 def test_uninstall_refuses_the_live_root(root: str, rm: Path, tmp_path: Path) -> None:
-    for name in ("bash", "basename", "readlink"):  # and nothing else can be run
+    for name in ("bash", "basename", "dirname", "readlink"):  # and nothing else can be run
         (rm / name).symlink_to(str(shutil.which(name)))
     done = subprocess.run(
         [rm / "bash", copy_of("uninstall.sh", tmp_path), "--purge", "--root", root],
@@ -253,13 +255,14 @@ def test_uninstall_refuses_the_live_root(root: str, rm: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize("root", LIVE_ROOTS)
 def test_install_refuses_the_live_root(root: str, rm: Path, tmp_path: Path) -> None:
-    options, guard, _rest = (REPO / "scripts/install.sh").read_text().partition("\nOPT=$SCRATCH")
+    script = copy_of("install.sh", tmp_path)
+    options, guard, _rest = script.read_text().partition("\nname_places\n")
     given(guard, "the options are read before the first path is made")
-    (tmp_path / "install.sh").write_text(options + '\nprintf "on with %s\\n" "$SCRATCH"\n')
-    (tmp_path / "lib.sh").write_text('set -eu\nfail() { printf "%s\\n" "$*" >&2; exit "$1"; }\n')
-    (rm / "dirname").symlink_to(str(shutil.which("dirname")))
+    script.write_text(options + '\nprintf "on with %s\\n" "$SCRATCH"\n')
+    for name in ("basename", "dirname"):
+        (rm / name).symlink_to(str(shutil.which(name)))
     done = subprocess.run(
-        [str(shutil.which("bash")), tmp_path / "install.sh", "--root", root],
+        [str(shutil.which("bash")), script, "--root", root],
         env={"PATH": str(rm)},
         capture_output=True,
         text=True,
@@ -269,10 +272,7 @@ def test_install_refuses_the_live_root(root: str, rm: Path, tmp_path: Path) -> N
 
 
 def test_setup_does_not_delete_a_folder_of_somebody_else(rm: Path, tmp_path: Path) -> None:
-    scripts = tmp_path / "checkout/scripts"
-    scripts.mkdir(parents=True)
-    for name in ("demo.sh", "lib.sh"):
-        copy_of(name, scripts)
+    script = copy_of("demo.sh", tmp_path / "checkout")
     mine = tmp_path / "mine"
     (mine / "photos").mkdir(parents=True)
     (mine / "thesis.txt").write_text("years of work")
@@ -282,7 +282,7 @@ def test_setup_does_not_delete_a_folder_of_somebody_else(rm: Path, tmp_path: Pat
     for name in ("apt-get", "sudo", "pip"):
         (rm / name).symlink_to("/bin/false")
     done = subprocess.run(
-        [str(shutil.which("bash")), scripts / "demo.sh"],
+        [str(shutil.which("bash")), script],
         env={
             "PATH": f"{rm}:{os.environ['PATH']}",
             "EDGE_AGENT_VENV": str(mine),
