@@ -194,12 +194,16 @@ install_settings() {
     if [[ -e $KEY && $(stat -c %a -- "$KEY") != 600 ]]; then act "close ${KEY#"$SCRATCH"} to others" chmod 600 -- "$KEY"; fi
 }
 
+link_command() {
+    our_folder "$(dirname -- "$COMMAND")"
+    ln -sfn -- "$1" "$COMMAND.installing" && mv -fT -- "$COMMAND.installing" "$COMMAND"
+}
+
 install_command() {
     local target=/opt/edge-agent/venv/bin/edge-agent
     if [[ -L $COMMAND && $(readlink -- "$COMMAND") == "$target" ]]; then return 0; fi
     if [[ ! -e $COMMAND || -L $COMMAND ]]; then
-        our_folder "$(dirname -- "$COMMAND")"
-        ln -sfn -- "$target" "$COMMAND.installing" && mv -fT -- "$COMMAND.installing" "$COMMAND"
+        act "link ${COMMAND#"$SCRATCH"}" link_command "$target"
     else
         say "note: $COMMAND is somebody else's file and stays; use $target"
     fi
@@ -215,7 +219,7 @@ install_files() {
         if [[ -e $ROOT/$file ]]; then put 644 "$ROOT/$file" "$OPT/$file"; fi
     done
     put 644 "$ROOT/config/personas/README.md" "$OPT/personas/README.md"
-    act "link ${COMMAND#"$SCRATCH"}" install_command
+    install_command
 }
 
 # -------------------------------------------------------------------------------- its start
@@ -253,6 +257,7 @@ go_back() {
     fi
     say "the new version does not start; going back to the one before"
     restore_before
+    commit
     systemctl daemon-reload
     systemctl restart edge-agent.service ||
         fail $EXIT_UNAVAILABLE "neither the new version starts nor the one before, which is in place again; $see"
@@ -266,6 +271,7 @@ install_live() {
     mkdir -p -- "$OPT"
     LOG=$OPT/setup.log
     : >>"$LOG"
+    our_folder "$ETC/config.d"
     PACKAGE_RECORD=$PACKAGES
     if command -v flock >/dev/null; then
         exec 8<"$OPT"

@@ -71,7 +71,8 @@ quietly() {
     # shellcheck disable=SC2064 # the id of now is meant
     trap "kill $beat 2>/dev/null || true" EXIT
     # Our locks (8, 9) stay with it: should we be killed, the next run waits until it has ended.
-    "$@" >>"$LOG" 2>&1 </dev/null || status=$?
+    # A shell of its own: what Ctrl-C makes us say must not go into the log.
+    ("$@") >>"$LOG" 2>&1 </dev/null || status=$?
     kill "$beat" 2>/dev/null || true
     wait "$beat" 2>/dev/null || true
     trap - EXIT

@@ -20,9 +20,9 @@ missing_packages() {
     if [[ -n $WHEELS ]]; then # nothing is compiled
         compgen -G '/usr/lib/*/libportaudio.so.2' >/dev/null || echo libportaudio2
     else
-        if ! echo '#include <stdio.h>' | gcc -E - >/dev/null 2>&1; then echo gcc libc6-dev; fi
+        if ! gcc -E - <<<'#include <stdio.h>' >/dev/null 2>&1; then echo gcc libc6-dev; fi
         command -v pkg-config >/dev/null || echo pkg-config
-        if ! echo '#include <portaudio.h>' | gcc -E - >/dev/null 2>&1; then echo portaudio19-dev; fi
+        if ! gcc -E - <<<'#include <portaudio.h>' >/dev/null 2>&1; then echo portaudio19-dev; fi
         if ! pkg-config --exists libsystemd 2>/dev/null; then echo libsystemd-dev; fi
         "$python" -c 'import os, sysconfig, sys
 sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' || echo "$dotted-dev"

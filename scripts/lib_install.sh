@@ -42,7 +42,7 @@ name_places() {
     KEY=$ETC/openai_api_key
     BEFORE=$OPT/before
     FOLDERS=$OPT/folders-made.txt  # those that were not there before us
-    PACKAGES=$OPT/debian-packages.txt # those that we had installed
+    PACKAGES=$ETC/debian-packages.txt # those that we had installed; stays with your settings
 }
 
 # act "what it does" command...: done, or only said with --dry-run.
@@ -159,7 +159,7 @@ switch() {
     use "$1"
 }
 
-# The new program has started: what was before may go.
+# What is installed is settled, be it the new program or the one before: the others may go.
 commit() {
     local slot
     forget_before

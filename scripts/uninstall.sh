@@ -44,7 +44,7 @@ gone() {
 stop_service() {
     systemctl disable --now --quiet edge-agent.service 2>/dev/null || true # may be gone already
     systemctl stop --quiet 'edge-agent-tool-*' 2>/dev/null || true
-    rm -rf -- /run/systemd/system/edge-agent-tool-* /run/edge-agent-tools
+    rm -rf -- "$SCRATCH"/run/systemd/system/edge-agent-tool-* "$SCRATCH/run/edge-agent-tools"
 }
 
 # Folders that install.sh made, the deepest first; not those that something else lies in by now.

@@ -130,6 +130,32 @@ def test_new_defaults_are_put_beside_changed_settings_once(root: Path, checkout:
     assert not (etc / "edge-agent.toml.new").exists()
 
 
+def test_new_defaults_that_are_no_news_go_away(root: Path, checkout: Path) -> None:
+    mine = root / "etc/edge-agent/edge-agent.toml"
+    new = mine.with_name("edge-agent.toml.new")
+    shipped = checkout / "config/edge-agent.toml"
+    first = shipped.read_text()
+
+    def install(text: str) -> str:
+        shipped.write_text(text)
+        return good("install.sh", "--root", str(root), repo=checkout)
+
+    install(first)
+    mine.write_text(mine.read_text().replace("#pre_roll_ms", "pre_roll_ms"))
+    os.utime(mine, (1, 1))
+    assert ".new" in install(first + "# another version\n")
+    assert new.exists()
+    assert ".new" not in install(first + "# another version\n"), "said once"
+    assert new.exists(), "and kept until it is read"
+    assert ".new" not in install(first), "back again: yours knows it all"
+    assert not new.exists()
+    install(first + "# another version\n")
+    os.utime(new, (1, 1))
+    mine.write_text(mine.read_text() + "# read it\n")
+    assert ".new" not in install(first + "# another version\n")
+    assert not new.exists(), "you have changed yours since"
+
+
 def test_untouched_settings_follow_the_new_defaults(root: Path, checkout: Path) -> None:
     etc = root / "etc/edge-agent"
     good("install.sh", "--root", str(root), repo=checkout)

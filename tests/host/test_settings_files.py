@@ -133,8 +133,8 @@ def test_an_empty_section_that_this_version_lacks_is_noted_and_not_refused(tmp_p
     file.write_text(HEADERS)
     loaded = load(file, environ={})
     noted = [warning for warning in loaded.warnings if "changes nothing" in warning]
-    assert [note.partition(". ")[0] for note in noted] == [
-        f"{file} line {line}: [{name}] there is no such section"
+    assert [note.partition(": there")[0] for note in noted] == [
+        f"{file} line {line}: [{name}] is empty and changes nothing"
         for line, name in ((1, "cnosent"), (4, "relam"))
     ]
     for word in ('[relam]\nvoice = "x"\n', "[relam.voice]\n"):

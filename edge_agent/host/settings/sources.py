@@ -103,7 +103,7 @@ def checked(
         if name not in section_names() and section == {}:
             # The installer writes every header of its version: another version may lack some.
             why = unknown(name, section_names(), "section")
-            findings.warnings.append(f"{where}: [{name}] {why}; it is empty and changes nothing")
+            findings.warnings.append(f"{where}: [{name}] is empty and changes nothing: {why}")
         elif name not in section_names():
             key = name if not isinstance(section, dict) else f"[{name}]"
             findings.complain(where, key, unknown(name, section_names(), "section"))
