@@ -10,6 +10,7 @@ Thread: the caller's.  It must never touch the machine that runs it.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -167,7 +168,7 @@ class Machine:
     def _files(self) -> Iterator[tuple[Path, str]]:
         for path in sorted(self.root.rglob("*")):
             if path.is_symlink():
-                yield path, f"-> {os.readlink(path).replace(str(self.folder), '')}"
+                yield path, f"-> {str(path.readlink()).replace(str(self.folder), '')}"
             elif path.is_dir():
                 yield path, "folder"
             else:
@@ -210,43 +211,44 @@ def _by_use(tree: dict[str, str]) -> dict[str, str]:
 
 
 def sweep(folder: Path) -> int:
-    """Every step of a first installation and of an update, by both signals; prints a table."""
+    """Every step of a first installation and of an update, by both signals; tells of each."""
     bad = 0
     start = Machine.bare(folder / "bare")
     before = start.copy(folder / "before")
     before.run("install.sh")
+    before.version("the second")
     for name, origin in (("first", start), ("update", before)):
-        if name == "update":
-            origin.version("the second")
         whole = origin.copy(folder / f"{name}-whole")
-        print(whole.run("install.sh").said)
+        whole.run("install.sh")
         for by in SIGNALS:
-            step = 0
-            while True:
-                step += 1
-                machine = origin.copy(folder / "try")
-                stopped = machine.run("install.sh", kill_at=step, by=by)
-                where, between = machine.killed_in(), machine.program()
-                again = machine.run("install.sh")
-                found = machine.problems(whole)
-                if stopped.status != STOPPED[by] and where:
-                    found.append(f"ended with {stopped.status}")
-                if again.status:
-                    found.append(f"the next run ended with {again.status}: {again.said}")
-                if name == "update" and not between:
-                    found.append("no program in between")
-                shutil.rmtree(machine.folder)
+            for step in itertools.count(1):
+                where, found = _tried(origin, whole, folder / "try", step, by)
                 if not where:
                     break
                 bad += bool(found)
-                short = where.replace(str(folder), "").replace("/try", "")[:90]
-                print(
-                    f"{name} {by:4} {step:3} {'BAD' if found else 'ok '} {short}",
-                    *found,
-                    sep="\n    " if found else " ",
-                    flush=True,
-                )
+                line = f"{name} {by:4} {step:3} {'BAD' if found else 'ok '} {where[:90]}"
+                sys.stdout.write("\n    ".join([line, *found]) + "\n")
+                sys.stdout.flush()
     return bad
+
+
+def _tried(
+    origin: Machine, whole: Machine, folder: Path, step: int, by: str
+) -> tuple[str, list[str]]:
+    """Stopped at one step: which it was, and what is wrong afterwards."""
+    machine = origin.copy(folder)
+    stopped = machine.run("install.sh", kill_at=step, by=by)
+    where, between = machine.killed_in(), machine.program()
+    again = machine.run("install.sh")
+    found = machine.problems(whole)
+    if where and stopped.status != STOPPED[by]:
+        found.append(f"ended with {stopped.status}")
+    if again.status:
+        found.append(f"the next run ended with {again.status}: {again.said}")
+    if origin.program() and not between:
+        found.append("no program in between")
+    shutil.rmtree(folder)
+    return where.replace(str(folder), ""), found
 
 
 if __name__ == "__main__":
