@@ -8,8 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from tests.lab.killed import STOPPED, Machine
+from lab.killed import STOPPED, Machine
 
 STOP_WORDS = "stopped; start it again whenever you like.\n"
 

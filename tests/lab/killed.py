@@ -127,7 +127,8 @@ class Machine:
         with tempfile.TemporaryFile("w+") as out:
             # Into a file: a pipe would wait for the line that says that it still goes on.
             started = subprocess.Popen(
-                [self.checkout / "scripts" / script, *arguments],
+                # Whoever runs us in the background has Ctrl-C ignored, and that is inherited.
+                ["env", "--default-signal=INT", self.checkout / "scripts" / script, *arguments],
                 env=environ,
                 stdout=out,
                 stderr=subprocess.STDOUT,
