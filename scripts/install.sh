@@ -268,9 +268,8 @@ go_back() {
 
 install_live() {
     local slot
-    mkdir -p -- "$OPT"
     LOG=$OPT/setup.log
-    : >>"$LOG"
+    { mkdir -p -- "$OPT" && : >>"$LOG"; } 2>/dev/null || fail "cannot write $OPT; is the disk full or mounted read-only?"
     our_folder "$ETC/config.d"
     PACKAGE_RECORD=$PACKAGES
     if command -v flock >/dev/null; then

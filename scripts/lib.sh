@@ -145,12 +145,10 @@ unmet_needs() {
     done
     for mount in "${!needs[@]}"; do
         ((needs[$mount] <= free_mb[$mount])) ||
-            echo "$(lacks_room "${needs[$mount]}" "$mount"), and ${free_mb[$mount]} MB are free; make room and start again."
+            echo "about ${needs[$mount]} MB are needed in $mount, and ${free_mb[$mount]} MB are free; make room and start again."
     done
     if (($#)); then (can_install "$@") 2>&1 >/dev/null | sed "s/^${0##*/}: //"; fi
 }
-
-lacks_room() { echo "the disk is full: about $1 MB are needed in $2"; }
 
 # Says what is needed, and fails with all that is missing at once, before anything is changed.
 check_needs() {
@@ -213,7 +211,7 @@ pip_failed() {
     elif grep -q 'DO NOT MATCH THE HASHES' "$LOG"; then
         fail "a downloaded package is not the one that was locked, so nothing of it was installed; try again, and from another network if it stays (details in $LOG)."
     elif grep -q 'No space left on device' "$LOG"; then
-        fail $EXIT_UNAVAILABLE "$(lacks_room "${VENV_MB[$PROFILE]}" "$VENV"), and $TMP_MB MB in ${TMPDIR:-/tmp}; make room and start again."
+        fail $EXIT_UNAVAILABLE "the disk is full: about ${VENV_MB[$PROFILE]} MB are needed in $VENV, and $TMP_MB MB in ${TMPDIR:-/tmp}; make room and start again."
     elif grep -qi 'Failed to establish a new connection\|name resolution\|Network is unreachable\|Max retries exceeded\|timed out\|ProxyError\|ConnectionResetError\|IncompleteRead' "$LOG"; then
         fail $EXIT_UNAVAILABLE "the Python package registry cannot be reached; connect this machine to the internet and start again."
     elif grep -qi 'failed building wheel\|failed-wheel-build\|fatal error: ' "$LOG"; then
