@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from machines import LAYOUTS, OURS, PROCESS, THREAD, Machine
 
-from edge_agent.audio.device.cards import Cards, Kind, read_cards
+from edge_agent.audio.device.cards import Cards, Kind, name_holders, read_cards
 from edge_agent.audio.device.choice import Wishes, choose
 from edge_agent.audio.device.devices import DeviceEntry
 from edge_agent.contract.errors import DeviceError
@@ -135,11 +136,26 @@ def test_a_card_with_a_free_part_is_not_held(machine: Callable[[str], Machine]) 
     assert all(not side.holder for side in house.cards.sides)
 
 
+def test_a_holder_that_the_service_cannot_see_is_named_by_whoever_asks(
+    machine: Callable[[str], Machine], tmp_path: Path
+) -> None:
+    """The service sees no other process (ProtectProc=invisible); the kernel tells it a thread."""
+    confined, house = machine("pi4-card-held"), Machine(tmp_path, LAYOUTS["pi4-card-held"])
+    shutil.rmtree(confined.root / f"proc/{PROCESS}")
+    shutil.rmtree(confined.root / f"proc/{THREAD}")
+    told = outcome(confined, capture=True)[1]
+    assert told.endswith(f"is in use by another program (process {THREAD}).")
+    assert name_holders(told, house.root) == LAYOUTS["pi4-card-held"]["capture"][1]
+    assert name_holders(told, confined.root) == told, "it has ended meanwhile"
+
+
 def test_a_holder_that_ends_meanwhile_is_a_program(machine: Callable[[str], Machine]) -> None:
     house = machine("pi4-card-held")
     (house.root / f"proc/{PROCESS}/comm").unlink()
     (house.root / f"proc/{THREAD}/status").unlink()
-    assert outcome(house, capture=True)[1].endswith(f"in use by a program (process {THREAD}).")
+    assert outcome(house, capture=True)[1].endswith(
+        f"in use by another program (process {THREAD})."
+    )
 
 
 def test_where_the_kernel_tells_of_no_card_the_system_decides(tmp_path: Path) -> None:

@@ -28,6 +28,11 @@ _DEFAULT = re.compile(
 )
 """What gives ALSA's name "default" another meaning than "the first card"."""
 
+UNNAMED = "another program"
+"""A holder whose name this process may not read: the service sees no process but its own
+(ProtectProc=invisible)."""
+_UNNAMED = re.compile(rf"{UNNAMED} \(process (\d+)\)")
+
 VIRTUAL_DRIVERS = ("Loopback", "Dummy")
 """Cards that no ear or mouth is behind: snd-aloop and snd-dummy."""
 
@@ -87,6 +92,11 @@ def read_cards(root: Path = ROOT, *, own_process: int = 0) -> Cards:
     """The cards below `root`.  `own_process` (default: this one) holds no card against itself."""
     sides = tuple(_sides(root, own_process or os.getpid()))
     return Cards(sides, _default_from(root))
+
+
+def name_holders(text: str, root: Path = ROOT) -> str:
+    """A sentence of the service with the names of the programs that it could not name itself."""
+    return _UNNAMED.sub(lambda match: _program(root, _process(root, match[1])), text)
 
 
 def _sides(root: Path, own_process: int) -> Iterator[Side]:
@@ -152,13 +162,20 @@ def _holder(root: Path, pcm: Path, own_process: int) -> str:
             return ""
         threads.append(fields["owner_pid"])
     for thread in threads:  # the kernel names the thread that opened it
-        about = dict(_FIELD.findall(_read(root / "proc" / thread / "status")))
-        process = about.get("Tgid", thread)
-        if process == str(own_process):
-            return ""
-        name = _read(root / "proc" / process / "comm").strip() or about.get("Name", "a program")
-        return f"{name} (process {process})"
+        process = _process(root, thread)
+        return "" if process == str(own_process) else _program(root, process)
     return ""
+
+
+def _process(root: Path, thread: str) -> str:
+    """The process of a thread; the thread itself where that may not be read."""
+    about = dict(_FIELD.findall(_read(root / "proc" / thread / "status")))
+    return about.get("Tgid", thread)
+
+
+def _program(root: Path, process: str) -> str:
+    name = _read(root / "proc" / process / "comm").strip() or UNNAMED
+    return f"{name} (process {process})"
 
 
 def _default_from(root: Path) -> str:
