@@ -2,6 +2,8 @@
 # Install the speaker on this machine as a service, or bring an installed one up to date.
 # Debian 12/13 and Raspberry Pi OS.
 #   sudo scripts/install.sh               packages, account, /opt/edge-agent, /etc/edge-agent, service
+#   sudo scripts/install.sh --card NAME   also gives it that sound card alone: a desktop leaves it
+#                                         (--card none: the desktop has it back)
 #   scripts/install.sh --root DIR         only lay the files out below DIR: no packages, no Python
 #                                         environment, no account, no systemctl (to look, to package)
 # Safe to run again.  Never asks, never overwrites your settings or your key.
@@ -22,6 +24,7 @@ is_live() {
 
 ACCOUNT=edge-agent
 SCRATCH=
+CARD=
 while (($#)); do
     case $1 in
     --root)
@@ -31,8 +34,13 @@ while (($#)); do
         SCRATCH=$(cd -- "$2" && pwd -P)
         shift 2
         ;;
+    --card)
+        [[ -n ${2:-} ]] || fail 2 "--card needs a sound card's name, or none; these are there: aplay -l"
+        CARD=$2
+        shift 2
+        ;;
     -h | --help)
-        sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
         exit 0
         ;;
     *) fail 2 "there is no option $1; see: $0 --help" ;;
@@ -51,6 +59,13 @@ if [[ -z $SCRATCH ]]; then
     ((EUID == 0)) || fail "installing needs root; run: sudo $0"
     command -v systemctl >/dev/null || fail $EXIT_UNAVAILABLE "this machine has no systemd; run the speaker by hand: scripts/demo.sh shows how."
 fi
+
+# own_card [--check]: the card that was named, refused before anything is changed.
+own_card() {
+    if [[ -z $CARD ]]; then return 0; fi
+    "$ROOT/scripts/card.sh" "$CARD" "$@" ${SCRATCH:+--root "$SCRATCH"} || exit
+}
+own_card --check
 
 # ------------------------------------------------------------------------------ the program
 
@@ -182,6 +197,7 @@ install_files() {
         if [[ -e $ROOT/$file ]]; then put 644 "$ROOT/$file" "$OPT/$file"; fi
     done
     put 644 "$ROOT/config/personas/README.md" "$OPT/personas/README.md"
+    own_card
     mkdir -p -- "$(dirname -- "$COMMAND")"
     if [[ ! -e $COMMAND || -L $COMMAND ]]; then
         ln -sfn -- /opt/edge-agent/venv/bin/edge-agent "$COMMAND"

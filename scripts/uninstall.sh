@@ -65,6 +65,14 @@ rm -f -- "$SCRATCH/etc/systemd/system/edge-agent.service" \
     "$SCRATCH/etc/systemd/system/edge-agent-tools.service" \
     "$SCRATCH/usr/local/lib/systemd/catalog/edge-agent.catalog"
 rm -rf -- "$SCRATCH/opt/edge-agent"
+# What install.sh --card made: the desktop has the card back.
+RULE=$SCRATCH/etc/udev/rules.d/90-edge-agent-card.rules
+if [[ -e $RULE ]]; then
+    rm -f -- "$RULE" "$SCRATCH/etc/edge-agent/config.d/card.toml"
+    if [[ -z $SCRATCH ]] && command -v udevadm >/dev/null; then
+        udevadm control --reload 2>/dev/null && udevadm trigger --action=change --subsystem-match=sound || true
+    fi
+fi
 if [[ -n $PURGE ]]; then
     rm -rf -- "$SCRATCH/etc/edge-agent" "$SCRATCH/etc/systemd/system/edge-agent.service.d" \
         "$SCRATCH/var/lib/edge-agent" "$SCRATCH/var/cache/edge-agent-tools" \
