@@ -12,6 +12,7 @@ gpiozero is imported only when there is a panel: most desks have none.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable, Iterator, Sequence
@@ -201,7 +202,10 @@ def open_panel(
         return NullPanel("switched off")
     chips = sorted(chip.name for chip in dev.glob(GPIO_CHIPS))
     try:
-        return GpioPanel(config, loop, post, factory or _real_factory(config.chip, chips, model))
+        if factory is None:
+            _check_chip(config.chip, chips, dev)
+            factory = _real_factory(config.chip, chips, model)
+        return GpioPanel(config, loop, post, factory)
     except DeviceMissing as missing:
         if config.enabled == "on":
             raise
@@ -225,7 +229,8 @@ def _line(name: int | str) -> Iterator[tuple[None, Any]]:
     yield None, PinInfo(number, f"GPIO{number}", names, "", 1, number, frozenset({"gpio"}))
 
 
-def _real_factory(chip: int, chips: Sequence[str], model: Path) -> Any:
+def _check_chip(chip: int, chips: Sequence[str], dev: Path) -> None:
+    """Raises `DeviceMissing` if there is none, or not this one, or it is not for us."""
     if not chips:
         raise DeviceMissing(
             "This machine has no GPIO lines.",
@@ -238,6 +243,18 @@ def _real_factory(chip: int, chips: Sequence[str], model: Path) -> Any:
             fix="Set panel.chip to the number of one of them.",
             code="panel.missing",
         )
+    if chip != NO_CHIP and not os.access(dev / f"gpiochip{chip}", os.R_OK | os.W_OK):
+        raise DeviceMissing(
+            f"This account may not open gpiochip{chip}.",
+            fix="Only Raspberry Pi OS has a group for that; elsewhere: sudo groupadd -fr gpio && "
+            """echo 'SUBSYSTEM=="gpio", GROUP="gpio", MODE="0660"' | """
+            "sudo tee /etc/udev/rules.d/90-gpio.rules && sudo udevadm control --reload && "
+            "sudo udevadm trigger -s gpio, then run scripts/install.sh again.",
+            code="panel.missing",
+        )
+
+
+def _real_factory(chip: int, chips: Sequence[str], model: Path) -> Any:
     try:
         from gpiozero import PinUnknownPi
         from gpiozero.pins.lgpio import LGPIOFactory

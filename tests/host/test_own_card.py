@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from machines import LAYOUTS, Machine
 
+from edge_agent.audio.device.cards import read_cards
 from edge_agent.audio.device.choice import Wishes, choose
 from edge_agent.cli import own_card
 from edge_agent.cli.own_card import DROP_IN, RULE, NoSuchCard, find, give_back, take
@@ -70,7 +71,7 @@ def test_a_card_that_is_not_there_is_refused(house: Machine, name: str, said: st
 
 def test_without_any_card_nothing_is_guessed(tmp_path: Path) -> None:
     with pytest.raises(NoSuchCard, match="knows of no sound card"):
-        find(own_card.read_cards(tmp_path), "USB")
+        find(read_cards(tmp_path), "USB")
 
 
 def test_the_card_is_ignored_by_the_desktop_and_named_in_the_settings(house: Machine) -> None:

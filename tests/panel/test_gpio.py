@@ -398,11 +398,26 @@ def test_a_chip_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -
     assert panel.why == "There is no gpiochip4 here: this machine has gpiochip0, gpiochip1."
 
 
+def test_a_chip_that_is_only_for_root_is_told_with_the_rule_that_opens_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda _path, _mode: False)
+    loop = asyncio.new_event_loop()
+    try:
+        panel = open_panel(household_panel(chip=1), loop, print, **board(tmp_path, 2))
+    finally:
+        loop.close()
+    assert isinstance(panel, NullPanel)
+    assert panel.why == "This account may not open gpiochip1."
+    assert 'SUBSYSTEM=="gpio", GROUP="gpio"' in panel.fix
+
+
 def test_the_mock_pins_take_lines_as_well() -> None:
+    mock = with_lines(MockFactory)()
+
     async def body(_panel: Panel, _events: list[Event]) -> None:
-        factory.pin(133).drive_low()
+        mock.pin(133).drive_low()
         await asyncio.sleep(0)
 
-    factory = with_lines(MockFactory)()
-    events = with_panel(factory, household_panel(button_pin=133, led_pin=-1), body)
+    events = with_panel(mock, household_panel(button_pin=133, led_pin=-1), body)
     assert [type(event) for event in events] == [ButtonPressed]

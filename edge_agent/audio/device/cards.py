@@ -169,7 +169,7 @@ def _holder(root: Path, pcm: Path, own_process: int) -> str:
 
 def _process(root: Path, thread: str) -> str:
     """The process of a thread; the thread itself where that may not be read."""
-    about = dict(_FIELD.findall(_read(root / "proc" / thread / "status")))
+    about: dict[str, str] = dict(_FIELD.findall(_read(root / "proc" / thread / "status")))
     return about.get("Tgid", thread)
 
 
