@@ -123,7 +123,7 @@ cards=()
 if [[ ${1:-} == --boards ]]; then
     command -v aplay >/dev/null || install_packages alsa-utils
     write_init "$LAB/run/init" tests/lab/boards.py
-    cards=(snd-aloop.enable=1,1 snd-aloop.index=0,1 snd-aloop.id=Mic,Spk)
+    cards=(snd-aloop.enable=1,1 snd-aloop.index=0,1 snd-aloop.id=Mic,Spk snd-aloop.pcm_substreams=1,1)
     clock= # devices and threads of libraries live in real time
 else
     write_init "$LAB/run/init" tests/chaos/chaos_sockets.py --out /mnt "$@"

@@ -88,10 +88,9 @@ def take(root: Path, card: Sequence[Side]) -> None:
     first = card[0]
     twins = [side for side in read_cards(root).sides if side.card_name == first.card_name]
     is_twin = any(side.card != first.card for side in twins)
-    port = (root / f"sys/class/sound/card{first.card}/device").resolve().name
     # Twins have their ids in the order in which they were found, and are told apart by their port.
-    which = f'KERNELS=="{port}"' if is_twin else f'ATTR{{id}}=="{first.card_id}"'
-    named = f"@ {port}" if is_twin else first.card_name
+    which = f'KERNELS=="{first.port}"' if is_twin else f'ATTR{{id}}=="{first.card_id}"'
+    named = f"@ {first.port}" if is_twin else first.card_name
     _put(root / RULE, "\n".join(_rule(which)) + "\n")
     _put(root / DROP_IN, "\n".join(_settings(card, named)) + "\n")
 

@@ -126,6 +126,14 @@ def test_a_card_by_name_that_is_held_is_named_with_its_holder(
         assert told == LAYOUTS["pi4-card-held"]["capture"]
 
 
+def test_a_twin_by_its_port_that_is_held_is_named_with_its_holder(
+    machine: Callable[[str], Machine],
+) -> None:
+    house = machine("pi4-card-held")
+    told = outcome(house, capture=True, wishes=Wishes(capture="Jabra: Audio @ 1-1.2:1.0"))
+    assert told == LAYOUTS["pi4-card-held"]["capture"]
+
+
 def test_a_card_that_we_hold_ourselves_is_not_busy(machine: Callable[[str], Machine]) -> None:
     house = machine("pi4-card-held")
     house.hold("card1/pcm0c", "edge-agent", thread=79, process=OURS)

@@ -61,6 +61,8 @@ class Side:
     card_id: str
     card_name: str
     kind: Kind
+    port: str = ""
+    """Where its card is plugged in, as in the names of twins (`devices.port_of`); "" if unknown."""
     holder: str = ""
     """Which other program has all of it open, as `pipewire (process 812)`; "" if none has."""
     has_monitor: bool = False
@@ -118,6 +120,7 @@ def _sides(root: Path, own_process: int) -> Iterator[Side]:
                 card_id=card_id,
                 card_name=name.strip(),
                 kind=kind,
+                port=_port(root, folder),
                 holder=_holder(root, pcm, own_process),
                 has_monitor=kind is Kind.HDMI and _has_monitor(root, folder, card_id),
             )
@@ -139,6 +142,11 @@ def _kind(root: Path, folder: Path, driver: str, what: str) -> Kind:
         if "platform" in parts and not is_on_bus:
             return Kind.BOARD
     return Kind.BUILT_IN
+
+
+def _port(root: Path, folder: Path) -> str:
+    device = root / "sys/class/sound" / folder.name / "device"
+    return device.resolve().name if device.exists() else ""
 
 
 def _has_monitor(root: Path, folder: Path, card_id: str) -> bool:
