@@ -59,7 +59,7 @@ expect() {
 
 # What PipeWire tells of cards while WirePlumber runs for six seconds.
 LOOK='mkdir -p /run/systemd/seats /run/systemd/sessions /run/systemd/users /run/systemd/machines /tmp/run
-export XDG_RUNTIME_DIR=/tmp/run HOME=/root PIPEWIRE_DEBUG=3; chmod 700 /tmp/run
+export XDG_RUNTIME_DIR=/tmp/run HOME=/tmp/run PIPEWIRE_DEBUG=3; chmod 700 /tmp/run
 pipewire >/tmp/pipewire.log 2>&1 & a=$!; sleep 2
 WIREPLUMBER_DEBUG=3 wireplumber >/tmp/wireplumber.log 2>&1 & b=$!; sleep 6
 kill $b $a; cat /tmp/wireplumber.log'
