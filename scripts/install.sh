@@ -4,6 +4,8 @@
 #   sudo scripts/install.sh               packages, account, /opt/edge-agent, /etc/edge-agent, service
 #   scripts/install.sh --dry-run          only say what would be done
 #   sudo scripts/install.sh --wheels DIR  Python packages from a folder that scripts/wheels.sh made
+#   sudo scripts/install.sh --card NAME   also gives it that sound card alone: a desktop leaves it
+#                                         (--card none: the desktop has it back)
 #   scripts/install.sh --root DIR         only lay the files out below DIR: no packages, no Python
 #                                         environment, no account, no systemctl (to look, to package)
 # Safe to run again, also after it was stopped at any step.  Never asks, never overwrites your
@@ -13,6 +15,7 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib_install.sh"
 
 umask 022 # the service's account must be able to read what root installs
+CARD=
 while (($#)); do
     case $1 in
     --root)
@@ -27,8 +30,13 @@ while (($#)); do
         DRY=yes
         shift
         ;;
+    --card)
+        [[ -n ${2:-} ]] || fail 2 "--card needs a sound card's name, or none; these are there: aplay -l"
+        CARD=$2
+        shift 2
+        ;;
     -h | --help)
-        sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
         exit 0
         ;;
     *) fail 2 "there is no option $1; see: $0 --help" ;;
@@ -42,6 +50,13 @@ if [[ -n $LIVE ]]; then
     is_root || [[ -n $DRY ]] || fail "installing needs root; run: sudo $0"
     command -v systemctl >/dev/null || fail $EXIT_UNAVAILABLE "this machine has no systemd; run the speaker by hand: scripts/demo.sh shows how."
 fi
+
+# own_card [--check]: the card that was named, refused before anything is changed.
+own_card() {
+    if [[ -z $CARD ]]; then return 0; fi
+    "$ROOT/scripts/card.sh" "$CARD" "$@" ${SCRATCH:+--root "$SCRATCH"} || exit
+}
+own_card --check
 
 # ------------------------------------------------------------------------------ the program
 
@@ -209,6 +224,15 @@ install_command() {
     fi
 }
 
+# The words of --help for a shell's Tab key and for man(1).  Without them nothing is lacking.
+install_help() {
+    local now
+    now=$(mktemp)
+    if _EDGE_AGENT_COMPLETE=source_bash "$VENV/bin/edge-agent" >"$now" 2>/dev/null; then put 644 "$now" "$COMPLETION"; fi
+    if "$VENV/bin/python" -m edge_agent.cli.manual >"$now" 2>/dev/null; then put 644 "$now" "$MANUAL"; fi
+    rm -f -- "$now"
+}
+
 install_files() {
     local file
     install_settings
@@ -219,7 +243,9 @@ install_files() {
         if [[ -e $ROOT/$file ]]; then put 644 "$ROOT/$file" "$OPT/$file"; fi
     done
     put 644 "$ROOT/config/personas/README.md" "$OPT/personas/README.md"
+    if [[ -n $CARD ]]; then act "give the sound card $CARD to the speaker alone" own_card; fi
     install_command
+    if [[ -n $LIVE && -z $DRY ]]; then install_help; fi
 }
 
 # -------------------------------------------------------------------------------- its start

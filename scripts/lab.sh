@@ -3,7 +3,9 @@
 # which many kernels of containers and of cloud machines have not.
 #   scripts/lab.sh [--real-time] [options of chaos.sh --sockets]    figures: benchmarks/chaos_sockets.*
 #   scripts/lab.sh --weather                                        only what needs netem
+#   scripts/lab.sh --boards                                         real sound cards and GPIO lines
 #   scripts/lab.sh --units                                          the installed service, see below
+#   scripts/lab.sh --desktop                                        PipeWire and install.sh --card
 #   scripts/lab.sh --rounds 1 --only 'loss 20'                      what is measured; see --help
 #
 # The kernel is User Mode Linux from the distribution's own linux-source package: a program like
@@ -22,9 +24,17 @@
 #
 # --units is another lab: a Debian 13 booted in a container, in which the installer runs and what the
 # units promise is tried (confinement, tool servers, root's commands).  Two minutes; needs root.
+#
+# --boards needs alsa-utils, and for GPIO the package lgpio in the virtual environment: its cards are
+# snd-aloop's, its chip is gpio-sim's, the checks are those of tests/lab/boards.py.
+#
+# --desktop looks at PipeWire and WirePlumber of Debian 12 and 13, see tests/lab/desktop.sh.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
-if [[ ${1:-} == --units ]]; then exec "$ROOT/tests/lab/units.sh"; fi
+case ${1:-} in
+--units) exec "$ROOT/tests/lab/units.sh" ;;
+--desktop) exec "$ROOT/tests/lab/desktop.sh" "${@:2}" ;;
+esac
 
 LAB=${EDGE_AGENT_LAB:-${XDG_CACHE_HOME:-$HOME/.cache}/edge-agent-lab}
 MEMORY=600M
@@ -36,9 +46,14 @@ SYMBOLS=(
     NET_NS NET PACKET UNIX INET IPV6 NETDEVICES NET_CORE VETH NETFILTER NETFILTER_ADVANCED
     NF_CONNTRACK NF_TABLES NF_TABLES_INET NF_TABLES_IPV4 NFT_CT NFT_REJECT NFT_REJECT_INET
     NET_SCHED NET_SCH_NETEM
+    # Sound cards and GPIO chips that are software; SOUND wants a bus, which here is virtio's.
+    VIRTIO_MENU VIRTIO_UML UML_PCI_OVER_VIRTIO SOUND SND SND_PROC_FS SND_VERBOSE_PROCFS SND_TIMER
+    SND_PCM_TIMER SND_HRTIMER SND_DRIVERS SND_ALOOP CONFIGFS_FS GPIOLIB GPIO_CDEV GPIO_CDEV_V1 GPIO_SIM
 )
+# Another list of symbols is another kernel.
+KERNEL=$LAB/linux-$(printf '%s\n' "${SYMBOLS[@]}" | sha256sum | cut -c1-8)
 
-# Builds $LAB/linux once.
+# Builds $KERNEL once.
 build_kernel() {
     local packages=() tool source symbol tree
     for tool in flex bison bc make; do command -v "$tool" >/dev/null || packages+=("$tool"); done
@@ -52,6 +67,7 @@ build_kernel() {
     quietly "unpacking it" unpack_source || fail "the kernel's source could not be unpacked (details in $LOG)."
     tree=$(echo "$LAB"/build/linux-source-*/)
     printf 'CONFIG_%s=y\n' "${SYMBOLS[@]}" >"$LAB/build/config"
+    echo CONFIG_UML_PCI_OVER_VIRTIO_DEVICE_ID=-1 >>"$LAB/build/config" # none of them is real
     quietly "choosing what is in it" make -s -C "$tree" ARCH=um KCONFIG_ALLCONFIG="$LAB/build/config" allnoconfig ||
         fail "the kernel could not be configured (details in $LOG)."
     for symbol in "${SYMBOLS[@]}"; do
@@ -59,7 +75,7 @@ build_kernel() {
     done
     quietly "building the kernel" make -s -C "$tree" -j"$(nproc)" ARCH=um linux ||
         fail "the kernel could not be built (details in $LOG)."
-    strip -o "$LAB/linux" "$tree/linux"
+    strip -o "$KERNEL" "$tree/linux"
     cd -- "$ROOT"
     rm -rf -- "$LAB/build" # 2 GB
 }
@@ -69,7 +85,7 @@ unpack_source() {
         tar -xJ -f - --exclude='linux-source-*/Documentation/translations'
 }
 
-# The first process in the lab; $1: where it goes, the rest: options of the chaos.
+# The first process in the lab; $1: where it goes, the rest: the program and its options.
 write_init() {
     local init=$1
     shift
@@ -84,7 +100,7 @@ stty -onlcr 2>/dev/null
 mount -t hostfs -o $(printf %q "$ROOT/benchmarks") none /mnt 2>/dev/null ||
     mount -t hostfs -o hostfs=$(printf %q "$ROOT/benchmarks") none /mnt
 cd $(printf %q "$ROOT")
-$(printf %q "$VENV/bin/python") tests/chaos/chaos_sockets.py --out /mnt$(printf ' %q' "$@")
+$(printf %q "$VENV/bin/python")$(printf ' %q' "$@")
 echo \$? >/proc/exitcode
 $(printf %q "$VENV/bin/python") -c 'import ctypes; ctypes.CDLL(None).reboot(0x4321FEDC)' # power off
 INIT
@@ -101,9 +117,17 @@ fi
 setup dev
 command -v apt-get >/dev/null || fail $EXIT_UNAVAILABLE "the kernel's source comes from apt; use Debian."
 mkdir -p -- "$LAB"
-[[ -x $LAB/linux ]] || build_kernel
+[[ -x $KERNEL ]] || build_kernel
 mkdir -p -- "$LAB/run"
-write_init "$LAB/run/init" "$@"
-exec env TMPDIR=/dev/shm "$LAB/linux" mem="$MEMORY" root=/dev/root rootfstype=hostfs rootflags=/ ro \
-    con=null con0=null,fd:1 ssl=null quiet panic=-1 $clock uml_dir="$LAB/run/" umid="lab$$" \
+cards=()
+if [[ ${1:-} == --boards ]]; then
+    command -v aplay >/dev/null || install_packages alsa-utils
+    write_init "$LAB/run/init" tests/lab/boards.py
+    cards=(snd-aloop.enable=1,1 snd-aloop.index=0,1 snd-aloop.id=Mic,Spk snd-aloop.pcm_substreams=1,1)
+    clock= # devices and threads of libraries live in real time
+else
+    write_init "$LAB/run/init" tests/chaos/chaos_sockets.py --out /mnt "$@"
+fi
+exec env TMPDIR=/dev/shm "$KERNEL" mem="$MEMORY" root=/dev/root rootfstype=hostfs rootflags=/ ro \
+    con=null con0=null,fd:1 ssl=null quiet panic=-1 $clock "${cards[@]}" uml_dir="$LAB/run/" umid="lab$$" \
     init="$LAB/run/init" </dev/null

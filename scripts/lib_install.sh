@@ -39,6 +39,9 @@ name_places() {
     UNITS=$SCRATCH/etc/systemd/system
     CATALOG=$SCRATCH/usr/local/lib/systemd/catalog/edge-agent.catalog
     COMMAND=$SCRATCH/usr/local/bin/edge-agent
+    COMPLETION=$SCRATCH/usr/local/share/bash-completion/completions/edge-agent
+    MANUAL=$SCRATCH/usr/local/share/man/man1/edge-agent.1
+    CARD_RULE=$SCRATCH/etc/udev/rules.d/90-edge-agent-card.rules # of --card
     KEY=$ETC/openai_api_key
     BEFORE=$OPT/before
     FOLDERS=$OPT/folders-made.txt  # those that were not there before us

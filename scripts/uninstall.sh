@@ -61,6 +61,14 @@ forget_service() {
     journalctl --update-catalog >/dev/null 2>&1 || true
 }
 
+# What install.sh --card made.
+release_card() {
+    rm -f -- "$CARD_RULE" "$ETC/config.d/card.toml"
+    if [[ -n $LIVE ]] && command -v udevadm >/dev/null; then
+        udevadm control --reload 2>/dev/null && udevadm trigger --action=change --subsystem-match=sound || true
+    fi
+}
+
 remove_account() {
     if getent passwd "$ACCOUNT" >/dev/null; then
         userdel "$ACCOUNT" 2>/dev/null || fail "the account $ACCOUNT could not be removed; is something of it still running?"
@@ -78,7 +86,8 @@ if [[ -e $FOLDERS ]]; then mapfile -t folders < <(sort -ru -- "$FOLDERS"); fi
 if [[ -e $PACKAGES ]]; then packages=$(sort -u -- "$PACKAGES" | xargs); fi
 
 if [[ -L $COMMAND && $(readlink -- "$COMMAND") == /opt/edge-agent/* ]]; then gone "$COMMAND"; fi
-gone "$UNITS/edge-agent.service" "$UNITS/edge-agent-tools.service" "$CATALOG"
+gone "$UNITS/edge-agent.service" "$UNITS/edge-agent-tools.service" "$CATALOG" "$COMPLETION" "$MANUAL"
+if [[ -e $CARD_RULE ]]; then act "give the desktop its sound card back" release_card; fi
 if [[ -n $PURGE ]]; then
     gone "$ETC" "$UNITS/edge-agent.service.d" "$SCRATCH/var/lib/edge-agent" \
         "$SCRATCH/var/cache/edge-agent-tools" "$SCRATCH/var/cache/private/edge-agent-tools"

@@ -281,7 +281,7 @@ class Daemon:
         Raises what ended a room that should have gone on.
         """
         if isinstance(self.panel, NullPanel):
-            self.journal.note("panel.absent", why=self.panel.why.rstrip("."))
+            self.journal.note("panel.absent", why=self.panel.why.rstrip("."), fix=self.panel.fix)
         elif isinstance(self.panel, GpioPanel):
             self.journal.note("panel.ready", factory=self.panel.factory_name)
         self.panel.show("boot")

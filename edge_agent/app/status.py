@@ -14,6 +14,7 @@ from edge_agent.app.health import Watch
 from edge_agent.app.money import Ledger
 from edge_agent.app.sound.chain import SoundChain
 from edge_agent.app.speaker_api import SavedState, TalkView
+from edge_agent.contract.button_faults import ButtonFaulty, ButtonWorks
 from edge_agent.contract.commands import Command, Note
 from edge_agent.contract.events import (
     DeviceDown,
@@ -90,6 +91,8 @@ class SpeakerStatus:
         self._started_at = started_at
         self._status = Status(version=this_build(), provider=provider, model=model)
         self._failure_at = 0.0
+        self._buttons: dict[str, str] = {}
+        """Those that do not work, and why."""
 
     def on_event(self, event: Event, commands: list[Command], at: float) -> None:
         """An observer of the pump: keeps what `status` will be asked for."""
@@ -116,6 +119,10 @@ class SpeakerStatus:
                     render_name=event.render_name,
                     render_why=event.render_why,
                 )
+            case ButtonFaulty():
+                self._buttons[event.button] = event.fault
+            case ButtonWorks():
+                self._buttons.pop(event.button, None)
             case DeviceDown() | MicrophoneFailed():
                 self._failed(Failure(code=event.code, message=event.message, fix=event.fix), at)
             case ResponseEnded(status="failed"):
@@ -156,6 +163,7 @@ class SpeakerStatus:
             echo=sound.echo,
             echo_quieter_db=round(sound.erle_db),
             mic_clipped=self._watch.sound_judge.loud_looks,
+            faulty_buttons=tuple(f"{name}: {fault}" for name, fault in self._buttons.items()),
             hears_badly=self._sound.supervisor.hears_badly,
             mic_lost=sound.overflows,
             underflows=sound.underflows,

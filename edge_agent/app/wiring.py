@@ -167,12 +167,14 @@ def panel_config(settings: Settings) -> PanelConfig:
     panel = settings.panel
     return PanelConfig(
         enabled=panel.enabled,
+        chip=panel.chip,
         button_pin=panel.button_pin,
         mute_button_pin=panel.mute_button_pin,
         led_pin=panel.led_pin,
         rgb_pins=panel.rgb_pins,
         led_active_high=panel.led_active_high,
         pull_up=panel.pull_up,
+        button_inverted=panel.button_inverted,
         bounce_ms=panel.bounce_ms,
     )
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
+from edge_agent.contract.button_faults import ButtonFaulty, ButtonWorks
 from edge_agent.contract.wishes import SayRequested
 from edge_agent.dialogue.config import DialogueConfig
 from edge_agent.dialogue.money.spending import Spending
@@ -66,6 +67,8 @@ class DialogueManager:
             e.HeardFrame: (p.ears.frame_heard, p.reply.frame_heard),
             e.ButtonPressed: (p.hands.pressed,),
             e.ButtonReleased: (p.hands.released,),
+            ButtonFaulty: (p.hands.button_faulty,),
+            ButtonWorks: (p.hands.button_works,),
             e.MuteRequested: (p.hands.mute_requested,),
             e.GuestRequested: (p.hands.guest_requested,),
             e.StateUnsaved: (p.hands.state_unsaved,),

@@ -1,7 +1,10 @@
 """GPIO: a real button and a real light, through gpiozero.
 
-Thread: the event loop for the light; gpiozero's own threads only post button events.  It must never
-decide what a press means, and never stop the speaker because a wire is loose.
+Call `open_panel`.  On a Raspberry Pi pins are BCM numbers of its header; with `panel.chip` they are
+line numbers of that GPIO chip, on any board.
+
+Thread: the event loop for light and buttons; gpiozero's own threads only hand it their edges.  It
+must never decide what a press means, and never stop the speaker because a wire is loose.
 
 gpiozero is imported only when there is a panel: most desks have none.
 """
@@ -9,27 +12,34 @@ gpiozero is imported only when there is a panel: most desks have none.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from asyncio import AbstractEventLoop, TimerHandle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from edge_agent.contract.errors import DeviceMissing
-from edge_agent.contract.events import ButtonPressed, ButtonReleased, Event
+from edge_agent.contract.events import Event
+from edge_agent.panel.button_health import ButtonJudge
 from edge_agent.panel.patterns import DARK, Colour, LightPlayer
 
 GPIO_CHIPS = "gpiochip*"
 NO_PIN = -1
+NO_CHIP = -1
+BOARD_MODEL = Path("/proc/device-tree/model")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanelConfig:
-    """Pins (BCM numbers) and how they are wired."""
+    """Pins and how they are wired."""
 
     enabled: str
     """`auto`, `on` or `off`."""
+    chip: int
+    """Number of a GPIO chip, whose line numbers the pins are; -1: a Raspberry Pi's header."""
     button_pin: int
     mute_button_pin: int
     led_pin: int
@@ -37,14 +47,17 @@ class PanelConfig:
     """Empty, or red, green, blue; then `led_pin` is not used."""
     led_active_high: bool
     pull_up: bool
+    button_inverted: bool
+    """Closed at rest, open while pressed."""
     bounce_ms: int
 
 
 class NullPanel:
     """No button, no light."""
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, fix: str = "") -> None:
         self.why = why
+        self.fix = fix
         """For the journal's `panel.absent`."""
 
     def show(self, light: str) -> None:
@@ -74,6 +87,8 @@ class GpioPanel:
         self._timer: TimerHandle | None = None
         self._closed = False
         self._buttons: list[Any] = []
+        self._judges: dict[str, ButtonJudge] = {}
+        self._looks: dict[str, TimerHandle] = {}
         self._leds: list[Any] = []
         try:
             for name, pin in (("talk", config.button_pin), ("mute", config.mute_button_pin)):
@@ -86,8 +101,12 @@ class GpioPanel:
                         pin_factory=factory,
                     )
                     self._buttons.append(button)
-                    button.when_activated = self._poster(ButtonPressed, name)
-                    button.when_deactivated = self._poster(ButtonReleased, name)
+                    inverted = config.button_inverted
+                    button.when_activated = self._edge_of(name, is_down=not inverted)
+                    button.when_deactivated = self._edge_of(name, is_down=inverted)
+                    is_down = button.is_active is not inverted
+                    self._judges[name] = ButtonJudge(name, loop.time(), is_down=is_down)
+                    self._tell(name, [])
             pins = list(config.rgb_pins) or [config.led_pin]
             self._leds = [
                 DigitalOutputDevice(pin, active_high=config.led_active_high, pin_factory=factory)
@@ -114,6 +133,8 @@ class GpioPanel:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        for look in self._looks.values():
+            look.cancel()
         for device in (*self._buttons, *self._leds):
             # A USB GPIO expander may be gone by now; there is nothing left to release then.
             with contextlib.suppress(*_pin_errors()):
@@ -136,15 +157,30 @@ class GpioPanel:
             for led, value in zip(self._leds, colour, strict=False):
                 led.value = value
 
-    def _poster(
-        self, kind: type[ButtonPressed] | type[ButtonReleased], name: str
-    ) -> Callable[[], None]:
-        def posted() -> None:  # runs in gpiozero's thread
-            event = kind(at=self._loop.time(), button=name)
+    def _edge_of(self, name: str, *, is_down: bool) -> Callable[[], None]:
+        def moved() -> None:  # runs in gpiozero's thread
+            at = self._loop.time()
             with contextlib.suppress(RuntimeError):  # the loop is closed: the daemon has ended
-                self._loop.call_soon_threadsafe(self._post, event)
+                self._loop.call_soon_threadsafe(self._edge, name, at, is_down)
 
-        return posted
+        return moved
+
+    def _edge(self, name: str, at: float, is_down: bool) -> None:
+        if not self._closed:
+            self._tell(name, self._judges[name].edge(at, is_down=is_down))
+
+    def _look(self, name: str) -> None:
+        self._tell(name, self._judges[name].look(self._loop.time()))
+
+    def _tell(self, name: str, events: list[Event]) -> None:
+        """Post what the judge makes of a button, and look at it again when that is due."""
+        for event in events:
+            self._post(event)
+        if name in self._looks:
+            self._looks.pop(name).cancel()
+        due = self._judges[name].due
+        if due is not None:
+            self._looks[name] = self._loop.call_at(due, self._look, name)
 
 
 def open_panel(
@@ -154,6 +190,7 @@ def open_panel(
     *,
     factory: Any = None,
     dev: Path = Path("/dev"),
+    model: Path = BOARD_MODEL,
 ) -> GpioPanel | NullPanel:
     """The panel that fits machine and settings.
 
@@ -163,33 +200,90 @@ def open_panel(
     """
     if config.enabled == "off":
         return NullPanel("switched off")
+    chips = sorted(chip.name for chip in dev.glob(GPIO_CHIPS))
     try:
-        return GpioPanel(config, loop, post, factory or _real_factory(dev))
+        if factory is None:
+            _check_chip(config.chip, chips, dev)
+            factory = _real_factory(config.chip, chips, model)
+        return GpioPanel(config, loop, post, factory)
     except DeviceMissing as missing:
         if config.enabled == "on":
             raise
-        return NullPanel(missing.message)
+        # Most machines have no GPIO lines, and nothing is to be done about it.
+        return NullPanel(missing.message, missing.fix if chips else "")
 
 
-def _real_factory(dev: Path) -> Any:
-    if not any(dev.glob(GPIO_CHIPS)):
+def with_lines(factory: type) -> Any:
+    """A kind of pin factory whose pins are line numbers, instead of those of a Raspberry Pi's
+    header: what gpiozero asks of a board is which pin a name stands for."""
+    board = SimpleNamespace(find_pin=_line)
+    return type(factory.__name__, (factory,), {"_get_board_info": lambda _factory: board})
+
+
+def _line(name: int | str) -> Iterator[tuple[None, Any]]:
+    """Header and pin.  gpiozero takes the line's number from the pin's name."""
+    from gpiozero.pins import PinInfo
+
+    number = int(str(name).removeprefix("GPIO"))
+    names = frozenset({number, f"GPIO{number}"})
+    yield None, PinInfo(number, f"GPIO{number}", names, "", 1, number, frozenset({"gpio"}))
+
+
+def _check_chip(chip: int, chips: Sequence[str], dev: Path) -> None:
+    """Raises `DeviceMissing` if there is none, or not this one, or it is not for us."""
+    if not chips:
         raise DeviceMissing(
             "This machine has no GPIO lines.",
             fix='Set panel.enabled = "off", or use a board that has them.',
             code="panel.missing",
         )
+    if chip != NO_CHIP and f"gpiochip{chip}" not in chips:
+        raise DeviceMissing(
+            f"There is no gpiochip{chip} here: this machine has {', '.join(chips)}.",
+            fix="Set panel.chip to the number of one of them.",
+            code="panel.missing",
+        )
+    if chip != NO_CHIP and not os.access(dev / f"gpiochip{chip}", os.R_OK | os.W_OK):
+        raise DeviceMissing(
+            f"This account may not open gpiochip{chip}.",
+            fix="Only Raspberry Pi OS has a group for that; elsewhere: sudo groupadd -fr gpio && "
+            """echo 'SUBSYSTEM=="gpio", GROUP="gpio", MODE="0660"' | """
+            "sudo tee /etc/udev/rules.d/90-gpio.rules && sudo udevadm control --reload && "
+            "sudo udevadm trigger -s gpio, then run scripts/install.sh again.",
+            code="panel.missing",
+        )
+
+
+def _real_factory(chip: int, chips: Sequence[str], model: Path) -> Any:
     try:
+        from gpiozero import PinUnknownPi
         from gpiozero.pins.lgpio import LGPIOFactory
 
-        return LGPIOFactory()
+        return LGPIOFactory() if chip == NO_CHIP else with_lines(LGPIOFactory)(chip=chip)
     except ImportError as problem:
         raise DeviceMissing(
             "The lgpio package is not installed.",
             fix="Run scripts/install.sh again, or: pip install 'edge-agent[pi]'.",
             code="panel.missing",
         ) from problem
+    except PinUnknownPi as problem:
+        raise DeviceMissing(
+            f"{_board(model)} is no Raspberry Pi, and which of its GPIO lines are meant is not "
+            f"set; it has {', '.join(chips)}.",
+            fix="Set panel.chip to the chip's number, and panel.button_pin and panel.led_pin to "
+            "line numbers of it (-1: none); `gpioinfo`, of the package gpiod, lists them.",
+            code="panel.missing",
+        ) from problem
     except _pin_errors() as problem:
         raise _missing(problem) from problem
+
+
+def _board(model: Path) -> str:
+    """The board's own name, where it has one."""
+    with contextlib.suppress(OSError):
+        if name := model.read_text(encoding="utf-8", errors="replace").rstrip("\0\n"):
+            return f"This board ({name})"
+    return "This machine"
 
 
 def _pin_errors() -> tuple[type[Exception], ...]:

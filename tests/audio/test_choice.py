@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,12 @@ from pathlib import Path
 import pytest
 from machines import LAYOUTS, OURS, PROCESS, THREAD, Machine
 
-from edge_agent.audio.device.cards import Cards, Kind, read_cards
+from edge_agent.audio.device import portaudio
+from edge_agent.audio.device.cards import Cards, Kind, name_holders, read_cards
 from edge_agent.audio.device.choice import Wishes, choose
 from edge_agent.audio.device.devices import DeviceEntry
+from edge_agent.audio.device.portaudio import PortAudioDevice
+from edge_agent.audio.device.portaudio_library import PA_DEVICE_UNAVAILABLE
 from edge_agent.contract.errors import DeviceError
 
 NONE = Wishes()
@@ -122,6 +126,14 @@ def test_a_card_by_name_that_is_held_is_named_with_its_holder(
         assert told == LAYOUTS["pi4-card-held"]["capture"]
 
 
+def test_a_twin_by_its_port_that_is_held_is_named_with_its_holder(
+    machine: Callable[[str], Machine],
+) -> None:
+    house = machine("pi4-card-held")
+    told = outcome(house, capture=True, wishes=Wishes(capture="Jabra: Audio @ 1-1.2:1.0"))
+    assert told == LAYOUTS["pi4-card-held"]["capture"]
+
+
 def test_a_card_that_we_hold_ourselves_is_not_busy(machine: Callable[[str], Machine]) -> None:
     house = machine("pi4-card-held")
     house.hold("card1/pcm0c", "edge-agent", thread=79, process=OURS)
@@ -135,11 +147,26 @@ def test_a_card_with_a_free_part_is_not_held(machine: Callable[[str], Machine]) 
     assert all(not side.holder for side in house.cards.sides)
 
 
+def test_a_holder_that_the_service_cannot_see_is_named_by_whoever_asks(
+    machine: Callable[[str], Machine], tmp_path: Path
+) -> None:
+    """The service sees no other process (ProtectProc=invisible); the kernel tells it a thread."""
+    confined, house = machine("pi4-card-held"), Machine(tmp_path, LAYOUTS["pi4-card-held"])
+    shutil.rmtree(confined.root / f"proc/{PROCESS}")
+    shutil.rmtree(confined.root / f"proc/{THREAD}")
+    told = outcome(confined, capture=True)[1]
+    assert told.endswith(f"is in use by another program (process {THREAD}).")
+    assert name_holders(told, house.root) == LAYOUTS["pi4-card-held"]["capture"][1]
+    assert name_holders(told, confined.root) == told, "it has ended meanwhile"
+
+
 def test_a_holder_that_ends_meanwhile_is_a_program(machine: Callable[[str], Machine]) -> None:
     house = machine("pi4-card-held")
     (house.root / f"proc/{PROCESS}/comm").unlink()
     (house.root / f"proc/{THREAD}/status").unlink()
-    assert outcome(house, capture=True)[1].endswith(f"in use by a program (process {THREAD}).")
+    assert outcome(house, capture=True)[1].endswith(
+        f"in use by another program (process {THREAD})."
+    )
 
 
 def test_where_the_kernel_tells_of_no_card_the_system_decides(tmp_path: Path) -> None:
@@ -167,3 +194,44 @@ def test_a_loopback_card_is_never_taken_by_itself(tmp_path: Path) -> None:
     house = Machine(tmp_path, layout)
     assert [side.kind for side in house.cards.sides] == [Kind.VIRTUAL]
     assert outcome(house, capture=False)[1] == "the first one there is"
+
+
+class TakenMeanwhile:
+    """A PortAudio that lists one free card, which somebody takes before it is opened."""
+
+    def get_device_count(self) -> int:
+        return 1
+
+    def get_device_info_by_index(self, index: int) -> dict[str, object]:
+        known = {"name": "Jabra SPEAK 510 USB: Audio (hw:1,0)", "index": index, "hostApi": 0}
+        return known | {
+            "maxInputChannels": 1,
+            "maxOutputChannels": 2,
+            "defaultSampleRate": 48_000.0,
+        }
+
+    def get_default_input_device_info(self) -> dict[str, object]:
+        return self.get_device_info_by_index(0)
+
+    get_default_output_device_info = get_default_input_device_info
+
+    def get_host_api_info_by_index(self, _index: int) -> dict[str, object]:
+        return {"name": "ALSA"}
+
+    def open(self, **_wishes: object) -> None:
+        raise OSError(PA_DEVICE_UNAVAILABLE, "Device unavailable")
+
+    def terminate(self) -> None:
+        pass
+
+
+def test_a_card_that_is_taken_while_it_is_opened_is_named_with_its_holder(
+    machine: Callable[[str], Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = machine("pi4-card-held")
+    monkeypatch.setattr(portaudio, "start_portaudio", TakenMeanwhile)
+    monkeypatch.setattr(portaudio, "read_cards", lambda: house.cards)
+    device = PortAudioDevice(block_ms=10)
+    with pytest.raises(DeviceError, match=r"is in use by pipewire \(process 812\)\.") as busy:
+        device.open(lambda _pcm, _at: None, lambda frames, _at: bytes(2 * frames))
+    assert busy.value.code == "device.busy"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,18 @@ def invoke(*arguments: str) -> Result:
 
 
 def invoke_while_running(
-    path: Path, *arguments: str, saved: bool = True, muted: bool = False, well: bool = False
+    path: Path,
+    *arguments: str,
+    saved: bool = True,
+    muted: bool = False,
+    well: bool = False,
+    failure: Failure = Failure(code="link.dns", message="No name.", fix="See the router."),  # noqa: B008
 ) -> Result:
     ill = Status(
         microphone="muted" if muted else "open",
         link="down",
         link_code="link.dns",
-        failure=Failure(code="link.dns", message="No name.", fix="See the router."),
+        failure=failure,
         unsaved=not saved,
     )
     status = Status(link="ready", device_present=True, unsaved=not saved) if well else ill
@@ -73,6 +79,18 @@ def test_status_in_words_and_for_programs(tmp_path: Path) -> None:
     assert as_json["link_code"] == "link.dns"
     assert "ok" not in as_json
     assert [trouble["code"] for trouble in as_json["troubles"]] == ["device.missing", "link.dns"]
+
+
+def test_a_holder_that_the_service_could_not_name_is_named(tmp_path: Path) -> None:
+    path, process = tmp_path / "control.sock", os.getpid()
+    busy = f"It is in use by another program (process {process})."
+    failure = Failure(code="device.busy", message=busy, fix="End it.")
+    name = Path(f"/proc/{process}/comm").read_text(encoding="utf-8").strip()
+    told = invoke_while_running(path, "status", failure=failure).output
+    assert f"in use by {name} (process {process})." in told
+    assert "another program" not in told
+    rows = json.loads(invoke_while_running(path, "status", "--json", failure=failure).output)
+    assert name in rows["troubles"][0]["said"]
 
 
 def test_a_monitor_gets_an_exit_code_and_only_what_is_wrong(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "wake": st.sampled_from([None, "okay_nabu"]),
     "level_dbfs": st.just(-40.0),
     "button": st.sampled_from(["talk", "talk", "mute"]),
+    "fault": st.sampled_from(["stuck", "closed at the start", "bounces"]),
     "muted": st.booleans(),
     "on": st.booleans(),
     "day": st.dates(min_value=date(2026, 1, 1), max_value=date(2026, 1, 4)),

@@ -16,7 +16,7 @@ from pydantic_settings import InitSettingsSource
 from edge_agent.contract.errors import ConfigError
 from edge_agent.host.settings import text as settings_text
 from edge_agent.host.settings.load import Loaded, SettingsError, load, settled
-from edge_agent.host.settings.root import Listen, Settings
+from edge_agent.host.settings.root import Listen, Panel, Settings
 from edge_agent.host.settings.sources import Findings, Services, all_keys, checked
 
 SHIPPED = Path(__file__).parents[2] / "config" / "edge-agent.toml"
@@ -109,6 +109,8 @@ def test_settings_made_in_code_do_not_read_the_environment(
         ("realtime", "api_key", "two words"),
         ("realtime", "api_key_file", "key.txt"),
         ("panel", "led_pin", 17),
+        ("panel", "led_pin", 28),
+        ("panel", "chip", 256),
         ("panel", "rgb_pins", [1, 2]),
         ("panel", "rgb_pins", [1, 2, 2]),
         ("speech", "language", "English"),
@@ -493,3 +495,9 @@ def test_a_number_where_a_table_belongs_is_told_by_example(tmp_path: Path) -> No
     file.write_text("[listen]\nwake_cutoffs = 0\n")
     with pytest.raises(SettingsError, match=r"like \{ okay_nabu = 0\.8 \}"):
         load(file, environ={})
+
+
+def test_lines_of_another_boards_chip_have_no_header_to_fit() -> None:
+    assert Panel(chip=3, button_pin=133, led_pin=-1).button_pin == 133
+    with pytest.raises(ValidationError, match=r"pin 133 is not on a Raspberry Pi's header"):
+        Panel(button_pin=133)

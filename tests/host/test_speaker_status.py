@@ -3,13 +3,16 @@ oddities."""
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
 from edge_agent.app.status import SpeakerStatus
+from edge_agent.contract.button_faults import ButtonFaulty, ButtonWorks
 from edge_agent.contract.commands import Note
 from edge_agent.contract.events import Tick
 from edge_agent.dialogue.state import Link, Microphone, Talk
+from edge_agent.host.service.status import from_plain
 from edge_agent.host.stores.usage_store import Spent
 
 
@@ -52,3 +55,14 @@ def test_turns_that_nobody_wrote_down_and_oddities_are_counted() -> None:
     shown = status.snapshot()
     assert shown.unwritten == 2
     assert shown.oddities == {"transcription_failed": 2}
+
+
+def test_a_button_is_among_the_faulty_ones_until_it_works_again() -> None:
+    status = speaker({})
+    status.on_event(ButtonFaulty(at=1.0, button="talk", fault="stuck"), [], 1.0)
+    status.on_event(ButtonFaulty(at=2.0, button="mute", fault="bounces"), [], 2.0)
+    told = status.snapshot()
+    assert told.faulty_buttons == ("talk: stuck", "mute: bounces")
+    assert from_plain(json.loads(json.dumps(told.plain()))).faulty_buttons == told.faulty_buttons
+    status.on_event(ButtonWorks(at=3.0, button="talk"), [], 3.0)
+    assert status.snapshot().faulty_buttons == ("mute: bounces",)

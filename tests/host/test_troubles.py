@@ -53,6 +53,18 @@ def test_a_speaker_that_is_well_has_none() -> None:
         ({"cost_microusd": 1_000_000}, "budget.spent", "budget is spent", "daily_cap_usd"),
         ({"unsaved": True}, "state.unwritable", "cannot be saved", "Make room"),
         ({"endings": ("gpt-x ends on 2027-01-01",)}, "model.ends", "gpt-x ends", "realtime.model"),
+        (
+            {"faulty_buttons": ("talk: closed at the start",)},
+            "panel.button_faulty",
+            "The talk button has been down since the start; its presses do not count.",
+            "panel.button_inverted",
+        ),
+        (
+            {"faulty_buttons": ("mute: bounces",)},
+            "panel.button_faulty",
+            "The mute button is pressed faster than fingers can",
+            "loose wire",
+        ),
         ({"slips": 1}, "agent.fault", "faults in the program since its start: 1", "journalctl"),
     ],
 )

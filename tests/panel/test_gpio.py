@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from gpiozero import PinUnknownPi
 from gpiozero.pins.mock import MockFactory
 from house_config import household_panel
 
+from edge_agent.contract.button_faults import ButtonFaulty, ButtonWorks
 from edge_agent.contract.errors import DeviceMissing
 from edge_agent.contract.events import ButtonPressed, ButtonReleased, Event
 from edge_agent.contract.ports import Panel
-from edge_agent.panel.gpio import GpioPanel, NullPanel, PanelConfig, open_panel
+from edge_agent.panel.button_health import STUCK_S
+from edge_agent.panel.gpio import GpioPanel, NullPanel, PanelConfig, open_panel, with_lines
 from edge_agent.panel.patterns import DARK, LIGHTS
 from edge_agent.simulation.clock import run
 
@@ -221,3 +226,198 @@ def test_a_board_whose_lines_cannot_be_opened_is_explained(tmp_path: Path) -> No
     panel = open_without_factory(household_panel(), tmp_path)
     assert isinstance(panel, NullPanel)
     assert panel.why
+
+
+# --- buttons whose wiring is broken ------------------------------------------------------
+
+
+def test_a_stuck_button_is_told_while_nothing_moves(factory: Any) -> None:
+    async def body(_panel: Panel, _events: list[Event]) -> None:
+        await asyncio.sleep(1)
+        factory.pin(17).drive_low()
+        await asyncio.sleep(STUCK_S + 1)
+        factory.pin(17).drive_high()
+        await asyncio.sleep(60)
+
+    told = with_panel(factory, household_panel(), body)
+    kinds = [ButtonPressed, ButtonReleased, ButtonFaulty, ButtonWorks]
+    assert [type(event) for event in told] == kinds
+    assert told[2].at - told[0].at == pytest.approx(STUCK_S)
+
+
+def test_after_the_end_nothing_is_looked_at(factory: Any) -> None:
+    posted: list[Event] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        panel = open_panel(household_panel(), loop, posted.append, factory=factory)
+        factory.pin(17).drive_low()
+        panel.close()
+        await asyncio.sleep(STUCK_S + 1)
+
+    run(main())
+    assert posted == []
+
+
+# --- other boards ------------------------------------------------------------------------
+
+
+class FakeLgpio(ModuleType):
+    """What gpiozero asks of lgpio, without a kernel: levels by `(chip, line)`, and who listens."""
+
+    SET_PULL_NONE, SET_PULL_UP, SET_PULL_DOWN = 128, 32, 64
+    BOTH_EDGES, RISING_EDGE, FALLING_EDGE = 3, 1, 2
+
+    class error(Exception):
+        pass
+
+    def __init__(self) -> None:
+        super().__init__("lgpio")
+        self.levels: dict[tuple[int, int], int] = {}
+        self.modes: dict[tuple[int, int], int] = {}
+        self.listeners: dict[tuple[int, int], Any] = {}
+        self.debounce_us: dict[tuple[int, int], int] = {}
+        self.open_chips: list[int] = []
+
+    def gpiochip_open(self, chip: int) -> int:
+        self.open_chips.append(chip)
+        return chip
+
+    def gpiochip_close(self, chip: int) -> None:
+        self.open_chips.remove(chip)
+
+    def gpio_claim_input(self, chip: int, line: int, flags: int = 0) -> None:
+        self.modes[chip, line] = flags
+        self.levels.setdefault((chip, line), 1)
+
+    def gpio_claim_output(self, chip: int, line: int) -> None:
+        self.modes[chip, line] = 2
+
+    def gpio_claim_alert(self, chip: int, line: int, _edges: int, flags: int) -> None:
+        self.modes[chip, line] = flags
+
+    def gpio_get_mode(self, chip: int, line: int) -> int:
+        return self.modes[chip, line]
+
+    def gpio_free(self, chip: int, line: int) -> None:
+        del self.modes[chip, line]
+
+    def gpio_read(self, chip: int, line: int) -> int:
+        return self.levels[chip, line]
+
+    def gpio_write(self, chip: int, line: int, level: int) -> None:
+        self.levels[chip, line] = int(level)
+
+    def gpio_set_debounce_micros(self, chip: int, line: int, micros: int) -> None:
+        self.debounce_us[chip, line] = micros
+
+    def callback(self, chip: int, line: int, _edges: int, call: Any) -> Any:
+        self.listeners[chip, line] = call
+        return SimpleNamespace(cancel=lambda: self.listeners.pop((chip, line)))
+
+    def drive(self, chip: int, line: int, level: int) -> None:
+        self.levels[chip, line] = level
+        self.listeners[chip, line](chip, line, level, 0)
+
+
+@pytest.fixture
+def lgpio(monkeypatch: pytest.MonkeyPatch) -> FakeLgpio:
+    """lgpio is not there where the suite runs, and gpiozero's part that imports it comes anew."""
+    fake = FakeLgpio()
+    monkeypatch.setitem(sys.modules, "lgpio", fake)
+    monkeypatch.delitem(sys.modules, "gpiozero.pins.lgpio", raising=False)
+    return fake
+
+
+def board(tmp_path: Path, chips: int, model: str = "Radxa ROCK 4C+") -> dict[str, Path]:
+    for number in range(chips):
+        (tmp_path / f"gpiochip{number}").touch()
+    (tmp_path / "model").write_text(f"{model}\0")
+    return {"dev": tmp_path, "model": tmp_path / "model"}
+
+
+def test_lines_of_a_chip_are_button_and_light_on_any_board(
+    tmp_path: Path, lgpio: FakeLgpio
+) -> None:
+    told: list[Event] = []
+    config = household_panel(chip=3, button_pin=41, led_pin=7)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        panel = open_panel(config, loop, told.append, **board(tmp_path, 5))
+        assert isinstance(panel, GpioPanel)
+        assert panel.factory_name == "LGPIOFactory"
+        assert lgpio.open_chips == [3]
+        assert lgpio.debounce_us[3, 41] == 20_000
+        panel.show("listening")
+        assert lgpio.levels[3, 7] == 1
+        panel.show("off")
+        assert lgpio.levels[3, 7] == 0
+        lgpio.drive(3, 41, 0)
+        await asyncio.sleep(1)
+        lgpio.drive(3, 41, 1)
+        await asyncio.sleep(0)
+        panel.close()
+
+    run(main())
+    assert [type(event) for event in told] == [ButtonPressed, ButtonReleased]
+    assert lgpio.open_chips == []
+
+
+@pytest.mark.parametrize(
+    ("model", "what"), [("Radxa ROCK 4C+", "This board (Radxa ROCK 4C+)"), ("", "This machine")]
+)
+def test_a_board_that_is_no_pi_is_told_what_was_found_and_what_to_set(
+    tmp_path: Path, lgpio: FakeLgpio, model: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_pi() -> int:  # the suite may run on one
+        raise PinUnknownPi("unable to locate Pi revision")
+
+    monkeypatch.setattr("gpiozero.pins.local.get_pi_revision", no_pi)
+    loop = asyncio.new_event_loop()
+    try:
+        panel = open_panel(household_panel(), loop, print, **board(tmp_path, 2, model))
+    finally:
+        loop.close()
+    assert isinstance(panel, NullPanel)
+    assert panel.why == (
+        f"{what} is no Raspberry Pi, and which of its GPIO lines are meant is not set; it has "
+        "gpiochip0, gpiochip1."
+    )
+    assert "panel.chip" in panel.fix
+    assert lgpio.open_chips == [], "nothing of an unknown board is driven"
+
+
+def test_a_chip_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+    loop = asyncio.new_event_loop()
+    try:
+        panel = open_panel(household_panel(chip=4), loop, print, **board(tmp_path, 2))
+    finally:
+        loop.close()
+    assert isinstance(panel, NullPanel)
+    assert panel.why == "There is no gpiochip4 here: this machine has gpiochip0, gpiochip1."
+
+
+def test_a_chip_that_is_only_for_root_is_told_with_the_rule_that_opens_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda _path, _mode: False)
+    loop = asyncio.new_event_loop()
+    try:
+        panel = open_panel(household_panel(chip=1), loop, print, **board(tmp_path, 2))
+    finally:
+        loop.close()
+    assert isinstance(panel, NullPanel)
+    assert panel.why == "This account may not open gpiochip1."
+    assert 'SUBSYSTEM=="gpio", GROUP="gpio"' in panel.fix
+
+
+def test_the_mock_pins_take_lines_as_well() -> None:
+    mock = with_lines(MockFactory)()
+
+    async def body(_panel: Panel, _events: list[Event]) -> None:
+        mock.pin(133).drive_low()
+        await asyncio.sleep(0)
+
+    events = with_panel(mock, household_panel(button_pin=133, led_pin=-1), body)
+    assert [type(event) for event in events] == [ButtonPressed]

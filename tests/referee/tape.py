@@ -23,8 +23,8 @@ from typing import Any
 
 import msgspec
 
+from edge_agent.contract import button_faults, wishes
 from edge_agent.contract import events as e
-from edge_agent.contract import wishes
 from referee.rules_consent import is_yes
 
 TEXTS = frozenset({"text", "message", "output", "fix"})
@@ -36,7 +36,10 @@ SOUND = "bytes"
 def kinds() -> dict[str, type[e.Event]]:
     """Every kind of event that the contract has, by name: read from it, so none is forgotten."""
     found = [
-        value for room in (e, wishes) for value in vars(room).values() if inspect.isclass(value)
+        value
+        for room in (e, wishes, button_faults)
+        for value in vars(room).values()
+        if inspect.isclass(value)
     ]
     return {
         kind.__name__: kind for kind in found if issubclass(kind, e.Event) and kind is not e.Event

@@ -28,6 +28,11 @@ _DEFAULT = re.compile(
 )
 """What gives ALSA's name "default" another meaning than "the first card"."""
 
+UNNAMED = "another program"
+"""A holder whose name this process may not read: the service sees no process but its own
+(ProtectProc=invisible)."""
+_UNNAMED = re.compile(rf"{UNNAMED} \(process (\d+)\)")
+
 VIRTUAL_DRIVERS = ("Loopback", "Dummy")
 """Cards that no ear or mouth is behind: snd-aloop and snd-dummy."""
 
@@ -56,6 +61,8 @@ class Side:
     card_id: str
     card_name: str
     kind: Kind
+    port: str = ""
+    """Where its card is plugged in, as in the names of twins (`devices.port_of`); "" if unknown."""
     holder: str = ""
     """Which other program has all of it open, as `pipewire (process 812)`; "" if none has."""
     has_monitor: bool = False
@@ -89,6 +96,11 @@ def read_cards(root: Path = ROOT, *, own_process: int = 0) -> Cards:
     return Cards(sides, _default_from(root))
 
 
+def name_holders(text: str, root: Path = ROOT) -> str:
+    """A sentence of the service with the names of the programs that it could not name itself."""
+    return _UNNAMED.sub(lambda match: _program(root, _process(root, match[1])), text)
+
+
 def _sides(root: Path, own_process: int) -> Iterator[Side]:
     asound = root / "proc/asound"
     for match in _CARD.finditer(_read(asound / "cards")):
@@ -108,6 +120,7 @@ def _sides(root: Path, own_process: int) -> Iterator[Side]:
                 card_id=card_id,
                 card_name=name.strip(),
                 kind=kind,
+                port=_port(root, folder),
                 holder=_holder(root, pcm, own_process),
                 has_monitor=kind is Kind.HDMI and _has_monitor(root, folder, card_id),
             )
@@ -131,6 +144,11 @@ def _kind(root: Path, folder: Path, driver: str, what: str) -> Kind:
     return Kind.BUILT_IN
 
 
+def _port(root: Path, folder: Path) -> str:
+    device = root / "sys/class/sound" / folder.name / "device"
+    return device.resolve().name if device.exists() else ""
+
+
 def _has_monitor(root: Path, folder: Path, card_id: str) -> bool:
     """By the card's own account of the plug (ELD) or, on a Raspberry Pi, by the graphics'."""
     if any(_MONITOR.search(_read(eld)) for eld in folder.glob("eld#*")):
@@ -152,13 +170,20 @@ def _holder(root: Path, pcm: Path, own_process: int) -> str:
             return ""
         threads.append(fields["owner_pid"])
     for thread in threads:  # the kernel names the thread that opened it
-        about = dict(_FIELD.findall(_read(root / "proc" / thread / "status")))
-        process = about.get("Tgid", thread)
-        if process == str(own_process):
-            return ""
-        name = _read(root / "proc" / process / "comm").strip() or about.get("Name", "a program")
-        return f"{name} (process {process})"
+        process = _process(root, thread)
+        return "" if process == str(own_process) else _program(root, process)
     return ""
+
+
+def _process(root: Path, thread: str) -> str:
+    """The process of a thread; the thread itself where that may not be read."""
+    about: dict[str, str] = dict(_FIELD.findall(_read(root / "proc" / thread / "status")))
+    return about.get("Tgid", thread)
+
+
+def _program(root: Path, process: str) -> str:
+    name = _read(root / "proc" / process / "comm").strip() or UNNAMED
+    return f"{name} (process {process})"
 
 
 def _default_from(root: Path) -> str:

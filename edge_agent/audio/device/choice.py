@@ -137,7 +137,8 @@ def _by_name(usable: Sequence[DeviceEntry], cards: Cards, wanted: str, *, captur
     key = wanted.casefold()
     for side in cards.sides:
         known = f"{side.card_name} (hw:CARD={side.card_id},DEV={side.device})".casefold()
-        if side.is_capture is capture and side.holder and (key in known or known in key):
+        is_twin = side.port != "" and f"@ {side.port}".casefold() in key
+        if side.is_capture is capture and side.holder and (key in known or known in key or is_twin):
             raise _busy(side)
     what, code = _words(capture=capture)
     if not usable:

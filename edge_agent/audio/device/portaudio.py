@@ -328,7 +328,9 @@ class PortAudioDevice:
                         break
                     if error.errno in (PA_INVALID_CHANNEL_COUNT, PA_SAMPLE_FORMAT_NOT_SUPPORTED):
                         continue
-                    raise translated(error, entry.name) from error
+                    side = read_cards().side(entry.pcm, is_capture=capture)
+                    holder = side.holder if side is not None else ""
+                    raise translated(error, entry.name, holder) from error
                 return stream, rate, channels
         works = self._working_rates(entry, channel_counts, direction)
         refused = f"{rate_hz} Hz" if rate_hz else "every rate we can use"

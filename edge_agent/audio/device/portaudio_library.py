@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from edge_agent.audio.device.cards import UNNAMED
 from edge_agent.audio.device.devices import DeviceEntry, distinct
 from edge_agent.contract.errors import DeviceError, DeviceLost, DeviceMissing
 
@@ -123,13 +124,13 @@ def list_devices() -> list[DeviceEntry]:
             audio.terminate()
 
 
-def translated(error: OSError, name: str) -> DeviceError:
-    """PortAudio's number → our error."""
+def translated(error: OSError, name: str, holder: str = "") -> DeviceError:
+    """PortAudio's number → our error.  `holder`: who has the card, if the kernel tells."""
     if error.errno == PA_INVALID_DEVICE:
         return DeviceMissing(f"The device {name!r} is gone.", fix="Plug it in again.")
     if error.errno == PA_DEVICE_UNAVAILABLE:
         return DeviceLost(
-            f"The device {name!r} is in use by another program.",
+            f"The device {name!r} is in use by {holder or UNNAMED}.",
             fix="Close the other program, or share the device through PipeWire or PulseAudio.",
             code="device.busy",
         )

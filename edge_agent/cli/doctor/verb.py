@@ -106,10 +106,10 @@ def _voice(settings: Settings) -> Iterator[Finding]:
 
 
 def _ask(settings: Settings) -> Status:
+    from edge_agent.cli.owner.control import known_status
     from edge_agent.host.service.control import ask, client_paths
-    from edge_agent.host.service.status import from_plain
 
-    return from_plain(ask({"do": "status"}, client_paths(settings.control.path)))
+    return known_status(ask({"do": "status"}, client_paths(settings.control.path)))
 
 
 def _sound(settings: Settings) -> Iterator[Finding]:

@@ -10,12 +10,17 @@ import dataclasses
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edge_agent.cli.options import ConfigOption
 from edge_agent.cli.outcome import EXIT_FAILED, guarded, harmless, note
+
+if TYPE_CHECKING:
+    from edge_agent.host.service.status import Status
+
+ROOT = Path("/")
 
 
 class Switch(StrEnum):
@@ -38,11 +43,10 @@ def status(
     ] = False,
 ) -> int:
     """Tell what the speaker is doing, and what is wrong if something is."""
-    from edge_agent.host.service.status import from_plain
     from edge_agent.host.service.troubles import lines, page, troubles
 
     answer = ask_speaker({"do": "status"}, config_file)
-    known = from_plain(answer)
+    known = known_status(answer)
     found = troubles(known)
     code = EXIT_FAILED if check and any(one.is_serious for one in found) else 0
     if as_json:
@@ -79,6 +83,21 @@ def guest(
     on = answer.get("guest") is True
     typer.echo("Guest mode is on." if on else "Guest mode is off.")
     check_saved(answer)
+
+
+def known_status(answer: dict[str, Any]) -> Status:
+    """What the speaker answers, with the program that holds its card by name: the service may not
+    see other processes, whoever asks it does."""
+    from edge_agent.audio.device.cards import name_holders
+    from edge_agent.host.service.status import from_plain
+
+    status = from_plain(answer)
+    if status.failure is None:
+        return status
+    failure = dataclasses.replace(
+        status.failure, message=name_holders(status.failure.message, ROOT)
+    )
+    return dataclasses.replace(status, failure=failure)
 
 
 def check_saved(answer: dict[str, Any]) -> None:

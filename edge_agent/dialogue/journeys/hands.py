@@ -10,6 +10,7 @@ from typing import Protocol
 
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
+from edge_agent.contract.button_faults import ButtonFaulty, ButtonWorks
 from edge_agent.dialogue.calls.tool_calls import ToolCalls
 from edge_agent.dialogue.gate import Gate
 from edge_agent.dialogue.moves import Moves
@@ -105,6 +106,8 @@ class Hands:
         """When the button last moved while a question stood, or soon after."""
         self._agreed_at = float("-inf")
         """When a press last agreed to something."""
+        self._opened_by = ""
+        """The button that opened the microphone, if nothing has moved it since."""
 
     # --- the button -----------------------------------------------------------------------
 
@@ -114,7 +117,7 @@ class Hands:
             return self._still_pressed(event)
         self._reply.held()  # a spike before it was no press, and this one means what it meets
         if event.button == "mute":
-            return self._set_mute(self._state.microphone is Microphone.OPEN)
+            return self._toggled_by("mute")
         rang = self._bell.silence("button") if self._bell.rings else []
         confirming = self._state.talk is Talk.CONFIRMING
         muted = self._state.microphone is Microphone.MUTED and self._state.talk is Talk.ASLEEP
@@ -195,7 +198,18 @@ class Hands:
     def held(self) -> Commands:
         """The talk button is still down: that means mute."""
         self._reply.held()
-        return self._set_mute(self._state.microphone is Microphone.OPEN)
+        return self._toggled_by("talk")
+
+    def button_faulty(self, event: ButtonFaulty) -> Commands:
+        """What it did last was nobody's wish: a microphone that it has opened is shut again."""
+        out: Commands = [
+            c.Note("panel.button_faulty", {"button": event.button, "fault": event.fault})
+        ]
+        return out + self._set_mute(True) if self._opened_by == event.button else out
+
+    def button_works(self, event: ButtonWorks) -> Commands:
+        """Its presses count again."""
+        return [c.Note("panel.button_works", {"button": event.button})]
 
     # --- mute -----------------------------------------------------------------------------
 
@@ -203,8 +217,15 @@ class Hands:
         """Somebody wants the microphone so."""
         return self._set_mute(event.muted)
 
+    def _toggled_by(self, button: str) -> Commands:
+        opens = self._state.microphone is Microphone.MUTED
+        out = self._set_mute(not opens)
+        self._opened_by = button if opens else ""
+        return out
+
     def _set_mute(self, muted: bool) -> Commands:
         state = self._state
+        self._opened_by = ""
         if muted is (state.microphone is Microphone.MUTED):
             return []
         state.microphone = Microphone.MUTED if muted else Microphone.OPEN

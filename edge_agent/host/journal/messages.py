@@ -563,7 +563,23 @@ MESSAGES: dict[str, Message] = {
         "The GPIO lines are in use by this program now.",
     ),
     "panel.absent": Message(
-        INFO, "No button and light[: {why}].", "panel.enabled is off, or there are no GPIO lines."
+        INFO,
+        "No button and light[: {why}].[ {fix}]",
+        "The speaker works without them. WHY is what was found: panel.enabled is off, there are no "
+        "GPIO lines, the board is no Raspberry Pi and panel.chip is not set, or the lines cannot "
+        "be used; FIX is what to do. `edge-agent config show` lists the [panel] settings.",
+    ),
+    "panel.button_faulty": Message(
+        WARNING,
+        "The {button} button does not work ({fault}); its presses do not count.",
+        "FAULT: stuck: it is down for half a minute; closed at the start: it is down since then; "
+        "bounces: ten presses in a second. Look for a jammed cap, a short circuit or a loose "
+        "wire. One that is closed at rest wants panel.button_inverted = true, one to 3.3 V or a "
+        "touch module panel.pull_up = false. If it had opened a muted microphone, that is shut "
+        "again. It counts again once it has been up for 5 s.",
+    ),
+    "panel.button_works": Message(
+        NOTICE, "The {button} button works again.", "It has been up for 5 s: its presses count."
     ),
     # --- the program -------------------------------------------------------------------
     "agent.start": Message(

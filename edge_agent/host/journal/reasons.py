@@ -89,8 +89,9 @@ REASONS: dict[str, str] = {
     "again in longer blocks, which spares the machine work.",
     "device.silent": "The microphone could be opened and gives no sound. Check its cable and its "
     "switch.",
-    "device.busy": "Another program holds the sound device. Close it, or share the device through "
-    "PipeWire or PulseAudio.",
+    "device.busy": "Another program holds the sound device; where the line has only its process, "
+    "`edge-agent status` names it. Close it, or have a desktop leave the card alone: "
+    "scripts/install.sh --card.",
     "device.format_refused": "The device does not take the rate or the format. Set device.rate_hz "
     "to 0.",
     "device.error": "The device cannot be used. See: edge-agent devices.",

@@ -66,6 +66,8 @@ class Status:
     render_why: str = ""
     hears_badly: bool = False
     """The sound system loses sound of the microphone all the time."""
+    faulty_buttons: tuple[str, ...] = ()
+    """Buttons whose presses do not count, each with its fault, as `talk: stuck`."""
     volume_percent: int = 0
     volume_max_percent: int = 100
     """The loudest that is allowed."""
@@ -127,8 +129,9 @@ def from_plain(entry: Mapping[str, Any]) -> Status:
         known["failure"] = Failure(
             **{"code": "", **{name: value for name, value in failure.items() if name in names}}
         )
-    if isinstance(endings := known.get("endings"), (list, tuple)):
-        known["endings"] = tuple(map(str, endings))
+    for name in ("endings", "faulty_buttons"):
+        if isinstance(told := known.get(name), (list, tuple)):
+            known[name] = tuple(map(str, told))
     return Status(**known)
 
 

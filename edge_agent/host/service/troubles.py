@@ -39,6 +39,23 @@ NAMES = {
 }
 """Troubles in two words, for the line that `systemctl status` shows."""
 
+BUTTON_FAULTS = {
+    "stuck": (
+        "has been down for more than half a minute",
+        "See what lies on it, and whether its cap or contact is jammed.",
+    ),
+    "closed at the start": (
+        "has been down since the start",
+        "Look for a short circuit or a jammed cap. One that is closed at rest wants "
+        "panel.button_inverted = true, one to 3.3 V or a touch module panel.pull_up = false.",
+    ),
+    "bounces": (
+        "is pressed faster than fingers can",
+        "Look for a loose wire or a worn contact; a longer panel.bounce_ms may help.",
+    ),
+}
+"""Fault → what a button does, and what to do about it."""
+
 
 def name_of(code: str) -> str:
     """What a trouble is called in short; the code itself where it has no name."""
@@ -96,6 +113,8 @@ def _found(status: Status) -> Iterator[Trouble]:
             "Longer blocks did not help: see what else is busy on this machine, or try another "
             "card or USB port.",
         )
+    for button in status.faulty_buttons:
+        yield _button(button)
     if status.unsaved:
         yield Trouble(
             "state.unwritable",
@@ -113,6 +132,17 @@ def _found(status: Status) -> Iterator[Trouble]:
             "Please report their lines: journalctl -u edge-agent -p err",
             is_serious=False,
         )
+
+
+def _button(told: str) -> Trouble:
+    name, _, fault = told.partition(": ")
+    said, fix = BUTTON_FAULTS.get(fault, (fault, ""))
+    return Trouble(
+        "panel.button_faulty",
+        f"The {name} button {said}; its presses do not count.",
+        f"{fix} It counts again once it has been up for 5 s.".strip(),
+        is_serious=False,
+    )
 
 
 def _known(status: Status, code: str, said: str) -> Trouble:

@@ -39,9 +39,11 @@ from edge_agent.host.settings.transcription import Transcription
 WakeWord = Literal["alexa", "hey_jarvis", "hey_mycroft", "okay_nabu"]
 """The phrases whose models come with pymicro-wakeword (Apache-2.0, models included)."""
 
-OptionalPin = Annotated[int, Field(ge=-1, le=27)]
-"""A BCM pin of the 40-pin header, -1 for "not connected" (TOML has no null)."""
-Pin = Annotated[int, Field(ge=0, le=27)]
+OptionalPin = Annotated[int, Field(ge=-1, le=1023)]
+"""A GPIO line, -1 for "not connected" (TOML has no null)."""
+Pin = Annotated[int, Field(ge=0, le=1023)]
+HEADER_PIN_MAX = 27
+"""The last BCM pin of a Raspberry Pi's header."""
 
 
 class Device(Section):
@@ -307,10 +309,13 @@ def _three_different_pins_or_none(pins: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class Panel(Section):
-    """Button and light on GPIO pins (BCM numbers)."""
+    """Button and light on GPIO pins."""
 
     enabled: Literal["auto", "on", "off"] = "auto"
     """`auto`: when the machine has GPIO lines.  `on`: complain when it has none."""
+    chip: int = Field(default=-1, ge=-1, le=255)
+    """-1: a Raspberry Pi's header, and pins are BCM numbers (0 to 27).  On other boards the number
+    of the GPIO chip (1 for gpiochip1), whose line numbers the pins are: gpioinfo tells them."""
     button_pin: Pin = 17
     """Talk button, to ground."""
     mute_button_pin: OptionalPin = -1
@@ -323,6 +328,8 @@ class Panel(Section):
     """false: the light is wired to 3.3 V and glows when its pin is low."""
     pull_up: bool = True
     """true: the buttons connect their pin to ground.  false: to 3.3 V."""
+    button_inverted: bool = False
+    """true: the buttons are closed at rest and open while they are pressed."""
     long_press_ms: int = Field(default=1500, ge=400, le=10_000)
     """Holding the talk button this long mutes or opens the microphone."""
     bounce_ms: int = Field(default=20, ge=0, le=200)
@@ -332,6 +339,12 @@ class Panel(Section):
     def _no_pin_twice(self) -> Panel:
         pins = [self.button_pin, self.mute_button_pin, self.led_pin, *self.rgb_pins]
         used = [pin for pin in pins if pin >= 0]
+        beyond = [pin for pin in used if self.chip < 0 and pin > HEADER_PIN_MAX]
+        if beyond:
+            raise ValueError(
+                f"pin {beyond[0]} is not on a Raspberry Pi's header (0 to {HEADER_PIN_MAX}); for "
+                "the lines of another board set chip"
+            )
         twice = sorted({pin for pin in used if used.count(pin) > 1})
         if twice:
             raise ValueError(f"pin {twice[0]} is used for two things")
