@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import array
 import asyncio
 import json
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from machines import LAYOUTS, Machine
@@ -26,7 +22,8 @@ from edge_agent.cli.doctor import before, network, speaker, verb
 from edge_agent.cli.doctor import machine as machine_room
 from edge_agent.cli.doctor.findings import Finding, State, fail, has_failed, ok, shown, warn
 from edge_agent.cli.doctor.machine import THROTTLED, machine
-from edge_agent.contract.errors import DeviceMissing, LinkRefused, WireClosed
+from edge_agent.cli.doctor.rights import rights
+from edge_agent.contract.errors import LinkRefused, WireClosed
 from edge_agent.contract.ports import Wire
 from edge_agent.host.service.control import ControlError
 from edge_agent.host.service.status import Failure, Status
@@ -36,13 +33,15 @@ from edge_agent.realtime.link.endpoints import Endpoint
 REPO = Path(__file__).parents[2]
 SHARED = "; shared with other programs"
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
+MEMORY = "MemTotal: 1000000 kB\nMemFree: 1 kB\nMemAvailable: {free} kB\nSwapFree: {swap} kB\n"
 
 
 # --- the machine -----------------------------------------------------------------------------
 
 
 def seen(root: Path, now: datetime = NOW) -> dict[str, Finding]:
-    return {finding.about: finding for finding in machine(root, root, now)}
+    found = [*machine(root, root / "state", now), *rights(root, root / "state")]
+    return {finding.about: finding for finding in found}
 
 
 def put(root: Path, name: str, text: str) -> None:
@@ -75,14 +74,14 @@ def test_a_machine_that_tells_nothing_of_itself_has_only_what_is_known(tmp_path:
             "wlan0 hears its access point with -56 dBm",
         ),
         ("proc/net/wireless", " wlan0: 0000   31.  -79.  -256 0\n", "Wi-Fi", State.WARN, "-79"),
-        ("etc/group", "edge-agent:x:993:\naudio:x:29:pi,edge-agent\n", "Rights", State.OK, "may"),
-        (
-            "etc/group",
-            "edge-agent:x:993:\naudio:x:29:pi\ngpio:x:997:edge-agent\n",
-            "Rights",
-            State.FAIL,
-            "not in audio (sound)",
-        ),
+        ("run/chrony/chronyd.pid", "7\n", "Clock", State.OK, "set by chrony"),
+        ("proc/meminfo", MEMORY.format(free=900_000, swap=0), "Memory", State.OK, "no swap"),
+        ("proc/meminfo", MEMORY.format(free=90_000, swap=0), "Memory", State.WARN, "90 of 1000"),
+        ("proc/meminfo", MEMORY.format(free=40_000, swap=0), "Memory", State.FAIL, "40 of 1000"),
+        ("proc/meminfo", MEMORY.format(free=40_000, swap=99_000), "Memory", State.WARN, "99 MB of"),
+        ("proc/mounts", "/dev/mmcblk0p2 / ext4 ro,noatime 0 0\n", "Disk", State.FAIL, "read-only"),
+        ("proc/mounts", "overlay / overlay rw,lowerdir=a 0 0\n", "Disk", State.WARN, "in memory"),
+        ("proc/mounts", "/dev/mmcblk0p2 / ext4 rw,noatime 0 0\n", "Disk", State.OK, "MB free"),
     ],
 )
 def test_what_a_file_of_the_machine_means(
@@ -118,33 +117,13 @@ def test_a_full_disk(
 # --- the speaker -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("changes", "state", "said"),
-    [
-        ({}, State.OK, "active (running)"),
-        ({"LoadState": "not-found"}, State.NOT_SEEN, "not installed"),
-        ({"ActiveState": "failed", "Result": "exit-code"}, State.FAIL, "it failed (exit-code"),
-        ({"ActiveState": "activating", "Result": "watchdog"}, State.FAIL, "it failed (watchdog"),
-        ({"ActiveState": "inactive"}, State.WARN, "does not run (inactive)"),
-        ({"UnitFileState": "disabled"}, State.WARN, "not started at boot"),
-        ({"NRestarts": "7"}, State.WARN, "restarted 7 times"),
-    ],
-)
-def test_what_the_service_manager_tells(changes: dict[str, str], state: State, said: str) -> None:
-    well = {"LoadState": "loaded", "ActiveState": "active", "SubState": "running"}
-    well |= {"UnitFileState": "enabled", "Result": "success", "NRestarts": "0"}
-    finding = speaker.unit_finding(well | changes)
-    assert finding.state is state
-    assert said in finding.said
-    assert speaker.unit_finding({}).state is State.NOT_SEEN
-
-
 def test_what_the_running_speaker_tells() -> None:
     well = Status(link="ready", device_present=True, capture_name="USB", render_name="box")
     lines = list(speaker.running(well))
     assert [(line.about, line.state) for line in lines] == [
         ("Speaker", State.OK),
-        ("Sound", State.OK),
+        ("Microphone", State.OK),
+        ("Loudspeaker", State.OK),
     ]
     failure = Failure(code="link.bad_key", message="No.", fix="Put another one.")
     ill = replace(well, link="down", link_refused=True, link_code="link.bad_key", failure=failure)
@@ -152,42 +131,9 @@ def test_what_the_running_speaker_tells() -> None:
     assert (line.state, line.fix) == (State.FAIL, "Put another one.")
     assert has_failed(speaker.running(ill))
     muted = replace(well, microphone="muted", capture_closed=True)
-    assert [line.said for line in speaker.running(muted)][1] == "microphone closed, loudspeaker box"
-
-
-def pcm(amplitude: int) -> bytes:
-    return array.array("h", [amplitude, -amplitude] * 500).tobytes()
-
-
-@pytest.mark.parametrize(
-    ("sound", "state", "said"),
-    [
-        (b"", State.FAIL, "delivers nothing"),
-        (pcm(0), State.FAIL, "delivers zeros"),
-        (pcm(4), State.WARN, "faint"),
-        (pcm(60), State.OK, "-55 dBFS"),
-        (pcm(32_767), State.WARN, "clips"),
-    ],
-)
-def test_what_the_level_of_a_room_means(sound: bytes, state: State, said: str) -> None:
-    finding = speaker.level_finding(sound)
-    assert finding.state is state
-    assert said in finding.said
-
-
-def test_a_card_that_cannot_be_opened_is_told_and_closed() -> None:
-    closed = []
-
-    class Dead:
-        def open(self, *_: object) -> object:
-            raise DeviceMissing("It is gone.", fix="Plug it in.")
-
-        def close(self) -> None:
-            closed.append(True)
-
-    device: Any = Dead()
-    assert speaker.level(device) == fail("Level", "It is gone.", "Plug it in.")
-    assert closed
+    said = {line.about: line.said for line in speaker.running(muted)}
+    assert said["Microphone"] == "closed: nothing records"
+    assert said["Loudspeaker"] == "box"
 
 
 # --- the service -----------------------------------------------------------------------------
@@ -239,7 +185,8 @@ def look(server: Server | LinkRefused, key: Callable[[], str | None] = lambda: K
 
     (first,) = endpoints(Settings(), load_providers(Path("/nowhere")))
     endpoint: Endpoint = replace(first, key=key)
-    (finding,) = network.services([endpoint], dial)
+    step, finding = network.services([endpoint], dial, go=lambda goal, **_: [ok("Name", goal.host)])
+    assert step.said == "api.openai.com"
     assert KEY not in finding.said + finding.fix
     return finding
 
@@ -314,29 +261,6 @@ def test_before_the_installation_the_kernels_word_gives_the_same_cards(
             assert finding.said.endswith(f"({why})")
 
 
-def test_the_way_to_a_service_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    def answer() -> None:
-        client, _address = server.accept()
-        with client:
-            client.sendall(b"HTTP/1.1 200 OK\r\n")
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        page = threading.Thread(target=answer)
-        page.start()
-        no_tls = before.way_to("127.0.0.1", port)
-        page.join()
-    assert no_tls.state is State.FAIL
-    assert "No secure connection could be made" in no_tls.said
-    assert "could not be reached" in before.way_to("127.0.0.1", port).said
-
-    def no_name(*_address: object) -> object:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    monkeypatch.setattr("socket.create_connection", no_name)
-    assert "name of the service could not be looked up" in before.way_to("x.invalid", 443).said
-
-
 def test_the_script_needs_python_and_nothing_else(tmp_path: Path) -> None:
     bare = tmp_path / "python3"
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')  # without installed packages
@@ -351,7 +275,8 @@ def test_the_script_needs_python_and_nothing_else(tmp_path: Path) -> None:
     assert told.stderr == ""
     assert told.returncode in (0, 1), "as the cards of this machine are"
     abouts = [line[6:].split()[0] for line in told.stdout.splitlines() if line[:4].strip()]
-    assert {"Python", "Clock", "Disk", "Rights", "Microphone", "Loudspeaker"} <= set(abouts)
+    wanted = {"Python", "Clock", "Disk", "Packages", "Rights", "Microphone", "Loudspeaker"}
+    assert wanted <= set(abouts)
     assert abouts[-1] == "Network"
 
 
@@ -379,11 +304,12 @@ def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(verb, "ROOT", tmp_path)
     mic = Side(1, 0, True, "Mic", "USB Mic", Kind.USB)
     box = replace(mic, is_capture=False)
-    monkeypatch.setattr("edge_agent.audio.device.cards.read_cards", lambda: Cards((mic, box)))
     entries = [DeviceEntry("USB (hw:CARD=Mic,DEV=0)", "ALSA", 1, 2, 48_000, pcm=(1, 0))]
     library = "edge_agent.audio.device.portaudio_library.list_devices"
     monkeypatch.setattr(library, lambda: entries)
-    monkeypatch.setattr("edge_agent.cli.doctor.speaker.shutil.which", lambda _name: None)
+    monkeypatch.setattr("edge_agent.cli.doctor.service.shutil.which", lambda _name: None)
+    read = lambda _root=None: Cards((mic, box))  # noqa: E731
+    monkeypatch.setattr("edge_agent.audio.device.cards.read_cards", read)
     file = tmp_path / "edge-agent.toml"
     socket, state = tmp_path / "control.sock", tmp_path / "state.json"
     file.write_text(f'[control]\npath = "{socket}"\n[state]\npath = "{state}"\n')
@@ -416,7 +342,8 @@ def test_a_speaker_that_cannot_be_asked_keeps_its_card(
     result = CliRunner().invoke(cli.app, ["doctor", "--offline", "-c", str(nothing_here)])
     assert "warn  Speaker      it cannot be asked: This account may not ask." in result.output
     assert "-> sudo edge-agent doctor" in result.output
-    assert not [row for row in result.output.splitlines() if "Microphone" in row or "Level" in row]
+    words = ("Microphone", "Level", "Button", "Sound ")
+    assert not [row for row in result.output.splitlines() if any(word in row for word in words)]
 
 
 def test_settings_with_a_mistake_do_not_end_the_visit(nothing_here: Path) -> None:

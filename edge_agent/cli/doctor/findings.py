@@ -21,6 +21,8 @@ class State(StrEnum):
     """The speaker cannot do its work."""
     NOT_SEEN = "-"
     """It could not be looked at, and that is nobody's fault."""
+    FIXED = "done"
+    """`--fix` has just mended it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,11 @@ def not_seen(about: str, why: str) -> Finding:
     return Finding(about, State.NOT_SEEN, why)
 
 
+def fixed(about: str, what: str) -> Finding:
+    """It was mended just now."""
+    return Finding(about, State.FIXED, what)
+
+
 ABOUT_CHARS = 11
 """The longest of our own words: Loudspeaker."""
 
@@ -67,3 +74,8 @@ def shown(finding: Finding) -> Iterator[str]:
 def has_failed(findings: Iterable[Finding]) -> bool:
     """Does something keep the speaker from working?  A flaw does not."""
     return any(finding.state is State.FAIL for finding in findings)
+
+
+def is_clock_wrong(findings: Iterable[Finding]) -> bool:
+    """Whether no certificate can hold, whatever a server shows."""
+    return any(one.about == "Clock" and one.state is State.FAIL for one in findings)
