@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import json
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from machines import LAYOUTS, Machine
@@ -23,8 +25,8 @@ from edge_agent.cli.doctor import machine as machine_room
 from edge_agent.cli.doctor.findings import Finding, State, fail, has_failed, ok, shown, warn
 from edge_agent.cli.doctor.machine import THROTTLED, machine
 from edge_agent.cli.doctor.rights import rights
-from edge_agent.contract.errors import LinkRefused, WireClosed
-from edge_agent.contract.ports import Wire
+from edge_agent.contract.errors import DeviceError, DeviceFormatRefused, LinkRefused, WireClosed
+from edge_agent.contract.ports import SoundDeviceInfo, Wire
 from edge_agent.host.service.control import ControlError
 from edge_agent.host.service.status import Failure, Status
 from edge_agent.host.settings.root import Settings
@@ -346,14 +348,162 @@ def test_a_speaker_that_cannot_be_asked_keeps_its_card(
     assert not [row for row in result.output.splitlines() if any(word in row for word in words)]
 
 
-def test_settings_with_a_mistake_do_not_end_the_visit(nothing_here: Path) -> None:
+def test_settings_with_a_mistake_end_no_visit_and_have_nobody_called_or_recorded(
+    nothing_here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_arguments: object, **_more: object) -> object:
+        raise AssertionError("it must not")
+
+    monkeypatch.setattr("edge_agent.app.world.real_dialer", refused)
+    monkeypatch.setattr("edge_agent.audio.device.portaudio.PortAudioDevice.open", refused)
+    monkeypatch.setattr("socket.getaddrinfo", refused)
     nothing_here.write_text("[device]\nvolume = 7\n")
-    result = CliRunner().invoke(cli.app, ["doctor", "--offline", "--json", "-c", str(nothing_here)])
+    result = CliRunner().invoke(cli.app, ["doctor", "--json", "-c", str(nothing_here)])
     assert result.exit_code == 1
     rows = json.loads(result.output)
     assert rows[0]["state"] == "fail"
     assert "volume" in rows[0]["said"]
-    assert {"Python", "Disk", "Service"} <= {row["about"] for row in rows}
+    assert rows[0]["fix"].startswith("Correct them (edge-agent config check)")
+    assert {"Python", "Disk", "Level", "Service"} <= {row["about"] for row in rows}
+
+
+MEASURED = {
+    "done": True,
+    "seconds": 4.0,
+    "noise_dbfs": -61.0,
+    "level_dbfs": -30.0,
+    "clipped": 0,
+    "heard": True,
+    "delay_ms": 38.0,
+    "echo_db": -14.0,
+    "wake_word": "okay_nabu",
+    "wake_cutoff": 0.85,
+    "wake_direct_score": 0.99,
+    "wake_score": 0.93,
+}
+
+
+class Running:
+    """A speaker that runs and is asked through its socket."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, status: Status) -> None:
+        self.asked: list[str] = []
+        self.status = status
+        monkeypatch.setattr("edge_agent.host.service.control.ask", self.ask)
+        monkeypatch.setattr("edge_agent.host.service.control.speaker_pid", lambda _paths: 77)
+        monkeypatch.setattr(speaker, "ASK_EVERY_S", 0.0)
+        for ours in (
+            "edge_agent.audio.device.portaudio.PortAudioDevice.open",
+            "edge_agent.audio.device.portaudio_library.list_devices",
+            "edge_agent.panel.gpio.open_panel",
+        ):
+            monkeypatch.setattr(ours, self.forbidden)
+
+    def forbidden(self, *_arguments: object, **_more: object) -> object:
+        raise AssertionError("card and pins are the speaker's")
+
+    def ask(self, request: Mapping[str, object], _paths: object) -> dict[str, Any]:
+        self.asked.append(str(request["do"]) + (" start" if request.get("start") else ""))
+        if request["do"] == "status":
+            return self.status.plain()
+        if request.get("start"):
+            return {"ok": True, "done": False}
+        if request["do"] == "check_panel":
+            return {"ok": True, "done": True, "panel": True, "pressed": ["talk"]}
+        return {"ok": True, **MEASURED}
+
+    def visit(self, file: Path, *flags: str) -> dict[str, dict[str, str]]:
+        arguments = ["doctor", "--offline", "--json", *flags, "-c", str(file)]
+        result = CliRunner().invoke(cli.app, arguments)
+        return {row["about"]: row for row in json.loads(result.output)}
+
+
+WELL = Status(link="ready", device_present=True, capture_name="USB", render_name="box")
+
+
+def test_beside_a_speaker_it_asks_and_makes_no_sound_unasked(
+    nothing_here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = Running(monkeypatch, WELL)
+    rows = running.visit(nothing_here)
+    assert running.asked == ["status"]
+    assert rows["Sound"]["said"].startswith("not tried; `edge-agent doctor --sound` plays two")
+    assert rows["Button"]["state"] == "-"
+
+
+def test_beside_a_speaker_sound_and_button_are_tried_by_the_speaker(
+    nothing_here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = Running(monkeypatch, WELL)
+    rows = running.visit(nothing_here, "--sound", "--panel")
+    trials = ["check_sound start", "check_sound", "check_panel start", "check_panel"]
+    assert running.asked == ["status", *trials]
+    assert rows["Level"]["said"] == "the room has -61 dBFS"
+    assert rows["Echo"]["said"] == "the loudspeaker is heard 38 ms late, -14 dB"
+    assert rows["Wake word"]["state"] == "ok"
+    assert rows["Button"]["said"] == "a press arrived: talk"
+
+
+def test_beside_a_muted_speaker_no_sound_is_tried(
+    nothing_here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = Running(monkeypatch, replace(WELL, microphone="muted", capture_closed=True))
+    rows = running.visit(nothing_here, "--sound")
+    assert running.asked == ["status"]
+    assert rows["Level"]["said"] == "the microphone is muted and stays shut"
+
+
+def test_a_check_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speaker, "ASK_EVERY_S", 0.0)
+    monkeypatch.setattr(speaker, "CHECK_MAX_S", 0.0)
+    with pytest.raises(ControlError, match="does not end"):
+        speaker.check("check_sound", lambda _request: {"done": False})
+
+
+class Card:
+    """In place of this machine's: it remembers what it was given to play."""
+
+    played: ClassVar[list[bytes]] = []
+    refusal: ClassVar[DeviceError | None] = None
+
+    def __init__(self, *_names: object, **_more: object) -> None:
+        self.played.clear()
+
+    def open(self, on_capture: Any, on_render: Any) -> SoundDeviceInfo:
+        if self.refusal is not None:
+            raise self.refusal
+        self.render = on_render
+        on_capture(array.array("h", ([40] * 24 + [-40] * 24) * 10).tobytes(), 0.0)
+        return SoundDeviceInfo("USB", "box", 48_000, 48_000, 480, 0.0, 0.0)
+
+    def close(self) -> None:
+        if self.refusal is None:
+            self.played.extend(self.render(480, number / 100) for number in range(200))
+
+
+@pytest.mark.parametrize(("flags", "is_loud"), [((), False), (("--sound",), True)])
+def test_alone_it_plays_nothing_unasked(
+    nothing_here: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], is_loud: bool
+) -> None:
+    monkeypatch.setattr("edge_agent.audio.device.portaudio.PortAudioDevice", Card)
+    monkeypatch.setattr("edge_agent.cli.doctor.sound.pause", lambda _seconds: None)
+    arguments = ["doctor", "--offline", "--json", *flags, "-c", str(nothing_here)]
+    rows = {row["about"]: row for row in json.loads(CliRunner().invoke(cli.app, arguments).output)}
+    assert any(map(any, Card.played)) is is_loud
+    assert rows["Level"]["state"] == "ok"
+    assert ("Echo" in rows) is is_loud
+
+
+def test_a_card_that_refuses_every_format_is_told(
+    nothing_here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = DeviceFormatRefused("It takes no rate that we know.", fix="Set device.rate_hz.")
+    monkeypatch.setattr(Card, "refusal", refusal)
+    monkeypatch.setattr("edge_agent.audio.device.portaudio.PortAudioDevice", Card)
+    result = CliRunner().invoke(cli.app, ["doctor", "--offline", "-c", str(nothing_here)])
+    assert "fail  Level        It takes no rate that we know." in result.output
+    assert "-> Set device.rate_hz." in result.output
+    assert result.exit_code == 1
 
 
 def test_a_flaw_is_no_failure_and_a_remedy_has_its_own_line() -> None:
@@ -363,4 +513,8 @@ def test_a_flaw_is_no_failure_and_a_remedy_has_its_own_line() -> None:
     assert list(shown(found[1])) == [
         "warn  Heat         77 °C",
         "                   -> Give it air.",
+    ]
+    assert list(shown(ok("Heat", "two\nlines"))) == [
+        "ok    Heat         two",
+        "                   lines",
     ]

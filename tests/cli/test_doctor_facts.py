@@ -352,7 +352,8 @@ HEARD: dict[str, Any] = {
     [
         ({}, State.OK, "-60 dBFS"),
         ({"seconds": 0.0}, State.FAIL, "delivers nothing"),
-        ({"noise_dbfs": -100.0}, State.FAIL, "delivers zeros"),
+        ({"noise_dbfs": -100.0, "heard": False}, State.FAIL, "delivers zeros"),
+        ({"noise_dbfs": -100.0}, State.OK, "a gate of its own"),
         ({"noise_dbfs": -80.0}, State.WARN, "faint"),
         ({"noise_dbfs": -30.0}, State.WARN, "a loud room"),
         ({"clipped": 900}, State.WARN, "clips"),

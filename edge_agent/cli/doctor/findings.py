@@ -66,9 +66,12 @@ ABOUT_CHARS = 11
 
 def shown(finding: Finding) -> Iterator[str]:
     """Its lines for a terminal."""
-    yield f"{finding.state.value:<4}  {finding.about:<{ABOUT_CHARS}}  {finding.said}"
+    first, *more = finding.said.splitlines() or [""]
+    margin = " " * (len("fail  ") + ABOUT_CHARS + 2)
+    yield f"{finding.state.value:<4}  {finding.about:<{ABOUT_CHARS}}  {first}"
+    yield from (margin + line.strip() for line in more)
     if finding.fix:
-        yield f"{'':<4}  {'':<{ABOUT_CHARS}}  -> {finding.fix}"
+        yield f"{margin}-> {finding.fix}"
 
 
 def has_failed(findings: Iterable[Finding]) -> bool:

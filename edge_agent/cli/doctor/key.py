@@ -1,6 +1,7 @@
 """The key's form: what can be wrong with it before anybody is asked.
 
-Call `key_file` for the file it is kept in, `key_text` for one from the environment.  It must never show any part of a key.
+Call `key_file` for the file it is kept in, `key_text` for one from the environment.  It must never
+show any part of a key.
 """
 
 from __future__ import annotations

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from edge_agent.host.settings.root import Settings
 
 ROOT = Path("/")
-CREDENTIAL = Path("/etc/edge-agent/openai_api_key")
+CREDENTIAL = "etc/edge-agent/openai_api_key"
+"""From where systemd hands the key to the service, below `ROOT`."""
+CORRECT = "Correct them (edge-agent config check), then: sudo systemctl restart edge-agent."
 NOT_TRIED = "not tried; `edge-agent doctor --sound` plays two seconds"
 NOT_PRESSED = "not tried; `edge-agent doctor --panel` blinks and waits 5 s for a press"
 
@@ -104,11 +106,13 @@ def findings(config_file: Path | None, wish: Wish) -> Iterator[Finding]:
 
     if wish.fix:
         yield from repaired(ROOT, run, is_root=os.geteuid() == 0)
+    are_read = True
     try:
         settings = read_settings(config_file)
         yield from _settings(config_file, settings)
     except AgentError as problem:
-        yield fail("Settings", problem.message, problem.fix)
+        are_read = False
+        yield fail("Settings", problem.message, f"{CORRECT} {problem.fix.strip()}".strip())
         settings = Settings()
     state_folder = state_path(settings.state.path).parent
     seen = list(machine(ROOT, state_folder, datetime.now().astimezone()))
@@ -116,10 +120,16 @@ def findings(config_file: Path | None, wish: Wish) -> Iterator[Finding]:
     yield from rights(ROOT, state_folder)
     yield from service(ROOT, run)
     status, unasked = _asked(settings)
-    yield from _speaker(settings, status, unasked, wish)
+    if status is None and not are_read:
+        yield unasked
+        yield not_seen("Level", "not opened: whether it is muted stands with the settings")
+    else:
+        yield from _speaker(settings, status, unasked, wish)
     yield from _beside(settings, status)
-    yield from _key(settings)
-    if wish.offline:
+    yield from _key(settings, are_read=are_read)
+    if not are_read:
+        yield not_seen("Service", "not contacted: which one it is stands in the settings")
+    elif wish.offline:
         yield not_seen("Service", "not contacted (--offline)")
     else:
         yield from _services(settings, status, clock_is_wrong=is_clock_wrong(seen))
@@ -135,8 +145,11 @@ def _settings(config_file: Path | None, settings: Settings) -> Iterator[Finding]
     read = ", ".join(map(str, loaded.files)) or "no file, only defaults"
     chosen = sum(where != "the provider's record" for where in loaded.origins.values())
     yield ok("Settings", f"{read}; {chosen} set")
+    realtime = settings.realtime
+    keys = [realtime.api_key_file, *(other.api_key_file for other in realtime.fallbacks)]
     for warning in loaded.warnings:
-        if not warning.startswith(NO_KEY):  # the key has a line of its own
+        # The key has lines of its own.
+        if not warning.startswith((NO_KEY, *filter(None, keys))):
             yield warn("Settings", warning, "edge-agent config check")
 
 
@@ -293,12 +306,15 @@ def _beside(settings: Settings, status: Status | None) -> Iterator[Finding]:
     yield from tool_servers(settings.mcp.servers, None if status is None else status.tool_servers)
 
 
-def _key(settings: Settings) -> Iterator[Finding]:
+def _key(settings: Settings, *, are_read: bool) -> Iterator[Finding]:
     from edge_agent.cli.doctor.key import key_file, key_text
     from edge_agent.contract.errors import AgentError
     from edge_agent.host.price_list import load_providers, owners_path
 
     realtime = settings.realtime
+    if not are_read:  # it may be the key that they cannot be read for
+        yield from key_file(ROOT / CREDENTIAL, realtime.provider, needs_key=False)
+        return
     try:
         table = load_providers(owners_path(realtime.providers_file))
         needs_key = table.record(realtime.provider).needs_key
@@ -307,8 +323,8 @@ def _key(settings: Settings) -> Iterator[Finding]:
     if realtime.api_key_file:
         file = Path(realtime.api_key_file)
         yield from key_file(file, realtime.provider, needs_key=needs_key)
-    elif CREDENTIAL.exists() or not realtime.api_key.get_secret_value():
-        yield from key_file(CREDENTIAL, realtime.provider, needs_key=needs_key)
+    elif (ROOT / CREDENTIAL).exists() or not realtime.api_key.get_secret_value():
+        yield from key_file(ROOT / CREDENTIAL, realtime.provider, needs_key=needs_key)
     else:
         yield key_text(realtime.api_key.get_secret_value(), realtime.provider)
     for other in realtime.fallbacks:
