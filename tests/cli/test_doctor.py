@@ -65,6 +65,7 @@ def test_a_machine_that_tells_nothing_of_itself_has_only_what_is_known(tmp_path:
         (THROTTLED, "0\n", "Power", State.OK, "enough"),
         (THROTTLED, "50000\n", "Power", State.WARN, "since the start"),
         (THROTTLED, "50005\n", "Power", State.FAIL, "now"),
+        ("sys/class/net/wlan0/phy80211", "", "Wi-Fi", State.NOT_SEEN, "iw dev wlan0 link"),
         ("run/systemd/timesync/synchronized", "", "Clock", State.OK, "set by the network"),
         ("run/systemd/timesync/clock", "", "Clock", State.WARN, "not set"),
         (
@@ -77,6 +78,7 @@ def test_a_machine_that_tells_nothing_of_itself_has_only_what_is_known(tmp_path:
         ),
         ("proc/net/wireless", " wlan0: 0000   31.  -79.  -256 0\n", "Wi-Fi", State.WARN, "-79"),
         ("run/chrony/chronyd.pid", "7\n", "Clock", State.OK, "set by chrony"),
+        ("run/systemd/container", "lxc\n", "Clock", State.OK, "set by the host"),
         ("proc/meminfo", MEMORY.format(free=900_000, swap=0), "Memory", State.OK, "no swap"),
         ("proc/meminfo", MEMORY.format(free=90_000, swap=0), "Memory", State.WARN, "90 of 1000"),
         ("proc/meminfo", MEMORY.format(free=40_000, swap=0), "Memory", State.FAIL, "40 of 1000"),
@@ -94,6 +96,13 @@ def test_what_a_file_of_the_machine_means(
     assert finding.state is state
     assert said in finding.said
     assert bool(finding.fix) is (state in (State.WARN, State.FAIL))
+
+
+@pytest.mark.parametrize(("alarm", "state"), [("0", State.OK), ("1", State.FAIL)])
+def test_voltage_by_the_kernels_driver(tmp_path: Path, alarm: str, state: State) -> None:
+    put(tmp_path, "sys/class/hwmon/hwmon2/name", "rpi_volt\n")
+    put(tmp_path, "sys/class/hwmon/hwmon2/in0_lcrit_alarm", f"{alarm}\n")
+    assert seen(tmp_path)["Power"].state is state
 
 
 def test_a_clock_of_1970_is_told_before_certificates_are(tmp_path: Path) -> None:

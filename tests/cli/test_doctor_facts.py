@@ -21,10 +21,12 @@ from edge_agent.cli.doctor.key import key_file, key_form
 from edge_agent.cli.doctor.machine import machine
 from edge_agent.cli.doctor.rights import rights
 from edge_agent.contract.errors import DeviceMissing
+from edge_agent.contract.events import ButtonPressed
 from edge_agent.contract.ports import SoundDeviceInfo
 from edge_agent.host.price_list import load_providers
 from edge_agent.host.settings.mcp import McpServer
 from edge_agent.host.settings.root import Device, Realtime, Settings
+from edge_agent.panel.gpio import NullPanel
 
 GOOD_KEY = "sk-proj-0123456789abcdefABCDEF"
 GROUPS = "edge-agent:x:993:\naudio:x:29:{audio}\ngpio:x:997:edge-agent\n"
@@ -222,6 +224,10 @@ def test_watchdog_journal_and_errors(tmp_path: Path) -> None:
     found = seen()
     assert (found["Watchdog"].state, found["Journal"].state) == (State.WARN, State.OK)
     assert found["Errors"].state is State.OK
+    (tmp_path / "var/log/journal/4711/system.journal").rename(
+        tmp_path / "var/log/journal/4711/user-1000.journal"
+    )
+    assert seen()["Errors"].state is State.NOT_SEEN, "an account that sees its own lines only"
     printed["systemctl"] = ""
     assert set(seen()) == {"Unit"}
 
@@ -254,6 +260,28 @@ def test_gpio_lines(tmp_path: Path) -> None:
 def test_what_came_of_waiting_for_a_press(found: Any, state: State, said: str) -> None:
     finding = panel.pressed(found)
     assert (finding.state, said in finding.said) == (state, True)
+
+
+def test_alone_the_doctor_blinks_and_waits_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    shows: list[str] = []
+
+    class Pressed:
+        def __init__(self, _config: object, _loop: object, post: Any) -> None:
+            self.post = post
+
+        def show(self, light: str) -> None:
+            shows.append(light)
+            if light != "off":
+                self.post(ButtonPressed(at=0.0, button="talk"))
+
+        def close(self) -> None:
+            shows.append("closed")
+
+    monkeypatch.setattr("edge_agent.panel.gpio.open_panel", Pressed)
+    assert panel.tried(Settings()) == {"panel": True, "pressed": ["talk"]}
+    assert shows[1:] == ["off", "closed"]
+    monkeypatch.setattr("edge_agent.panel.gpio.open_panel", lambda *_: NullPanel("switched off"))
+    assert panel.tried(Settings()) == {"panel": False, "why": "switched off"}
 
 
 # --- cards -----------------------------------------------------------------------------------

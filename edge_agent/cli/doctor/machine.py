@@ -15,7 +15,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from edge_agent.cli.doctor.findings import Finding, fail, ok, warn
+from edge_agent.cli.doctor.findings import Finding, fail, not_seen, ok, warn
 
 PYTHON_MIN = (3, 11)
 DISK_LOW_MB, DISK_FULL_MB = 200, 20
@@ -39,6 +39,8 @@ TIME_KEEPERS = {
     "run/chronyd.pid": "by chrony",
     "run/ntpd.pid": "by ntpd",
     "run/openntpd.pid": "by openntpd",
+    "run/systemd/container": "by the host",
+    ".dockerenv": "by the host",
 }
 """What is there while somebody sets the clock.  timesyncd alone says whether it has."""
 
@@ -117,17 +119,23 @@ def _heat(root: Path) -> Iterator[Finding]:
 
 
 def _power(root: Path) -> Iterator[Finding]:
+    """By the board's own firmware, or by the kernel's driver for it."""
+    fix = "Use the board's own power supply and a short cable; hang hungry USB devices on a hub."
+    bits = None
     with suppress(ValueError):
         bits = int(_read(root / THROTTLED), 16)
-        fix = (
-            "Use the board's own power supply and a short cable; hang hungry USB devices on a hub."
-        )
-        if bits & UNDER_VOLTAGE_NOW:
-            yield fail("Power", "too little voltage now", fix)
-        elif bits & UNDER_VOLTAGE_SINCE:
-            yield warn("Power", "there was too little voltage since the start", fix)
-        else:
-            yield ok("Power", "enough voltage")
+    for monitor in sorted((root / "sys/class/hwmon").glob("hwmon*")):
+        if _read(monitor / "name").strip() == "rpi_volt":
+            low = _read(monitor / "in0_lcrit_alarm").strip() == "1"
+            bits = (bits or 0) | (UNDER_VOLTAGE_NOW if low else 0)
+    if bits is None:
+        return
+    if bits & UNDER_VOLTAGE_NOW:
+        yield fail("Power", "too little voltage now", fix)
+    elif bits & UNDER_VOLTAGE_SINCE:
+        yield warn("Power", "there was too little voltage since the start", fix)
+    else:
+        yield ok("Power", "enough voltage")
 
 
 def _wifi(root: Path) -> Iterator[Finding]:
@@ -138,6 +146,11 @@ def _wifi(root: Path) -> Iterator[Finding]:
             yield warn("Wi-Fi", said, "Move speaker or access point, or use a cable.")
         else:
             yield ok("Wi-Fi", said)
+    told = {name for name, _level in rows}
+    for radio in sorted((root / "sys/class/net").glob("*/phy80211")):
+        if radio.parent.name not in told:
+            name = radio.parent.name
+            yield not_seen("Wi-Fi", f"{name} tells no level here; see: iw dev {name} link")
 
 
 def _memory(root: Path) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ Thread: main.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections import Counter
@@ -20,6 +21,7 @@ from edge_agent.cli.doctor.rights import PROGRAM_FOLDER
 
 UNIT = "edge-agent.service"
 PROGRAM_MAX_S = 15.0
+SYSTEM_JOURNAL = "system.journal"
 PROPERTIES = (
     *("LoadState", "ActiveState", "SubState", "UnitFileState", "Result", "NRestarts"),
     *("WatchdogUSec", "ExecMainStatus", "NeedDaemonReload"),
@@ -135,6 +137,10 @@ def journal(root: Path, run: Run) -> Iterator[Finding]:
             f"in memory only, gone after a reboot{said}",
             "sudo mkdir -p /var/log/journal && sudo systemctl restart systemd-journald",
         )
+    kept = [*(root / "var/log/journal").glob("*/*"), *(root / "run/log/journal").glob("*/*")]
+    if kept and not any(os.access(file, os.R_OK) for file in kept if file.name == SYSTEM_JOURNAL):
+        yield not_seen("Errors", "this account may not read the journal; run this with sudo")
+        return
     printed = run(
         [
             *("journalctl", "-u", UNIT, "-p", "err", "--since=-1day", "-o", "json"),
