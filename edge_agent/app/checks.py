@@ -117,6 +117,10 @@ class Checks:
             await asyncio.sleep(len(pcm24k) / 2 / WIRE_RATE_HZ + TAIL_S)
         finally:
             sound.recording = None
+        if self._talk.microphone is Microphone.MUTED:
+            raise ControlError("The microphone was muted meanwhile.", fix="edge-agent mute off")
+        if self._talk.talk is not Talk.ASLEEP:
+            raise ControlError("A talk began meanwhile.", fix="Try again when it is quiet.")
         capture_hz, render_hz = sound.front_end.capture_rate_hz, sound.reference.rate_hz
         return await self._worker.run(
             lambda: verdict(recording, capture_hz, render_hz, self._settings)

@@ -178,6 +178,8 @@ def test_a_fallback_out_of_reach_is_a_flaw_and_a_session_that_is_there_is_not_do
         ("Service", State.OK),
         ("Name", State.WARN),
     ]
+    hidden = list(services(endpoints(settings, table), dial, key_is_hidden=True, go=go))  # type: ignore[arg-type]
+    assert [one.state for one in hidden] == [State.WARN, State.NOT_SEEN, State.WARN]
 
 
 def test_nobody_but_the_configured_host_is_contacted(

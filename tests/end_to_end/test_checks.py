@@ -67,9 +67,8 @@ def test_muted_no_check_begins_and_a_mute_meanwhile_ends_the_recording() -> None
             await asyncio.sleep(QUIET_S / 2)
             await ask(stage, "mute", to="on")
             await asyncio.sleep(PATIENCE_S / 4)
-            found = await ask(stage, "check_sound")
-            assert found["seconds"] < QUIET_S
-            assert not found["heard"]
+            with pytest.raises(ControlError, match="was muted meanwhile"):
+                await ask(stage, "check_sound")
             with pytest.raises(ControlError, match="muted and stays shut"):
                 await ask(stage, "check_sound", start=True)
             with pytest.raises(ControlError, match="No check was begun"):
@@ -86,6 +85,28 @@ def test_a_talk_is_not_played_into() -> None:
             await stage.until(lambda: stage.daemon.dialogue.talk.value != "asleep", 5.0, "woken")
             with pytest.raises(ControlError, match="in use"):
                 await ask(stage, "check_sound", start=True)
+
+    play(house())
+
+
+def test_a_press_meanwhile_begins_a_talk_and_ends_the_check() -> None:
+    async def house() -> None:
+        async with Stage(brain=Answers("answer_tea")) as stage:
+            await ready(stage)
+            await ask(stage, "check_sound", start=True)
+            await asyncio.sleep(QUIET_S / 2)
+            stage.daemon.post(ButtonPressed(at=stage.now(), button="talk"))
+            stage.daemon.post(ButtonReleased(at=stage.now(), button="talk"))
+            pressed_at = stage.now()
+            await stage.say("button_question")
+            await stage.until(
+                lambda: [one for one in stage.brain.answered if one.at > pressed_at],
+                PATIENCE_S,
+                "it was heard all the same",
+            )
+            await asyncio.sleep(5.0)  # its end
+            with pytest.raises(ControlError, match="A talk began meanwhile"):
+                await ask(stage, "check_sound")
 
     play(house())
 

@@ -75,7 +75,7 @@ class SoundChain:
         )
         self.recording: Recording | None = None
         """While a sound check runs: what was heard and played.  Until it is None again the
-        loudspeaker does not rest, and nothing that is heard wakes anybody."""
+        loudspeaker does not rest, and nothing that is heard wakes anybody (a button does)."""
         self.door = FrameDoor(self._loop, self._take_frame, threads=threads)
         self.front_end = FrontEnd(
             self.door.one,
@@ -171,7 +171,7 @@ class SoundChain:
 
     def _take_frame(self, frame: HeardFrame) -> None:
         self.first_frame.set()
-        if self.recording is not None:
+        if self.recording is not None and not self._is_awake():
             frame = replace(frame, speech=False, wake=None)  # our own sample holds a wake word
         self._post(frame)
         # Asleep, nobody notices 30 ms, and the processor may rest.

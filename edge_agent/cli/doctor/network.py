@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from edge_agent.cli.doctor.findings import Finding, State, fail, ok, warn
+from edge_agent.cli.doctor.findings import Finding, State, fail, not_seen, ok, warn
 from edge_agent.cli.doctor.way import Goal, is_open, way
 from edge_agent.contract.errors import LinkError, WireClosed
 from edge_agent.contract.ports import Dialer, Wire
@@ -48,12 +48,14 @@ def services(
     ca_file: str = "",
     clock_is_wrong: bool = False,
     connected: str = "",
+    key_is_hidden: bool = False,
     go: Go = way,
 ) -> Iterator[Finding]:
     """The way to each and a line for its session, the first one first.
 
     `connected`: what the running speaker says of the session that it has; a second one beside it
-    would take a place that some servers have only one of.
+    would take a place that some servers have only one of.  `key_is_hidden`: there is a key for the
+    first, and this account may not read it.  `go`: how the way is gone.
     """
     for at, endpoint in enumerate(endpoints):
         proxy, goal = goal_for(endpoint.url, ca_file)
@@ -63,6 +65,8 @@ def services(
         yield from steps if not at else (_softened(step) for step in steps)
         if not at and connected:
             yield ok("Service", connected)
+        elif not at and key_is_hidden:
+            yield not_seen("Service", "this account may not read its key; run this with sudo")
         elif is_open(steps):
             yield asyncio.run(_one(endpoint, dial, is_first=not at))
 
@@ -97,11 +101,8 @@ async def _one(endpoint: Endpoint, dial: Dialer, *, is_first: bool) -> Finding:
     try:
         headers = build_headers(endpoint.provider, endpoint.key())
     except OSError as problem:
-        return bad(
-            about,
-            f"{where}: the key cannot be read ({problem.strerror}).",
-            "Run this with sudo; the service itself is handed the key by systemd.",
-        )
+        why = f"the key cannot be read ({problem.strerror}); run this with sudo"
+        return not_seen(about, f"{where}: {why}")
     except LinkError as problem:
         return bad(about, f"{where}: {problem.message}", problem.fix)
     began = time.monotonic()

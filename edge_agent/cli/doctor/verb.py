@@ -341,9 +341,11 @@ def _services(
     from edge_agent.cli.doctor.extras import model_ends
     from edge_agent.cli.doctor.network import services
     from edge_agent.cli.doctor.speaker import session_of
+    from edge_agent.cli.voice.speech import service_has_key
     from edge_agent.contract.errors import AgentError
     from edge_agent.host.price_list import load_providers, owners_path
 
+    has_key = bool(settings.realtime.api_key.get_secret_value())
     try:
         table = load_providers(owners_path(settings.realtime.providers_file))
         yield from model_ends(settings, table, datetime.now().astimezone().date())
@@ -353,6 +355,7 @@ def _services(
             ca_file=settings.realtime.ca_file,
             clock_is_wrong=clock_is_wrong,
             connected="" if status is None else session_of(status),
+            key_is_hidden=not has_key and service_has_key(),
         )
     except AgentError as problem:
         yield fail("Service", problem.message, problem.fix)
