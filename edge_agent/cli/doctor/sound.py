@@ -233,7 +233,7 @@ def heard(found: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _wake(found: Mapping[str, Any]) -> Iterator[Finding]:
     if "wake_word" not in found:
-        yield not_seen("Wake word", "no sample of the settings' wake words is shipped")
+        yield not_seen("Wake word", "none is listened for, or no sample of it is shipped")
         return
     word, cutoff = str(found["wake_word"]), float(found["wake_cutoff"])
     direct, room = float(found["wake_direct_score"]), found.get("wake_score")
