@@ -21,6 +21,7 @@ from typing import Any
 from edge_agent.agent import Agent, Rooms
 from edge_agent.app.announcer import Announcer
 from edge_agent.app.calendar import Calendar
+from edge_agent.app.checks import Checks
 from edge_agent.app.endings import endings
 from edge_agent.app.endpoints import endpoints
 from edge_agent.app.health import Watch
@@ -249,6 +250,7 @@ class Daemon:
             faults=lambda: self.agent.faults,
             slips=self.dialogue.state.slips.total,
             endings=lambda: endings(settings, self.ledger.table, world.now().date()),
+            tool_servers=self.toolbox.servers.standing,
             time=self._loop.time,
             started_at=self._started_at,
         )
@@ -259,8 +261,10 @@ class Daemon:
             *keepsakes(settings, self._disk, journal, world.now),
         ]
         announcer = Announcer(post=self.post, time=self._loop.time)
-        self.agent.observers.append(announcer.on_event)
+        checks = Checks(settings, self.sound, self.panel, self.dialogue, self._words)
+        self.agent.observers += [announcer.on_event, checks.on_event]
         self.owner_commands = all_commands(self.speaker_api, self.dialogue, self.toolbox, announcer)
+        self.owner_commands |= checks.commands
         self._control: ControlServer | None = None
         if world.control is not None:
             self._control = ControlServer(
@@ -360,9 +364,8 @@ class Daemon:
 
     async def _stop_doors(self) -> None:
         await self.toolbox.close()
-        await self._cancel("timers")
-        await self._cancel("tool servers")
-        await self._cancel("messages")
+        for name in ("timers", "tool servers", "messages"):
+            await self._cancel(name)
         if self._control is not None:
             await self._control.stop()
 

@@ -75,6 +75,7 @@ class SpeakerStatus:
         faults: Callable[[], int],
         slips: Callable[[], int],
         endings: Callable[[], list[str]],
+        tool_servers: Callable[[], dict[str, str]],
         time: Callable[[], float],
         started_at: float,
     ) -> None:
@@ -87,6 +88,7 @@ class SpeakerStatus:
         self._faults = faults
         self._slips = slips
         self._endings = endings
+        self._tool_servers = tool_servers
         self._time = time
         self._started_at = started_at
         self._status = Status(version=this_build(), provider=provider, model=model)
@@ -170,6 +172,7 @@ class SpeakerStatus:
             faults=self._faults(),
             slips=self._slips(),
             endings=tuple(self._endings()),
+            tool_servers=self._tool_servers(),
             drops=self._sound.drops,
             oddities=self._link.counts,
         )

@@ -91,6 +91,8 @@ class WakeDetector:
         for name, model in self._models.items():
             chosen = words[name]
             self.cutoffs[name] = model.probability_cutoff if chosen is None else chosen
+        self.scores: dict[str, float] = {}
+        """The latest score of each word, 0 … 1."""
         self._refractory_frames = round(refractory_s * DETECTOR_RATE_HZ / FRAME_SAMPLES)
         self._deaf_frames = 0
 
@@ -111,8 +113,8 @@ class WakeDetector:
         best_margin = 0.0
         for features in self._features.process_streaming(pcm16k):
             for name, model in self._models.items():
-                probability = model.process_streaming_prob(features)
-                margin = (probability or 0.0) - self.cutoffs[name]
+                self.scores[name] = score = model.process_streaming_prob(features) or 0.0
+                margin = score - self.cutoffs[name]
                 if margin > best_margin:
                     best, best_margin = name, margin
         if self._deaf_frames:
@@ -125,6 +127,7 @@ class WakeDetector:
     def reset(self) -> None:
         """Start afresh, as after the microphone was away."""
         self._features.reset()
+        self.scores.clear()
         for model in self._models.values():
             model.reset()
         self._deaf_frames = 0

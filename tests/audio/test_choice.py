@@ -95,6 +95,11 @@ def test_an_account_without_a_home_has_no_settings_of_its_own(
 def test_a_comment_makes_no_default(machine: Callable[[str], Machine]) -> None:
     house = machine("pi4-speakerphone")
     house.put("etc/asound.conf", "# pcm.!default is what I might write\n")
+    # As in Debian's libasound2-plugins: it refers to the default, and defines none.
+    house.put(
+        "etc/alsa/conf.d/60-a52-encoder.conf",
+        "pcm.a52 {\n\t@args.CARD {\n\t\tdefault {\n\t\t\tname defaults.pcm.card\n\t\t}\n\t}\n}\n",
+    )
     assert outcome(house, capture=False) == LAYOUTS["pi4-speakerphone"]["render"]
 
 

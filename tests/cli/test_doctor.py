@@ -5,15 +5,13 @@ from __future__ import annotations
 import array
 import asyncio
 import json
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from machines import LAYOUTS, Machine
@@ -26,8 +24,9 @@ from edge_agent.cli.doctor import before, network, speaker, verb
 from edge_agent.cli.doctor import machine as machine_room
 from edge_agent.cli.doctor.findings import Finding, State, fail, has_failed, ok, shown, warn
 from edge_agent.cli.doctor.machine import THROTTLED, machine
-from edge_agent.contract.errors import DeviceMissing, LinkRefused, WireClosed
-from edge_agent.contract.ports import Wire
+from edge_agent.cli.doctor.rights import rights
+from edge_agent.contract.errors import DeviceError, DeviceFormatRefused, LinkRefused, WireClosed
+from edge_agent.contract.ports import SoundDeviceInfo, Wire
 from edge_agent.host.service.control import ControlError
 from edge_agent.host.service.status import Failure, Status
 from edge_agent.host.settings.root import Settings
@@ -36,13 +35,15 @@ from edge_agent.realtime.link.endpoints import Endpoint
 REPO = Path(__file__).parents[2]
 SHARED = "; shared with other programs"
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
+MEMORY = "MemTotal: 1000000 kB\nMemFree: 1 kB\nMemAvailable: {free} kB\nSwapFree: {swap} kB\n"
 
 
 # --- the machine -----------------------------------------------------------------------------
 
 
 def seen(root: Path, now: datetime = NOW) -> dict[str, Finding]:
-    return {finding.about: finding for finding in machine(root, root, now)}
+    found = [*machine(root, root / "state", now), *rights(root, root / "state")]
+    return {finding.about: finding for finding in found}
 
 
 def put(root: Path, name: str, text: str) -> None:
@@ -64,6 +65,7 @@ def test_a_machine_that_tells_nothing_of_itself_has_only_what_is_known(tmp_path:
         (THROTTLED, "0\n", "Power", State.OK, "enough"),
         (THROTTLED, "50000\n", "Power", State.WARN, "since the start"),
         (THROTTLED, "50005\n", "Power", State.FAIL, "now"),
+        ("sys/class/net/wlan0/phy80211", "", "Wi-Fi", State.NOT_SEEN, "iw dev wlan0 link"),
         ("run/systemd/timesync/synchronized", "", "Clock", State.OK, "set by the network"),
         ("run/systemd/timesync/clock", "", "Clock", State.WARN, "not set"),
         (
@@ -75,14 +77,15 @@ def test_a_machine_that_tells_nothing_of_itself_has_only_what_is_known(tmp_path:
             "wlan0 hears its access point with -56 dBm",
         ),
         ("proc/net/wireless", " wlan0: 0000   31.  -79.  -256 0\n", "Wi-Fi", State.WARN, "-79"),
-        ("etc/group", "edge-agent:x:993:\naudio:x:29:pi,edge-agent\n", "Rights", State.OK, "may"),
-        (
-            "etc/group",
-            "edge-agent:x:993:\naudio:x:29:pi\ngpio:x:997:edge-agent\n",
-            "Rights",
-            State.FAIL,
-            "not in audio (sound)",
-        ),
+        ("run/chrony/chronyd.pid", "7\n", "Clock", State.OK, "set by chrony"),
+        ("run/systemd/container", "lxc\n", "Clock", State.OK, "set by the host"),
+        ("proc/meminfo", MEMORY.format(free=900_000, swap=0), "Memory", State.OK, "no swap"),
+        ("proc/meminfo", MEMORY.format(free=90_000, swap=0), "Memory", State.WARN, "90 of 1000"),
+        ("proc/meminfo", MEMORY.format(free=40_000, swap=0), "Memory", State.FAIL, "40 of 1000"),
+        ("proc/meminfo", MEMORY.format(free=40_000, swap=99_000), "Memory", State.WARN, "99 MB of"),
+        ("proc/mounts", "/dev/mmcblk0p2 / ext4 ro,noatime 0 0\n", "Disk", State.FAIL, "read-only"),
+        ("proc/mounts", "overlay / overlay rw,lowerdir=a 0 0\n", "Disk", State.WARN, "in memory"),
+        ("proc/mounts", "/dev/mmcblk0p2 / ext4 rw,noatime 0 0\n", "Disk", State.OK, "MB free"),
     ],
 )
 def test_what_a_file_of_the_machine_means(
@@ -93,6 +96,13 @@ def test_what_a_file_of_the_machine_means(
     assert finding.state is state
     assert said in finding.said
     assert bool(finding.fix) is (state in (State.WARN, State.FAIL))
+
+
+@pytest.mark.parametrize(("alarm", "state"), [("0", State.OK), ("1", State.FAIL)])
+def test_voltage_by_the_kernels_driver(tmp_path: Path, alarm: str, state: State) -> None:
+    put(tmp_path, "sys/class/hwmon/hwmon2/name", "rpi_volt\n")
+    put(tmp_path, "sys/class/hwmon/hwmon2/in0_lcrit_alarm", f"{alarm}\n")
+    assert seen(tmp_path)["Power"].state is state
 
 
 def test_a_clock_of_1970_is_told_before_certificates_are(tmp_path: Path) -> None:
@@ -118,33 +128,13 @@ def test_a_full_disk(
 # --- the speaker -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("changes", "state", "said"),
-    [
-        ({}, State.OK, "active (running)"),
-        ({"LoadState": "not-found"}, State.NOT_SEEN, "not installed"),
-        ({"ActiveState": "failed", "Result": "exit-code"}, State.FAIL, "it failed (exit-code"),
-        ({"ActiveState": "activating", "Result": "watchdog"}, State.FAIL, "it failed (watchdog"),
-        ({"ActiveState": "inactive"}, State.WARN, "does not run (inactive)"),
-        ({"UnitFileState": "disabled"}, State.WARN, "not started at boot"),
-        ({"NRestarts": "7"}, State.WARN, "restarted 7 times"),
-    ],
-)
-def test_what_the_service_manager_tells(changes: dict[str, str], state: State, said: str) -> None:
-    well = {"LoadState": "loaded", "ActiveState": "active", "SubState": "running"}
-    well |= {"UnitFileState": "enabled", "Result": "success", "NRestarts": "0"}
-    finding = speaker.unit_finding(well | changes)
-    assert finding.state is state
-    assert said in finding.said
-    assert speaker.unit_finding({}).state is State.NOT_SEEN
-
-
 def test_what_the_running_speaker_tells() -> None:
     well = Status(link="ready", device_present=True, capture_name="USB", render_name="box")
     lines = list(speaker.running(well))
     assert [(line.about, line.state) for line in lines] == [
         ("Speaker", State.OK),
-        ("Sound", State.OK),
+        ("Microphone", State.OK),
+        ("Loudspeaker", State.OK),
     ]
     failure = Failure(code="link.bad_key", message="No.", fix="Put another one.")
     ill = replace(well, link="down", link_refused=True, link_code="link.bad_key", failure=failure)
@@ -152,42 +142,9 @@ def test_what_the_running_speaker_tells() -> None:
     assert (line.state, line.fix) == (State.FAIL, "Put another one.")
     assert has_failed(speaker.running(ill))
     muted = replace(well, microphone="muted", capture_closed=True)
-    assert [line.said for line in speaker.running(muted)][1] == "microphone closed, loudspeaker box"
-
-
-def pcm(amplitude: int) -> bytes:
-    return array.array("h", [amplitude, -amplitude] * 500).tobytes()
-
-
-@pytest.mark.parametrize(
-    ("sound", "state", "said"),
-    [
-        (b"", State.FAIL, "delivers nothing"),
-        (pcm(0), State.FAIL, "delivers zeros"),
-        (pcm(4), State.WARN, "faint"),
-        (pcm(60), State.OK, "-55 dBFS"),
-        (pcm(32_767), State.WARN, "clips"),
-    ],
-)
-def test_what_the_level_of_a_room_means(sound: bytes, state: State, said: str) -> None:
-    finding = speaker.level_finding(sound)
-    assert finding.state is state
-    assert said in finding.said
-
-
-def test_a_card_that_cannot_be_opened_is_told_and_closed() -> None:
-    closed = []
-
-    class Dead:
-        def open(self, *_: object) -> object:
-            raise DeviceMissing("It is gone.", fix="Plug it in.")
-
-        def close(self) -> None:
-            closed.append(True)
-
-    device: Any = Dead()
-    assert speaker.level(device) == fail("Level", "It is gone.", "Plug it in.")
-    assert closed
+    said = {line.about: line.said for line in speaker.running(muted)}
+    assert said["Microphone"] == "closed: nothing records"
+    assert said["Loudspeaker"] == "box"
 
 
 # --- the service -----------------------------------------------------------------------------
@@ -239,7 +196,8 @@ def look(server: Server | LinkRefused, key: Callable[[], str | None] = lambda: K
 
     (first,) = endpoints(Settings(), load_providers(Path("/nowhere")))
     endpoint: Endpoint = replace(first, key=key)
-    (finding,) = network.services([endpoint], dial)
+    step, finding = network.services([endpoint], dial, go=lambda goal, **_: [ok("Name", goal.host)])
+    assert step.said == "api.openai.com"
     assert KEY not in finding.said + finding.fix
     return finding
 
@@ -314,29 +272,6 @@ def test_before_the_installation_the_kernels_word_gives_the_same_cards(
             assert finding.said.endswith(f"({why})")
 
 
-def test_the_way_to_a_service_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    def answer() -> None:
-        client, _address = server.accept()
-        with client:
-            client.sendall(b"HTTP/1.1 200 OK\r\n")
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        page = threading.Thread(target=answer)
-        page.start()
-        no_tls = before.way_to("127.0.0.1", port)
-        page.join()
-    assert no_tls.state is State.FAIL
-    assert "No secure connection could be made" in no_tls.said
-    assert "could not be reached" in before.way_to("127.0.0.1", port).said
-
-    def no_name(*_address: object) -> object:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    monkeypatch.setattr("socket.create_connection", no_name)
-    assert "name of the service could not be looked up" in before.way_to("x.invalid", 443).said
-
-
 def test_the_script_needs_python_and_nothing_else(tmp_path: Path) -> None:
     bare = tmp_path / "python3"
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')  # without installed packages
@@ -351,7 +286,8 @@ def test_the_script_needs_python_and_nothing_else(tmp_path: Path) -> None:
     assert told.stderr == ""
     assert told.returncode in (0, 1), "as the cards of this machine are"
     abouts = [line[6:].split()[0] for line in told.stdout.splitlines() if line[:4].strip()]
-    assert {"Python", "Clock", "Disk", "Rights", "Microphone", "Loudspeaker"} <= set(abouts)
+    wanted = {"Python", "Clock", "Disk", "Packages", "Rights", "Microphone", "Loudspeaker"}
+    assert wanted <= set(abouts)
     assert abouts[-1] == "Network"
 
 
@@ -379,11 +315,12 @@ def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(verb, "ROOT", tmp_path)
     mic = Side(1, 0, True, "Mic", "USB Mic", Kind.USB)
     box = replace(mic, is_capture=False)
-    monkeypatch.setattr("edge_agent.audio.device.cards.read_cards", lambda: Cards((mic, box)))
     entries = [DeviceEntry("USB (hw:CARD=Mic,DEV=0)", "ALSA", 1, 2, 48_000, pcm=(1, 0))]
     library = "edge_agent.audio.device.portaudio_library.list_devices"
     monkeypatch.setattr(library, lambda: entries)
-    monkeypatch.setattr("edge_agent.cli.doctor.speaker.shutil.which", lambda _name: None)
+    monkeypatch.setattr("edge_agent.cli.doctor.service.shutil.which", lambda _name: None)
+    read = lambda _root=None: Cards((mic, box))  # noqa: E731
+    monkeypatch.setattr("edge_agent.audio.device.cards.read_cards", read)
     file = tmp_path / "edge-agent.toml"
     socket, state = tmp_path / "control.sock", tmp_path / "state.json"
     file.write_text(f'[control]\npath = "{socket}"\n[state]\npath = "{state}"\n')
@@ -416,17 +353,166 @@ def test_a_speaker_that_cannot_be_asked_keeps_its_card(
     result = CliRunner().invoke(cli.app, ["doctor", "--offline", "-c", str(nothing_here)])
     assert "warn  Speaker      it cannot be asked: This account may not ask." in result.output
     assert "-> sudo edge-agent doctor" in result.output
-    assert not [row for row in result.output.splitlines() if "Microphone" in row or "Level" in row]
+    words = ("Microphone", "Level", "Button", "Sound ")
+    assert not [row for row in result.output.splitlines() if any(word in row for word in words)]
 
 
-def test_settings_with_a_mistake_do_not_end_the_visit(nothing_here: Path) -> None:
+def test_settings_with_a_mistake_end_no_visit_and_have_nobody_called_or_recorded(
+    nothing_here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_arguments: object, **_more: object) -> object:
+        raise AssertionError("it must not")
+
+    monkeypatch.setattr("edge_agent.app.world.real_dialer", refused)
+    monkeypatch.setattr("edge_agent.audio.device.portaudio.PortAudioDevice.open", refused)
+    monkeypatch.setattr("socket.getaddrinfo", refused)
     nothing_here.write_text("[device]\nvolume = 7\n")
-    result = CliRunner().invoke(cli.app, ["doctor", "--offline", "--json", "-c", str(nothing_here)])
+    result = CliRunner().invoke(cli.app, ["doctor", "--json", "-c", str(nothing_here)])
     assert result.exit_code == 1
     rows = json.loads(result.output)
     assert rows[0]["state"] == "fail"
     assert "volume" in rows[0]["said"]
-    assert {"Python", "Disk", "Service"} <= {row["about"] for row in rows}
+    assert rows[0]["fix"].startswith("Correct them (edge-agent config check)")
+    assert {"Python", "Disk", "Level", "Service"} <= {row["about"] for row in rows}
+
+
+MEASURED = {
+    "done": True,
+    "seconds": 4.0,
+    "noise_dbfs": -61.0,
+    "level_dbfs": -30.0,
+    "clipped": 0,
+    "heard": True,
+    "delay_ms": 38.0,
+    "echo_db": -14.0,
+    "wake_word": "okay_nabu",
+    "wake_cutoff": 0.85,
+    "wake_direct_score": 0.99,
+    "wake_score": 0.93,
+}
+
+
+class Running:
+    """A speaker that runs and is asked through its socket."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, status: Status) -> None:
+        self.asked: list[str] = []
+        self.status = status
+        monkeypatch.setattr("edge_agent.host.service.control.ask", self.ask)
+        monkeypatch.setattr("edge_agent.host.service.control.speaker_pid", lambda _paths: 77)
+        monkeypatch.setattr(speaker, "ASK_EVERY_S", 0.0)
+        for ours in (
+            "edge_agent.audio.device.portaudio.PortAudioDevice.open",
+            "edge_agent.audio.device.portaudio_library.list_devices",
+            "edge_agent.panel.gpio.open_panel",
+        ):
+            monkeypatch.setattr(ours, self.forbidden)
+
+    def forbidden(self, *_arguments: object, **_more: object) -> object:
+        raise AssertionError("card and pins are the speaker's")
+
+    def ask(self, request: Mapping[str, object], _paths: object) -> dict[str, Any]:
+        self.asked.append(str(request["do"]) + (" start" if request.get("start") else ""))
+        if request["do"] == "status":
+            return self.status.plain()
+        if request.get("start"):
+            return {"ok": True, "done": False}
+        if request["do"] == "check_panel":
+            return {"ok": True, "done": True, "panel": True, "pressed": ["talk"]}
+        return {"ok": True, **MEASURED}
+
+    def visit(self, file: Path, *flags: str) -> dict[str, dict[str, str]]:
+        arguments = ["doctor", "--offline", "--json", *flags, "-c", str(file)]
+        result = CliRunner().invoke(cli.app, arguments)
+        return {row["about"]: row for row in json.loads(result.output)}
+
+
+WELL = Status(link="ready", device_present=True, capture_name="USB", render_name="box")
+
+
+def test_beside_a_speaker_it_asks_and_makes_no_sound_unasked(
+    nothing_here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = Running(monkeypatch, WELL)
+    rows = running.visit(nothing_here)
+    assert running.asked == ["status"]
+    assert rows["Sound"]["said"].startswith("not tried; `edge-agent doctor --sound` plays two")
+    assert rows["Button"]["state"] == "-"
+
+
+def test_beside_a_speaker_sound_and_button_are_tried_by_the_speaker(
+    nothing_here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = Running(monkeypatch, WELL)
+    rows = running.visit(nothing_here, "--sound", "--panel")
+    trials = ["check_sound start", "check_sound", "check_panel start", "check_panel"]
+    assert running.asked == ["status", *trials]
+    assert rows["Level"]["said"] == "the room has -61 dBFS"
+    assert rows["Echo"]["said"] == "the loudspeaker is heard 38 ms late, -14 dB"
+    assert rows["Wake word"]["state"] == "ok"
+    assert rows["Button"]["said"] == "a press arrived: talk"
+
+
+def test_beside_a_muted_speaker_no_sound_is_tried(
+    nothing_here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = Running(monkeypatch, replace(WELL, microphone="muted", capture_closed=True))
+    rows = running.visit(nothing_here, "--sound")
+    assert running.asked == ["status"]
+    assert rows["Level"]["said"] == "the microphone is muted and stays shut"
+
+
+def test_a_check_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speaker, "ASK_EVERY_S", 0.0)
+    monkeypatch.setattr(speaker, "CHECK_MAX_S", 0.0)
+    with pytest.raises(ControlError, match="does not end"):
+        speaker.check("check_sound", lambda _request: {"done": False})
+
+
+class Card:
+    """In place of this machine's: it remembers what it was given to play."""
+
+    played: ClassVar[list[bytes]] = []
+    refusal: ClassVar[DeviceError | None] = None
+
+    def __init__(self, *_names: object, **_more: object) -> None:
+        self.played.clear()
+
+    def open(self, on_capture: Any, on_render: Any) -> SoundDeviceInfo:
+        if self.refusal is not None:
+            raise self.refusal
+        self.render = on_render
+        on_capture(array.array("h", ([40] * 24 + [-40] * 24) * 10).tobytes(), 0.0)
+        return SoundDeviceInfo("USB", "box", 48_000, 48_000, 480, 0.0, 0.0)
+
+    def close(self) -> None:
+        if self.refusal is None:
+            self.played.extend(self.render(480, number / 100) for number in range(200))
+
+
+@pytest.mark.parametrize(("flags", "is_loud"), [((), False), (("--sound",), True)])
+def test_alone_it_plays_nothing_unasked(
+    nothing_here: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], is_loud: bool
+) -> None:
+    monkeypatch.setattr("edge_agent.audio.device.portaudio.PortAudioDevice", Card)
+    monkeypatch.setattr("edge_agent.cli.doctor.sound.pause", lambda _seconds: None)
+    arguments = ["doctor", "--offline", "--json", *flags, "-c", str(nothing_here)]
+    rows = {row["about"]: row for row in json.loads(CliRunner().invoke(cli.app, arguments).output)}
+    assert any(map(any, Card.played)) is is_loud
+    assert rows["Level"]["state"] == "ok"
+    assert ("Echo" in rows) is is_loud
+
+
+def test_a_card_that_refuses_every_format_is_told(
+    nothing_here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = DeviceFormatRefused("It takes no rate that we know.", fix="Set device.rate_hz.")
+    monkeypatch.setattr(Card, "refusal", refusal)
+    monkeypatch.setattr("edge_agent.audio.device.portaudio.PortAudioDevice", Card)
+    result = CliRunner().invoke(cli.app, ["doctor", "--offline", "-c", str(nothing_here)])
+    assert "fail  Level        It takes no rate that we know." in result.output
+    assert "-> Set device.rate_hz." in result.output
+    assert result.exit_code == 1
 
 
 def test_a_flaw_is_no_failure_and_a_remedy_has_its_own_line() -> None:
@@ -436,4 +522,8 @@ def test_a_flaw_is_no_failure_and_a_remedy_has_its_own_line() -> None:
     assert list(shown(found[1])) == [
         "warn  Heat         77 °C",
         "                   -> Give it air.",
+    ]
+    assert list(shown(ok("Heat", "two\nlines"))) == [
+        "ok    Heat         two",
+        "                   lines",
     ]

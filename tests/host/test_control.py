@@ -25,6 +25,7 @@ from edge_agent.host.service.control import (
     ask,
     client_paths,
     server_path,
+    speaker_pid,
 )
 
 
@@ -184,6 +185,15 @@ def test_one_that_asks_and_leaves_does_no_harm(path: Path) -> None:
         assert json.loads(await said(path, b'{"do": "status"}\n'))["ok"]
 
     assert with_house(path, play).faults == []
+
+
+def test_one_that_only_looks_whether_somebody_is_there_leaves_no_line(path: Path) -> None:
+    async def play(_house: House) -> None:
+        assert await said(path, b"") == b""
+        assert await asyncio.to_thread(speaker_pid, [path]) == os.getpid()
+        assert json.loads(await said(path, b'{"do": "status"}\n'))["ok"]
+
+    assert with_house(path, play).notes == []
 
 
 def test_mute_always_gets_in_and_refusals_are_noted_a_few_times(path: Path) -> None:

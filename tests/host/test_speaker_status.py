@@ -42,6 +42,7 @@ def speaker(counts: dict[str, int]) -> SpeakerStatus:
         faults=lambda: 0,
         slips=lambda: 0,
         endings=list,
+        tool_servers=dict,
         time=lambda: 0.0,
         started_at=0.0,
     )

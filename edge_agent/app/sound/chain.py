@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 
 from edge_agent.app.sound.frames import FrameDoor
 from edge_agent.app.wiring import wake_detector
@@ -17,6 +18,7 @@ from edge_agent.audio.detectors import VoiceDetector
 from edge_agent.audio.device.standby import Standby
 from edge_agent.audio.device.supervisor import DeviceSupervisor
 from edge_agent.audio.front_end import FrontEnd
+from edge_agent.audio.sound_check import Recording
 from edge_agent.audio.speaker.playout import Playout
 from edge_agent.contract.events import DeviceDown, Event, HeardFrame
 from edge_agent.contract.pcm import WIRE_RATE_HZ
@@ -69,8 +71,11 @@ class SoundChain:
             warm_up_ms=settings.device.warm_up_ms,
             volume_percent=volume_percent,
             volume_max_percent=settings.device.volume_max_percent,
-            reference_write=self.reference.write,
+            reference_write=self._played,
         )
+        self.recording: Recording | None = None
+        """While a sound check runs: what was heard and played.  Until it is None again the
+        loudspeaker does not rest, and nothing that is heard wakes anybody (a button does)."""
         self.door = FrameDoor(self._loop, self._take_frame, threads=threads)
         self.front_end = FrontEnd(
             self.door.one,
@@ -83,7 +88,7 @@ class SoundChain:
         )
         self.supervisor = DeviceSupervisor(
             device,
-            on_capture=self.front_end.on_capture,
+            on_capture=self._heard,
             on_render=self.playout.render,
             opened=self._opened,
             capture_opened=self._start_ears,
@@ -95,7 +100,7 @@ class SoundChain:
                 settings.device.rest_after_s,
                 self._loop.time(),
                 is_awake=is_awake,
-                is_audible=lambda: self.playout.audible,
+                is_audible=lambda: self.playout.audible or self.recording is not None,
                 frames_made=lambda: self.playout.frames_rendered,
             ),
         )
@@ -150,10 +155,24 @@ class SoundChain:
             erle_db=front_end.erle_db,
         )
 
+    # --- the device's callbacks -----------------------------------------------------------
+
+    def _heard(self, block: bytes, at: float) -> None:
+        if (recording := self.recording) is not None:
+            recording.heard(block, at)
+        self.front_end.on_capture(block, at)
+
+    def _played(self, block: bytes, at: float) -> None:
+        if (recording := self.recording) is not None:
+            recording.played(block, at)
+        self.reference.write(block, at)
+
     # --- the front end's news -------------------------------------------------------------
 
     def _take_frame(self, frame: HeardFrame) -> None:
         self.first_frame.set()
+        if self.recording is not None and not self._is_awake():
+            frame = replace(frame, speech=False, wake=None)  # our own sample holds a wake word
         self._post(frame)
         # Asleep, nobody notices 30 ms, and the processor may rest.
         self.front_end.relaxed = not self._is_awake()

@@ -169,6 +169,8 @@ class ToolServers:
                 gc.freeze()
                 return True
         self._note("mcp.missing")
+        names = (server.plan.name for server in self.servers)
+        self._told = dict.fromkeys(names, "the package for tool servers is not installed")
         return False
 
     async def _keep(self, server: ToolServer) -> None:
@@ -190,6 +192,11 @@ class ToolServers:
             return await self._io_pool.run(lambda: self._accepted.changed(server, now, learn=True))
         except OSError:  # noted; nobody knows how they were
             return now
+
+    def standing(self) -> dict[str, str]:
+        """Each server's name, and why it cannot be used; "" if nothing is known against it."""
+        known = {one.plan.name: self._told.get(one.plan.name) for one in self.servers}
+        return {name: told if isinstance(told, str) else "" for name, told in known.items()}
 
     # --- what the servers tell (`tools.servers.mcp_server.Watcher`) -------------------------------
 

@@ -24,9 +24,11 @@ _HDMI = re.compile(r"HDMI|DisplayPort", re.IGNORECASE)
 _MONITOR = re.compile(r"^monitor_present\s+1$", re.MULTILINE)
 _VC4 = re.compile(r"vc4hdmi(\d*)")
 _DEFAULT = re.compile(
-    r"^[^#\n]*(?:pcm\.!?default\b|defaults\.pcm\.(?:card|device)\b|load_if_running)", re.MULTILINE
+    r"^(?:\s*(?:pcm\.!?default|defaults\.pcm\.!?(?:card|device))\b|[^#\n]*load_if_running)",
+    re.MULTILINE,
 )
-"""What gives ALSA's name "default" another meaning than "the first card"."""
+"""What gives ALSA's name "default" another meaning than "the first card".  To refer to it
+(`name defaults.pcm.card`, as plugins do) gives it none."""
 
 UNNAMED = "another program"
 """A holder whose name this process may not read: the service sees no process but its own

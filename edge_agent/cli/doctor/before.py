@@ -9,20 +9,33 @@ Thread: main.
 from __future__ import annotations
 
 import argparse
-import socket
-import ssl
+import json
+import re
 import sys
-import time
+import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from edge_agent.audio.device.cards import Cards, Kind, read_cards
 from edge_agent.audio.device.choice import Wishes, choose
 from edge_agent.audio.device.devices import DeviceEntry
-from edge_agent.cli.doctor.findings import Finding, fail, has_failed, not_seen, ok, shown
+from edge_agent.cli.doctor.findings import (
+    Finding,
+    fail,
+    has_failed,
+    is_clock_wrong,
+    not_seen,
+    ok,
+    shown,
+    warn,
+)
 from edge_agent.cli.doctor.machine import machine
-from edge_agent.contract import net_faults
+from edge_agent.cli.doctor.rights import rights
+from edge_agent.cli.doctor.way import Goal, way
 from edge_agent.contract.errors import DeviceError
 
 ROOT = Path("/")
@@ -30,7 +43,9 @@ STATE_FOLDER = Path("/var/lib/edge-agent")
 HOST = "api.openai.com"
 """Of the provider that the settings name until the owner changes them."""
 PORT = 443
-PATIENCE_S = 10.0
+SETTINGS = Path("/etc/edge-agent/edge-agent.toml")
+"""There already where the speaker was installed before."""
+PACKAGES = ("gcc", "libc6-dev", "pkg-config", "portaudio19-dev", "libsystemd-dev", "espeak-ng")
 RATE_HZ = 48_000
 
 
@@ -60,27 +75,52 @@ def sound(known: Cards) -> Iterator[Finding]:
             )
 
 
-def way_to(host: str, port: int) -> Finding:
-    """Can a secure connection be made from here?"""
-    began = time.monotonic()
-    try:
-        context = ssl.create_default_context()
-        with (
-            socket.create_connection((host, port), PATIENCE_S) as plain,
-            context.wrap_socket(plain, server_hostname=host),
-        ):
-            pass
-    except OSError as problem:
-        row = net_faults.of_exception(problem) or net_faults.UNREACHABLE
-        peer = net_faults.Peer("service", "link", "its address", "HOST", retries=True)
-        error = net_faults.error_for(row, peer, net_faults.detail_of(problem))
-        return fail(
-            "Network", f"{host}: {error.message}", error.fix or "See: ip route; ping " + host
+def packages(root: Path) -> Iterator[Finding]:
+    """What `scripts/install.sh` would fetch of Debian's packages."""
+    if not (root / "usr/bin/apt-get").exists():
+        fix = "Use Debian 12 or 13, or Raspberry Pi OS of the same age."
+        yield fail("Packages", "there is no apt-get here", fix)
+        return
+    status = _read(root / "var/lib/dpkg/status")
+    there = set(re.findall(r"^Package: (\S+)\nStatus: \S+ \S+ installed", status, re.M))
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    wanted = [*PACKAGES, f"{version}-dev", f"{version}-venv"]
+    missing = [name for name in wanted if name not in there]
+    if missing:
+        yield ok("Packages", f"scripts/install.sh fetches: {' '.join(missing)}")
+    else:
+        yield ok("Packages", "all are there")
+    if (root / "run/systemd/system").exists():
+        yield ok("systemd", "runs here")
+    else:
+        yield warn(
+            "systemd",
+            "does not run here: no service can be installed",
+            "Run the speaker by hand: scripts/demo.sh shows how.",
         )
-    return ok(
-        "Network",
-        f"{host} answers, with a valid certificate, after {time.monotonic() - began:.1f} s",
-    )
+
+
+def host_of(file: Path) -> tuple[str, int, bool]:
+    """Host and port of the settings' `realtime.url`, and whether it is encrypted; the usual
+    provider's where they name none."""
+    try:
+        section = tomllib.loads(_read(file)).get("realtime", {})
+    except tomllib.TOMLDecodeError:
+        section = {}
+    url = section.get("url", "") if isinstance(section, dict) else ""
+    parts = urlsplit(url if isinstance(url, str) else "")
+    is_tls = parts.scheme != "ws"
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    return parts.hostname or HOST, port or (PORT if is_tls else 80), is_tls
+
+
+def _read(path: Path) -> str:
+    with suppress(OSError):
+        return path.read_text(encoding="utf-8", errors="replace")
+    return ""
 
 
 def main() -> int:
@@ -88,22 +128,35 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/doctor.sh", description="Is this machine fit for edge-agent?"
     )
-    parser.add_argument("--host", default=HOST, help=f"host of the service (default: {HOST})")
-    parser.add_argument("--port", type=int, default=PORT)
+    parser.add_argument("--host", help=f"host of the service (default: realtime.url, else {HOST})")
+    parser.add_argument("--port", type=int)
     parser.add_argument("--offline", action="store_true", help="contact nobody")
+    parser.add_argument("--json", action="store_true", help="for programs")
     wish = parser.parse_args()
+    host, port, is_tls = host_of(SETTINGS)
+    if wish.host or wish.port:
+        host, port, is_tls = wish.host or host, wish.port or PORT, True
     found = []
-    for finding in visits(wish.host, wish.port, offline=wish.offline):
+    for finding in visits(None if wish.offline else Goal(host, port, is_tls)):
         found.append(finding)
-        print(*shown(finding), sep="\n", flush=True)  # noqa: T201 - a program of its own
+        if not wish.json:
+            print(*shown(finding), sep="\n", flush=True)  # noqa: T201 - a program of its own
+    if wish.json:
+        print(json.dumps([asdict(finding) for finding in found], indent=2))  # noqa: T201
     return int(has_failed(found))
 
 
-def visits(host: str, port: int, *, offline: bool) -> Iterator[Finding]:
-    """Everything, as it is seen."""
-    yield from machine(ROOT, STATE_FOLDER, datetime.now().astimezone())
+def visits(goal: Goal | None) -> Iterator[Finding]:
+    """Everything, as it is seen; None: contact nobody."""
+    seen = list(machine(ROOT, STATE_FOLDER, datetime.now().astimezone()))
+    yield from seen
+    yield from packages(ROOT)
+    yield from rights(ROOT, STATE_FOLDER)
     yield from sound(read_cards(ROOT))
-    yield not_seen("Network", "not contacted (--offline)") if offline else way_to(host, port)
+    if goal is None:
+        yield not_seen("Network", "not contacted (--offline)")
+    else:
+        yield from way(goal, clock_is_wrong=is_clock_wrong(seen))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ class State(StrEnum):
     """The speaker cannot do its work."""
     NOT_SEEN = "-"
     """It could not be looked at, and that is nobody's fault."""
+    FIXED = "done"
+    """`--fix` has just mended it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +55,30 @@ def not_seen(about: str, why: str) -> Finding:
     return Finding(about, State.NOT_SEEN, why)
 
 
+def fixed(about: str, what: str) -> Finding:
+    """It was mended just now."""
+    return Finding(about, State.FIXED, what)
+
+
 ABOUT_CHARS = 11
 """The longest of our own words: Loudspeaker."""
 
 
 def shown(finding: Finding) -> Iterator[str]:
     """Its lines for a terminal."""
-    yield f"{finding.state.value:<4}  {finding.about:<{ABOUT_CHARS}}  {finding.said}"
+    first, *more = finding.said.splitlines() or [""]
+    margin = " " * (len("fail  ") + ABOUT_CHARS + 2)
+    yield f"{finding.state.value:<4}  {finding.about:<{ABOUT_CHARS}}  {first}"
+    yield from (margin + line.strip() for line in more)
     if finding.fix:
-        yield f"{'':<4}  {'':<{ABOUT_CHARS}}  -> {finding.fix}"
+        yield f"{margin}-> {finding.fix}"
 
 
 def has_failed(findings: Iterable[Finding]) -> bool:
     """Does something keep the speaker from working?  A flaw does not."""
     return any(finding.state is State.FAIL for finding in findings)
+
+
+def is_clock_wrong(findings: Iterable[Finding]) -> bool:
+    """Whether no certificate can hold, whatever a server shows."""
+    return any(one.about == "Clock" and one.state is State.FAIL for one in findings)

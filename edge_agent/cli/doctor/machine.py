@@ -1,7 +1,7 @@
-"""The machine: its processor, clock, heat, power, disk, Wi-Fi and accounts, read from files.
+"""The machine: its processor, clock, memory, disk, heat, power and Wi-Fi, read from files.
 
-Call `machine`.  Pure but for reading below `root` and asking how full a disk is.  It must never
-start a program, write, or contact anybody.
+Call `machine`; the account's rights are in `rights`.  Pure but for reading below `root` and asking
+how full a disk is.  It must never start a program, write, or contact anybody.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ from pathlib import Path
 
 from edge_agent.cli.doctor.findings import Finding, fail, not_seen, ok, warn
 
-ACCOUNT = "edge-agent"
-GROUPS = {"audio": "sound", "gpio": "button and light"}
-
 PYTHON_MIN = (3, 11)
 DISK_LOW_MB, DISK_FULL_MB = 200, 20
 """State takes a few MB; an update and the journal want the rest."""
@@ -32,6 +29,20 @@ WIFI_WEAK_DBM = -75
 YEAR_MIN = 2026
 """A Pi without a clock battery starts in 1970 or at the date of its image: no certificate is valid
 then."""
+FUTURE_S = 120.0
+"""A file of ours that is newer than now by more: the clock was set back after it was written."""
+MEMORY_LOW_MB, MEMORY_FULL_MB = 150, 60
+"""The speaker takes 90 to 110 MB."""
+TIME_KEEPERS = {
+    "run/systemd/timesync/synchronized": "by the network",
+    "run/chrony": "by chrony",
+    "run/chronyd.pid": "by chrony",
+    "run/ntpd.pid": "by ntpd",
+    "run/openntpd.pid": "by openntpd",
+    "run/systemd/container": "by the host",
+    ".dockerenv": "by the host",
+}
+"""What is there while somebody sets the clock.  timesyncd alone says whether it has."""
 
 TEMPERATURE = "sys/class/thermal/thermal_zone0/temp"
 THROTTLED = "sys/devices/platform/soc/soc:firmware/get_throttled"
@@ -40,12 +51,13 @@ THROTTLED = "sys/devices/platform/soc/soc:firmware/get_throttled"
 def machine(root: Path, state_folder: Path, now: datetime) -> Iterator[Finding]:
     """All of it.  `state_folder`: where the service keeps what it knows."""
     yield _program()
-    yield _clock(root, now)
+    yield _clock(root, state_folder, now)
     yield _disk(state_folder)
+    yield from _mount(root, state_folder)
+    yield from _memory(root)
     yield from _heat(root)
     yield from _power(root)
     yield from _wifi(root)
-    yield from _groups(root)
 
 
 def _program() -> Finding:
@@ -59,16 +71,30 @@ def _program() -> Finding:
     return ok("Python", said)
 
 
-def _clock(root: Path, now: datetime) -> Finding:
-    said = f"{now:%Y-%m-%d %H:%M}"
+def _clock(root: Path, state_folder: Path, now: datetime) -> Finding:
+    said = f"{now:%Y-%m-%d %H:%M %Z}".strip()
+    fix = "timedatectl set-ntp true, and see: timedatectl status"
     if now.year < YEAR_MIN:
-        fix = "timedatectl set-ntp true, and see: timedatectl status"
         return fail("Clock", f"{said}: no certificate is valid at that time", fix)
-    if (root / "run/systemd/timesync/synchronized").exists():
-        return ok("Clock", f"{said}, set by the network")
+    ahead_s = _newest(state_folder) - now.timestamp()
+    if ahead_s > FUTURE_S:
+        jump = f"files in {state_folder} are {ahead_s / 60:.0f} min newer: it was set back"
+        return warn("Clock", f"{said}, and it jumps ({jump})", "timedatectl timesync-status")
+    by = next((by for name, by in TIME_KEEPERS.items() if (root / name).exists()), "")
+    if by:
+        return ok("Clock", f"{said}, set {by}")
     if (root / "run/systemd/timesync").exists():
         return warn("Clock", f"{said}, not set by the network yet", "timedatectl timesync-status")
-    return ok("Clock", said)
+    return warn("Clock", f"{said}, and nobody sets it", "sudo apt-get install -y systemd-timesyncd")
+
+
+def _newest(folder: Path) -> float:
+    """When the newest file of the folder was written; 0 where none can be seen."""
+    newest = 0.0
+    with suppress(OSError):
+        for entry in folder.iterdir():
+            newest = max(newest, entry.lstat().st_mtime)
+    return newest
 
 
 def _disk(folder: Path) -> Finding:
@@ -93,17 +119,23 @@ def _heat(root: Path) -> Iterator[Finding]:
 
 
 def _power(root: Path) -> Iterator[Finding]:
+    """By the board's own firmware, or by the kernel's driver for it."""
+    fix = "Use the board's own power supply and a short cable; hang hungry USB devices on a hub."
+    bits = None
     with suppress(ValueError):
         bits = int(_read(root / THROTTLED), 16)
-        fix = (
-            "Use the board's own power supply and a short cable; hang hungry USB devices on a hub."
-        )
-        if bits & UNDER_VOLTAGE_NOW:
-            yield fail("Power", "too little voltage now", fix)
-        elif bits & UNDER_VOLTAGE_SINCE:
-            yield warn("Power", "there was too little voltage since the start", fix)
-        else:
-            yield ok("Power", "enough voltage")
+    for monitor in sorted((root / "sys/class/hwmon").glob("hwmon*")):
+        if _read(monitor / "name").strip() == "rpi_volt":
+            low = _read(monitor / "in0_lcrit_alarm").strip() == "1"
+            bits = (bits or 0) | (UNDER_VOLTAGE_NOW if low else 0)
+    if bits is None:
+        return
+    if bits & UNDER_VOLTAGE_NOW:
+        yield fail("Power", "too little voltage now", fix)
+    elif bits & UNDER_VOLTAGE_SINCE:
+        yield warn("Power", "there was too little voltage since the start", fix)
+    else:
+        yield ok("Power", "enough voltage")
 
 
 def _wifi(root: Path) -> Iterator[Finding]:
@@ -114,32 +146,51 @@ def _wifi(root: Path) -> Iterator[Finding]:
             yield warn("Wi-Fi", said, "Move speaker or access point, or use a cable.")
         else:
             yield ok("Wi-Fi", said)
+    told = {name for name, _level in rows}
+    for radio in sorted((root / "sys/class/net").glob("*/phy80211")):
+        if radio.parent.name not in told:
+            name = radio.parent.name
+            yield not_seen("Wi-Fi", f"{name} tells no level here; see: iw dev {name} link")
 
 
-def _groups(root: Path) -> Iterator[Finding]:
-    groups = {
-        name: members.split(",")
-        for name, members in re.findall(
-            r"^([\w-]+):[^:]*:\d+:(.*)$", _read(root / "etc/group"), re.M
-        )
-    }
-    if ACCOUNT not in groups:
-        yield not_seen("Rights", "the service is not installed here (scripts/install.sh)")
+def _memory(root: Path) -> Iterator[Finding]:
+    kilobytes = dict(re.findall(r"^(\w+):\s+(\d+) kB", _read(root / "proc/meminfo"), re.M))
+    if "MemAvailable" not in kilobytes:
         return
-    lacks = [
-        f"{name} ({use})"
-        for name, use in GROUPS.items()
-        if ACCOUNT not in groups.get(name, []) and name in groups
-    ]
-    if lacks:
-        names = ",".join(lack.split()[0] for lack in lacks)
-        yield fail(
-            "Rights",
-            f"the account {ACCOUNT} is not in {', '.join(lacks)}",
-            f"sudo usermod -a -G {names} {ACCOUNT} && sudo systemctl restart {ACCOUNT}",
-        )
+    free_mb, total_mb = (int(kilobytes[name]) // 1000 for name in ("MemAvailable", "MemTotal"))
+    swap_mb = int(kilobytes.get("SwapFree", 0)) // 1000
+    said = f"{free_mb} of {total_mb} MB free"
+    said += f", {swap_mb} MB of swap" if swap_mb else ", no swap"
+    fix = "See what takes it: ps aux --sort=-rss | head"
+    if free_mb + swap_mb < MEMORY_FULL_MB:
+        yield fail("Memory", said, fix)
     else:
-        yield ok("Rights", f"the account {ACCOUNT} may use sound and pins")
+        yield warn("Memory", said, fix) if free_mb < MEMORY_LOW_MB else ok("Memory", said)
+
+
+def _mount(root: Path, folder: Path) -> Iterator[Finding]:
+    """A worn-out SD card turns read-only: all seems well until something has to be kept."""
+    mounts = {
+        row[1].replace("\\040", " "): (row[2], row[3].split(","))
+        for row in map(str.split, _read(root / "proc/mounts").splitlines())
+        if len(row) > 3
+    }
+    place = next((str(at) for at in (folder, *folder.parents) if str(at) in mounts), "")
+    if not place:
+        return
+    kind, options = mounts[place]
+    if "ro" in options:
+        yield fail(
+            "Disk",
+            f"{place}, with {folder}, is read-only: nothing can be kept",
+            "See why: sudo dmesg | grep -iE 'mmc|ext4'; then: sudo mount -o remount,rw " + place,
+        )
+    elif kind in ("tmpfs", "overlay"):
+        yield warn(
+            "Disk",
+            f"{folder} is in memory ({kind}): mute, timers and facts are gone after a restart",
+            "Put state.path on a real disk, or leave it so if that is meant.",
+        )
 
 
 def _read(path: Path) -> str:

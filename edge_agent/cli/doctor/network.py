@@ -1,4 +1,4 @@
-"""The way to each service: name, route, encryption, key and model, as a session needs them.
+"""Each service: the way there (`way`), then a session with key and model.
 
 Call `services`.  A session is opened and closed again before anything is said in it, so that it
 costs nothing; every failure has the words that the journal has for it.  It must never contact
@@ -12,11 +12,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from edge_agent.cli.doctor.findings import Finding, fail, ok, warn
+from edge_agent.cli.doctor.findings import Finding, State, fail, not_seen, ok, warn
+from edge_agent.cli.doctor.way import Goal, is_open, way
 from edge_agent.contract.errors import LinkError, WireClosed
 from edge_agent.contract.ports import Dialer, Wire
 
@@ -32,13 +34,62 @@ HELLO_MAX = 5
 """Events before the session's own; a service sends one."""
 
 
-def services(endpoints: Sequence[Endpoint], dial: Dialer) -> list[Finding]:
-    """A line for each, the first one first."""
-    return asyncio.run(_all(endpoints, dial))
+class Go(Protocol):
+    """See `way`."""
+
+    def __call__(self, goal: Goal, *, clock_is_wrong: bool) -> Iterable[Finding]:
+        """Findings of each step."""
 
 
-async def _all(endpoints: Sequence[Endpoint], dial: Dialer) -> list[Finding]:
-    return [await _one(endpoint, dial, is_first=not at) for at, endpoint in enumerate(endpoints)]
+def services(
+    endpoints: Sequence[Endpoint],
+    dial: Dialer,
+    *,
+    ca_file: str = "",
+    clock_is_wrong: bool = False,
+    connected: str = "",
+    key_is_hidden: bool = False,
+    go: Go = way,
+) -> Iterator[Finding]:
+    """The way to each and a line for its session, the first one first.
+
+    `connected`: what the running speaker says of the session that it has; a second one beside it
+    would take a place that some servers have only one of.  `key_is_hidden`: there is a key for the
+    first, and this account may not read it.  `go`: how the way is gone.
+    """
+    for at, endpoint in enumerate(endpoints):
+        proxy, goal = goal_for(endpoint.url, ca_file)
+        if proxy:
+            yield ok("Proxy", f"{goal.host}, port {goal.port}, leads to {proxy}")
+        steps = list(go(goal, clock_is_wrong=clock_is_wrong))
+        yield from steps if not at else (_softened(step) for step in steps)
+        if not at and connected:
+            yield ok("Service", connected)
+        elif not at and key_is_hidden:
+            yield not_seen("Service", "this account may not read its key; run this with sudo")
+        elif is_open(steps):
+            yield asyncio.run(_one(endpoint, dial, is_first=not at))
+
+
+def goal_for(url: str, ca_file: str) -> tuple[str, Goal]:
+    """Who is called for an address: the service, or the proxy that leads to it (then the service's
+    name is told, too)."""
+    from edge_agent.realtime.link.dialer import proxy_url
+
+    parts = urlsplit(url)
+    host, is_tls = parts.hostname or "", parts.scheme == "wss"
+    proxy = proxy_url(url)
+    if not proxy:
+        return "", Goal(host, parts.port or (443 if is_tls else 80), is_tls, ca_file)
+    at = urlsplit(proxy)
+    port = at.port or (443 if at.scheme == "https" else 1080 if "socks" in at.scheme else 80)
+    return host, Goal(at.hostname or "", port, at.scheme == "https", via="the proxy")
+
+
+def _softened(finding: Finding) -> Finding:
+    """A fallback out of reach keeps nobody from talking."""
+    state = State.WARN if finding.state is State.FAIL else finding.state
+    return replace(finding, state=state)
 
 
 async def _one(endpoint: Endpoint, dial: Dialer, *, is_first: bool) -> Finding:
@@ -50,11 +101,8 @@ async def _one(endpoint: Endpoint, dial: Dialer, *, is_first: bool) -> Finding:
     try:
         headers = build_headers(endpoint.provider, endpoint.key())
     except OSError as problem:
-        return bad(
-            about,
-            f"{where}: the key cannot be read ({problem.strerror}).",
-            "Run this with sudo; the service itself is handed the key by systemd.",
-        )
+        why = f"the key cannot be read ({problem.strerror}); run this with sudo"
+        return not_seen(about, f"{where}: {why}")
     except LinkError as problem:
         return bad(about, f"{where}: {problem.message}", problem.fix)
     began = time.monotonic()

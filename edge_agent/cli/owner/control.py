@@ -38,7 +38,10 @@ def status(
     check: Annotated[
         bool,
         typer.Option(
-            "--check", help="Only what is wrong; exit code 1 if it keeps it from working."
+            "--check",
+            help="Only what is wrong, for a monitor.  Exit code 0: it works, perhaps with a flaw "
+            "(then a line says which); 1: something keeps it from working; 69: it does not run, or "
+            "does not answer.",
         ),
     ] = False,
 ) -> int:

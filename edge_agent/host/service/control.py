@@ -162,6 +162,8 @@ class ControlServer:
         try:
             async with asyncio.timeout(ASKER_PATIENCE_S):
                 request = await _request(reader)
+                if not request:
+                    return  # somebody only looked whether we are here
                 self._askers[task] = False
                 answer = await self._answer(request, _user_of(writer))
                 writer.write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
@@ -225,11 +227,11 @@ def _user_of(writer: asyncio.StreamWriter) -> int:
 
 
 async def _request(reader: asyncio.StreamReader) -> bytes:
-    """One line of at most the limit; b"" if it is longer."""
+    """One line of at most the limit, what is no request if it is longer; b"" if none came."""
     try:
         return await reader.readline()
     except ValueError:
-        return b""
+        return b"\n"
 
 
 def _somebody_listens(path: Path) -> bool:

@@ -108,13 +108,16 @@ class Status:
     oddities: Mapping[str, int] = field(default_factory=dict)
     """What was odd in the sessions with the provider, by kind, since the start: most of it is
     harmless and for programs only."""
+    tool_servers: Mapping[str, str] = field(default_factory=dict)
+    """Name → why it cannot be used; "" if nothing is known against it."""
     unwritten: int = 0
     """Turns of the household that should have been written down and were not, since the start."""
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
         counts = {"drops": dict(self.drops), "oddities": dict(self.oddities)}
-        return dataclasses.asdict(self) | counts
+        tool_servers = {"tool_servers": dict(self.tool_servers)}
+        return dataclasses.asdict(self) | counts | tool_servers
 
 
 def from_plain(entry: Mapping[str, Any]) -> Status:

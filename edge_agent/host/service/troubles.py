@@ -123,6 +123,14 @@ def _found(status: Status) -> Iterator[Trouble]:
             "it writable; it is tried again.",
             is_serious=False,
         )
+    for name, why in status.tool_servers.items():
+        if why:
+            yield Trouble(
+                "mcp.down",
+                f"The tool server {name} cannot be used: {why.removesuffix('.')}.",
+                f"It is tried again. See: edge-agent mcp list {name}",
+                is_serious=False,
+            )
     for ending in status.endings:
         yield Trouble("model.ends", f"{ending}.", "See realtime.model in the settings.", False)
     if status.faults + status.slips:

@@ -280,6 +280,17 @@ def proxy_for(url: str) -> str | Literal[True] | None:
     return None if proxy_bypass(parts.netloc) else proxies["all"]
 
 
+def proxy_url(url: str) -> str:
+    """The proxy that is dialled for `url`; "" if none is."""
+    proxy = proxy_for(url)
+    if proxy is True:
+        from websockets.proxy import get_proxy
+        from websockets.uri import parse_uri
+
+        proxy = get_proxy(parse_uri(url))
+    return proxy or ""
+
+
 def _import_library() -> None:
     import websockets.asyncio.client
     import websockets.exceptions  # noqa: F401
