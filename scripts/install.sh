@@ -169,7 +169,10 @@ install_settings() {
     mkdir -p -- "$ETC/config.d"
     defaults edge-agent.toml
     defaults providers.toml
-    if [[ -e $KEY ]]; then chmod 600 -- "$KEY"; fi
+    if [[ -e $KEY ]]; then # root's, for the service to read
+        if [[ -z $SCRATCH ]]; then chgrp -- "$ACCOUNT" "$KEY"; fi
+        chmod 640 -- "$KEY"
+    fi
 }
 
 install_files() {
@@ -198,7 +201,7 @@ can_talk() {
 }
 
 start_service() {
-    local missing_key="sudo install -m 600 /dev/stdin $KEY     (paste the key, press Enter, then Ctrl-D)"
+    local missing_key="sudo install -m 640 -g $ACCOUNT /dev/stdin $KEY     (paste the key, press Enter, then Ctrl-D)"
     journalctl --update-catalog >/dev/null 2>&1 || true # only the explanations of `journalctl -x`
     systemctl daemon-reload
     systemctl enable --quiet edge-agent.service

@@ -44,6 +44,8 @@ class World:
     """Words to 24 kHz PCM16 mono, where nothing is recorded; None: that of espeak-ng, if any."""
     watch_network: bool = False
     """Listen to the kernel for changes of addresses and routes."""
+    reload: Callable[[], Settings] | None = None
+    """Reads all layers of the settings anew; None: there are none."""
     control: Path | None = None
     """Where the control socket is put; None: nowhere."""
 

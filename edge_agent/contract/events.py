@@ -222,6 +222,8 @@ class LinkReady(Event):
 
     session: str = ""
     model: str = ""
+    address: str = ""
+    """Host, and port if it is an unusual one, of the service."""
     replaces: bool = False
     transcribes: bool = True
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,7 @@ from edge_agent.audio.device.devices import DeviceEntry
 from edge_agent.cli import main as cli
 from edge_agent.cli.outcome import debugging
 from edge_agent.contract.errors import DeviceMissing, ToolError
+from edge_agent.host.settings.load import Loaded
 from edge_agent.host.settings.root import Settings
 from edge_agent.version import this_build
 
@@ -282,11 +284,12 @@ def test_run_hands_over_the_settings_and_its_result_is_the_exit_code(
 ) -> None:
     seen: list[Settings] = []
 
-    def run(settings: Settings) -> int:
-        seen.append(settings)
+    def run(loaded: Loaded, *, reload: Callable[[], Settings]) -> int:
+        assert reload() == loaded.settings
+        seen.append(loaded.settings)
         return 5
 
-    stand_in(monkeypatch, "edge_agent.app.daemon", run=run)
+    stand_in(monkeypatch, "edge_agent.app.process", run=run)
     file = tmp_path / "edge-agent.toml"
     file.write_text("[device]\nvolume_percent = 55\n")
     assert invoke("run", "--config", str(file)).exit_code == 5
@@ -316,10 +319,10 @@ def test_what_the_command_line_sets_can_be_looked_at() -> None:
 def test_errors_of_ours_are_two_lines(
     monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, text: str
 ) -> None:
-    def run(_settings: Settings) -> int:
+    def run(_loaded: Loaded, **_more: object) -> int:
         raise error
 
-    stand_in(monkeypatch, "edge_agent.app.daemon", run=run)
+    stand_in(monkeypatch, "edge_agent.app.process", run=run)
     result = invoke("run")
     assert result.exit_code == code
     assert result.output.endswith(f"edge-agent: {text}")
@@ -329,10 +332,10 @@ def test_errors_of_ours_are_two_lines(
 def test_a_fault_shows_kind_and_place_and_more_only_on_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def run(_settings: Settings) -> int:
+    def run(_loaded: Loaded, **_more: object) -> int:
         raise RuntimeError(SECRET)
 
-    stand_in(monkeypatch, "edge_agent.app.daemon", run=run)
+    stand_in(monkeypatch, "edge_agent.app.process", run=run)
     result = invoke("run")
     assert result.exit_code == 70
     assert "RuntimeError at test_cli.py:" in result.output
@@ -342,10 +345,10 @@ def test_a_fault_shows_kind_and_place_and_more_only_on_request(
 
 
 def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(_settings: Settings) -> int:
+    def run(_loaded: Loaded, **_more: object) -> int:
         raise KeyboardInterrupt
 
-    stand_in(monkeypatch, "edge_agent.app.daemon", run=run)
+    stand_in(monkeypatch, "edge_agent.app.process", run=run)
     assert invoke("run").exit_code == 130
 
 
