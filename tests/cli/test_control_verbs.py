@@ -72,6 +72,7 @@ def test_status_in_words_and_for_programs(tmp_path: Path) -> None:
     as_json = json.loads(invoke_while_running(path, "status", "--json").output)
     assert as_json["link_code"] == "link.dns"
     assert "ok" not in as_json
+    assert as_json["running"] is True
     assert [trouble["code"] for trouble in as_json["troubles"]] == ["device.missing", "link.dns"]
 
 
@@ -130,7 +131,12 @@ def test_what_a_restart_would_forget_is_1_and_a_sentence(
 def test_a_speaker_that_does_not_run_is_69_and_a_sentence(arguments: tuple[str, ...]) -> None:
     result = invoke(*arguments)
     assert result.exit_code == 69
-    assert result.output.startswith("edge-agent: The speaker is not running.\nStart it: ")
+    assert result.stderr.startswith("edge-agent: The speaker is not running.\nStart it: ")
+    if "--json" in arguments:
+        told = json.loads(result.stdout)
+        assert (told["running"], told["code"]) == (False, "control.not_running")
+    else:
+        assert result.stdout == ""
 
 
 def test_a_wrong_mute_is_2() -> None:

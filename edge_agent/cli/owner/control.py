@@ -54,9 +54,10 @@ def status(
     found = troubles(known)
     code = EXIT_FAILED if check and any(one.is_serious for one in found) else 0
     if as_json:
-        told = {} if check else {k: v for k, v in answer.items() if k != "ok"}
+        told = {} if check else {**answer, "running": True}
+        told.pop("ok", None)
         rows = [dataclasses.asdict(one) for one in found]
-        typer.echo(json.dumps({"running": True} | told | {"troubles": rows}, indent=2))
+        typer.echo(json.dumps(told | {"troubles": rows}, indent=2))
         return code
     rows_told = (lines(found) or [("Trouble", "none")]) if check else page(known)
     width = max(len(what) for what, _ in rows_told) + 1

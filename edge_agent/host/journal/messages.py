@@ -838,9 +838,9 @@ MESSAGES: dict[str, Message] = {
     "settings.wrong": Message(
         ERROR,
         "The settings have a mistake:[ {where}:][ {setting}:] {why}[ {fix}]",
-        "WHERE is file and line, or the environment. Correct it, see that edge-agent config check "
-        "is content, and start or reload the service. Systemd does not start it again by itself "
-        "after this.",
+        "First stands where: the file and its line, or the environment. Correct it, see that "
+        "edge-agent config check is content, and start or reload the service. Systemd does not "
+        "start it again by itself after this.",
     ),
     "settings.kept": Message(
         NOTICE,

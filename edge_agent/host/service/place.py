@@ -50,7 +50,7 @@ def taken_place(environ: Mapping[str, str] | None = None) -> socket.socket | Non
     if env.get("NOTIFY_SOCKET") and (holder is None or holder[1] not in (0, os.geteuid())):
         return None
     raise PlaceTaken(
-        f"A speaker runs on this machine already{_named(holder)}: two would both hear and answer.",
+        f"A speaker runs on this machine already{_who(holder)}: two would both hear and answer.",
         fix="Ask it: edge-agent status     End it: sudo systemctl stop edge-agent     For a test "
         "beside it, with devices of its own: edge-agent run --beside",
     )
@@ -69,7 +69,7 @@ def _holder() -> tuple[int, int] | None:
     return pid, uid
 
 
-def _named(holder: tuple[int, int] | None) -> str:
+def _who(holder: tuple[int, int] | None) -> str:
     if holder is None:
         return ""
     pid, uid = holder
