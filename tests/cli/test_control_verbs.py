@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edge_agent.cli import main as cli
+from edge_agent.demo.live import LiveResult
 from edge_agent.host.service.control import ControlServer, Handler
 from edge_agent.host.service.status import Failure, Status
 
@@ -188,3 +189,16 @@ def test_what_is_not_known_is_muted_for_the_live_demo_too(
     state.write_bytes(raw)
     assert invoke("demo", "--live").exit_code == 69
     assert state.read_bytes() == raw
+
+
+def test_the_live_demo_without_a_microphone_ends_as_the_table_says(
+    settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check(*_arguments: object, **_more: object) -> LiveResult:
+        return LiveResult(0, -99.0, "There is no microphone.")
+
+    monkeypatch.setattr("edge_agent.demo.live.live_check", check)
+    settings.write_text(settings.read_text() + f'[state]\npath = "{settings.parent}/state.json"\n')
+    result = invoke("demo", "--live")
+    assert result.exit_code == 69
+    assert "There is no microphone." in result.output
