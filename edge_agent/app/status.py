@@ -174,7 +174,7 @@ class SpeakerStatus:
             mic_clipped=self._watch.sound_judge.loud_looks,
             hears_badly=self._sound.supervisor.hears_badly,
             mic_lost=sound.overflows,
-            underflows=sound.underflows,
+            underflows=self._watch.sound_judge.underflows,
             faults=self._faults(),
             slips=self._slips(),
             endings=tuple(self._endings()),

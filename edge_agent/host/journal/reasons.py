@@ -53,6 +53,8 @@ REASONS: dict[str, str] = {
     f"(root:edge-agent, mode 640); it is taken up within 10 s. {_PERSON}",
     "link.no_key": f"There is no key. Put it into {_KEY} (root:edge-agent, mode 640); it "
     "is taken up within 10 s.",
+    "link.key_unreadable": f"The service may not read {_KEY}, or it is no text: sudo chgrp "
+    f"edge-agent {_KEY} && sudo chmod 640 {_KEY}. A restart and a reload mend its rights.",
     "link.no_quota": f"The account has no credit left, or reached its limit. {_BILL}",
     "link.no_model": "The account may not use realtime.model, or there is no such model. "
     f"{_PERSON}",
