@@ -170,7 +170,7 @@ install_settings() {
     defaults edge-agent.toml
     defaults providers.toml
     if [[ -e $KEY ]]; then # root's, for the service to read
-        if [[ -z $SCRATCH ]]; then chgrp -- "$ACCOUNT" "$KEY"; fi
+        if [[ -z $SCRATCH ]]; then chgrp -- "$(id -gn "$ACCOUNT")" "$KEY"; fi
         chmod 640 -- "$KEY"
     fi
 }

@@ -52,7 +52,7 @@ def list_tools(
     """
     looks = _looks(config_file, names, wait_s)
     if isinstance(looks, int):
-        if as_json:
+        if as_json and looks == 0:
             typer.echo("[]")
         return looks
     if as_json:

@@ -171,7 +171,9 @@ holds "debug lines for a while, without a restart" "edge-agent log-level debug -
 holds "a second speaker is refused, root's and anybody's" "edge-agent run; [[ \$? == 69 ]] && su -s /bin/sh nobody -c 'edge-agent run' 2>&1 | tee /dev/stderr | grep -q 'A speaker runs on this machine already' && ! journalctl -b -u edge-agent | grep -q 'not a request'"
 holds "who is in the group may ask and mute, and is told what else wants sudo" "useradd -G edge-agent anna; su anna -c 'edge-agent status && edge-agent mute on && edge-agent mute off && edge-agent log-level' && su anna -c 'edge-agent facts list' 2>&1 | tee /dev/stderr | grep -q 'Start it with sudo'"
 holds "who is not is told of the group" "su -s /bin/sh nobody -c 'edge-agent status' 2>&1 | grep -q 'not in the group edge-agent'"
-holds "root's commands leave nothing of root's behind" "edge-agent voice-pack build --engine espeak; edge-agent facts list; edge-agent usage; edge-agent privacy >/dev/null; edge-agent messages list; edge-agent timers list; edge-agent mcp list >/dev/null; ! find /var/lib/edge-agent /run/edge-agent -user root | grep ."
+holds "root's commands leave nothing of root's behind" "edge-agent voice-pack build --engine espeak; edge-agent facts list; edge-agent usage; edge-agent privacy >/dev/null; edge-agent messages list; edge-agent timers list; edge-agent mcp list >/dev/null; ! find /var/lib/edge-agent /run/edge-agent -user root | grep . && rm -r /var/lib/edge-agent/voice-pack"
+strange="'facts list' 'messages list' usage 'timers list' privacy 'config check' 'config show' 'prompt show' 'mcp list' 'voice-pack list' 'voice-pack build --engine espeak' 'transcribe /etc/shadow' devices reload log-level"
+holds "nobody's troubles are not called a fault of the program" "cd /; for verb in $strange; do echo \"== \$verb\"; su -s /bin/sh nobody -c \"edge-agent \$verb\" </dev/null; done >/tmp/walk 2>&1; cat /tmp/walk; ! grep 'fault in the program' /tmp/walk"
 holds "no library writes into its state, or its own lines into the journal" "! ls -d $state_of/.config && ! journalctl -b -u edge-agent | grep -i 'cookie\|ALSA lib\|\[pulseaudio'"
 
 # A disk of the speaker's own for its state: full, then read-only, then as it should be.
@@ -180,6 +182,8 @@ says() { printf 'for _ in $(seq 60); do edge-agent status | grep -q "%s" && brea
 # becomes true|false: within a minute the file says so.
 becomes() { printf "for _ in \$(seq 120); do grep -q 'muted.: %s' %s/state.json && exit 0; sleep 0.5; done; edge-agent status; cat %s/state.json; exit 1" "$1" "$state" "$state"; }
 holds "its state moves to a disk of 1 MB" "systemctl stop edge-agent && cp -a $state /srv/state && mount -t tmpfs -o size=1m,mode=700 tmpfs $state && chown edge-agent: $state && cp -a /srv/state/. $state/ && systemctl start edge-agent && $(says 'ready (openai')"
+verbs="'facts list' 'facts forget --all --yes' 'messages delete --all' usage 'timers add 10m' 'volume 40' 'voice-pack build --engine espeak' 'privacy --delete usage --yes' 'guest off'"
+holds "on a full disk no verb calls that a fault of the program" "head -c 2M /dev/zero >$state/fill; for verb in $verbs; do echo \"== \$verb\"; edge-agent \$verb; done >/tmp/walk 2>&1; cat /tmp/walk; rm -rf $state/fill $state/voice-pack; ! grep 'fault in the program' /tmp/walk"
 holds "a full disk: muting is refused as not saved, by exit code and in status, and is in force" "head -c 2M /dev/zero >$state/fill; ! edge-agent mute on && $(says 'cannot be saved') && $(says 'Microphone: *off .muted') && grep -Eq '\"muted\": ?false' $state/state.json"
 holds "with room again it is saved by itself" "rm $state/fill; $(becomes true)"
 holds "a read-only disk: the same for opening the microphone" "mount -o remount,ro $state && ! edge-agent mute off && $(says 'cannot be saved') && $(says 'Microphone: *on') && mount -o remount,rw $state; $(becomes false)"
