@@ -202,3 +202,59 @@ def test_the_live_demo_without_a_microphone_ends_as_the_table_says(
     result = invoke("demo", "--live")
     assert result.exit_code == 69
     assert "There is no microphone." in result.output
+
+
+REPORTS: list[tuple[dict[str, Any], int, str]] = [
+    (
+        {"live": ["listen.chime", "journal.level"], "later": ["realtime.persona"]},
+        0,
+        "In force: listen.chime, journal.level.\n"
+        "In force as soon as nobody talks: realtime.persona.\n",
+    ),
+    (
+        {"restart": ["device.block_ms"]},
+        0,
+        "After a restart (sudo systemctl restart edge-agent): device.block_ms.\n",
+    ),
+    ({}, 0, "No setting has changed.\n"),
+    (
+        {"problems": ["/etc/x.toml line 3: listen.mdoe: there is no such key."]},
+        78,
+        "edge-agent: The settings were not read anew; the running ones stay:\n"
+        "  /etc/x.toml line 3: listen.mdoe: there is no such key.\n",
+    ),
+]
+
+
+@pytest.mark.parametrize(("report", "code", "words"), REPORTS)
+def test_a_reload_says_what_came_of_it(
+    tmp_path: Path, report: dict[str, Any], code: int, words: str
+) -> None:
+    result = invoke_while_answering(tmp_path, "reload", lambda _request: report, "reload")
+    assert (result.exit_code, result.output) == (code, words)
+
+
+def test_a_log_level_is_told_or_asked_for_with_its_time(tmp_path: Path) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def level(request: dict[str, Any]) -> dict[str, Any]:
+        asked.append({key: request.get(key) for key in ("to", "seconds")})
+        return {"level": "debug", "left_s": 600}
+
+    for verb in (("log-level", "debug", "--for", "10m"), ("log-level",)):
+        result = invoke_while_answering(tmp_path, "log_level", level, *verb)
+        assert (result.exit_code, result.output) == (0, "The log level is debug, for 10 min.\n")
+    assert asked == [{"to": "debug", "seconds": 600}, {"to": None, "seconds": None}]
+    assert invoke("log-level", "--for", "10m").exit_code == 2
+
+
+def invoke_while_answering(tmp_path: Path, name: str, door: Handler, *verb: str) -> Result:
+    async def evening() -> Result:
+        server = ControlServer(tmp_path / "control.sock", {name: door})
+        assert await server.start()
+        try:
+            return await asyncio.to_thread(invoke, *verb)
+        finally:
+            await server.stop()
+
+    return asyncio.run(evening())

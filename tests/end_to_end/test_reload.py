@@ -116,10 +116,14 @@ def test_what_is_live_takes_effect_and_everything_else_is_said_to_want_a_restart
     play(house())
 
 
-def test_a_reload_drops_no_talk_and_the_model_hears_of_its_persona_when_nobody_talks() -> None:
+def test_a_reload_drops_no_talk_and_debug_lines_tell_kinds_and_no_content() -> None:
     async def house() -> None:
         async with Stage(brain=Answers("answer_tea")) as stage:
+            stage.daemon.journal.set_level(6)
             await ready(stage)
+            assert await ask(stage, "log_level") == {"level": "info", "left_s": 0}
+            told = await ask(stage, "log_level", to="debug", seconds=60)
+            assert told == {"level": "debug", "left_s": 60}
             said = await stage.say("wake_tea_second_voice")
             await stage.until(lambda: stage.daemon.dialogue.talk.value == "listening", 5.0, "woken")
             told = await reloaded(stage, realtime__instructions="Call me Ada.")
@@ -127,12 +131,23 @@ def test_a_reload_drops_no_talk_and_the_model_hears_of_its_persona_when_nobody_t
             await whole_turn(stage, said, "answer_tea")
             await stage.until_talk("asleep", PATIENCE_S)
             await asyncio.sleep(2)
-            assert len(stage.server.sessions) == 1
-            said = await stage.say("wake_tea_second_voice")
-            await whole_turn(stage, said, "answer_tea")
-            first, second = answered(stage)[:2]
+            [session] = stage.server.sessions
+            [first] = answered(stage)
             assert "Ada" not in first.turn.instructions
-            assert "Call me Ada." in second.turn.instructions
+            assert "Call me Ada." in str(session.config["instructions"])
+
+            codes = {n.code for n in stage.score.journal}
+            assert {"link.sent", "link.received", "dialogue.state", "dialogue.gate"} <= codes
+            kinds = {n.fields["type"] for n in stage.score.journal if n.code == "link.received"}
+            assert "response.done" in kinds
+            assert not any("audio.delta" in str(kind) for kind in kinds)
+            await asyncio.sleep(60)
+            assert await ask(stage, "log_level") == {"level": "info", "left_s": 0}
+            count = len([n for n in stage.score.journal if n.code.startswith("dialogue.")])
+            await ask(stage, "mute", to="on")
+            assert len([n for n in stage.score.journal if n.code.startswith("dialogue.")]) == count
+            with pytest.raises(ControlError, match="no such level"):
+                await ask(stage, "log_level", to="verbose")
             assert not faults(stage)
 
     play(house())
@@ -165,33 +180,6 @@ def test_wrong_settings_are_refused_whole_with_their_place_and_remedy() -> None:
             }
             states = [line.partition("=")[0] for _, line in stage.notifier.told]
             assert states.index("RELOADING") < len(states) - 1 - states[::-1].index("READY")
-            assert not faults(stage)
-
-    play(house())
-
-
-def test_the_log_level_changes_for_a_while_and_debug_tells_kinds_and_no_content() -> None:
-    async def house() -> None:
-        async with Stage(brain=Answers("answer_tea")) as stage:
-            stage.daemon.journal.set_level(6)
-            await ready(stage)
-            assert await ask(stage, "log_level") == {"level": "info", "left_s": 0}
-            told = await ask(stage, "log_level", to="debug", seconds=60)
-            assert told == {"level": "debug", "left_s": 60}
-            await stage.say("wake_tea_second_voice")
-            await stage.until_talk("asleep", PATIENCE_S)
-            codes = {n.code for n in stage.score.journal}
-            assert {"link.sent", "link.received", "dialogue.state", "dialogue.gate"} <= codes
-            kinds = {n.fields["type"] for n in stage.score.journal if n.code == "link.received"}
-            assert "response.done" in kinds
-            assert not any("audio.delta" in str(kind) for kind in kinds)
-            await asyncio.sleep(60)
-            assert await ask(stage, "log_level") == {"level": "info", "left_s": 0}
-            count = len([n for n in stage.score.journal if n.code.startswith("dialogue.")])
-            await ask(stage, "mute", to="on")
-            assert len([n for n in stage.score.journal if n.code.startswith("dialogue.")]) == count
-            with pytest.raises(ControlError, match="no such level"):
-                await ask(stage, "log_level", to="verbose")
             assert not faults(stage)
 
     play(house())
