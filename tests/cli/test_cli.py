@@ -324,7 +324,7 @@ def test_errors_of_ours_are_two_lines(
     def run(_loaded: Loaded, **_more: object) -> int:
         raise error
 
-    stand_in(monkeypatch, "edge_agent.app.process", run=run)
+    stand_in(monkeypatch, "edge_agent.app.process", run=run, refused=lambda _problem: False)
     result = invoke("run")
     assert result.exit_code == code
     assert result.output.endswith(f"edge-agent: {text}")
