@@ -229,7 +229,7 @@ def _daemon(sheet: Sheet, provider: _Provider, mode: str) -> Iterator[_Daemon]:
         log = stack.enter_context((folder / "log").open("w+", encoding="utf-8"))
         begin = time.monotonic()
         process = subprocess.Popen(
-            _command("run"), env=environment, stdout=log, stderr=log, text=True
+            _command("run", "--beside"), env=environment, stdout=log, stderr=log, text=True
         )
         stack.callback(_end, sheet["process.stop"], process)
         wait_for(lambda: manager.ready_at > 0, "READY")

@@ -206,7 +206,12 @@ install_settings() {
     if [[ ! -d $ETC/config.d ]]; then act "make ${ETC#"$SCRATCH"}/config.d" our_folder "$ETC/config.d"; fi
     defaults edge-agent.toml
     defaults providers.toml
-    if [[ -e $KEY && $(stat -c %a -- "$KEY") != 600 ]]; then act "close ${KEY#"$SCRATCH"} to others" chmod 600 -- "$KEY"; fi
+    if [[ -e $KEY ]]; then act "let only root and the service read ${KEY#"$SCRATCH"}" close_key; fi
+}
+
+close_key() {
+    if [[ -n $LIVE ]]; then chgrp -- "$(id -gn "$ACCOUNT")" "$KEY"; fi
+    chmod 640 -- "$KEY"
 }
 
 link_command() {
@@ -257,7 +262,7 @@ can_talk() {
 
 # It is installed; whether it starts is all that is left.  `systemctl restart` waits for READY.
 start_service() {
-    local missing_key="sudo install -m 600 /dev/stdin $KEY     (paste the key, press Enter, then Ctrl-D)"
+    local missing_key="sudo install -m 640 -g $ACCOUNT /dev/stdin $KEY     (paste the key, press Enter, then Ctrl-D)"
     local how=restart
     journalctl --update-catalog >/dev/null 2>&1 || true # only the explanations of `journalctl -x`
     systemctl daemon-reload

@@ -21,6 +21,7 @@ from text_service import TextService
 from webhook_service import Hook
 
 from edge_agent.contract import secrets
+from edge_agent.host.service import place
 
 pytest_plugins = ("other_ways", "workers")
 
@@ -47,6 +48,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("house")
+# Neither another worker nor the speaker of this machine stands in the place of a test's.
+place.NAME += f"/test-{os.getpid()}"
 
 
 def pytest_collection_finish() -> None:

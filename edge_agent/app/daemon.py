@@ -11,10 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import os
-import signal
-import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -25,9 +21,9 @@ from edge_agent.app.checks import Checks
 from edge_agent.app.endings import endings
 from edge_agent.app.endpoints import endpoints
 from edge_agent.app.health import Watch
-from edge_agent.app.keepsakes import observers as keepsakes
 from edge_agent.app.money import Ledger
 from edge_agent.app.owner_commands import all_commands
+from edge_agent.app.running import Running
 from edge_agent.app.session_start import session_start, with_persona
 from edge_agent.app.sound.chain import SoundChain
 from edge_agent.app.sound.sentences import own_sentences, own_voice
@@ -37,14 +33,14 @@ from edge_agent.app.status import SpeakerStatus, StatusLine
 from edge_agent.app.tools.offer import offer
 from edge_agent.app.tools.toolbox import Toolbox
 from edge_agent.app.wiring import dialogue_config, link_timings, session_config
-from edge_agent.app.world import World, real_world
+from edge_agent.app.world import World
 from edge_agent.audio.speaker.earcons import render_earcon
 from edge_agent.contract.details import TEXT_MODEL
 from edge_agent.contract.errors import AgentError
 from edge_agent.contract.events import Event, ModelUsed, StopRequested, Usage
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.state import Microphone, Talk
-from edge_agent.host.journal.journal import Journal, LibraryWarnings, open_journal
+from edge_agent.host.journal.journal import Journal
 from edge_agent.host.service.control import ControlServer
 from edge_agent.host.service.network import NetworkNews, NetworkWatch
 from edge_agent.host.service.status import Status
@@ -57,14 +53,12 @@ from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.realtime.link.pongs import PongBook
 from edge_agent.version import this_build
 
-__all__ = ["Daemon", "World", "real_world", "run"]
+__all__ = ["Daemon", "World"]
 
 FADE_OUT_S = 0.03
 """A cut is audible to its end after one block and the device's latency; then we close it."""
 SECOND_SIGNAL_S = 0.5
 """Ctrl-C under a wrapper arrives twice at once; a second wish to stop takes a person longer."""
-EXIT_FAULT = 70
-"""sysexits.h EX_SOFTWARE, as the command line documents it."""
 
 
 class Daemon:
@@ -144,7 +138,7 @@ class Daemon:
     def _build_talk(self) -> None:
         settings, world, journal = self.settings, self.world, self.journal
         registry = self.toolbox.registry
-        begin = session_start(settings, offer(settings, registry))
+        self._begin = begin = session_start(settings, offer(settings, registry))
         for missed in begin.absent:
             journal.note(
                 "persona.tool_off",
@@ -152,7 +146,7 @@ class Daemon:
                 steps=", ".join(missed.steps),
                 setting=missed.setting,
             )
-        first, *others = endpoints(settings, self.ledger.table)
+        self._services = first, *others = endpoints(settings, self.ledger.table)
         store = PongStore(pongs_path(settings.state.path), journal.note)
         self.link = RealtimeLink(
             dial=world.dial,
@@ -225,6 +219,21 @@ class Daemon:
     def _build_outlook(self) -> None:
         """What looks on, and what the outside is told."""
         settings, world, journal = self.settings, self.world, self.journal
+        self.running = Running(
+            settings,
+            world,
+            journal,
+            dialogue=self.dialogue,
+            state=self._state,
+            playout=self.sound.playout,
+            budget=self.ledger.spending.budget,
+            registry=self.toolbox.registry,
+            link=self.link,
+            services=self._services,
+            instructions=self._begin.instructions,
+            disk=self._disk,
+            ready=self.ready,
+        )
         self._calendar = Calendar(now=world.now, time=self._loop.time, post=self.post)
         self._watch = Watch(
             self.sound,
@@ -236,7 +245,12 @@ class Daemon:
             time=self._loop.time,
             started_at=self._started_at,
             show_status=self._status_line.show,
-            chores=(self._calendar.look, self.agent.collect, self._state.look),
+            chores=(
+                self._calendar.look,
+                self.agent.collect,
+                self._state.look,
+                self.running.look,
+            ),
         )
         self.status = SpeakerStatus(
             settings.realtime.provider,
@@ -256,15 +270,19 @@ class Daemon:
         )
         self.agent.observers += [
             self.status.on_event,
+            self._status_line.on_event,
             self.toolbox.desk.last_answer.on_event,
             self.sound.supervisor.on_event,
-            *keepsakes(settings, self._disk, journal, world.now),
+            *self.running.observers(),
         ]
         announcer = Announcer(post=self.post, time=self._loop.time)
         checks = Checks(settings, self.sound, self.panel, self.dialogue, self._words)
         self.agent.observers += [announcer.on_event, checks.on_event]
-        self.owner_commands = all_commands(self.speaker_api, self.dialogue, self.toolbox, announcer)
-        self.owner_commands |= checks.commands
+        self.owner_commands = {
+            **all_commands(self.speaker_api, self.dialogue, self.toolbox, announcer),
+            **self.running.commands,
+            **checks.commands,
+        }
         self._control: ControlServer | None = None
         if world.control is not None:
             self._control = ControlServer(
@@ -413,38 +431,3 @@ class Daemon:
     def post(self, event: Event) -> None:
         """Put an event into the inbox; on the loop only.  All that follows is done on return."""
         self.agent.post(event)
-
-
-def run(settings: Settings, world: World | None = None) -> int:
-    """`edge-agent run`: serve until SIGTERM or SIGINT; the exit code.
-
-    Raises what ended a room that should not have ended: the service manager starts us again.
-    """
-    journal = open_journal(settings.journal.level, transcripts=settings.journal.transcripts)
-    complaints = LibraryWarnings(journal)
-    logging.getLogger().addHandler(complaints)
-    code, daemons = EXIT_FAULT, list[Daemon]()
-    try:
-        asyncio.run(_serve(settings, world, journal, daemons))
-        code = 0
-    finally:
-        logging.getLogger().removeHandler(complaints)
-        if any(daemon.left_behind for daemon in daemons):
-            # Python would wait for the thread that hangs in a driver.
-            sys.stderr.flush()
-            os._exit(code)
-    return code
-
-
-async def _serve(
-    settings: Settings, world: World | None, journal: Journal, daemons: list[Daemon]
-) -> None:
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(
-        lambda _loop, slip: journal.fault(slip.get("exception") or RuntimeError())
-    )
-    daemon = Daemon(settings, world or real_world(settings), journal)
-    daemons.append(daemon)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, daemon.stop)
-    await daemon.run()

@@ -64,9 +64,17 @@ class KeySource:
         if self._file is not None and key and self._try_read() != key:
             self._file = None
 
+    @property
+    def file(self) -> Path | None:
+        """The file that is followed; None: the key is the one of the start."""
+        return self._file
+
     def __call__(self) -> str | None:
         """The key, None without one.  Raises `OSError` if its file cannot be read now."""
-        return (self._read(self._file) if self._file is not None else self._key) or None
+        try:
+            return (self._read(self._file) if self._file is not None else self._key) or None
+        except FileNotFoundError:
+            return None
 
     def _try_read(self) -> str:
         try:

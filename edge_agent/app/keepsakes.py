@@ -39,10 +39,10 @@ WAITING_MAX = 8
 
 
 def observers(
-    settings: Settings, disk: Worker, journal: Journal, now: Callable[[], datetime]
+    settings: Settings, recorder: Recorder, journal: Journal
 ) -> Iterator[Callable[[Event, list[Command], float], None]]:
     """Whoever writes down what was said: observers of the pump."""
-    yield Recorder(settings, disk, journal.note, now).on_event
+    yield recorder.on_event
     if settings.journal.transcripts:
         words = Words(
             lambda who, text: journal.note("talk.words", who=who, text=text),
@@ -57,18 +57,22 @@ class Recorder:
     def __init__(
         self, settings: Settings, disk: Worker, note: NoteFunction, now: Callable[[], datetime]
     ) -> None:
+        self._disk = disk
+        self._note = note
+        self._now = now
+        self._waiting = deque[Callable[[], None]]()
+        self._dropped = 0
+        self.follow(settings)
+
+    def follow(self, settings: Settings) -> None:
+        """Keep what these settings ask for, from the next turn on."""
         privacy = settings.privacy
         terms = KeepTerms(
             transcripts_days=privacy.keep_transcripts_days,
             audio_days=privacy.keep_audio_days,
             audio_max_bytes=privacy.keep_audio_max_mb * 1_000_000,
         )
-        self._files = Keepsakes(keepsakes_folder(settings.state.path), terms, note)
-        self._disk = disk
-        self._note = note
-        self._now = now
-        self._waiting = deque[Callable[[], None]]()
-        self._dropped = 0
+        self._files = Keepsakes(keepsakes_folder(settings.state.path), terms, self._note)
         self._sees: list[Callable[[Event, list[Command]], None]] = []
         if terms.transcripts_days:
             words = Words(self._keep_words, redactor(settings).redact)

@@ -12,8 +12,11 @@ import datetime as dt
 from typing import Any
 
 from edge_agent.app.announcer import Announcer
+from edge_agent.app.log_level import LogLevel
+from edge_agent.app.reload import Reloader
 from edge_agent.app.speaker_api import Handler, SpeakerApi, TalkView, owner_commands
 from edge_agent.app.tools.toolbox import Toolbox
+from edge_agent.host.journal.journal import LEVELS
 from edge_agent.host.service.control import ControlError
 from edge_agent.tools.timers import REPEATS, Entry
 
@@ -82,6 +85,26 @@ def all_commands(
         "set_alarm": set_alarm,
         "cancel_timer": cancel_timer,
     }
+
+
+def running_commands(reloader: Reloader, log_level: LogLevel) -> dict[str, Handler]:
+    """What an admin asks of the running program."""
+
+    async def reload(_request: dict[str, Any]) -> dict[str, Any]:
+        return (await reloader.reload()).plain()
+
+    def level(request: dict[str, Any]) -> dict[str, Any]:
+        """Told, or set: `to` a level, `seconds` for how long."""
+        wanted = _text(request, "to")
+        if wanted:
+            if wanted not in LEVELS:
+                raise ControlError(
+                    "There is no such level.", fix=f"There are: {', '.join(LEVELS)}."
+                )
+            log_level.want(wanted, _number(request, "seconds", 0) or 0)
+        return {"level": log_level.level, "left_s": round(log_level.left_s)}
+
+    return {"reload": reload, "log_level": level}
 
 
 def plain(entry: Entry, left_s: float) -> dict[str, Any]:

@@ -85,10 +85,15 @@ class SavedState:
         self._backoff = Backoff(SAVE_AGAIN_S, SAVE_AGAIN_MAX_S)
         self._again_at: float | None = None
         """When it is tried again; None: nothing has failed."""
+        self.volume_max_percent = 100
+        """The loudest that is allowed; one that was saved before may be louder."""
+        self.follow(settings)
+        self.saved: Saved = self._file.load()
+
+    def follow(self, settings: Settings) -> None:
+        """Take the settings' volumes."""
         self._volume_percent = settings.device.volume_percent
         self.volume_max_percent = settings.device.volume_max_percent
-        """The loudest that is allowed; one that was saved before may be louder."""
-        self.saved: Saved = self._file.load()
 
     @property
     def is_unsaved(self) -> bool:

@@ -30,11 +30,16 @@ from edge_agent.host.journal.messages import MESSAGES
 from edge_agent.host.service.status import Failure, Status
 from edge_agent.host.service.systemd import Notifier
 from edge_agent.host.service.troubles import name_of
+from edge_agent.host.voice.sentences import SENTENCE_FOR_CODE
 from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.version import this_build
 
 UNANSWERED = ("talk.no_answer", "talk.dropped_old")
 """What leaves somebody without an answer and is no failure of a response, the line or a device."""
+
+
+ANSWERS = {"no_quota": "no quota", "bad_key": "wrong key", "refused": "account refused"}
+"""What the household is told of an answer that failed → the same for the service manager."""
 
 
 class StatusLine:
@@ -43,7 +48,16 @@ class StatusLine:
     def __init__(self, notifier: Notifier, is_device_present: Callable[[], bool]) -> None:
         self._notifier = notifier
         self._is_device_present = is_device_present
-        self._text = self._trouble = ""
+        self._text = self._trouble = self._answers = ""
+
+    def on_event(self, event: Event, _commands: list[Command], _at: float) -> None:
+        """An observer of the pump: why answers fail though there is a session."""
+        if isinstance(event, ResponseEnded):
+            known = SENTENCE_FOR_CODE.get(f"response.{event.code}", "")
+            answers = ANSWERS.get(known, "") if event.status == "failed" else ""
+            if answers != self._answers:
+                self._answers = answers
+                self.show()
 
     def show(self, text: str | None = None, trouble: str = "") -> None:
         """The dialogue's line and the code of its trouble (None: the last ones), and what it cannot
@@ -53,6 +67,8 @@ class StatusLine:
         parts = [self._text]
         if self._trouble:
             parts.append(name_of(self._trouble))
+        elif self._answers:
+            parts.append(self._answers)
         if not self._is_device_present():
             parts.append("no sound device")
         self._notifier.status("; ".join(parts) if self._text else "")
@@ -168,7 +184,7 @@ class SpeakerStatus:
             faulty_buttons=tuple(f"{name}: {fault}" for name, fault in self._buttons.items()),
             hears_badly=self._sound.supervisor.hears_badly,
             mic_lost=sound.overflows,
-            underflows=sound.underflows,
+            underflows=self._watch.sound_judge.underflows,
             faults=self._faults(),
             slips=self._slips(),
             endings=tuple(self._endings()),

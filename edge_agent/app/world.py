@@ -7,8 +7,9 @@ this machine; tests and the demo hand the daemon a `World` of their own.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -44,14 +45,26 @@ class World:
     """Words to 24 kHz PCM16 mono, where nothing is recorded; None: that of espeak-ng, if any."""
     watch_network: bool = False
     """Listen to the kernel for changes of addresses and routes."""
+    reload: Callable[[], Settings] | None = None
+    """Reads all layers of the settings anew; None: there are none."""
     control: Path | None = None
     """Where the control socket is put; None: nowhere."""
+
+
+def spare_the_state(environ: MutableMapping[str, str]) -> None:
+    """Give libpulse another place for its cookie than the state folder of a service, where it would
+    complain of a full disk in a dozen lines; one that is there already goes on to count."""
+    folder = environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    cookie = Path(environ.get("HOME", "/")) / ".config" / "pulse" / "cookie"
+    if folder and "XDG_CONFIG_HOME" not in environ and not cookie.exists():
+        environ["XDG_CONFIG_HOME"] = folder
 
 
 def real_world(settings: Settings) -> World:
     """This machine's sound card, network, pins and service manager."""
     from edge_agent.audio.device.portaudio import PortAudioDevice
 
+    spare_the_state(os.environ)
     device = settings.device
     return World(
         device=PortAudioDevice(

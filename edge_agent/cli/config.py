@@ -46,7 +46,8 @@ def check(config_file: ConfigOption = None, said: SetOption = None) -> None:
         if not (warning.startswith(NO_KEY) and service_has_key()):
             note(warning)
     read = ", ".join(map(str, loaded.files)) or "no file, only defaults"
-    typer.echo(f"The settings are right ({read}; {len(loaded.origins)} of them set).")
+    count = len(_rows(loaded, changed=True))
+    typer.echo(f"The settings are right ({read}; {count} differ from their default).")
 
 
 @app.command()

@@ -14,16 +14,17 @@ from typing import Annotated
 
 import typer
 
-from edge_agent.cli import config, devices, mcp, prompt, server
+from edge_agent.cli import config, devices, mcp, prompt, server, speaker
 from edge_agent.cli.doctor import verb as doctor
 from edge_agent.cli.options import ConfigOption, SetOption
-from edge_agent.cli.outcome import EXIT_CODES_TEXT, debugging, guarded, note
+from edge_agent.cli.outcome import EXIT_CODES_TEXT, debugging, guarded
 from edge_agent.cli.owner import (
     backup,
     control,
     facts,
     messages,
     privacy,
+    running,
     say,
     support,
     timers,
@@ -61,6 +62,8 @@ app.command("usage")(usage.usage)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.command("support")(support.support)
+app.command("reload")(running.reload)
+app.command("log-level")(running.log_level)
 app.add_typer(voice_pack.app, name="voice-pack")
 app.command("transcribe")(transcribe.transcribe)
 app.command("simulate-server")(server.simulate_server)
@@ -104,21 +107,19 @@ def options(
 
 @app.command()
 @guarded
-def run(config_file: ConfigOption = None, said: SetOption = None) -> int:
+def run(
+    config_file: ConfigOption = None,
+    said: SetOption = None,
+    *,
+    beside: Annotated[
+        bool, typer.Option("--beside", help="Though a speaker runs here already: for a test.")
+    ] = False,
+) -> int:
     """Run the speaker in the foreground, until SIGTERM or Ctrl-C.
 
     Every setting can also come from the environment: EDGE_AGENT_REALTIME__VOICE=cedar.
     """
-    from edge_agent.host.service.account import become_owner
-    from edge_agent.host.service.control import SERVICE_FOLDER
-    from edge_agent.host.settings.load import load
-    from edge_agent.host.stores.keepsakes import keepsakes_folder
-
-    loaded = load(config_file, said=said or ())
-    become_owner(keepsakes_folder(loaded.settings.state.path), given=SERVICE_FOLDER)
-    for warning in loaded.warnings:
-        note(warning)
-    return int(importlib.import_module("edge_agent.app.daemon").run(loaded.settings))
+    return speaker.run(config_file, said or (), beside=beside)
 
 
 @app.command()

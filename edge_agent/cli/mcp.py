@@ -52,6 +52,8 @@ def list_tools(
     """
     looks = _looks(config_file, names, wait_s)
     if isinstance(looks, int):
+        if as_json and looks == 0:
+            typer.echo("[]")
         return looks
     if as_json:
         typer.echo(json.dumps([look.as_json() for look in looks], indent=2, ensure_ascii=False))

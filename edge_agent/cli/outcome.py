@@ -5,6 +5,7 @@ Thread: main.  It must never print a secret, and a traceback only with `--debug`
 
 from __future__ import annotations
 
+import errno
 import functools
 import sys
 import traceback
@@ -78,6 +79,36 @@ def exit_code(error: AgentError) -> int:
     return EXIT_FAILED
 
 
+SYSTEM_SAYS = {
+    errno.ENOSPC: ("The disk is full: {place}.", "Make room (df -h shows where), then try again."),
+    errno.EDQUOT: ("Your share of the disk is full: {place}.", "Make room, then try again."),
+    errno.EROFS: (
+        "It is mounted read-only: {place}.",
+        "Name another folder, or mount it for writing.",
+    ),
+    errno.EACCES: (
+        "This account has no right to it: {place}.",
+        "Start it with sudo, or name a file or folder of your own.",
+    ),
+    errno.ENOENT: ("There is no such file or folder: {place}.", "See that the name is right."),
+    errno.ENOTDIR: ("That is no folder: {place}.", "Name another one."),
+    errno.EISDIR: ("That is a folder, not a file: {place}.", "Name a file."),
+    errno.ENOTTY: ("That is no terminal.", "Start it in one."),
+}
+"""What the system refuses, in words, and what helps."""
+SYSTEM_SAYS[errno.EPERM] = SYSTEM_SAYS[errno.EACCES]
+
+
+def of_system(problem: OSError) -> tuple[str, str]:
+    """What the system refused and what helps.  Of its text only what the system wrote: no name of
+    a host, and of a file no more than its path."""
+    place = str(problem.filename or problem.filename2 or "what it was about to use")
+    reason = problem.strerror or type(problem).__name__
+    other = (f"The system refuses: {reason} ({place}).", "See that it is there and can be used.")
+    told, remedy = SYSTEM_SAYS.get(problem.errno or 0, other)
+    return told.format(place=place), remedy
+
+
 def guarded(verb: Callable[P, int | None]) -> Callable[P, None]:
     """A verb whose errors become sentences: what, where, what to do.  What the verb returns is
     the exit code (None: 0)."""
@@ -96,6 +127,11 @@ def guarded(verb: Callable[P, int | None]) -> Callable[P, None]:
             code = EXIT_INTERRUPTED
         except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
             raise
+        except OSError as problem:  # the machine's doing, or the account's: no fault of ours
+            _traceback_if_asked()
+            told, remedy = of_system(problem)
+            typer.echo(f"edge-agent: {harmless(told)}\n{remedy}", err=True)
+            code = EXIT_FAILED
         except Exception as fault:
             _traceback_if_asked()
             place = traceback.extract_tb(fault.__traceback__)[-1]

@@ -215,13 +215,13 @@ class LinkConnecting(Event):
 class LinkReady(Event):
     """A fresh session is configured and acknowledged; it knows nothing of the talk so far.
 
-    `replaces`: it takes the place of a session that was READY until this moment, without a
-    `LinkDown` in between; what only the old one knew is void.  `transcribes`: it writes down what
-    it hears, if it was asked to.
+    `replaces`: in place of a session that was READY until now, without a `LinkDown`; what only that
+    knew is void.  `transcribes`: it writes down what it hears, if asked.  `address`: the host.
     """
 
     session: str = ""
     model: str = ""
+    address: str = ""
     replaces: bool = False
     transcribes: bool = True
 

@@ -32,7 +32,7 @@ class Peer:
     """What that looks like."""
     model: str = ""
     """What to do about a model that is refused."""
-    key: str = "Put a valid one into /etc/edge-agent/openai_api_key (mode 600)."
+    key: str = "Put a valid one into /etc/edge-agent/openai_api_key (mode 640)."
     doubt: str = ""
     """What to look at when the service does not understand a request."""
     retries: bool = False

@@ -28,6 +28,8 @@ from edge_agent.simulation.brains import ParrotBrain
 from edge_agent.simulation.sound import acoustics
 
 OK, FAILED = 0, 1
+UNAVAILABLE = 69
+"""sysexits.h EX_UNAVAILABLE, as the command line documents it: no microphone, no loudspeaker."""
 AUDIBLE_DBFS = -60.0
 """From here on the loudspeaker was given something that can be heard."""
 
@@ -158,11 +160,12 @@ def run_live(console: Console, *, turns: int = 0, settings: Settings | None = No
     try:
         result = asyncio.run(check())
     except (AgentError, StageError) as problem:
-        console.print(str(problem), style="bold red", highlight=False)
+        console.print(str(problem), style="bold red", highlight=False, soft_wrap=True)
         return FAILED
     if result.trouble:
-        console.print(result.trouble, style="bold red", highlight=False)
-    elif not result.turns:
+        console.print(result.trouble, style="bold red", highlight=False, soft_wrap=True)
+        return UNAVAILABLE
+    if not result.turns:
         console.print(
             "Nothing was heard and answered.  Check the microphone with `edge-agent devices`.",
             style="bold red",

@@ -8,6 +8,7 @@ a second header or variable in.
 
 from __future__ import annotations
 
+import grp
 import re
 import stat
 from pathlib import Path
@@ -16,6 +17,8 @@ from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.secrets import in_use
 from edge_agent.host.settings.files import read_bytes
 
+SERVICE_GROUP = "edge-agent"
+"""Of the account that scripts/install.sh makes."""
 FILE_MAX_BYTES = 65_536
 """A page of tokens; whatever is longer is another file."""
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -71,10 +74,20 @@ def read_variables(path: Path) -> dict[str, str]:
 
 
 def is_open_to_others(path: Path) -> bool:
-    """Whether other accounts may read it; False when that cannot be known."""
+    """Whether other accounts than the service's may read it; False when that cannot be known."""
     try:
-        return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+        status = path.stat()
     except OSError:
+        return False
+    others = stat.S_IROTH if _is_service(status.st_gid) else stat.S_IRGRP | stat.S_IROTH
+    return bool(status.st_mode & others)
+
+
+def _is_service(gid: int) -> bool:
+    """Whether that is the group under which the service reads root's files."""
+    try:
+        return grp.getgrgid(gid).gr_name == SERVICE_GROUP
+    except KeyError:
         return False
 
 

@@ -36,6 +36,9 @@ VERBS = (
     ("timers", "add", "10m"),
     ("timers", "cancel", "all"),
     ("usage",),
+    ("reload",),
+    ("log-level",),
+    ("log-level", "debug", "--for", "10m"),
 )
 ELSEWHERE = {
     "version": "says what it is",

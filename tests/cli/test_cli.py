@@ -7,9 +7,11 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +23,8 @@ from edge_agent.audio.device.devices import DeviceEntry
 from edge_agent.cli import main as cli
 from edge_agent.cli.outcome import debugging
 from edge_agent.contract.errors import DeviceMissing, ToolError
+from edge_agent.host.service import place
+from edge_agent.host.settings.load import Loaded
 from edge_agent.host.settings.root import Settings
 from edge_agent.version import this_build
 
@@ -282,11 +286,12 @@ def test_run_hands_over_the_settings_and_its_result_is_the_exit_code(
 ) -> None:
     seen: list[Settings] = []
 
-    def run(settings: Settings) -> int:
-        seen.append(settings)
+    def run(loaded: Loaded, *, reload: Callable[[], Settings]) -> int:
+        assert reload() == loaded.settings
+        seen.append(loaded.settings)
         return 5
 
-    stand_in(monkeypatch, "edge_agent.app.daemon", run=run)
+    stand_in(monkeypatch, "edge_agent.app.process", run=run)
     file = tmp_path / "edge-agent.toml"
     file.write_text("[device]\nvolume_percent = 55\n")
     assert invoke("run", "--config", str(file)).exit_code == 5
@@ -316,10 +321,10 @@ def test_what_the_command_line_sets_can_be_looked_at() -> None:
 def test_errors_of_ours_are_two_lines(
     monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, text: str
 ) -> None:
-    def run(_settings: Settings) -> int:
+    def run(_loaded: Loaded, **_more: object) -> int:
         raise error
 
-    stand_in(monkeypatch, "edge_agent.app.daemon", run=run)
+    stand_in(monkeypatch, "edge_agent.app.process", run=run, refused=lambda _problem: False)
     result = invoke("run")
     assert result.exit_code == code
     assert result.output.endswith(f"edge-agent: {text}")
@@ -329,10 +334,10 @@ def test_errors_of_ours_are_two_lines(
 def test_a_fault_shows_kind_and_place_and_more_only_on_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def run(_settings: Settings) -> int:
+    def run(_loaded: Loaded, **_more: object) -> int:
         raise RuntimeError(SECRET)
 
-    stand_in(monkeypatch, "edge_agent.app.daemon", run=run)
+    stand_in(monkeypatch, "edge_agent.app.process", run=run)
     result = invoke("run")
     assert result.exit_code == 70
     assert "RuntimeError at test_cli.py:" in result.output
@@ -341,11 +346,88 @@ def test_a_fault_shows_kind_and_place_and_more_only_on_request(
     assert "Traceback" in invoke("--debug", "run").output
 
 
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [
+        (OSError(28, "No space left on device", "/x/report.html"), "The disk is full: /x/report"),
+        (PermissionError(13, "Permission denied", "/x"), "This account has no right to it: /x."),
+        (OSError(30, "Read-only file system", "/x"), "It is mounted read-only: /x."),
+        (FileNotFoundError(2, "No such file or directory", "/x"), "no such file or folder: /x."),
+        (OSError(5, "Input/output error"), "The system refuses: Input/output error"),
+        (OSError(SECRET), "The system refuses: OSError"),
+    ],
+)
+def test_what_the_system_refuses_is_a_sentence_and_no_fault_of_the_program(
+    monkeypatch: pytest.MonkeyPatch, problem: OSError, words: str
+) -> None:
+    def run(_loaded: Loaded, **_more: object) -> int:
+        raise problem
+
+    stand_in(monkeypatch, "edge_agent.app.process", run=run)
+    result = invoke("run")
+    assert result.exit_code == 1
+    assert words in result.stderr
+    assert "fault in the program" not in result.stderr
+    assert SECRET not in result.output
+
+
+def test_a_full_disk_under_the_output_is_a_sentence() -> None:
+    with Path("/dev/full").open("w") as full:
+        answer = subprocess.run(
+            [*COMMAND, "config", "template"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("edge-agent: The disk is full")
+
+
+def test_check_and_show_count_alike(tmp_path: Path) -> None:
+    file = tmp_path / "edge-agent.toml"
+    # One key that is set to its default, and one that is not.
+    file.write_text('[listen]\nmode = "wake"\n[device]\nvolume_percent = 55\n')
+    shown = invoke("config", "show", "--changed", "--config", str(file)).output.splitlines()
+    assert len(shown) == 1
+    told = invoke("config", "check", "--config", str(file))
+    assert "; 1 differ from their default)" in told.output
+
+
+def test_what_does_not_start_is_told_to_the_service_manager_and_to_its_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[tuple[str, dict[str, object]]] = []
+    quiet = SimpleNamespace(note=lambda code, **fields: notes.append((code, fields)))
+    monkeypatch.setattr("edge_agent.app.process.open_journal", lambda _level: quiet)
+    monkeypatch.setattr("edge_agent.app.process.leads_to_journald", lambda *_: True)
+    file = tmp_path / "edge-agent.toml"
+    file.write_text("[listen]\nmdoe = 1\npre_roll_ms = 1\n")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        result = invoke("run", "--config", str(file))
+        told = manager.recv(4096).decode()
+        assert result.exit_code == 78
+        assert told.startswith(f"STATUS=not started: {file} line 2: listen.mdoe: there is no such")
+        assert [(code, fields["setting"]) for code, fields in notes] == [
+            ("settings.wrong", "listen.mdoe"),
+            ("settings.wrong", "listen.pre_roll_ms"),
+        ]
+        assert result.stderr == "", "said once, not again at a lower priority"
+        file.write_text("")
+        notes.clear()
+        with place.taken_place({}) or pytest.fail("it was free"):
+            assert invoke("run", "--config", str(file)).exit_code == 69
+            assert [code for code, _ in notes] == ["agent.not_started"]
+            assert "A speaker runs on this machine already" in manager.recv(4096).decode()
+
+
 def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(_settings: Settings) -> int:
+    def run(_loaded: Loaded, **_more: object) -> int:
         raise KeyboardInterrupt
 
-    stand_in(monkeypatch, "edge_agent.app.daemon", run=run)
+    stand_in(monkeypatch, "edge_agent.app.process", run=run)
     assert invoke("run").exit_code == 130
 
 

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edge_agent.cli import main as cli
+from edge_agent.demo.live import LiveResult
 from edge_agent.host.service.control import ControlServer, Handler
 from edge_agent.host.service.status import Failure, Status
 
@@ -78,6 +79,7 @@ def test_status_in_words_and_for_programs(tmp_path: Path) -> None:
     as_json = json.loads(invoke_while_running(path, "status", "--json").output)
     assert as_json["link_code"] == "link.dns"
     assert "ok" not in as_json
+    assert as_json["running"] is True
     assert [trouble["code"] for trouble in as_json["troubles"]] == ["device.missing", "link.dns"]
 
 
@@ -148,7 +150,12 @@ def test_what_a_restart_would_forget_is_1_and_a_sentence(
 def test_a_speaker_that_does_not_run_is_69_and_a_sentence(arguments: tuple[str, ...]) -> None:
     result = invoke(*arguments)
     assert result.exit_code == 69
-    assert result.output.startswith("edge-agent: The speaker is not running.\nStart it: ")
+    assert result.stderr.startswith("edge-agent: The speaker is not running.\nStart it: ")
+    if "--json" in arguments:
+        told = json.loads(result.stdout)
+        assert (told["running"], told["code"]) == (False, "control.not_running")
+    else:
+        assert result.stdout == ""
 
 
 def test_a_wrong_mute_is_2() -> None:
@@ -200,3 +207,72 @@ def test_what_is_not_known_is_muted_for_the_live_demo_too(
     state.write_bytes(raw)
     assert invoke("demo", "--live").exit_code == 69
     assert state.read_bytes() == raw
+
+
+def test_the_live_demo_without_a_microphone_ends_as_the_table_says(
+    settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check(*_arguments: object, **_more: object) -> LiveResult:
+        return LiveResult(0, -99.0, "There is no microphone.")
+
+    monkeypatch.setattr("edge_agent.demo.live.live_check", check)
+    settings.write_text(settings.read_text() + f'[state]\npath = "{settings.parent}/state.json"\n')
+    result = invoke("demo", "--live")
+    assert result.exit_code == 69
+    assert "There is no microphone." in result.output
+
+
+REPORTS: list[tuple[dict[str, Any], int, str]] = [
+    (
+        {"live": ["listen.chime", "journal.level"], "later": ["realtime.persona"]},
+        0,
+        "In force: listen.chime, journal.level.\n"
+        "In force as soon as nobody talks: realtime.persona.\n",
+    ),
+    (
+        {"restart": ["device.block_ms"]},
+        0,
+        "After a restart (sudo systemctl restart edge-agent): device.block_ms.\n",
+    ),
+    ({}, 0, "No setting has changed.\n"),
+    (
+        {"problems": ["/etc/x.toml line 3: listen.mdoe: there is no such key."]},
+        78,
+        "edge-agent: The settings were not read anew; the running ones stay:\n"
+        "  /etc/x.toml line 3: listen.mdoe: there is no such key.\n",
+    ),
+]
+
+
+@pytest.mark.parametrize(("report", "code", "words"), REPORTS)
+def test_a_reload_says_what_came_of_it(
+    tmp_path: Path, report: dict[str, Any], code: int, words: str
+) -> None:
+    result = invoke_while_answering(tmp_path, "reload", lambda _request: report, "reload")
+    assert (result.exit_code, result.output) == (code, words)
+
+
+def test_a_log_level_is_told_or_asked_for_with_its_time(tmp_path: Path) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def level(request: dict[str, Any]) -> dict[str, Any]:
+        asked.append({key: request.get(key) for key in ("to", "seconds")})
+        return {"level": "debug", "left_s": 600}
+
+    for verb in (("log-level", "debug", "--for", "10m"), ("log-level",)):
+        result = invoke_while_answering(tmp_path, "log_level", level, *verb)
+        assert (result.exit_code, result.output) == (0, "The log level is debug, for 10 min.\n")
+    assert asked == [{"to": "debug", "seconds": 600}, {"to": None, "seconds": None}]
+    assert invoke("log-level", "--for", "10m").exit_code == 2
+
+
+def invoke_while_answering(tmp_path: Path, name: str, door: Handler, *verb: str) -> Result:
+    async def evening() -> Result:
+        server = ControlServer(tmp_path / "control.sock", {name: door})
+        assert await server.start()
+        try:
+            return await asyncio.to_thread(invoke, *verb)
+        finally:
+            await server.stop()
+
+    return asyncio.run(evening())

@@ -188,3 +188,10 @@ def test_what_is_not_clear_accepts_nothing(tmp_path: Path) -> None:
     down = accept(tmp_path, "--yes")
     assert (down.exit_code, "cannot be used" in down.stdout) == (EXIT_FAILED, True)
     assert (tmp_path / "tools.json").read_bytes() == before
+
+
+def test_without_servers_a_program_gets_an_empty_list(tmp_path: Path) -> None:
+    file = tmp_path / "edge-agent.toml"
+    file.write_text("")
+    result = CliRunner().invoke(cli.app, ["mcp", "list", "--json", "-c", str(file)])
+    assert (result.exit_code, json.loads(result.stdout)) == (0, [])

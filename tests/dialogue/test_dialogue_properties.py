@@ -75,6 +75,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "message": st.just("words of somebody"),
     "fix": st.just(""),
     "session": st.just("s"),
+    "address": st.sampled_from(["", "api.example.com"]),
     "model": st.sampled_from(["", "gpt-realtime-2"]),
     "replaces": st.booleans(),
     "transcribes": st.booleans(),

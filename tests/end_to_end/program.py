@@ -40,6 +40,10 @@ class Program:
     """`edge-agent …`, running; `lines` grows with what it says on either stream."""
 
     def __init__(self, *arguments: str, env: Mapping[str, str]) -> None:
+        if (
+            arguments[0] == "run"
+        ):  # several tests at a time, and perhaps the speaker of this machine
+            arguments = ("run", "--beside", *arguments[1:])
         self.process = subprocess.Popen(
             [*COMMAND, *arguments],
             env=dict(env),

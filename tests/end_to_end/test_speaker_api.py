@@ -22,6 +22,7 @@ from edge_agent.contract.events import (
     Event,
     GuestRequested,
     MuteRequested,
+    ResponseEnded,
     StateUnsaved,
 )
 from edge_agent.dialogue.state import Link, Microphone, Talk
@@ -249,3 +250,36 @@ def test_the_line_of_the_unit_says_that_there_is_no_sound() -> None:
     present = True
     line.show()
     assert unit.lines[-1] == "asleep; link down; wrong key"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("link.bad_key", "wrong key"),
+        ("link.no_key", "no key"),
+        ("link.key_unreadable", "key unreadable"),
+        ("link.no_quota", "no quota"),
+        ("link.dns", "no network (name not found)"),
+        ("link.unreachable", "no network"),
+        ("link.timeout", "no network (no answer)"),
+    ],
+)
+def test_each_trouble_has_a_name_of_its_own_in_that_line(code: str, words: str) -> None:
+    unit = Unit()
+    StatusLine(unit, lambda: True).show("asleep; link down; microphone open", code)
+    assert unit.lines == [f"asleep; link down; microphone open; {words}"]
+
+
+def test_answers_that_are_not_paid_for_are_named_though_there_is_a_session() -> None:
+    unit = Unit()
+    line = StatusLine(unit, lambda: True)
+    line.show("asleep; link ready")
+
+    def ended(status: str, code: str = "") -> str:
+        line.on_event(ResponseEnded(at=1.0, response="r", status=status, code=code), [], 1.0)
+        return unit.lines[-1]
+
+    assert ended("failed", "insufficient_quota") == "asleep; link ready; no quota"
+    assert ended("failed", "invalid_api_key") == "asleep; link ready; wrong key"
+    assert ended("completed") == "asleep; link ready"
+    assert ended("failed", "server_error") == "asleep; link ready"

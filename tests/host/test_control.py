@@ -95,6 +95,26 @@ def path(tmp_path: Path) -> Path:
 # --- where it is ---------------------------------------------------------------------------
 
 
+def test_who_only_looks_whether_somebody_listens_is_no_line_of_the_journal(tmp_path: Path) -> None:
+    notes: list[str] = []
+
+    async def evening() -> None:
+        server = ControlServer(
+            tmp_path / "c.sock", {}, note=lambda code, **_fields: notes.append(code)
+        )
+        assert await server.start()
+        other = ControlServer(tmp_path / "c.sock", {}, note=lambda *_a, **_f: None)
+        assert not await other.start()
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "c.sock"))
+        writer.write(b"x\n")
+        await reader.readline()
+        writer.close()
+        await server.stop()
+
+    asyncio.run(evening())
+    assert notes == ["control.refused"], "the one that said something"
+
+
 def test_the_place_follows_setting_service_account() -> None:
     service = {"RUNTIME_DIRECTORY": "/run/edge-agent:/run/other", "XDG_RUNTIME_DIR": "/run/user/1"}
     assert server_path("/x/y.sock", service) == Path("/x/y.sock")

@@ -110,7 +110,7 @@ def test_settings_and_key_are_never_overwritten(root: Path) -> None:
     good("install.sh", "--root", str(root))
     assert (etc / "edge-agent.toml").read_text() == "# mine\n"
     assert (etc / "openai_api_key").read_text() == "key\n"
-    assert stat.S_IMODE((etc / "openai_api_key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((etc / "openai_api_key").stat().st_mode) == 0o640
 
 
 def test_new_defaults_are_put_beside_changed_settings_once(root: Path, checkout: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -77,6 +78,16 @@ def test_who_may_read_it_is_known(file: Path) -> None:
     assert not is_open_to_others(file)
     file.chmod(0o640)
     assert is_open_to_others(file)
+
+
+@pytest.mark.parametrize(("mode", "is_open"), [(0o640, False), (0o644, True), (0o604, True)])
+def test_the_services_own_group_may_read_it(
+    file: Path, monkeypatch: pytest.MonkeyPatch, mode: int, is_open: bool
+) -> None:
+    file.write_text("x")
+    file.chmod(mode)
+    monkeypatch.setattr("grp.getgrgid", lambda _gid: SimpleNamespace(gr_name="edge-agent"))
+    assert is_open_to_others(file) is is_open
 
 
 @pytest.mark.parametrize(

@@ -229,6 +229,44 @@ def test_the_key_comes_from_the_strongest_place(tmp_path: Path) -> None:
     assert "from-credential" not in repr(loaded)
 
 
+def test_an_installed_speaker_reads_its_own_key_file_and_follows_it(tmp_path: Path) -> None:
+    nobody = load(environ={}, default_path=tmp_path / "none" / "edge-agent.toml")
+    assert nobody.settings.realtime.api_key_file == "", "not installed: nothing is followed"
+    file, here = tmp_path / "openai_api_key", tmp_path / "edge-agent.toml"
+    early = load(environ={}, default_path=here)
+    assert key_of(early) == ""
+    assert early.settings.realtime.api_key_file == str(file), "it may come later"
+    file.write_text("from-its-file\n")
+    file.chmod(0o600)
+    loaded = load(environ={}, default_path=here)
+    assert key_of(loaded) == "from-its-file"
+    assert loaded.origin("realtime.api_key") == f"file {file}"
+    assert not loaded.warnings
+    file.chmod(0o644)
+    [warning] = load(environ={}, default_path=here).warnings
+    assert "can be read by others" in warning
+    # What the owner has said is stronger.
+    said = load(environ={"OPENAI_API_KEY": "from-openai"}, default_path=here)
+    assert key_of(said) == "from-openai"
+    assert said.settings.realtime.api_key_file == ""
+
+
+def test_a_key_file_that_cannot_be_read_is_no_mistake_of_the_settings_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "openai_api_key"
+    file.write_text("k")
+
+    def refused(_path: Path) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("edge_agent.host.settings.sources.read_text", refused)
+    loaded = load(environ={}, default_path=tmp_path / "edge-agent.toml")
+    assert key_of(loaded) == ""
+    told = next(warning for warning in loaded.warnings if warning.startswith("no key"))
+    assert f"{file} cannot be read: Permission denied; run: sudo chgrp edge-agent" in told
+
+
 def test_an_empty_credential_is_no_key(tmp_path: Path) -> None:
     (tmp_path / "openai_api_key").write_text("")
     environ = {"CREDENTIALS_DIRECTORY": str(tmp_path), "EDGE_AGENT_REALTIME__API_KEY": "ours"}

@@ -46,13 +46,22 @@ def test_holes_are_told_once_a_minute_and_none_is_forgotten() -> None:
     judge = SoundJudge()
     told: dict[str, list[tuple[float, object]]] = {"audio.mic_lost": [], "audio.underflow": []}
     for at in range(1, 200):
-        counters = replace(QUIET, overflows=at, underflows=2 * at)
+        counters = replace(QUIET, overflows=at, underflows=2 * at, playback_frames=at, echo="off")
         for code, fields in judge.look(counters, float(at)):
             told[code].append((at, fields["count"]))
     step = int(HOLES_PAUSE_S)
     times = [1, 1 + step, 1 + 2 * step, 1 + 3 * step]
     assert told["audio.mic_lost"] == [(t, 1 if t == 1 else step) for t in times]
     assert told["audio.underflow"] == [(t, 2 if t == 1 else 2 * step) for t in times]
+
+
+def test_an_idle_speaker_has_no_hitch_that_nobody_could_hear() -> None:
+    judge = SoundJudge()
+    for at in range(1, 100):
+        assert judge.look(replace(QUIET, underflows=at), float(at)) == []
+    assert judge.underflows == 0
+    [(code, fields)] = judge.look(replace(QUIET, underflows=102, playback_frames=5), 100.0)
+    assert (code, fields, judge.underflows) == ("audio.underflow", {"count": 3}, 3)
 
 
 def spoken(judge: SoundJudge, *moments: tuple[int, str, float]) -> Notes:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.cli.outcome import EXIT_CONFIG
+from edge_agent.host.settings.load import DEFAULT_PATH
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.settings.sources import CREDENTIAL_NAME
 
@@ -63,9 +64,16 @@ def test_systemd_finds_it_tight(analyze: str, installed: Path) -> None:
 def test_unit_and_program_agree() -> None:
     unit = settings_of(UNIT)
     assert unit["RestartPreventExitStatus"] == [str(EXIT_CONFIG)]
-    assert unit["LoadCredential"][0].startswith(f"{CREDENTIAL_NAME}:/")
-    # Not fatal without the file: the same name has a default.
-    assert unit["SetCredential"] == [f"{CREDENTIAL_NAME}:\\n"]
+    # The service reads the key itself, and can follow a change: no copy made at the start.
+    assert "LoadCredential" not in unit
+    key = DEFAULT_PATH.parent / CREDENTIAL_NAME
+    # Root's own file, with rights that somebody gave it by hand, can be read all the same.
+    rights = [
+        f"-+/usr/bin/chgrp -f {unit['User'][0]} {key}",
+        f"-+/usr/bin/chmod -f 640 {key}",
+    ]
+    assert unit["ExecStartPre"] == rights
+    assert unit["ExecReload"] == [*rights, "/bin/kill -HUP $MAINPID"]
     assert float(unit["TimeoutStopSec"][0]) > Settings().health.stop_s
     # A stalled device is noticed, and reported, before systemd acts.
     assert float(unit["WatchdogSec"][0]) > 2 * Settings().health.stall_s

@@ -44,7 +44,8 @@ def written(tmp_path: Path, **sections: Any) -> list[str]:
     paper = io.StringIO()
     journal = Journal(TextSink(paper), transcripts=settings.journal.transcripts)
     disk = Worker("disk", threads=False, on_fault=lambda problem: pytest.fail(str(problem)))
-    for see in observers(settings, disk, journal, lambda: NOW):
+    recorder = Recorder(settings, disk, journal.note, lambda: NOW)
+    for see in observers(settings, recorder, journal):
         for event in TALK:
             see(event, [], event.at)
     return [line.partition("  ")[2] for line in paper.getvalue().splitlines()]

@@ -52,7 +52,7 @@ if __name__ == "__main__":
     report = Path(sys.argv.pop(1))
     asyncio.events.Handle._run = timed_run  # type: ignore[method-assign]
     Session.receive = watched_receive  # type: ignore[method-assign, assignment]
-    sys.argv.append("run")
+    sys.argv += ["run", "--beside"]
     try:
         main()
     finally:

@@ -145,12 +145,45 @@ holds "it has sound" "for _ in \$(seq 60); do edge-agent status | grep -q 'defau
 holds "muted, its microphone is closed" "edge-agent mute on && for _ in \$(seq 20); do edge-agent status | grep -q 'nothing records' && break; sleep 0.5; done; edge-agent status | grep -q 'nothing records'"
 holds "unmuted, it is open" "edge-agent mute off && for _ in \$(seq 20); do edge-agent status | grep -q 'Microphone:  *on' && break; sleep 0.5; done; edge-agent status | grep -q 'default in, default out'"
 
+state_of=/var/lib/edge-agent
+# Key, settings and log level of a speaker that goes on running.
+key=/etc/edge-agent/openai_api_key
+more=/etc/edge-agent/config.d/more.toml
+# within SECONDS command...: it holds before they are over.
+within() { printf '( for _ in $(seq %d); do if %s; then exit 0; fi; sleep 0.5; done; systemctl show -P StatusText edge-agent; journalctl -b -u edge-agent -n 12; exit 1 )' $(($1 * 2)) "$2"; }
+status_says() { printf 'systemctl show -P StatusText edge-agent | grep -q "%s"' "$1"; }
+pid_before=$(inside systemctl show -P MainPID edge-agent)
+holds "its key is root's, and its group may read it" "stat -c %U:%G:%a $key | tee /dev/stderr | grep -qx root:edge-agent:640"
+holds "the journal names the host" "journalctl -b -u edge-agent | grep -q 'Connected to .* at 127.0.0.1:8765'"
+holds "another key in the file: refused within 10 s, and STATUS says wrong key" "echo sk-wrong >$key; $(within 10 "$(status_says 'wrong key')")"
+holds "the right one: connected within 10 s" "echo sk-lab >$key; $(within 10 "edge-agent status | grep -q 'ready (openai'")"
+holds "a key that only root may read: told, and the session stands" "rm $key; echo sk-lab2 | install -m 600 /dev/stdin $key; $(within 10 "journalctl -b -u edge-agent EDGE_CODE=link.key_unreadable | grep -q 'Permission denied'") && edge-agent status | grep -q 'ready (openai'"
+holds "systemctl reload mends its rights and takes it at once" "systemctl reload edge-agent && stat -c %G:%a $key | grep -qx edge-agent:640; $(within 10 "$(status_says 'wrong key')")"
+holds "the right one once more" "echo sk-lab >$key; $(within 10 "edge-agent status | grep -q 'ready (openai'")"
+holds "no restart in all that" "[[ \$(systemctl show -P MainPID edge-agent) == $pid_before && \$(systemctl show -P NRestarts edge-agent) == 0 ]]"
+holds "edge-agent reload says what is in force and what wants a restart" "printf '[listen]\nfollow_up_s = 9\n[device]\nwarm_up_ms = 50\n' >$more; edge-agent reload >/tmp/said; cat /tmp/said; grep -q 'In force: listen.follow_up_s' /tmp/said && grep -q 'After a restart (sudo systemctl restart edge-agent): device.warm_up_ms' /tmp/said"
+holds "systemctl reload says it in the journal" "printf '[listen]\nfollow_up_s = 8\n' >$more; systemctl reload edge-agent; $(within 5 "journalctl -b -u edge-agent EDGE_CODE=settings.reloaded | grep -q 'in force: listen.follow_up_s'") && systemctl -q is-active edge-agent"
+holds "wrong settings: a reload refuses them at err, with file and line, and it runs on" "printf '[listen]\nmdoe = 1\n' >$more; edge-agent reload; [[ \$? == 78 ]] && journalctl -b -p err -u edge-agent EDGE_CODE=settings.wrong | grep -q 'more.toml line 2: listen.mdoe' && systemctl -q is-active edge-agent"
+holds "and a start ends with 78, the mistake in STATUS and at err, with an explanation" "systemctl restart edge-agent; sleep 3; systemctl show -P ExecMainStatus edge-agent | grep -qx 78 && $(status_says 'more.toml line 2') && journalctl -b -x -p err -u edge-agent -n 5 | tee /dev/stderr | grep -q 'Defined-By: edge-agent\|First stands where'"
+holds "down, status --json is JSON" "edge-agent status --json 2>/dev/null | python3 -c 'import json, sys; assert json.load(sys.stdin)[\"running\"] is False'"
+holds "corrected, it starts" "rm $more; systemctl start edge-agent; $(within 20 "edge-agent status | grep -q 'ready (openai'")"
+holds "debug lines for a while, without a restart" "edge-agent log-level debug --for 20s && edge-agent mute on && edge-agent mute off && sleep 1 && journalctl -b -u edge-agent EDGE_CODE=dialogue.state | grep -q 'microphone muted'"
+holds "a second speaker is refused, root's and anybody's" "edge-agent run; [[ \$? == 69 ]] && su -s /bin/sh nobody -c 'edge-agent run' 2>&1 | tee /dev/stderr | grep -q 'A speaker runs on this machine already' && ! journalctl -b -u edge-agent | grep -q 'not a request'"
+holds "who is in the group may ask and mute, and is told what else wants sudo" "useradd -G edge-agent anna; su anna -c 'edge-agent status && edge-agent mute on && edge-agent mute off && edge-agent log-level' && su anna -c 'edge-agent facts list' 2>&1 | tee /dev/stderr | grep -q 'Start it with sudo'"
+holds "who is not is told of the group" "su -s /bin/sh nobody -c 'edge-agent status' 2>&1 | grep -q 'not in the group edge-agent'"
+holds "root's commands leave nothing of root's behind" "edge-agent voice-pack build --engine espeak; edge-agent facts list; edge-agent usage; edge-agent privacy >/dev/null; edge-agent messages list; edge-agent timers list; edge-agent mcp list >/dev/null; ! find /var/lib/edge-agent /run/edge-agent -user root | grep . && rm -r /var/lib/edge-agent/voice-pack"
+strange="'facts list' 'messages list' usage 'timers list' privacy 'config check' 'config show' 'prompt show' 'mcp list' 'voice-pack list' 'voice-pack build --engine espeak' 'transcribe /etc/shadow' devices reload log-level"
+holds "nobody's troubles are not called a fault of the program" "cd /; for verb in $strange; do echo \"== \$verb\"; su -s /bin/sh nobody -c \"edge-agent \$verb\" </dev/null; done >/tmp/walk 2>&1; cat /tmp/walk; ! grep 'fault in the program' /tmp/walk"
+holds "no library writes into its state, or its own lines into the journal" "! ls -d $state_of/.config && ! journalctl -b -u edge-agent | grep -i 'cookie\|ALSA lib\|\[pulseaudio'"
+
 # A disk of the speaker's own for its state: full, then read-only, then as it should be.
 state=/var/lib/edge-agent
 says() { printf 'for _ in $(seq 60); do edge-agent status | grep -q "%s" && break; sleep 0.5; done; edge-agent status | grep -q "%s"' "$1" "$1"; }
 # becomes true|false: within a minute the file says so.
 becomes() { printf "for _ in \$(seq 120); do grep -q 'muted.: %s' %s/state.json && exit 0; sleep 0.5; done; edge-agent status; cat %s/state.json; exit 1" "$1" "$state" "$state"; }
 holds "its state moves to a disk of 1 MB" "systemctl stop edge-agent && cp -a $state /srv/state && mount -t tmpfs -o size=1m,mode=700 tmpfs $state && chown edge-agent: $state && cp -a /srv/state/. $state/ && systemctl start edge-agent && $(says 'ready (openai')"
+verbs="'facts list' 'facts forget --all --yes' 'messages delete --all' usage 'timers add 10m' 'volume 40' 'voice-pack build --engine espeak' 'privacy --delete usage --yes' 'guest off'"
+holds "on a full disk no verb calls that a fault of the program" "head -c 2M /dev/zero >$state/fill; for verb in $verbs; do echo \"== \$verb\"; edge-agent \$verb; done >/tmp/walk 2>&1; cat /tmp/walk; rm -rf $state/fill $state/voice-pack; ! grep 'fault in the program' /tmp/walk"
 holds "a full disk: muting is refused as not saved, by exit code and in status, and is in force" "head -c 2M /dev/zero >$state/fill; ! edge-agent mute on && $(says 'cannot be saved') && $(says 'Microphone: *off .muted') && grep -Eq '\"muted\": ?false' $state/state.json"
 holds "with room again it is saved by itself" "rm $state/fill; $(becomes true)"
 holds "a read-only disk: the same for opening the microphone" "mount -o remount,ro $state && ! edge-agent mute off && $(says 'cannot be saved') && $(says 'Microphone: *on') && mount -o remount,rw $state; $(becomes false)"

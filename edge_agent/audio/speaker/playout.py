@@ -219,6 +219,11 @@ class Playout:
         with self._state.lock:
             self._state.volume.target = volume_gain(percent)
 
+    def set_limit(self, percent: float) -> None:
+        """The loudest that anything gets, on the same scale."""
+        with self._state.lock:
+            self._state.volume.most = volume_gain(percent)
+
     def cut(self, now: float | None = None) -> PlaybackCut:
         """Fall silent: fade out what sounds, drop what is queued, stop the alarm.
 

@@ -46,14 +46,23 @@ def status(
     ] = False,
 ) -> int:
     """Tell what the speaker is doing, and what is wrong if something is."""
+    from edge_agent.host.service.control import ControlError, NotRunning
     from edge_agent.host.service.troubles import lines, page, troubles
 
-    answer = ask_speaker({"do": "status"}, config_file)
+    try:
+        answer = ask_speaker({"do": "status"}, config_file)
+    except ControlError as problem:
+        if as_json:
+            why = {"code": problem.code, "error": problem.message, "fix": problem.fix}
+            runs = not isinstance(problem, NotRunning)
+            typer.echo(json.dumps({"running": runs, **why}, indent=2))
+        raise
     known = known_status(answer)
     found = troubles(known)
     code = EXIT_FAILED if check and any(one.is_serious for one in found) else 0
     if as_json:
-        told = {} if check else {k: v for k, v in answer.items() if k != "ok"}
+        told = {} if check else {**answer, "running": True}
+        told.pop("ok", None)
         rows = [dataclasses.asdict(one) for one in found]
         typer.echo(json.dumps(told | {"troubles": rows}, indent=2))
         return code

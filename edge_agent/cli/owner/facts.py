@@ -15,6 +15,7 @@ import typer
 
 from edge_agent.cli.options import ConfigOption
 from edge_agent.cli.outcome import agreed, guarded, harmless, note
+from edge_agent.cli.owner.files import check_may_read
 
 if TYPE_CHECKING:
     from edge_agent.contract.errors import AgentError
@@ -102,6 +103,7 @@ def _opened(config_file: Path | None) -> tuple[Settings, FactStore]:
     settings = load(config_file).settings
     path = facts_path(settings.state.path)
     become_owner(path.parent)
+    check_may_read(path)
 
     def told(code: str, **fields: object) -> None:
         if code == "facts.repaired":

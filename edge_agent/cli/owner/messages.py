@@ -16,6 +16,7 @@ import typer
 
 from edge_agent.cli.options import ConfigOption
 from edge_agent.cli.outcome import guarded, harmless
+from edge_agent.cli.owner.files import check_may_read
 
 if TYPE_CHECKING:
     from edge_agent.host.settings.root import Settings
@@ -96,13 +97,14 @@ def _opened(config_file: Path | None) -> tuple[Settings, MessageStore, tuple[Mes
     settings = load(config_file).settings
     path = messages_path(settings.state.path)
     become_owner(path.parent)
+    check_may_read(path)
     problems: list[str] = []
     store = MessageStore(path, lambda _code, **fields: problems.append(str(fields.get("why"))))
     messages = store.load()
     if problems:
         raise AgentError(
             f"{path} cannot be read: {problems[0]}.",
-            fix="Start it with sudo; a broken file is kept beside it.",
+            fix="A file that is broken is kept beside it.",
         )
     return settings, store, messages
 

@@ -18,6 +18,7 @@ import typer
 
 from edge_agent.cli.options import ConfigOption
 from edge_agent.cli.outcome import agreed, guarded, note
+from edge_agent.cli.owner.files import check_may_read
 
 if TYPE_CHECKING:
     from edge_agent.host.settings.root import Settings
@@ -75,6 +76,7 @@ def privacy(
 
     def settle() -> None:
         become_owner(keepsakes_folder(settings.state.path))
+        check_may_read(keepsakes_folder(settings.state.path))
 
     if proving:
         proof = importlib.import_module("edge_agent.demo.proof")

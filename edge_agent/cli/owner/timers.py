@@ -18,6 +18,7 @@ import typer
 from edge_agent.cli.options import ConfigOption
 from edge_agent.cli.outcome import guarded, harmless, note
 from edge_agent.cli.owner.control import ask_speaker
+from edge_agent.cli.owner.files import check_may_read
 
 LENGTH = re.compile(r"(?:(\d{1,3})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s)?")
 TIME_OF_DAY = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
@@ -132,6 +133,7 @@ def _kept(config_file: Path | None) -> list[dict[str, Any]]:
 
     path = timers_path(load(config_file).settings.state.path)
     become_owner(path.parent)
+    check_may_read(path)
     now = dt.datetime.now().astimezone()
     return [
         {

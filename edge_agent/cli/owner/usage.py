@@ -14,6 +14,7 @@ import typer
 
 from edge_agent.cli.options import ConfigOption
 from edge_agent.cli.outcome import guarded, note
+from edge_agent.cli.owner.files import check_may_read
 
 if TYPE_CHECKING:
     from edge_agent.host.stores.usage_store import Spent, Used
@@ -60,6 +61,7 @@ def _read(config_file: Path | None) -> tuple[float, Used]:
     settings = load(config_file).settings
     path = usage_path(settings.state.path)
     become_owner(path.parent)
+    check_may_read(path)
     return settings.budget.daily_cap_usd, read_used(path)
 
 

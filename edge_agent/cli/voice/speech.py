@@ -57,7 +57,7 @@ def require_key(settings: Settings, record: ProviderRecord) -> None:
         "There is no key for the voice service.",
         fix=f"Start it with sudo: this account may not read {file}."
         if file.exists()
-        else f"Put it into {file} (mode 600), or into OPENAI_API_KEY.",
+        else f"Put it into {file} (root:edge-agent, mode 640), or into OPENAI_API_KEY.",
         code="link.no_key",
     )
 

@@ -104,7 +104,8 @@ class LinkWatch:
         state.deadlines.clear(Deadline.ANNOUNCE, Deadline.KEEP)
         seconds = round(state.now - self._link_from, 2) if self._link_from is not None else 0.0
         self._link_from = None
-        out.append(c.Note("link.ready", {"model": event.model, "seconds": seconds}))
+        told = {"model": event.model, "address": event.address, "seconds": seconds}
+        out.append(c.Note("link.ready", told))
         out += self._tools.tell_step()
         if state.microphone is Microphone.MUTED:
             self._memory.session_over()

@@ -101,9 +101,13 @@ class Budget:
     """The day's money.  `cap` 0: no limit, it only counts."""
 
     def __init__(self, cap: Money, *, warn_percent: int, state: BudgetState | None = None) -> None:
+        self.limit(cap, warn_percent)
+        self._state = state or BudgetState()
+
+    def limit(self, cap: Money, warn_percent: int) -> None:
+        """Other limits from now on; what was spent today stays spent."""
         self._cap = max(0, cap)
         self._warn_percent = warn_percent
-        self._state = state or BudgetState()
 
     @property
     def state(self) -> BudgetState:

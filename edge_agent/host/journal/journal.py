@@ -89,19 +89,28 @@ class Journal:
         """Lines that journald could not take."""
         self._untold = 0
 
+    @property
+    def is_debug(self) -> bool:
+        """Whether debug lines are written: for whoever would make many of them."""
+        return self._level >= DEBUG
+
+    def set_level(self, level: int) -> None:
+        """The least important line that is written from now on (one of `LEVELS`)."""
+        self._level = level
+
     def note(self, code: str, /, **fields: object) -> None:
         """Write the line of `code` (see `messages.MESSAGES`; an unknown code is written as it
         is).  Fields are numbers and short names; anything else is left out."""
         message = MESSAGES.get(code)
         level = message.level if message else NOTICE
+        if level > self._level:
+            return
         if code == "talk.words":
             if not self._transcripts:
                 return
             clean = {name: printable(str(value)) for name, value in fields.items()}
         else:
             clean = {n: text for n, v in fields.items() if (text := _clean(n, v)) is not None}
-        if level > self._level:
-            return
         if message:
             text = filled(message.text, clean)
         else:
@@ -275,7 +284,7 @@ def open_journal(
     """The journal that fits where standard error leads: journald, a terminal or a file."""
     env = os.environ if environ is None else environ
     out = sys.stderr if stream is None else stream
-    if not _leads_to_journald(env, out):
+    if not leads_to_journald(env, out):
         sink: Sink = TextSink(out, colour=out.isatty() and "NO_COLOR" not in env)
         return Journal(sink, level=LEVELS[level], transcripts=transcripts, clock=time.monotonic)
     send, why = _journald()
@@ -297,8 +306,9 @@ def _journald() -> tuple[Callable[..., object] | None, str]:
     return send, ""
 
 
-def _leads_to_journald(environ: Mapping[str, str], stream: TextIO) -> bool:
-    """systemd.exec: $JOURNAL_STREAM names device and inode of the stream it connected."""
+def leads_to_journald(environ: Mapping[str, str], stream: TextIO) -> bool:
+    """Whether journald reads this stream.  systemd.exec: $JOURNAL_STREAM names device and inode of
+    the stream it connected."""
     try:
         status = os.fstat(stream.fileno())
     except (OSError, ValueError):

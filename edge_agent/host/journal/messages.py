@@ -155,8 +155,8 @@ MESSAGES: dict[str, Message] = {
     # --- the link ----------------------------------------------------------------------
     "link.ready": Message(
         INFO,
-        "Connected[ to {model}][ after {seconds} s].",
-        "A session is configured and acknowledged by the provider.",
+        "Connected[ to {model}][ at {address}][ after {seconds} s].",
+        "A session is configured and acknowledged by the provider, whose host ADDRESS is.",
     ),
     "link.down": Message(
         WARNING,
@@ -330,10 +330,27 @@ MESSAGES: dict[str, Message] = {
         "The provider speaks the dialect {dialect} ({error}).",
         "An older or another server; the program follows it.",
     ),
+    "link.key_changed": Message(
+        NOTICE,
+        "Another key stands in its file; it is used from the next quiet moment on.",
+        "The session is opened anew with it, at once if nobody talks.",
+    ),
+    "link.sent": Message(
+        DEBUG,
+        "Sent: {type}.",
+        "The kind of a message to the provider, without its content; not those of sound.",
+    ),
+    "link.received": Message(
+        DEBUG,
+        "Received: {type}.",
+        "The kind of a message of the provider's, without its content; not those of sound.",
+    ),
     "link.key_unreadable": Message(
         ERROR,
         "The key cannot be read ({error}).",
-        "See that the key's file or credential is there and is text.",
+        "Its file has to be text that the service may read: sudo chgrp edge-agent "
+        "/etc/edge-agent/openai_api_key && sudo chmod 640 /etc/edge-agent/openai_api_key. A "
+        "restart and a reload mend its rights by themselves.",
     ),
     "network.unwatched": Message(
         NOTICE,
@@ -587,6 +604,11 @@ MESSAGES: dict[str, Message] = {
         "edge-agent[ {version}] starts[ with provider {provider}].",
         "The first line of every run.",
     ),
+    "agent.not_started": Message(
+        ERROR,
+        "There was no start: {why}[ {fix}]",
+        "FIX says what helps. Systemd tries again every few seconds.",
+    ),
     "agent.ready": Message(
         NOTICE,
         "Ready[ after {seconds} s].",
@@ -595,6 +617,21 @@ MESSAGES: dict[str, Message] = {
     "agent.stopping": Message(NOTICE, "Stopping[ ({why})].", "In order, producers first."),
     "agent.stopped": Message(
         NOTICE, "Stopped[ after {seconds} s].", "The last line of a good run."
+    ),
+    "dialogue.state": Message(
+        DEBUG,
+        "Now {talk}; link {link}; microphone {microphone} ({cause}).",
+        "CAUSE is the kind of event that did it.",
+    ),
+    "dialogue.gate": Message(
+        DEBUG,
+        "The gate is {gate} ({cause}).",
+        "Open: sound of the room goes to the provider. CAUSE is the kind of event that did it.",
+    ),
+    "dialogue.done": Message(
+        DEBUG,
+        "{cause}: {commands}.",
+        "What the dialogue had done about an event; sound and lines of this journal left out.",
     ),
     "dialogue.illegal_move": Message(
         ERROR,
@@ -814,8 +851,35 @@ MESSAGES: dict[str, Message] = {
         "Tools of medium and high risk are refused, because their questions are spoken by "
         "espeak-ng. Run: sudo apt-get install -y espeak-ng, then restart the service.",
     ),
+    "settings.wrong": Message(
+        ERROR,
+        "The settings have a mistake:[ {where}:][ {setting}:] {why}[ {fix}]",
+        "First stands where: the file and its line, or the environment. Correct it, see that "
+        "edge-agent config check is content, and start or reload the service. Systemd does not "
+        "start it again by itself after this.",
+    ),
+    "settings.kept": Message(
+        NOTICE,
+        "The settings were not read anew; the running ones stay.",
+        "A reload takes all of them or none. The mistakes are in the lines before this one.",
+    ),
+    "settings.reloaded": Message(
+        NOTICE,
+        "Settings read anew[; in force: {live}][; in force when nobody talks: {later}]"
+        "[; after a restart: {restart}].",
+        "LIVE took effect at once, LATER does as soon as the talk is asleep, RESTART wants: sudo "
+        "systemctl restart edge-agent. None of them: nothing has changed.",
+    ),
+    "settings.origin": Message(
+        DEBUG, "Set: {setting} (from {where}).", "Everything else has its default."
+    ),
     "settings.advice": Message(
         NOTICE, "Settings: {advice}.", "Allowed, but probably not what was wanted."
+    ),
+    "journal.level": Message(
+        NOTICE,
+        "Log level: {level}[ for {seconds} s].",
+        "Asked for with edge-agent log-level, or changed in the settings and reloaded.",
     ),
     "journal.dropped": Message(
         WARNING,

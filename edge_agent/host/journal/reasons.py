@@ -49,9 +49,12 @@ REASONS: dict[str, str] = {
     "link.session_expired": "A session has a longest life (OpenAI: 60 minutes). A new one is "
     "opened and told the conversation so far.",
     "link.refused": f"The provider ended the session for good. See the account. {_PERSON}",
-    "link.bad_key": f"The key is wrong or was taken back. Put a valid one into {_KEY} (mode 600) "
-    f"and restart the service. {_PERSON}",
-    "link.no_key": f"There is no key. Put it into {_KEY} (mode 600) and restart the service.",
+    "link.bad_key": f"The key is wrong or was taken back. Put a valid one into {_KEY} "
+    f"(root:edge-agent, mode 640); it is taken up within 10 s. {_PERSON}",
+    "link.no_key": f"There is no key. Put it into {_KEY} (root:edge-agent, mode 640); it "
+    "is taken up within 10 s.",
+    "link.key_unreadable": f"The service may not read {_KEY}, or it is no text: sudo chgrp "
+    f"edge-agent {_KEY} && sudo chmod 640 {_KEY}. A restart and a reload mend its rights.",
     "link.no_quota": f"The account has no credit left, or reached its limit. {_BILL}",
     "link.no_model": "The account may not use realtime.model, or there is no such model. "
     f"{_PERSON}",

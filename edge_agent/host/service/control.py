@@ -163,7 +163,7 @@ class ControlServer:
             async with asyncio.timeout(ASKER_PATIENCE_S):
                 request = await _request(reader)
                 if not request:
-                    return  # somebody only looked whether we are here
+                    return  # somebody looked whether a speaker listens here
                 self._askers[task] = False
                 answer = await self._answer(request, _user_of(writer))
                 writer.write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
@@ -227,11 +227,11 @@ def _user_of(writer: asyncio.StreamWriter) -> int:
 
 
 async def _request(reader: asyncio.StreamReader) -> bytes:
-    """One line of at most the limit, what is no request if it is longer; b"" if none came."""
+    """One line of at most the limit, b"?" if it is longer; b"" from whoever leaves without one."""
     try:
         return await reader.readline()
     except ValueError:
-        return b"\n"
+        return b"?"
 
 
 def _somebody_listens(path: Path) -> bool:
@@ -269,7 +269,8 @@ def _reach(paths: list[Path]) -> socket.socket:
         except PermissionError:
             sock.close()
             raise ControlError(
-                "This account may not ask the speaker.",
+                "This account may not ask the speaker: it is not in the group edge-agent, or was "
+                "not when you signed in.",
                 fix="Ask as root (sudo), or join the group: sudo usermod -a -G edge-agent "
                 "YOUR-NAME, and sign in again.",
             ) from None

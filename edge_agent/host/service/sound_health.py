@@ -51,6 +51,9 @@ class SoundJudge:
     def __init__(self) -> None:
         self.loud_looks = 0
         """Looks in which the microphone clipped, since the start."""
+        self.underflows = 0
+        """Times the sound system had nothing to play while we spoke, since the start.  Between two
+        answers nobody hears it: an idle speaker would only worry people."""
         self._before = SoundCounters()
         self._loud_at: deque[float] = deque(maxlen=CLIPPED_LOOKS)
         self._told_at: dict[str, float] = {}
@@ -64,7 +67,9 @@ class SoundJudge:
         """What the journal should be told now."""
         notes = self._clipping(counters, at)
         notes += self._holes("audio.mic_lost", counters.overflows, at)
-        notes += self._holes("audio.underflow", counters.underflows, at)
+        if counters.playback_frames != self._before.playback_frames:
+            self.underflows += max(0, counters.underflows - self._before.underflows)
+        notes += self._holes("audio.underflow", self.underflows, at)
         notes += self._echo(counters)
         self._before = counters
         return notes

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Callable, Mapping
 
 STATUS_MAX_CHARS = 200
@@ -39,6 +40,10 @@ class Notifier:
     def ready(self, status: str = "") -> bool:
         """The service is up; with Type=notify `systemctl start` returns now."""
         return self._send("READY=1", *_status(status))
+
+    def reloading(self) -> bool:
+        """Settings are read anew; `ready` ends it."""
+        return self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def status(self, text: str) -> bool:
         """The one line that `systemctl status` shows."""

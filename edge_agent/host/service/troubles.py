@@ -17,6 +17,7 @@ from edge_agent.host.service.status import Status, in_words
 NAMES = {
     "link.bad_key": "wrong key",
     "link.no_key": "no key",
+    "link.key_unreadable": "key unreadable",
     "link.no_quota": "no quota",
     "link.no_model": "no such model",
     "link.refused": "account refused",

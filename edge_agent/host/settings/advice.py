@@ -11,8 +11,9 @@ NO_KEY = "no key for provider"
 """How the advice about a missing key begins: who knows of another place for it leaves it out."""
 
 
-def advice(settings: Settings, *, needs_key: bool = True) -> list[str]:
-    """Settings that are allowed and still probably not what somebody wants."""
+def advice(settings: Settings, key_problem: str = "", *, needs_key: bool = True) -> list[str]:
+    """Settings that are allowed and still probably not what somebody wants.  `key_problem`: why the
+    service's own key file cannot be used."""
     hints = []
     if settings.barge_in.enabled and settings.barge_in.by_speech and settings.echo.mode == "off":
         hints.append(
@@ -42,8 +43,8 @@ def advice(settings: Settings, *, needs_key: bool = True) -> list[str]:
         if missing:
             hints.append(f'conversation.summarise = "text", but {missing}: nobody takes notes')
     if needs_key and not settings.realtime.api_key.get_secret_value():
-        hints.append(
-            f'{NO_KEY} "{settings.realtime.provider}": put it into '
-            "/etc/edge-agent/openai_api_key (mode 600) and restart the service"
+        todo = (
+            key_problem or "put it into /etc/edge-agent/openai_api_key (root:edge-agent, mode 640)"
         )
+        hints.append(f'{NO_KEY} "{settings.realtime.provider}": {todo}')
     return hints

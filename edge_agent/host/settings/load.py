@@ -24,6 +24,7 @@ from edge_agent.host.settings.command_line import CommandLine
 from edge_agent.host.settings.complaints import Problem, reason, shown
 from edge_agent.host.settings.root import Settings, layered
 from edge_agent.host.settings.sources import (
+    CREDENTIAL_NAME,
     ENV_CONFIG,
     Credential,
     Environment,
@@ -94,7 +95,7 @@ def load(
             Credential(env, findings),
             environment,
             *reversed(files),
-            OtherKeys(env, findings),
+            OtherKeys(env, findings, default_path.parent / CREDENTIAL_NAME),
             Services(findings),
         ),
         findings,
@@ -116,7 +117,7 @@ def settled(sources: Sequence[PydanticBaseSettingsSource], findings: Findings) -
         settings,
         dict(findings.origins),
         tuple(findings.files),
-        (*findings.warnings, *advice(settings, needs_key=findings.needs_key)),
+        (*findings.warnings, *advice(settings, findings.key_problem, needs_key=findings.needs_key)),
     )
 
 

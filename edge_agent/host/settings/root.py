@@ -236,8 +236,8 @@ class Realtime(Section):
     """The key.  Never in this file: put it into api_key_file, the environment or the systemd
     credential `openai_api_key`."""
     api_key_file: PathText = ""
-    """A file that holds nothing but the key, readable by the program only.  Under systemd the
-    shipped unit hands over /etc/edge-agent/openai_api_key by itself; leave this empty there."""
+    """A file that holds nothing but the key, readable by the program only; another key in it is
+    taken up by itself.  Empty: /etc/edge-agent/openai_api_key (root:edge-agent, mode 640)."""
     dial_timeout_s: float = Field(default=10.0, ge=1, le=120)
     """Longest wait for a connection, name lookup and encryption included."""
     ping_interval_active_s: float = Field(default=1.0, ge=0.2, le=60)

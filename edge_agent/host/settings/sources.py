@@ -38,8 +38,11 @@ ENV_CONFIG = "EDGE_AGENT_CONFIG"
 ENV_RESERVED = frozenset({ENV_CONFIG, "EDGE_AGENT_VENV"})
 """Variables of this family that are no settings; the second belongs to the scripts."""
 CREDENTIAL_NAME = "openai_api_key"
-"""Name under which the unit file hands the key over (LoadCredential)."""
+"""Name under which a unit may hand the key over (LoadCredential), and of the file that the service
+reads itself, beside its settings."""
 API_KEY = "realtime.api_key"
+KEY_RIGHTS = "run: sudo chgrp edge-agent {file} && sudo chmod 640 {file}"
+"""What makes the key's file one that the service may read, and others may not."""
 
 
 def all_keys() -> list[str]:
@@ -59,6 +62,8 @@ class Findings:
         self.files: list[Path] = []
         self.needs_key = True
         """Whether the provider refuses everybody without a key."""
+        self.key_problem = ""
+        """Why the service's own key file cannot be used, as the end of a sentence."""
 
     def complain(self, where: str, key: str, reason: str) -> None:
         self.problems.append(Problem(where, key, reason))
@@ -217,12 +222,13 @@ class Credential(PydanticBaseSettingsSource):
 
 class OtherKeys(PydanticBaseSettingsSource):
     """Where else the key may be, once all other layers are known: `realtime.api_key_file`, or
-    `OPENAI_API_KEY` for OpenAI."""
+    `OPENAI_API_KEY` for OpenAI, or the service's own file."""
 
-    def __init__(self, environ: Mapping[str, str], findings: Findings) -> None:
+    def __init__(self, environ: Mapping[str, str], findings: Findings, own_file: Path) -> None:
         super().__init__(Settings)
         self._environ = environ
         self._findings = findings
+        self._own_file = own_file
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
         """Nothing but the key; see `__call__`."""
@@ -242,10 +248,33 @@ class OtherKeys(PydanticBaseSettingsSource):
                 )
             return {"realtime": found}
         # Another provider's server must never be shown an OpenAI key by accident.
-        if realtime.get("provider", "openai") == "openai":
-            text = self._environ.get("OPENAI_API_KEY", "")
-            return {"realtime": _key(text, "environment OPENAI_API_KEY", self._findings)}
-        return {}
+        if realtime.get("provider", "openai") == "openai" and (
+            found := _key(
+                self._environ.get("OPENAI_API_KEY", ""),
+                "environment OPENAI_API_KEY",
+                self._findings,
+            )
+        ):
+            return {"realtime": found}
+        return self._own()
+
+    def _own(self) -> dict[str, Any]:
+        """The file of an installed speaker, followed from now on though it may not be there yet."""
+        file, findings = self._own_file, self._findings
+        if not file.parent.is_dir():
+            return {}
+        found: dict[str, Any] = {"api_key_file": str(file)}
+        try:
+            found |= _key(read_text(file), f"file {file}", findings)
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as problem:
+            findings.key_problem = f"{file} {why_not(problem)}; {KEY_RIGHTS.format(file=file)}"
+        if is_open_to_others(file):
+            findings.warnings.append(
+                f"{file} can be read by others; {KEY_RIGHTS.format(file=file)}"
+            )
+        return {"realtime": found}
 
 
 class Services(PydanticBaseSettingsSource):

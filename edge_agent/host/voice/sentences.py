@@ -61,6 +61,7 @@ SENTENCE_FOR_CODE: dict[str, str] = {
     "link.bad_url": "bad_url",
     "link.bad_key": "bad_key",
     "link.no_key": "setup_needed",
+    "link.key_unreadable": "setup_needed",
     "link.no_quota": "no_quota",
     "link.no_model": "no_model",
     "link.dialect": "wrong_dialect",

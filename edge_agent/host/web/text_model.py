@@ -40,7 +40,7 @@ PEER = Peer(
     url="supervisor.url",
     example="https://api.openai.com/v1",
     model="Correct supervisor.model.",
-    key="Put a valid one into /etc/edge-agent/openai_api_key (mode 600), or into the file of "
+    key="Put a valid one into /etc/edge-agent/openai_api_key (mode 640), or into the file of "
     "supervisor.api_key_file if that is set.",
     doubt="Does the model take this request? Servers at home often want supervisor.api = "
     '"chat", and some models a larger supervisor.max_output_tokens.',
@@ -197,7 +197,7 @@ def text_model(
         if not key and is_same and record.needs_key:
             raise LinkRefused(
                 "There is no key for the text model.",
-                fix="Put it into /etc/edge-agent/openai_api_key (mode 600) or OPENAI_API_KEY, or "
+                fix="Put it into /etc/edge-agent/openai_api_key (mode 640) or OPENAI_API_KEY, or "
                 "name a file with it: supervisor.api_key_file.",
                 code="link.no_key",
             )

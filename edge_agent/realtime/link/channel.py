@@ -8,9 +8,11 @@ other side alive?).  The first that ends, ends the session.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from edge_agent.contract import commands as cmd
 from edge_agent.contract import events as ev
@@ -46,6 +48,10 @@ would have the processor to itself, and the loudspeaker's callback would come to
 
 FRAME_UNIT_BYTES = 16 * 1024
 """A larger frame counts as several: two minutes of sound in one are half a second's worth."""
+
+KIND_WITHIN = 200
+"""Letters in which a message names its type: all services write it first, or behind a short id."""
+_KIND = re.compile(r'"type"\s*:\s*"([\w.]{1,64})"')
 
 AGREE_S = 3.0
 """A server that does not acknowledge has taken what it says nothing against for so long: a refusal
@@ -110,6 +116,13 @@ async def dial(
                     closing.let_go(attempt.result(), is_dead=False)  # in the last moment
 
 
+def kind_of(frame: str | bytes) -> str:
+    """The type that a frame names near its beginning; "?" without one.  Never any content."""
+    head = frame[:KIND_WITHIN]
+    found = _KIND.search(head.decode("utf-8", "replace") if isinstance(head, bytes) else head)
+    return found[1] if found else "?"
+
+
 class Channel:
     """One session with `route` over the open `wire`; `serve` runs it.
 
@@ -134,6 +147,7 @@ class Channel:
         self.route = route
         route.terms.begin(asyncio.get_running_loop().time())
         self.session = Session(route.terms, provider.capabilities)
+        self.session.address = urlsplit(route.endpoint.url).netloc.rpartition("@")[2]
         self.opened_at = asyncio.get_running_loop().time()
         self.ready_at: float | None = None
         self._asked = "", self.opened_at
@@ -228,6 +242,8 @@ class Channel:
     def _mail(self, texts: list[str], audio_ms: float = 0.0, *, is_silence: bool = False) -> None:
         for text in texts:
             self._outbox.put(text, audio_ms, is_silence=is_silence)
+            if not audio_ms:
+                self._note("link.sent", type=kind_of(text))
         if texts:
             self._has_mail.set()
 
@@ -331,6 +347,8 @@ class Channel:
             frame = await self._next_frame(greeted_at)
             now = loop.time()
             self._liveness.frame_came(now)
+            if not (kind := kind_of(frame)).endswith("audio.delta"):
+                self._note("link.received", type=kind)
             was_greeted = session.was_greeted
             events = session.receive(frame, now)
             frames += 1 + len(frame) // FRAME_UNIT_BYTES

@@ -33,7 +33,7 @@ from edge_agent.realtime.link.redial import NO_ANSWER_CODES
 from edge_agent.realtime.link.spare import Spare
 from edge_agent.realtime.link.standby import Standby, Standing
 from edge_agent.realtime.protocol.config import SessionConfig
-from edge_agent.realtime.providers import Provider, build_headers
+from edge_agent.realtime.providers import Provider
 
 Post = Callable[[ev.Event], None]
 
@@ -351,8 +351,7 @@ class RealtimeLink:
 
     async def _open(self, route: Route) -> Channel:
         """An open wire with a session that is not served yet.  Raises `LinkError`."""
-        route.used_key = self._keys.read(route)
-        headers = build_headers(route.endpoint.provider, route.used_key)
+        headers = self._keys.headers(route)
         wire = await dial(self._dial, route.endpoint.url, headers, self._timings, self._closing)
         route.terms.config = route.config(self._config)
         return Channel(

@@ -22,7 +22,7 @@ from edge_agent.realtime.link.pong_tolerance import PongTolerance
 from edge_agent.realtime.link.pongs import PongBook, Pongs
 from edge_agent.realtime.link.redial import NO_ANSWER_CODES, RedialPauses
 from edge_agent.realtime.protocol.config import SessionConfig
-from edge_agent.realtime.protocol.faults import NO_KEY
+from edge_agent.realtime.protocol.faults import KEY_UNREADABLE, NO_KEY
 from edge_agent.realtime.protocol.terms import Terms
 from edge_agent.realtime.providers import Provider, build_url
 
@@ -33,7 +33,7 @@ about a second, the length of a hiccup that nobody should change providers for."
 PATIENCE_S = 1.0
 """A pause shorter than this is no reason to prefer another endpoint."""
 
-KEY_FAULTS = frozenset({net_faults.BAD_KEY.code, NO_KEY})
+KEY_FAULTS = frozenset({net_faults.BAD_KEY.code, NO_KEY, KEY_UNREADABLE})
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ def again_in_s(text: str) -> float | None:
 
 
 NO_KEY = "link.no_key"
+KEY_UNREADABLE = "link.key_unreadable"
 PROVIDER = Peer(
     name="Realtime service",
     code="link",

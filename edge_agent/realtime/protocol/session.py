@@ -71,6 +71,8 @@ class Session:
         self._asked = terms.dialect, terms.refused  # another session may change them meanwhile
         self._was_greeted = False
         self._session_id = ""
+        self.address = ""
+        """Host of the service, for whoever is told that the session is ready."""
         self._model = ""
         self._transcribes = True
         self.expires_at = 0.0
@@ -282,6 +284,7 @@ class Session:
             at=at,
             session=self._session_id,
             model=self.model,
+            address=self.address,
             replaces=replaces,
             transcribes=self._transcribes,
         )
