@@ -41,6 +41,7 @@ from edge_agent.audio.resample import (
 )
 from edge_agent.contract.events import HeardFrame
 from edge_agent.contract.pcm import WIRE_FRAME_BYTES, WIRE_RATE_HZ
+from edge_agent.contract.ports import EchoPath
 
 QUEUE_S = 1.0
 """Overflow rule: the oldest block is dropped, counted, and replaced by silence of its length
@@ -130,14 +131,18 @@ class FrontEnd:
         """Load what is heavy (AEC3).  Raises `ConfigError` where it is not installed."""
         self._stage.load()
 
-    def start(self, capture_rate_hz: int, *, threaded: bool = True) -> None:
+    def start(
+        self, capture_rate_hz: int, *, threaded: bool = True, echo_path: EchoPath | None = None
+    ) -> None:
         """Begin with a freshly opened device; `threaded=False` processes inside `on_capture`.
+
+        `echo_path`: how our voice reached this very microphone from this loudspeaker before.
 
         Raises `ValueError` for a rate the resampler does not know, `RuntimeError` if running.
         """
         if self._running:
             raise RuntimeError("the front end is running already")
-        self._prepare(capture_rate_hz)
+        self._prepare(capture_rate_hz, echo_path)
         if self._wake is not None:
             self._wake.reset()  # half a word before a gap and half after it are none
         if threaded:
@@ -157,7 +162,7 @@ class FrontEnd:
         self._thread = None
         return not thread.is_alive()
 
-    def _prepare(self, capture_rate_hz: int) -> None:
+    def _prepare(self, capture_rate_hz: int, echo_path: EchoPath | None = None) -> None:
         self._from_device = Resampler(capture_rate_hz, DETECTOR_RATE_HZ)
         self._to_wire = Resampler(DETECTOR_RATE_HZ, WIRE_RATE_HZ)
         self._delay_s = (self._from_device.delay_ms + self._to_wire.delay_ms) / 1000
@@ -175,7 +180,7 @@ class FrontEnd:
         self._frames_cut = 0
         self._pending: Float32Array = np.zeros(0, np.float32)
         self._last_at = float("-inf")
-        self._stage.begin()
+        self._stage.begin(echo_path)
 
     # --- in -----------------------------------------------------------------------------
 
@@ -314,7 +319,7 @@ class FrontEnd:
             # A deaf speaker is worse than one that hears its own echo.
             self._report(error)
             self._stage.give_up_aec3()
-            return Heard(frame, False, self._stage.reference.audible(at))
+            return Heard(frame, False, self._stage.is_audible(at))
 
     def _emit_frame(
         self, cleaned: Heard | None, at: float, narrow: bytes, stream: bytes, power: float
@@ -347,6 +352,11 @@ class FrontEnd:
     def erle_db(self) -> float:
         """How much of the echo the linear canceller took away at the end of the last playback."""
         return self._stage.erle_db
+
+    @property
+    def echo_path(self) -> EchoPath | None:
+        """How our voice reaches the microphone, as far as it is known: see `EchoStage.learned`."""
+        return self._stage.learned
 
     @property
     def echo(self) -> str:

@@ -46,7 +46,7 @@ def test_it_learns_the_room(delay_ms: int) -> None:
     last = slice(5 * RATE_HZ, None)
     assert decibel(power(microphone[last]) / power(out[last])) > 12
     assert canceller.erle_db > 10
-    assert canceller.early_blocks == delay_ms // 10
+    assert canceller.echo_starts == pytest.approx(delay_ms * RATE_HZ / 1000, abs=2)
     assert -11 < canceller.strength_db < -8
 
 
@@ -103,16 +103,16 @@ def test_what_is_learned_moves_along_with_the_reference() -> None:
     half = 8 * RATE_HZ
     canceller = Canceller()
     cancel(canceller, microphone[:half], played[:half])
-    assert canceller.early_blocks == 6
-    blocks = canceller.early_blocks - 1
+    assert canceller.echo_starts == pytest.approx(65 * RATE_HZ / 1000, abs=2)
+    blocks = 5
     moved = np.concatenate((np.zeros(blocks * BLOCK, np.float32), played))[: played.size]
     canceller.move(blocks, moved[half - (PARTITIONS + 1) * BLOCK : half])
-    assert canceller.early_blocks == 1
+    assert canceller.echo_starts == pytest.approx(15 * RATE_HZ / 1000, abs=2)
     soon = slice(half, half + RATE_HZ // 2)
     out = cancel(canceller, microphone[soon], moved[soon])
     assert decibel(power(microphone[soon]) / power(out)) > 12
     canceller.move(-blocks, played[soon.stop - (PARTITIONS + 1) * BLOCK : soon.stop])
-    assert canceller.early_blocks == 6
+    assert canceller.echo_starts == pytest.approx(65 * RATE_HZ / 1000, abs=2)
     later = slice(soon.stop, soon.stop + RATE_HZ // 2)
     out = cancel(canceller, microphone[later], played[later])
     assert decibel(power(microphone[later]) / power(out)) > 12
@@ -132,7 +132,7 @@ def test_a_sample_too_many_is_learned_again_quickly() -> None:
         out = cancel(canceller, late, unit(far)[half:])
         soon = slice(RATE_HZ // 5, RATE_HZ)
         erle.append(decibel(power(late[soon]) / power(out[soon])))
-    assert erle[1] > erle[0] + 3
+    assert erle[1] > erle[0] + 1.5
 
 
 @pytest.mark.parametrize("kind", ["zeros", "clipped", "bursts", "infinite echo"])

@@ -17,8 +17,10 @@ from edge_agent.audio.cancel.echo_stage import EchoChoice, EchoStage
 from edge_agent.audio.detectors import VoiceDetector, WakeDetector
 from edge_agent.audio.device.sample_clock import SampleClock
 from edge_agent.audio.front_end import FrontEnd
+from edge_agent.audio.resample import pcm_to_array
 from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.events import HeardFrame
+from edge_agent.contract.ports import EchoPath
 
 RATE_HZ = 48_000
 TAIL_S = 0.25
@@ -213,7 +215,18 @@ def test_the_double_talk_detector_knows_our_own_residual() -> None:
 class Talk:
     """A front end and a simulated room: what it labelled."""
 
-    def __init__(self, echo: str, *, load: bool = True, wake: WakeDetector | None = None) -> None:
+    def __init__(
+        self,
+        echo: str,
+        *,
+        load: bool = True,
+        wake: WakeDetector | None = None,
+        stamp_s: float = 0.0,
+        known: EchoPath | None = None,
+    ) -> None:
+        self.stamp_s = stamp_s
+        """What the loudspeaker's time stamps are wrong by: positive is too late."""
+        self.found_at = -1
         self.frames: list[HeardFrame] = []
         self.reference = ReferenceTrack(RATE_HZ, tail_s=TAIL_S)
         self.faults: list[Exception] = []
@@ -227,7 +240,7 @@ class Talk:
         )
         if load:
             self.front.load()
-        self.front.start(RATE_HZ, threaded=False)
+        self.front.start(RATE_HZ, threaded=False, echo_path=known)
 
     def play(self, far: FloatArray, microphone: FloatArray) -> None:
         played, heard = pcm(far), pcm(microphone)
@@ -235,8 +248,10 @@ class Talk:
         for block in range(far.size // BLOCK):
             while written <= min(block + 3, far.size // BLOCK - 1):
                 part = played[written * 960 : written * 960 + 960]
-                self.reference.write(part, written / 100)
+                self.reference.write(part, written / 100 + self.stamp_s)
                 written += 1
+            if self.found_at < 0 and self.front.echo == "found":
+                self.found_at = block
             self.front.on_capture(heard[block * 960 : block * 960 + 960], block / 100)
 
     def interruptions(self, first: int = 0, last: int | None = None) -> list[int]:
@@ -417,6 +432,82 @@ def test_an_echo_louder_than_what_was_played_is_no_person() -> None:
         talk = Talk("aec3")
         talk.play(far, echo)
         assert talk.interruptions(first=25) == []
+
+
+@pytest.mark.parametrize("stamp_s", [0.08, -0.08, -0.4])
+def test_stamps_that_are_wrong_are_found_out(
+    scene: tuple[FloatArray, FloatArray, FloatArray], stamp_s: float
+) -> None:
+    far, echo, near = scene
+    talk = Talk("linear", stamp_s=stamp_s)
+    talk.play(far, echo + near)
+    assert 0 < talk.found_at < 450
+    hits = talk.interruptions()
+    assert hits
+    assert 600 <= hits[0] <= 630
+    path = talk.front.echo_path
+    assert path is not None
+    assert path.delay_s == pytest.approx(0.015 - stamp_s, abs=0.003)
+    assert path.strength_db == pytest.approx(-7, abs=4)
+
+
+def test_what_was_known_of_the_card_is_where_the_search_begins(
+    scene: tuple[FloatArray, FloatArray, FloatArray],
+) -> None:
+    far, echo, _ = scene
+    talk = Talk("linear", stamp_s=-0.4, known=EchoPath(0.415, -6.0))
+    talk.play(far[: 4 * RATE_HZ], echo[: 4 * RATE_HZ])
+    assert talk.interruptions() == []
+    assert 0 < talk.found_at < 150
+    assert talk.front._stage.alignment.delay_s == 0.415  # it was not searched for
+
+
+def test_what_was_known_of_another_card_does_not_last(
+    scene: tuple[FloatArray, FloatArray, FloatArray],
+) -> None:
+    far, echo, _ = scene
+    talk = Talk("linear", known=EchoPath(0.3, -30.0))
+    talk.play(far, echo)
+    assert 0 < talk.found_at < 450
+    assert talk.interruptions() == []
+    assert talk.front.echo_path is not None
+    assert talk.front.echo_path.delay_s == pytest.approx(0.015, abs=0.003)
+
+
+def test_words_spoken_while_we_play_and_nothing_comes_back_stay_as_loud(
+    scene: tuple[FloatArray, FloatArray, FloatArray],
+) -> None:
+    far, _, near = scene
+    talk, bare = Talk("linear"), Talk("off")
+    for one in (talk, bare):
+        one.play(far, np.roll(near, -4 * RATE_HZ) + room_noise(far.size, 48))
+    for span in (slice(210, 240), slice(240, 340)):
+        levels = [
+            power(pcm_to_array(b"".join(frame.pcm24k for frame in one.frames[span])).astype(float))
+            for one in (talk, bare)
+        ]
+        assert abs(decibel(levels[0] / levels[1])) < 1.0
+
+
+def test_after_a_slip_nothing_is_believed_for_a_moment(
+    scene: tuple[FloatArray, FloatArray, FloatArray],
+) -> None:
+    far, echo, _ = scene
+    near = babble(10, RATE_HZ, seed=23, pitch_hz=200, pauses=False) * 0.5
+    near[: 6 * RATE_HZ] = 0.0
+    talk = Talk("linear")
+    lost = round(5.9 * RATE_HZ)
+    talk.play(far[:lost], echo[:lost])
+    talk.front._stage.slipped()
+    assert talk.front._stage.unsettled
+    heard = len(talk.frames)
+    for block in range(590, 700):
+        played = pcm(far[(block + 3) * BLOCK : (block + 4) * BLOCK])
+        talk.reference.write(played, (block + 3) / 100)
+        talk.front.on_capture(pcm((echo + near)[block * BLOCK : (block + 1) * BLOCK]), block / 100)
+    labels = [frame.speech for frame in talk.frames[heard:]]
+    assert not any(labels[:29])
+    assert sum(labels[30:80]) > 10
 
 
 CALLED = """

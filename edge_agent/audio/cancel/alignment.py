@@ -83,6 +83,8 @@ class Alignment:
     def begin(self, delay_s: float = 0.0) -> None:
         """A device was opened, whose echo comes so much later than its stamps say."""
         self.delay_s = delay_s
+        """What was assumed of it, and found since: the echo is expected `LEAD_S` after what `next`
+        gives."""
         self.unsettled = 0
         """Blocks in which the canceller is not to be believed, after a step."""
         self._position: float | None = None

@@ -66,6 +66,9 @@ at once: same result, less work."""
 
 AGED = TRANSITION**CONSTRAINED_PART
 
+DOUBT = 0.3
+"""Share of what is known that may be wrong after a slip: more would take a person for echo."""
+
 POWER_FLOOR = 1e-9
 """Against division by zero; far below one bit of a 10 ms block."""
 
@@ -73,8 +76,8 @@ ERLE_SMOOTHING = 0.99
 AUDIBLE_POWER = 1e-7
 """Of the powers for the ERLE figure: one second of sound above -70 dBFS."""
 
-LOUD_PARTITION = 0.1
-"""A partition with that much of the loudest one's energy holds the first of the echo."""
+FIRST_SOUND = 0.5
+"""The first sample of the learned response that is half as large as the largest: direct sound."""
 
 HISTORY_ROWS = 8 * PARTITIONS
 """Spectra are kept in a row that is written backwards; once in so many blocks it is moved."""
@@ -148,18 +151,15 @@ class Canceller:
     @property
     def strength_db(self) -> float:
         """How loud the echo is against what was played, by the learned room."""
-        energy = float(self._energy().sum()) / BINS
+        weights = self._weights
+        energy = float(np.sum(weights.real**2 + weights.imag**2)) / BINS
         return 10 * log10(energy) if energy > 0.0 else STRENGTH_FLOOR_DB
 
     @property
-    def early_blocks(self) -> int:
-        """Blocks between what is played and the first of its echo, by the learned room."""
-        energy = self._energy()
-        return int(np.argmax(energy > LOUD_PARTITION * energy.max()))
-
-    def _energy(self) -> NDArray[np.float64]:
-        weights = self._weights
-        return np.asarray(np.sum(weights.real**2 + weights.imag**2, axis=1), np.float64)
+    def echo_starts(self) -> int:
+        """Samples between what is played and the first of its echo, by the learned room."""
+        response = np.abs(np.fft.irfft(self._weights, axis=1)[:, :BLOCK].reshape(-1))
+        return int(np.argmax(response >= FIRST_SOUND * response.max()))
 
     def move(self, blocks: int, recent: Float32Array) -> None:
         """From now on the reference comes `blocks` later (negative: earlier) than before.
@@ -185,7 +185,7 @@ class Canceller:
 
     def doubt(self) -> None:
         """The sound has slipped by an unknown little: learn quickly again what is known."""
-        energy = self._weights.real**2 + self._weights.imag**2
+        energy = DOUBT * (self._weights.real**2 + self._weights.imag**2)
         np.maximum(self._pairs, np.repeat(energy, 2, axis=1), out=self._pairs)
 
     # --- work -----------------------------------------------------------------------------

@@ -147,14 +147,21 @@ class ReferenceTrack:
         out[begin - first : end - first] = known
         return out
 
-    def audible(self, at: float) -> bool:
-        """Whether our speaker sounded within the tail before `at`, or is just about to."""
+    def audible(self, at: float, delay_s: float = 0.0) -> bool:
+        """Whether our speaker sounded within the tail before `at`, or is just about to.
+
+        `delay_s`: how much later than its time stamps say it is heard, as far as that is known.
+        """
         if not self._sounding:
             return False
         with self._lock:
-            now = self._clock.index_of(at)
+            now = self._clock.index_of(at - delay_s)
             early = EARLY_S * self.rate_hz
             tail = self.tail_s * self.rate_hz
+            while self._sounding and self._sounding[0][1] + tail < min(now, self._written):
+                self._sounding.popleft()
+            # What is still given to the device goes on, even if by its stamps it is long over.
+            now = min(now, self._written)
             return any(first - early <= now <= last + tail for first, last in self._sounding)
 
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge_agent.audio.cancel.alignment import UNSETTLED_BLOCKS, Alignment
+from edge_agent.audio.cancel.alignment import LEAD_S, UNSETTLED_BLOCKS, Alignment
 from edge_agent.audio.cancel.canceller import (
     BINS,
     BLOCK,
@@ -38,6 +38,7 @@ from edge_agent.audio.cancel.echo_search import EchoSearch
 from edge_agent.audio.detectors import VoiceDetector
 from edge_agent.audio.resample import array_to_pcm, to_int16
 from edge_agent.contract.errors import ConfigError
+from edge_agent.contract.ports import EchoPath
 
 EXCESS_ALONE_DB = 2.0
 """A frame is speech when the double-talk detector is that sure.  Simulated, 30 minutes of own
@@ -64,11 +65,14 @@ LOOK_EVERY_BLOCKS = 25
 LEARNED_ERLE_DB = 6.0
 """From here on the learned room itself tells where the echo lies, and nothing is searched."""
 
-RIGHT_DELAY = (BLOCK // 5, 5 * BLOCK // 2)
-"""An echo 2 to 25 ms after its reference is where the canceller wants it."""
+RIGHT_DELAY = (BLOCK // 5, 6 * BLOCK)
+"""An echo 2 to 60 ms after its reference is learned as quickly as any."""
 
 SOONEST = BLOCK // 2
 """Where the delay is set anew, by whole blocks, the echo comes 5 to 15 ms after its reference."""
+
+FOUND_BLOCKS = 20
+"""ERLE of less than 0.2 s of sound proves nothing."""
 
 FULL_SCALE = 32768.0
 
@@ -103,6 +107,9 @@ class EchoStage:
         self.choice = choice
         self.erle_db = 0.0
         """Of the canceller, at the end of the last playback."""
+        self.learned: EchoPath | None = None
+        """How our voice reaches the microphone, as far as it is known: a new one after each
+        playback whose echo was found."""
         self.alignment = Alignment(reference)
         self._canceller = Canceller()
         self._double_talk = DoubleTalkDetector(RATE_HZ)
@@ -162,10 +169,14 @@ class EchoStage:
         if self.choice is EchoChoice.AEC3:
             self.choice = EchoChoice.LINEAR
 
-    def begin(self) -> None:
-        """A device was opened: the room and the delays are new."""
-        self.alignment.begin()
-        self._canceller.reset()
+    def begin(self, known: EchoPath | None = None) -> None:
+        """A device was opened: the room is new, and the delay, unless it is `known`.
+
+        What is known is where the search begins; it is believed when it has been heard.
+        """
+        self.learned = known
+        self.alignment.begin(known.delay_s if known else 0.0)
+        self._canceller.reset(known.strength_db if known else None)
         self._double_talk.reset()
         self._delay.reset()
         self._search.reset()
@@ -174,6 +185,8 @@ class EchoStage:
         self._unsettled = 0
         self._realignments = self.alignment.realignments
         self._blocks = 0
+        self._best_erle_db = 0.0
+        """Of this playback: what it has shown once, it has shown."""
         self._last_heard: deque[Float32Array] = deque(maxlen=HEARD // BLOCK)
 
     def slipped(self) -> None:
@@ -185,7 +198,11 @@ class EchoStage:
 
     def is_idle(self, at: float) -> bool:
         """Whether the frame captured at `at` is to be passed over."""
-        return not self._active and not self.reference.audible(at)
+        return not self._active and not self.is_audible(at)
+
+    def is_audible(self, at: float) -> bool:
+        """Whether our speaker is heard by the microphone at this loop time."""
+        return self.reference.audible(at, self.alignment.delay_s)
 
     def pass_over(self, microphone: Float32Array, drift: float) -> None:
         """Frames (one per row) in which our speaker is silent."""
@@ -198,7 +215,7 @@ class EchoStage:
 
     def process(self, microphone: Float32Array, at: float, drift: float = 0.0) -> Heard:
         """Take 160 samples captured at loop time `at`, by a clock with this drift."""
-        audible = self.reference.audible(at)
+        audible = self.is_audible(at)
         if self.choice is EchoChoice.OFF:
             return Heard(microphone, None, audible)
         was_active, self._active = self._active, audible
@@ -212,21 +229,30 @@ class EchoStage:
         cancelled = self._cancel(microphone, reference)
         residual = cancelled.residual
         if not audible:
-            self.erle_db = self._canceller.erle_db
+            self._end()
             return Heard(residual + self._fade_in * (microphone - residual), None, False)
         speech = self._speech(cancelled)
         if not was_active:
             residual = microphone + self._fade_in * (residual - microphone)
         return Heard(residual, speech, True)
 
+    def _end(self) -> None:
+        """End of a playback: what has it taught?"""
+        self.erle_db = self._canceller.erle_db
+        if self._best_erle_db < LEARNED_ERLE_DB:
+            return
+        starts = self._canceller.echo_starts
+        delay_s = self.alignment.delay_s + starts / RATE_HZ - LEAD_S
+        self.learned = EchoPath(delay_s, self._canceller.strength_db)
+        blocks = _wrong_by(starts)
+        if blocks:
+            self.alignment.shift(blocks)
+            self._canceller.move(blocks, self._silence)
+
     def _restart(self) -> None:
         """Begin of a playback."""
-        if self._canceller.erle_db > LEARNED_ERLE_DB:
-            blocks = self._canceller.early_blocks - 1
-            if blocks not in (0, 1):
-                self.alignment.shift(blocks)
-                self._canceller.move(blocks, self._silence)
         self.alignment.start()
+        self._best_erle_db = 0.0
         self._canceller.restart()
         self._double_talk.restart()
         self._blocks = 0
@@ -241,25 +267,27 @@ class EchoStage:
             self.slipped()
         self._unsettled = max(0, self._unsettled - 1)
         cancelled = self._canceller.process(microphone, reference)
-        if self._canceller.erle_db > TRUST_ERLE_DB:
-            self._found = True
+        self._blocks += 1
+        if self._blocks > FOUND_BLOCKS:
+            self._best_erle_db = max(self._best_erle_db, self._canceller.erle_db)
+            self._found = self._found or self._best_erle_db > TRUST_ERLE_DB
         self._look(microphone)
         return cancelled
 
     def _look(self, microphone: Float32Array) -> None:
         """Search for the echo, as long as the canceller does not hold it."""
         self._last_heard.append(microphone)
-        self._blocks += 1
         if self._blocks % LOOK_EVERY_BLOCKS or self._canceller.erle_db > LEARNED_ERLE_DB:
             return
         if len(self._last_heard) < HEARD // BLOCK:
             return
-        late = self._delay.look(
-            np.concatenate(self._last_heard), self.alignment.recent(PLAYED, EARLIEST)
-        )
-        if late is None or RIGHT_DELAY[0] <= late <= RIGHT_DELAY[1]:
+        # From where the stamps say, whatever has been assumed since: that may be wrong.
+        assumed = round(self.alignment.delay_s * RATE_HZ)
+        played = self.alignment.recent(PLAYED, EARLIEST + assumed)
+        late = self._delay.look(np.concatenate(self._last_heard), played)
+        blocks = 0 if late is None else _wrong_by(late - assumed)
+        if not blocks:
             return
-        blocks = (late - SOONEST) // BLOCK
         self.alignment.shift(blocks)
         self._canceller.reset()
         self._canceller.move(0, self.alignment.recent((PARTITIONS + 1) * BLOCK))
@@ -281,6 +309,11 @@ class EchoStage:
                 limit_db = EXCESS_WITH_AEC3_DB
         believed = self.trusted and not self.unsettled
         return believed and voiced and excess_db > limit_db
+
+
+def _wrong_by(late: int) -> int:
+    """Blocks by which the reference should come later (negative: earlier)."""
+    return 0 if RIGHT_DELAY[0] <= late <= RIGHT_DELAY[1] else (late - SOONEST) // BLOCK
 
 
 def _pcm(sound: Float32Array) -> bytes:

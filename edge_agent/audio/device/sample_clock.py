@@ -38,6 +38,8 @@ MOST_DRIFT = 300e-6
 SURE_DRIFT = 20e-6
 """Standard error from which the drift is believed: after 1 s of good stamps, 5 s of bad ones."""
 
+SURE_EVERY_BLOCKS = 25
+
 
 class SampleClock:
     """Map sample counts of one stream to loop time.
@@ -54,8 +56,7 @@ class SampleClock:
     def reset(self) -> None:
         """Forget the mapping: the next block sets it."""
         self._offset_s: float | None = None
-        self.drift = 0.0
-        """How much longer than they should its seconds are, once that is sure; else 0.0."""
+        self._is_sure = False
         self._index = 0
         self._fast_s = 0.0
         self._odd = 0
@@ -83,31 +84,39 @@ class SampleClock:
             self.begin(index, at)
             self.jumps += 1
             return deviation
-        if self._is_odd(deviation):
+        odd = deviation if deviation > 0 else -deviation
+        if odd > SMALL_JUMP_S and self._is_odd(deviation):
             if abs(self._odd) < ODD_BLOCKS:
                 return 0.0
             self.begin(index, at)
             self.jumps += 1
             return deviation
+        self._odd = 0
         # The line of least squares through all stamps so far, then through the last ones.
-        self._blocks = count = min(self._blocks + 1, MEMORY_BLOCKS)
+        count = self._blocks = min(self._blocks + 1, MEMORY_BLOCKS)
         step = deviation * (4 * count - 2) / (count * (count + 1))
         self._offset_s = expected + step
         self._fast_s -= step
         self._index = index
         if since_s > 0.0:
-            self._slope_blocks = count = min(self._slope_blocks + 1, MEMORY_BLOCKS)
-            self._scatter_s2 += max(0.01, 1 / count) * (deviation**2 - self._scatter_s2)
+            count = self._slope_blocks = min(self._slope_blocks + 1, MEMORY_BLOCKS)
+            self._scatter_s2 += max(0.01, 1 / count) * (deviation * deviation - self._scatter_s2)
             slope = self._slope + deviation * 6 / (count * (count + 1)) / since_s
             self._slope = max(-MOST_DRIFT, min(MOST_DRIFT, slope))
-            doubt = sqrt(12 * self._scatter_s2) / (count**1.5 * since_s)
-            self.drift = self._slope if count > 2 and doubt < SURE_DRIFT else 0.0
+            if not count % SURE_EVERY_BLOCKS:
+                doubt = sqrt(12 * self._scatter_s2) / (count**1.5 * since_s)
+                self._is_sure = doubt < SURE_DRIFT
         return 0.0
 
+    @property
+    def drift(self) -> float:
+        """How much longer than they should its seconds are, once that is sure; else 0.0."""
+        return self._slope if self._is_sure else 0.0
+
     def _is_odd(self, deviation: float) -> bool:
-        limit_s = max(SMALL_JUMP_S, SMALL_JUMP_SCATTER * sqrt(self._scatter_s2))
-        if self._slope_blocks < KNOWN_BLOCKS or abs(deviation) < limit_s:
-            self._odd = 0
+        if self._slope_blocks < KNOWN_BLOCKS:
+            return False
+        if deviation * deviation < SMALL_JUMP_SCATTER**2 * self._scatter_s2:
             return False
         side = 1 if deviation > 0 else -1
         self._odd = self._odd + side if self._odd * side > 0 else side
