@@ -71,6 +71,9 @@ SMALLEST_STEP_S = 1e-6
 """Time stamps of frames always rise, even when the device's clock was set back."""
 
 
+SETTLING_FRAMES = 10
+"""The voice detector does not know the room's noise yet, and may take it for a voice."""
+
 FRAMES_PER_S = 100
 FULL_SCALE = 32768.0
 
@@ -178,6 +181,7 @@ class FrontEnd:
         self._samples_in = 0
         self._samples_run: list[Int16Array] = []
         self._frames_cut = 0
+        self._settling = SETTLING_FRAMES
         self._pending: Float32Array = np.zeros(0, np.float32)
         self._last_at = float("-inf")
         self._stage.begin(echo_path)
@@ -327,6 +331,9 @@ class FrontEnd:
         speech = None if cleaned is None else cleaned.speech
         if speech is None:
             speech = self._voice.is_speech(narrow)
+            if self._settling:
+                self._settling -= 1
+                speech = False
         wake = None if self._wake is None else self._wake.process(narrow)
         self._last_at = max(at - self._delay_s, self._last_at + SMALLEST_STEP_S)
         over_playback = cleaned is not None and cleaned.over_playback
