@@ -20,8 +20,8 @@ from edge_agent.audio.resample import Int16Array, pcm_to_array
 RING_S = 2.0
 """Longer than any output latency plus the front end's queue (1 s)."""
 
-AUDIBLE_DBFS = -70.0
-"""Peak below which a rendered block counts as silence: dither, or the end of a fade."""
+AUDIBLE_PEAK = 10
+"""-70 dBFS: a block with no louder sample counts as silence: dither, or the end of a fade."""
 
 SPANS = 4
 """Sounding stretches that are remembered: the writer is ahead of the reader by less than that."""
@@ -70,7 +70,9 @@ class ReferenceTrack:
         if not samples.size:
             return
         samples = samples[-self._size :]
-        peak = max(int(samples.max()), -int(samples.min()))
+        peak = int(samples.max())
+        if peak <= AUDIBLE_PEAK:
+            peak = max(peak, -int(samples.min()))
         with self._lock:
             jump_s = self._clock.observe(self._written, at)
             if abs(jump_s) >= RING_S:
@@ -85,7 +87,7 @@ class ReferenceTrack:
             start = self._written
             self._store(samples)
             self._zeros = 0 if peak else self._zeros + samples.size
-            if peak > 32768 * 10 ** (AUDIBLE_DBFS / 20):
+            if peak > AUDIBLE_PEAK:
                 tail = round(self.tail_s * self.rate_hz)
                 if self._sounding and start <= self._sounding[-1][1] + tail:
                     self._sounding[-1][1] = self._written
@@ -112,7 +114,8 @@ class ReferenceTrack:
         first = self._written % self._size
         head = min(samples.size, self._size - first)
         self._ring[first : first + head] = samples[:head]
-        self._ring[: samples.size - head] = samples[head:]
+        if head < samples.size:
+            self._ring[: samples.size - head] = samples[head:]
         self._written += samples.size
 
     @property
