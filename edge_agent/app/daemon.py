@@ -46,6 +46,7 @@ from edge_agent.host.service.network import NetworkNews, NetworkWatch
 from edge_agent.host.service.status import Status
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
+from edge_agent.host.stores.echo_store import EchoStore, echo_path_file
 from edge_agent.host.stores.pong_store import PongStore, pongs_path
 from edge_agent.panel.gpio import GpioPanel, NullPanel
 from edge_agent.panel.patterns import EARCONS
@@ -111,6 +112,8 @@ class Daemon:
             post=self.post,
             changed=self._status_line.show,
             fault=self.journal.fault,
+            echoes=EchoStore(echo_path_file(self.settings.state.path), self.journal.note),
+            disk=self._disk,
         )
 
     def _build_tools(self) -> None:

@@ -11,7 +11,11 @@ built, so a device that listens by button alone never loads the wake models.
 from __future__ import annotations
 
 import difflib
+from collections import deque
 from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 
 from edge_agent.contract.errors import ConfigError
 
@@ -45,6 +49,44 @@ class VoiceDetector:
         if len(pcm16k) != FRAME_BYTES:
             raise ValueError(f"voice detector wants {FRAME_BYTES} bytes, got {len(pcm16k)}")
         return bool(self._vad.is_speech(pcm16k, DETECTOR_RATE_HZ))
+
+
+class _WakeModel:
+    """One wake word's network, fed without the library's own loop, which costs as much again.
+
+    `hear` takes the features of each frame; the network looks at `stride` frames at once.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._features: list[float] = []
+        self._last: deque[float] = deque(maxlen=model.sliding_window_size)
+        self._output = np.zeros(1, dtype=model.output_dtype)  # of 8 bits
+        self._output_at = self._output.ctypes.data
+
+    def hear(self, features: list[float]) -> float:
+        """Probability that the word has just been said; 0.0 between two looks."""
+        model = self._model
+        self._features += features
+        if len(self._features) < model.stride * len(features):
+            return 0.0
+        scaled = np.array(self._features) / model.input_scale + model.input_zero_point
+        self._features.clear()
+        quantised = np.rint(scaled, out=scaled).astype(model.input_dtype).tobytes()
+        library = model.lib
+        library.TfLiteTensorCopyFromBuffer(model.input_tensor, quantised, len(quantised))
+        library.TfLiteInterpreterInvoke(model.interpreter)
+        library.TfLiteTensorCopyToBuffer(model.output_tensor, self._output_at, 1)
+        self._last.append((int(self._output[0]) - model.output_zero_point) * model.output_scale)
+        if len(self._last) < model.sliding_window_size:
+            return 0.0
+        return sum(self._last) / len(self._last)
+
+    def reset(self) -> None:
+        """Forget what was heard."""
+        self._model.reset()
+        self._features.clear()
+        self._last.clear()
 
 
 def available_wake_words() -> tuple[str, ...]:
@@ -83,13 +125,15 @@ class WakeDetector:
                     f"Cut-off {cutoff} of wake word {name!r} is impossible.",
                     fix="Use a number between 0 and 1, or leave it out.",
                 )
-        from pymicro_wakeword import MicroWakeWord, MicroWakeWordFeatures, Model
+        from pymicro_features import MicroFrontend
+        from pymicro_wakeword import MicroWakeWord, Model
 
-        self._features = MicroWakeWordFeatures()
-        self._models = {name: MicroWakeWord.from_builtin(Model(name)) for name in words}
+        self._frontend = MicroFrontend()
+        self._models: dict[str, _WakeModel] = {}
         self.cutoffs: dict[str, float] = {}
-        for name, model in self._models.items():
-            chosen = words[name]
+        for name, chosen in words.items():
+            model = MicroWakeWord.from_builtin(Model(name))
+            self._models[name] = _WakeModel(model)
             self.cutoffs[name] = model.probability_cutoff if chosen is None else chosen
         self.scores: dict[str, float] = {}
         """The latest score of each word, 0 … 1."""
@@ -111,9 +155,10 @@ class WakeDetector:
             raise ValueError(f"wake detector wants {FRAME_BYTES} bytes, got {len(pcm16k)}")
         best: str | None = None
         best_margin = 0.0
-        for features in self._features.process_streaming(pcm16k):
+        features = self._frontend.process_samples(pcm16k).features
+        if features:  # the first window is three frames long
             for name, model in self._models.items():
-                self.scores[name] = score = model.process_streaming_prob(features) or 0.0
+                self.scores[name] = score = model.hear(features)
                 margin = score - self.cutoffs[name]
                 if margin > best_margin:
                     best, best_margin = name, margin
@@ -126,7 +171,7 @@ class WakeDetector:
 
     def reset(self) -> None:
         """Start afresh, as after the microphone was away."""
-        self._features.reset()
+        self._frontend.reset()
         self.scores.clear()
         for model in self._models.values():
             model.reset()

@@ -5,39 +5,43 @@ Thread: its own ("front-end"), or the caller's where no threads are wanted (virt
 the house, touch asyncio (`emit` is given to it), or end while the device still delivers: an error
 in one block is counted and reported, and the next block is processed.
 
-capture rate → 24 kHz → echo stage → 16 kHz → wake word, voice → `HeardFrame`
+capture rate → 16 kHz → echo stage → wake word, voice, and 24 kHz for the wire → `HeardFrame`
+
+All that is heard here goes through one canceller at 16 kHz: words, pre-roll and wake word.  What
+lies above 7 kHz is left out; no speech recogniser looks at it.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from math import log10
 from queue import Empty, SimpleQueue
-from typing import NamedTuple
 
 import numpy as np
 
+from edge_agent.audio.cancel.canceller import Float32Array
 from edge_agent.audio.cancel.echo import ReferenceTrack
-from edge_agent.audio.cancel.echo_stage import (
+from edge_agent.audio.cancel.echo_stage import EchoChoice, EchoStage, Heard
+from edge_agent.audio.detectors import (
+    DETECTOR_RATE_HZ,
+    FRAME_BYTES,
     FRAME_SAMPLES,
-    FRAMES_PER_S,
-    STREAM_RATE_HZ,
-    EchoChoice,
-    EchoStage,
+    VoiceDetector,
+    WakeDetector,
 )
-from edge_agent.audio.detectors import DETECTOR_RATE_HZ, VoiceDetector, WakeDetector
-from edge_agent.audio.detectors import FRAME_BYTES as DETECTOR_FRAME_BYTES
 from edge_agent.audio.device.sample_clock import SampleClock
 from edge_agent.audio.resample import (
-    FloatArray,
+    SILENCE_DBFS,
     Int16Array,
     Resampler,
     array_to_pcm,
-    level_dbfs,
     pcm_to_array,
     to_int16,
 )
 from edge_agent.contract.events import HeardFrame
+from edge_agent.contract.pcm import WIRE_FRAME_BYTES, WIRE_RATE_HZ
+from edge_agent.contract.ports import EchoPath
 
 QUEUE_S = 1.0
 """Overflow rule: the oldest block is dropped, counted, and replaced by silence of its length
@@ -67,17 +71,14 @@ SMALLEST_STEP_S = 1e-6
 """Time stamps of frames always rise, even when the device's clock was set back."""
 
 
+SETTLING_FRAMES = 10
+"""The voice detector does not know the room's noise yet, and may take it for a voice."""
+
+FRAMES_PER_S = 100
+FULL_SCALE = 32768.0
+
 Batch = list[tuple[bytes, float]]
 """Blocks as they came: PCM16 and the loop time of the first sample."""
-
-
-class _Cleaned(NamedTuple):
-    """What the echo stage made of a frame (see `EchoStage.process`)."""
-
-    captured_at: float
-    sound: FloatArray
-    speech: bool | None
-    over_playback: bool
 
 
 class FrontEnd:
@@ -115,7 +116,7 @@ class FrontEnd:
         self.relaxed = False
         """Nobody is being listened to or spoken to: the thread may take its blocks several at
         once.  Any thread may set it; once False, the next block hands over what was held."""
-        self.capture_rate_hz = STREAM_RATE_HZ
+        self.capture_rate_hz = WIRE_RATE_HZ
         self.frames_out = 0
         """Frames emitted since the start of the process: it moving is the sign of health."""
         self.playback_frames = 0
@@ -125,7 +126,7 @@ class FrontEnd:
         self.padded_samples = 0
         """Silence put in for lost sound, at the capture rate."""
         self.faults = 0
-        self._prepare(STREAM_RATE_HZ)
+        self._prepare(WIRE_RATE_HZ)
 
     # --- life ---------------------------------------------------------------------------
 
@@ -133,14 +134,18 @@ class FrontEnd:
         """Load what is heavy (AEC3).  Raises `ConfigError` where it is not installed."""
         self._stage.load()
 
-    def start(self, capture_rate_hz: int, *, threaded: bool = True) -> None:
+    def start(
+        self, capture_rate_hz: int, *, threaded: bool = True, echo_path: EchoPath | None = None
+    ) -> None:
         """Begin with a freshly opened device; `threaded=False` processes inside `on_capture`.
+
+        `echo_path`: how our voice reached this very microphone from this loudspeaker before.
 
         Raises `ValueError` for a rate the resampler does not know, `RuntimeError` if running.
         """
         if self._running:
             raise RuntimeError("the front end is running already")
-        self._prepare(capture_rate_hz)
+        self._prepare(capture_rate_hz, echo_path)
         if self._wake is not None:
             self._wake.reset()  # half a word before a gap and half after it are none
         if threaded:
@@ -160,9 +165,10 @@ class FrontEnd:
         self._thread = None
         return not thread.is_alive()
 
-    def _prepare(self, capture_rate_hz: int) -> None:
-        self._to_stream = Resampler(capture_rate_hz, STREAM_RATE_HZ)
-        self._to_detectors = Resampler(STREAM_RATE_HZ, DETECTOR_RATE_HZ)
+    def _prepare(self, capture_rate_hz: int, echo_path: EchoPath | None = None) -> None:
+        self._from_device = Resampler(capture_rate_hz, DETECTOR_RATE_HZ)
+        self._to_wire = Resampler(DETECTOR_RATE_HZ, WIRE_RATE_HZ)
+        self._delay_s = (self._from_device.delay_ms + self._to_wire.delay_ms) / 1000
         self.capture_rate_hz = capture_rate_hz
         self._clock = SampleClock(capture_rate_hz)
         # New objects, so that a thread that hangs in an old device cannot disturb the new one.
@@ -175,9 +181,10 @@ class FrontEnd:
         self._samples_in = 0
         self._samples_run: list[Int16Array] = []
         self._frames_cut = 0
-        self._pending: FloatArray = np.zeros(0)
+        self._settling = SETTLING_FRAMES
+        self._pending: Float32Array = np.zeros(0, np.float32)
         self._last_at = float("-inf")
-        self._stage.begin()
+        self._stage.begin(echo_path)
 
     # --- in -----------------------------------------------------------------------------
 
@@ -250,10 +257,9 @@ class FrontEnd:
         self._pad(lost)
         jump_s = self._clock.observe(self._samples_in, at)
         if 0.0 < jump_s <= LONGEST_PAD_S:
-            self._clock.reset()
-            self._clock.observe(self._samples_in, at - jump_s)
+            self._clock.begin(self._samples_in, at - jump_s)
             self._pad(round(jump_s * self.capture_rate_hz))
-            self._clock.observe(self._samples_in, at)
+            self._clock.begin(self._samples_in, at)
         self._samples_in += block.size
         self._samples_run.append(block)
 
@@ -264,6 +270,7 @@ class FrontEnd:
             self._samples_in += samples
             self._samples_run.append(np.zeros(samples, dtype=np.int16))
             self._feed_run()
+            self._stage.slipped()
 
     def _feed_run(self) -> None:
         """Convert at once what has come: numpy costs per call more than per sample."""
@@ -271,56 +278,77 @@ class FrontEnd:
         if not run:
             return
         samples = run[0] if len(run) == 1 else np.concatenate(run)
-        loud = (samples >= CLIPPED_FROM) | (samples <= -CLIPPED_FROM)
-        self.clipped_samples += int(np.count_nonzero(loud))
-        stream = self._to_stream.process_array(samples)
+        if samples.max() >= CLIPPED_FROM or samples.min() <= -CLIPPED_FROM:
+            loud = (samples >= CLIPPED_FROM) | (samples <= -CLIPPED_FROM)
+            self.clipped_samples += int(np.count_nonzero(loud))
+        heard = self._from_device.process_array(samples).astype(np.float32)
+        heard *= np.float32(1 / FULL_SCALE)
         if self._pending.size:
-            stream = np.concatenate((self._pending, stream))
-        whole = stream.size // FRAME_SAMPLES * FRAME_SAMPLES
-        self._pending = stream[whole:]
-        self._label([stream[i : i + FRAME_SAMPLES] for i in range(0, whole, FRAME_SAMPLES)])
+            heard = np.concatenate((self._pending, heard))
+        whole = heard.size // FRAME_SAMPLES * FRAME_SAMPLES
+        self._pending = heard[whole:]
+        if whole:
+            self._label(heard[:whole].reshape(-1, FRAME_SAMPLES))
 
-    def _label(self, frames: list[FloatArray]) -> None:
-        if not frames:
-            return
-        cleaned = [self._clean(frame) for frame in frames]
-        clean = cleaned[0].sound if len(frames) == 1 else np.concatenate([c.sound for c in cleaned])
-        stream = to_int16(clean)
-        narrow = array_to_pcm(to_int16(self._to_detectors.process_array(stream)))
-        for number, frame in enumerate(cleaned):
-            part = stream[number * FRAME_SAMPLES : (number + 1) * FRAME_SAMPLES]
-            heard = narrow[number * DETECTOR_FRAME_BYTES : (number + 1) * DETECTOR_FRAME_BYTES]
+    def _label(self, frames: Float32Array) -> None:
+        """Frames of 10 ms, one per row."""
+        first, count = self._frames_cut, len(frames)
+        self._frames_cut += count
+        samples = self.capture_rate_hz / FRAMES_PER_S
+        times = [self._clock.time_of((first + number) * samples) for number in range(count)]
+        if all(map(self._stage.is_idle, times)):
+            self._stage.pass_over(frames, self._clock.drift)
+            cleaned = None
+            clean = frames
+        else:
+            cleaned = [self._clean(*frame) for frame in zip(frames, times, strict=True)]
+            clean = cleaned[0].sound if count == 1 else np.stack([c.sound for c in cleaned])
+        scaled = clean.reshape(-1) * np.float32(FULL_SCALE)
+        narrow = array_to_pcm(to_int16(scaled))
+        wide = array_to_pcm(to_int16(self._to_wire.process_array(scaled)))
+        sounds = clean.reshape(count, FRAME_SAMPLES)
+        powers = np.einsum("fs,fs->f", sounds, sounds).tolist()
+        for number in range(count):
+            what = None if cleaned is None else cleaned[number]
+            heard = narrow[number * FRAME_BYTES : (number + 1) * FRAME_BYTES]
+            stream = wide[number * WIRE_FRAME_BYTES : (number + 1) * WIRE_FRAME_BYTES]
             try:
-                self._emit_frame(frame, part, heard)
+                self._emit_frame(what, times[number], heard, stream, powers[number])
             except Exception as error:
                 self._report(error)
 
-    def _clean(self, frame: FloatArray) -> _Cleaned:
-        at = self._clock.time_of(self._frames_cut * self.capture_rate_hz / FRAMES_PER_S)
-        self._frames_cut += 1
+    def _clean(self, frame: Float32Array, at: float) -> Heard:
         try:
-            return _Cleaned(at, *self._stage.process(frame, at))
+            return self._stage.process(frame, at, self._clock.drift)
         except Exception as error:
             # A deaf speaker is worse than one that hears its own echo.
             self._report(error)
             self._stage.give_up_aec3()
-            return _Cleaned(at, frame, False, self._stage.reference.audible(at))
+            return Heard(frame, False, self._stage.is_audible(at))
 
-    def _emit_frame(self, frame: _Cleaned, stream: Int16Array, narrow: bytes) -> None:
-        speech = self._voice.is_speech(narrow) if frame.speech is None else frame.speech
+    def _emit_frame(
+        self, cleaned: Heard | None, at: float, narrow: bytes, stream: bytes, power: float
+    ) -> None:
+        speech = None if cleaned is None else cleaned.speech
+        if speech is None:
+            speech = self._voice.is_speech(narrow)
+            if self._settling:
+                self._settling -= 1
+                speech = False
         wake = None if self._wake is None else self._wake.process(narrow)
-        at = frame.captured_at - self._to_stream.delay_ms / 1000
-        self._last_at = max(at, self._last_at + SMALLEST_STEP_S)
+        self._last_at = max(at - self._delay_s, self._last_at + SMALLEST_STEP_S)
+        over_playback = cleaned is not None and cleaned.over_playback
+        level = 10 * log10(power / FRAME_SAMPLES) if power > 0.0 else SILENCE_DBFS
         heard = HeardFrame(
             at=self._last_at,
-            pcm24k=array_to_pcm(stream),
+            pcm24k=stream,
             speech=speech,
-            over_playback=frame.over_playback,
+            over_playback=over_playback,
             wake=wake,
-            level_dbfs=level_dbfs(stream),
+            level_dbfs=max(SILENCE_DBFS, level),
         )
         self.frames_out += 1
-        self.playback_frames += frame.over_playback
+        self.playback_frames += over_playback
         if self._emit_many is None:
             self._emit(heard)
         else:
@@ -332,6 +360,11 @@ class FrontEnd:
     def erle_db(self) -> float:
         """How much of the echo the linear canceller took away at the end of the last playback."""
         return self._stage.erle_db
+
+    @property
+    def echo_path(self) -> EchoPath | None:
+        """How our voice reaches the microphone, as far as it is known: see `EchoStage.learned`."""
+        return self._stage.learned
 
     @property
     def echo(self) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import gcd
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,17 +32,25 @@ KAISER_BETA = 5.65
 """About 60 dB of stop band, below the noise of any microphone in a room."""
 
 FEW_PHASES = 3
-"""Up to that many it is quicker to make one matrix product per phase than to gather rows."""
+"""Up to that many a row of outputs is one matrix product; with more, rows are gathered."""
+
+OUTPUTS_PER_ROW = 16
+"""Neighbouring outputs share most of their inputs: one row of a matrix product makes so many, and
+a tenth is copied of what a window for each output would take."""
 
 PIECE_SAMPLES = 2400
 """A long sound is converted in pieces of 100 ms of the wire's rate: all windows of five seconds at
 once are 30 MB, and from the cache it is three to five times as quick.  The result is the same."""
+
+MANY_PHASES_PIECE = 480
+"""The same where rows are gathered: each output then has a window of its own."""
 
 SILENCE_DBFS = -100.0
 """What digital silence is called: 16 bits have no quieter sound than -96 dBFS."""
 
 FloatArray = NDArray[np.float64]
 Int16Array = NDArray[np.int16]
+AnyFloatArray = NDArray[np.floating[Any]]
 
 
 @lru_cache(maxsize=32)
@@ -56,9 +65,25 @@ def _phases(up: int, down: int) -> FloatArray:
     return np.ascontiguousarray(phases / phases.sum(axis=1, keepdims=True))
 
 
-def to_int16(samples: FloatArray) -> Int16Array:
+@lru_cache(maxsize=64)
+def _band(up: int, down: int, first: int) -> FloatArray:
+    """Return the matrix from a row of inputs to a row of outputs, the first of them at `first`."""
+    phases = _phases(up, down)
+    taps = phases.shape[1]
+    outputs = max(1, OUTPUTS_PER_ROW // up) * up
+    matrix = np.zeros(((first + (outputs - 1) * down) // up + taps, outputs))
+    for number in range(outputs):
+        position = first + number * down
+        matrix[position // up : position // up + taps, number] = phases[position % up]
+    return matrix
+
+
+def to_int16(samples: AnyFloatArray) -> Int16Array:
     """Round to 16 bits, clipping what does not fit."""
-    return np.rint(samples).clip(-32768, 32767).astype(np.int16)
+    rounded = np.rint(samples)
+    np.minimum(rounded, 32767, out=rounded)  # half of what numpy's `clip` costs
+    np.maximum(rounded, -32768, out=rounded)
+    return rounded.astype(np.int16)
 
 
 def pcm_to_array(pcm: bytes) -> Int16Array:
@@ -71,7 +96,7 @@ def array_to_pcm(samples: Int16Array) -> bytes:
     return samples.astype("<i2", copy=False).tobytes()
 
 
-def level_dbfs(samples: Int16Array | FloatArray) -> float:
+def level_dbfs(samples: Int16Array | AnyFloatArray) -> float:
     """RMS level of samples on the int16 scale; a full-scale square wave is 0 dBFS."""
     if not samples.size:
         return SILENCE_DBFS
@@ -96,10 +121,12 @@ class Resampler:
         common = gcd(from_hz, to_hz)
         self.from_hz = from_hz
         self.to_hz = to_hz
-        self._up = to_hz // common
-        self._down = from_hz // common
+        self.up = to_hz // common
+        """So many samples come out …"""
+        self.down = from_hz // common
+        """… for so many that went in, in lowest terms."""
         self._identity = from_hz == to_hz
-        self._phases = _phases(self._up, self._down)
+        self._phases = _phases(self.up, self.down)
         self._taps = self._phases.shape[1]
         self._planned = (-1, -1)
         self._rows: NDArray[np.intp] = np.empty(0, dtype=np.intp)
@@ -109,7 +136,7 @@ class Resampler:
     @property
     def delay_ms(self) -> float:
         """How much later a sound leaves than it came in."""
-        return 0.0 if self._identity else (self._taps - 1 / self._up) / 2 / self.from_hz * 1000
+        return 0.0 if self._identity else (self._taps - 1 / self.up) / 2 / self.from_hz * 1000
 
     def reset(self) -> None:
         """Forget the past: the next chunk follows on silence."""
@@ -124,54 +151,65 @@ class Resampler:
             return pcm
         return array_to_pcm(to_int16(self.process_array(pcm_to_array(pcm))))
 
-    def process_array(self, samples: Int16Array | FloatArray) -> FloatArray:
+    def process_array(self, samples: Int16Array | AnyFloatArray) -> FloatArray:
         """Convert samples of any scale; the result is not rounded and not clipped."""
         chunk = samples.astype(np.float64)
         if self._identity or not chunk.size:
             return chunk
-        if chunk.size <= PIECE_SAMPLES:
+        piece = PIECE_SAMPLES if self.up <= FEW_PHASES else MANY_PHASES_PIECE
+        if chunk.size <= piece:
             return self._convert(chunk)
-        starts = range(0, chunk.size, PIECE_SAMPLES)
-        return np.concatenate([self._convert(chunk[at : at + PIECE_SAMPLES]) for at in starts])
+        starts = range(0, chunk.size, piece)
+        return np.concatenate([self._convert(chunk[at : at + piece]) for at in starts])
 
     def _convert(self, chunk: FloatArray) -> FloatArray:
+        end = chunk.size * self.up
+        count = max(0, -(-(end - self._position) // self.down))
+        first = self._position
+        self._position = first + count * self.down - end
+        if self.up <= FEW_PHASES:
+            return self._by_rows(chunk, first, count)
         joined = np.concatenate((self._history, chunk))
         self._history = joined[len(joined) - self._taps + 1 :]
-        end = chunk.size * self._up
-        count = max(0, -(-(end - self._position) // self._down))
-        first = self._position
-        self._position = first + count * self._down - end
         if not count:
             return np.empty(0)
-        out = np.empty(count)
-        if self._up <= FEW_PHASES:
-            for number in range(min(self._up, count)):
-                position = first + number * self._down
-                rows = -(-(count - number) // self._up)
-                windows = self._windows(joined, position // self._up, rows, self._down)
-                phase = self._phases[position % self._up]
-                out[number :: self._up] = np.ascontiguousarray(windows) @ phase
-            return out
         gathered, phases = self._plan(first, count)
-        windows = self._windows(joined, 0, joined.size - self._taps + 1, 1)[gathered]
+        windows = _windows(joined, 0, joined.size - self._taps + 1, 1, self._taps)[gathered]
         return np.asarray(np.einsum("kt,kt->k", windows, phases))
 
-    def _windows(self, joined: FloatArray, start: int, rows: int, step: int) -> FloatArray:
-        """View `rows` windows of `taps` samples without the cost of numpy's checked helper."""
-        return np.ndarray(
-            (rows, self._taps),
-            np.float64,
-            buffer=joined,
-            offset=start * joined.itemsize,
-            strides=(step * joined.itemsize, joined.itemsize),
-        )
+    def _by_rows(self, chunk: FloatArray, first: int, count: int) -> FloatArray:
+        start, first = divmod(first, self.up)
+        matrix = _band(self.up, self.down, first)
+        width, outputs = matrix.shape
+        rows = -(-count // outputs)
+        step = outputs * self.down // self.up
+        heard = self._taps - 1 + chunk.size
+        # The last row may reach beyond what has come; what it makes of that is cut off again.
+        padding = max(0, start + (rows - 1) * step + width - heard)
+        joined = np.concatenate((self._history, chunk, np.zeros(padding)))
+        self._history = joined[heard - self._taps + 1 : heard]
+        if not count:
+            return np.empty(0)
+        windows = _windows(joined, start, rows, step, width)
+        return (np.ascontiguousarray(windows) @ matrix).reshape(-1)[:count]
 
     def _plan(self, first: int, count: int) -> tuple[NDArray[np.intp], FloatArray]:
         """Rows and phases of a chunk; live sound comes in equal chunks, so keep the last."""
         key = (first, count)
         if self._planned != key:
-            steps = first + np.arange(count) * self._down
-            self._rows = steps // self._up
-            self._row_phases = self._phases[steps % self._up]
+            steps = first + np.arange(count) * self.down
+            self._rows = steps // self.up
+            self._row_phases = self._phases[steps % self.up]
             self._planned = key
         return self._rows, self._row_phases
+
+
+def _windows(joined: FloatArray, start: int, rows: int, step: int, width: int) -> FloatArray:
+    """View `rows` windows of `width` samples without the cost of numpy's checked helper."""
+    return np.ndarray(
+        (rows, width),
+        np.float64,
+        buffer=joined,
+        offset=start * joined.itemsize,
+        strides=(step * joined.itemsize, joined.itemsize),
+    )

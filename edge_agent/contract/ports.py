@@ -69,6 +69,17 @@ class SoundDeviceInfo:
     """… and this loudspeaker."""
 
 
+@dataclass(frozen=True, slots=True)
+class EchoPath:
+    """How our own voice gets from a loudspeaker to a microphone."""
+
+    delay_s: float
+    """From where the time stamps say that a sound is audible, to the first of its echo.  Stamps are
+    guesses: it may be negative."""
+    strength_db: float
+    """Level of the echo against what was played."""
+
+
 class DeviceState(Enum):
     """How the sound device stands (`audio.device.supervisor` decides it)."""
 

@@ -10,6 +10,7 @@ from edge_agent.audio.detectors import (
     FRAME_BYTES,
     VoiceDetector,
     WakeDetector,
+    _WakeModel,
     available_wake_words,
 )
 from edge_agent.contract.errors import ConfigError
@@ -88,6 +89,21 @@ def test_each_spoken_word_is_heard_once_among_four(name: str, word: str | None) 
     assert hits == ([word] if word else [])
 
 
+def test_the_network_is_fed_as_its_maker_feeds_it() -> None:
+    from pymicro_wakeword import MicroWakeWord, MicroWakeWordFeatures, Model
+
+    theirs = MicroWakeWord.from_builtin(Model("okay_nabu"))
+    ours = _WakeModel(MicroWakeWord.from_builtin(Model("okay_nabu")))
+    features = MicroWakeWordFeatures()
+    wanted, got = [], []
+    for frame in frames(pcm(clip("wake_only", 16_000))):
+        for one in features.process_streaming(frame):
+            wanted.append(theirs.process_streaming_prob(one))
+            got.append(ours.hear(one.reshape(-1).tolist()))
+    assert max(got) > 0.9
+    assert got == pytest.approx(wanted, abs=1e-6)
+
+
 class Scores:
     """Stands in for a loaded model: gives the scores it was told to."""
 
@@ -95,7 +111,8 @@ class Scores:
         self.scores = scores
         self.asked = 0
 
-    def process_streaming_prob(self, features: object) -> float:
+    def hear(self, features: list[float]) -> float:
+        assert len(features) == 40
         self.asked += 1
         return self.scores.pop(0) if self.scores else 0.0
 

@@ -1,4 +1,4 @@
-"""Echo: the reference track, both cancellers, the double-talk detector, and all of it together."""
+"""Echo: the reference track, AEC3, the double-talk detector, and all of it together."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 from synthetic import FloatArray, babble, clip, echo_of, pcm, room_noise
 
-from edge_agent.audio.cancel.canceller import LinearEcho
+from edge_agent.audio.cancel.canceller import Canceller
 from edge_agent.audio.cancel.double_talk import DoubleTalkDetector
 from edge_agent.audio.cancel.echo import ReferenceTrack, WebRtcEcho
 from edge_agent.audio.cancel.echo_stage import EchoChoice, EchoStage
 from edge_agent.audio.detectors import VoiceDetector, WakeDetector
 from edge_agent.audio.device.sample_clock import SampleClock
 from edge_agent.audio.front_end import FrontEnd
+from edge_agent.audio.resample import pcm_to_array
 from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.events import HeardFrame
+from edge_agent.contract.ports import EchoPath
 
 RATE_HZ = 48_000
 TAIL_S = 0.25
@@ -68,118 +70,68 @@ def ramp(first: int, count: int) -> bytes:
     return ((np.arange(first, first + count) % 20_000) + 1).astype("<i2").tobytes()
 
 
+def filled(blocks: int, *, rate_hz: int = RATE_HZ) -> ReferenceTrack:
+    """A track of a ramp, block by block from 10.0 s on."""
+    track = ReferenceTrack(rate_hz, tail_s=TAIL_S)
+    for block in range(blocks):
+        track.write(ramp(block * BLOCK, BLOCK), 10.0 + block * BLOCK / rate_hz)
+    return track
+
+
 def test_a_read_gives_what_was_audible_then() -> None:
-    track = ReferenceTrack(RATE_HZ, lead_s=0.0, tail_s=TAIL_S)
-    for block in range(50):
-        track.write(ramp(block * BLOCK, BLOCK), 10.0 + block / 100)
-    got = track.read(10.2, BLOCK)
-    assert got[0] == pytest.approx(9601, abs=1)
-    assert np.all(np.diff(got.astype(int)) == 1)
-    lead = ReferenceTrack(RATE_HZ, lead_s=0.01, tail_s=TAIL_S)
-    for block in range(50):
-        lead.write(ramp(block * BLOCK, BLOCK), 10.0 + block / 100)
-    assert lead.read(10.2, BLOCK)[0] == pytest.approx(9601 + 480, abs=1)
+    track = filled(50)
+    index = track.index_of(10.2)
+    assert index == pytest.approx(9600, abs=0.01)
+    got = track.read(9600, BLOCK).astype(int)
+    assert got[0] == 9601
+    assert np.all(np.diff(got) == 1)
+    assert track.written == 50 * BLOCK
 
 
 def test_nothing_rendered_reads_as_silence() -> None:
-    track = ReferenceTrack(RATE_HZ, lead_s=0.0, tail_s=TAIL_S)
-    assert not track.read(5.0, BLOCK).any()
+    track = ReferenceTrack(RATE_HZ, tail_s=TAIL_S)
+    assert track.index_of(5.0) is None
     assert not track.audible(5.0)
     track.write(ramp(0, BLOCK), 10.0)
-    before = track.read(9.995, BLOCK)
-    assert not before[:239].any()
-    assert before[242:].all()
-    track.align()
-    after = track.read(10.005, BLOCK)
-    assert after[:238].all()
-    assert not after[242:].any()
-    assert track.late_samples > 200
+    around = track.read(-100, BLOCK + 200)
+    assert not around[:100].any()
+    assert around[100 : 100 + BLOCK].all()
+    assert not around[100 + BLOCK :].any()
+    assert not track.read(10_000, 10).any()
 
 
 def test_what_is_older_than_the_ring_is_silence() -> None:
-    track = ReferenceTrack(RATE_HZ, lead_s=0.0, tail_s=TAIL_S)
-    for block in range(400):
-        track.write(ramp(block * BLOCK, BLOCK), block / 100)
-    assert not track.read(0.5, BLOCK).any()
-    track.align()
-    assert track.read(3.5, BLOCK).all()
-
-
-def test_jitter_never_makes_a_slip_and_drift_is_followed_by_single_samples() -> None:
-    track = ReferenceTrack(RATE_HZ, lead_s=0.0, tail_s=TAIL_S)
-    rng = np.random.default_rng(2)
-    steps = []
-    last = None
-    for block in range(6000):
-        at = block / 100 * 1.00005 + 0.05
-        track.write(ramp(block * BLOCK, BLOCK), at + rng.uniform(0, 0.008))
-        if block >= 20:
-            got = track.read(block / 100 + rng.uniform(0, 0.001), BLOCK).astype(int)
-            if last is not None:
-                steps.append((got[0] - last - 1 + 10_000) % 20_000 - 10_000)
-            last = got[-1]
-    assert track.realignments == 0
-    assert set(steps[200:]) <= {-1, 0, 1}
-    assert sum(map(abs, steps[200:])) > 60  # 50 ppm of a minute are 144 samples
-
-
-def test_a_large_offset_is_realigned_at_once_and_counted() -> None:
-    track = ReferenceTrack(RATE_HZ, lead_s=0.0, tail_s=TAIL_S)
-    for block in range(100):
-        track.write(ramp(block * BLOCK, BLOCK), block / 100)
-    track.read(0.2, BLOCK)
-    assert track.read(0.21, BLOCK)[0] == pytest.approx(0.21 * RATE_HZ + 1, abs=1)
-    assert track.read(0.6, BLOCK)[0] == pytest.approx(0.6 * RATE_HZ + 1 - 20_000, abs=1)
-    assert track.realignments == 1
-    track.align()
-    track.read(0.3, BLOCK)
-    assert track.realignments == 1
-
-
-def test_a_pause_of_our_voice_keeps_the_position_to_the_sample() -> None:
-    track = ReferenceTrack(RATE_HZ, lead_s=0.0, tail_s=TAIL_S)
-    rng = np.random.default_rng(3)
-    for block in range(150):
-        track.write(ramp(block * BLOCK, BLOCK), block / 100 + rng.uniform(0, 0.0005))
-    first = int(track.read(0.2, BLOCK)[0])
-    for _ in range(99):
-        track.skip(BLOCK)
-    track.align()
-    later = int(track.read(1.2 + 0.0005, BLOCK)[0])
-    assert later == (first - 1 + 100 * BLOCK) % 20_000 + 1
-    track.skip(BLOCK)
-    track.align()
-    stepped = int(track.read(1.22 + 0.005, BLOCK)[0])
-    assert (stepped - later - 2 * BLOCK) % 20_000 == pytest.approx(0.005 * RATE_HZ, abs=30)
-    assert track.realignments == 0
+    track = filled(400)
+    assert not track.read(24_000, BLOCK).any()
+    assert track.read(168_000, BLOCK).all()
+    half = track.read(400 * BLOCK - 96_000 - 10, 20)
+    assert not half[:10].any()
+    assert half[10:].all()
 
 
 def test_a_pause_of_the_device_keeps_times_right() -> None:
-    track = ReferenceTrack(RATE_HZ, lead_s=0.0, tail_s=TAIL_S)
+    track = ReferenceTrack(RATE_HZ, tail_s=TAIL_S)
     for block in range(50):
         track.write(ramp(block * BLOCK, BLOCK), block / 100)
     for block in range(50, 100):
         track.write(ramp(block * BLOCK, BLOCK), block / 100 + 0.3)
-    assert track.read(0.4, BLOCK)[0] == pytest.approx(0.4 * RATE_HZ + 1, abs=1)
-    assert not track.read(0.6, BLOCK).any()
-    track.align()
-    assert track.read(1.0, BLOCK)[0] == pytest.approx(0.7 * RATE_HZ + 1 - 20_000, abs=1)
+    assert track.index_of(1.0) == pytest.approx(48_000, abs=1)
+    assert track.read(48_000, 1)[0] == pytest.approx(0.7 * RATE_HZ + 1 - 20_000, abs=1)
+    assert not track.read(round(0.6 * RATE_HZ), BLOCK).any()
 
 
 def test_a_silence_longer_than_the_ring_leaves_nothing_of_what_was_before() -> None:
-    track = ReferenceTrack(RATE_HZ, lead_s=0.0, tail_s=TAIL_S)
+    track = ReferenceTrack(RATE_HZ, tail_s=TAIL_S)
     for block in range(700):
         sounding = block < 10 or block >= 690
         track.write(ramp(block * BLOCK, BLOCK) if sounding else bytes(960), block / 100)
     for start in (5.1, 6.0, 6.85):
-        track.align()
-        assert not track.read(start, BLOCK).any()
-    track.align()
-    assert track.read(6.95, BLOCK)[0] == pytest.approx((6.95 * RATE_HZ) % 20_000 + 1, abs=1)
+        assert not track.read(round(start * RATE_HZ), BLOCK).any()
+    assert track.read(round(6.95 * RATE_HZ), 1)[0] == round(6.95 * RATE_HZ) % 20_000 + 1
 
 
 def test_audible_covers_the_lead_the_sound_and_the_tail() -> None:
-    track = ReferenceTrack(RATE_HZ, lead_s=0.01, tail_s=0.25)
+    track = ReferenceTrack(RATE_HZ, tail_s=0.25)
     loud = np.full(BLOCK, 3000, dtype="<i2").tobytes()
     for block in range(300):
         sounding = 100 <= block < 120 or 200 <= block < 210
@@ -195,16 +147,17 @@ def test_dither_is_not_audible() -> None:
 
 
 def test_a_reopened_device_may_have_another_rate() -> None:
-    track = ReferenceTrack(RATE_HZ, lead_s=0.0, tail_s=TAIL_S)
+    track = ReferenceTrack(RATE_HZ, tail_s=TAIL_S)
     track.write(ramp(0, BLOCK), 0.0)
     track.restart(16_000)
     assert not track.audible(0.0)
     track.write(ramp(0, 160), 5.0)
-    assert track.read(5.0, 160).tolist() == list(range(1, 161))
+    assert track.index_of(5.005) == pytest.approx(80)
+    assert track.read(0, 160).tolist() == list(range(1, 161))
 
 
 def test_writer_and_reader_may_be_two_threads() -> None:
-    track = ReferenceTrack(RATE_HZ, lead_s=0.0, tail_s=TAIL_S)
+    track = ReferenceTrack(RATE_HZ, tail_s=TAIL_S)
     failures: list[Exception] = []
 
     def write() -> None:
@@ -217,71 +170,11 @@ def test_writer_and_reader_may_be_two_threads() -> None:
     thread = threading.Thread(target=write)
     thread.start()
     for block in range(2000):
-        got = track.read(block / 100, BLOCK).astype(int)
+        got = track.read(block * BLOCK, BLOCK).astype(int)
         inside = np.diff(got[got > 0])
         assert np.all((inside == 1) | (inside == -19_999))
     thread.join(10)
     assert not failures
-
-
-# --- the linear canceller --------------------------------------------------------------
-
-
-def cancel(linear: LinearEcho, microphone: FloatArray, far: FloatArray) -> FloatArray:
-    step = linear.rate_hz // 100
-    return np.concatenate(
-        [
-            linear.process(microphone[i : i + step], far[i : i + step])
-            for i in range(0, far.size - step + 1, step)
-        ]
-    )
-
-
-@pytest.mark.parametrize("rate_hz", [16_000, 24_000])
-@pytest.mark.parametrize("delay_ms", [5, 60])
-def test_the_linear_canceller_learns_the_room(rate_hz: int, delay_ms: int) -> None:
-    far = babble(8, rate_hz, seed=1)
-    microphone = echo_of(far, rate_hz, delay_ms) + room_noise(far.size, 2)
-    linear = LinearEcho(rate_hz)
-    out = cancel(linear, microphone, far)
-    last = slice(5 * rate_hz, None)
-    assert decibel(power(microphone[last]) / power(out[last])) > 12
-    assert linear.erle_db > 10
-
-
-def test_the_words_spoken_over_our_voice_stay_whole() -> None:
-    rate_hz = 24_000
-    far = babble(12, rate_hz, seed=3)
-    near = babble(12, rate_hz, seed=4, pitch_hz=190)
-    near[: 6 * rate_hz] = 0.0
-    echo = echo_of(far, rate_hz, 20)
-    out = cancel(LinearEcho(rate_hz), echo + near + room_noise(far.size, 5), far)
-    talk = slice(7 * rate_hz, None)
-    error_before = decibel(power(near[talk]) / power(echo[talk]))
-    error_after = decibel(power(near[talk]) / power(out[talk] - near[talk]))
-    assert error_after - error_before > 8
-
-
-def test_silence_teaches_nothing_wrong() -> None:
-    linear = LinearEcho()
-    noise = room_noise(24_000, 6, rms=300.0)
-    out = cancel(linear, noise, np.zeros(24_000))
-    assert np.array_equal(np.round(out), np.round(noise))
-    assert linear.erle_db == 0.0
-
-
-def test_a_long_delay_is_moved_out_of_the_filter_between_two_playbacks() -> None:
-    rate_hz = 24_000
-    far = babble(16, rate_hz, seed=7)
-    microphone = echo_of(far, rate_hz, 120) + room_noise(far.size, 8)
-    linear = LinearEcho(rate_hz)
-    half = 8 * rate_hz
-    cancel(linear, microphone[:half], far[:half])
-    linear.restart()
-    assert 9 <= linear.delay_blocks <= 12
-    out = cancel(linear, microphone[half:], far[half:])
-    late = slice(2 * rate_hz, None)
-    assert decibel(power(microphone[half:][late]) / power(out[late])) > 14
 
 
 # --- AEC3 and the double-talk detector ---------------------------------------------------
@@ -300,18 +193,20 @@ def test_aec3_removes_our_voice() -> None:
 
 
 def test_the_double_talk_detector_knows_our_own_residual() -> None:
-    rate_hz = 24_000
+    rate_hz = 16_000
     far = babble(10, rate_hz, seed=11)
     near = babble(10, rate_hz, seed=12, pitch_hz=200) * 0.5
     near[: 6 * rate_hz] = 0.0
     microphone = echo_of(far, rate_hz, 10) + near + room_noise(far.size, 13)
-    linear, detector = LinearEcho(rate_hz), DoubleTalkDetector(rate_hz)
+    canceller, detector = Canceller(), DoubleTalkDetector(rate_hz)
+    heard, played = ((sound / 32768).astype(np.float32) for sound in (microphone, far))
     excess = []
-    for i in range(0, far.size - 239, 240):
-        residual = linear.process(microphone[i : i + 240], far[i : i + 240])
-        excess.append(detector.excess_db(residual, linear.echo, linear.uncertain_power))
+    for i in range(0, far.size - 159, 160):
+        done = canceller.process(heard[i : i + 160], played[i : i + 160])
+        left, echo = done.residual * 32768.0, done.echo * 32768.0
+        excess.append(detector.excess_db(left, echo, done.uncertainty * 32768.0**2))
     assert np.mean(np.array(excess[:600]) > 2.5) < 0.02
-    assert np.mean(np.array(excess[605:640]) > 2.5) > 0.5
+    assert np.mean(np.array(excess[600:615]) > 2.5) > 0.5
 
 
 # --- together ----------------------------------------------------------------------------
@@ -320,7 +215,18 @@ def test_the_double_talk_detector_knows_our_own_residual() -> None:
 class Talk:
     """A front end and a simulated room: what it labelled."""
 
-    def __init__(self, echo: str, *, load: bool = True, wake: WakeDetector | None = None) -> None:
+    def __init__(
+        self,
+        echo: str,
+        *,
+        load: bool = True,
+        wake: WakeDetector | None = None,
+        stamp_s: float = 0.0,
+        known: EchoPath | None = None,
+    ) -> None:
+        self.stamp_s = stamp_s
+        """What the loudspeaker's time stamps are wrong by: positive is too late."""
+        self.found_at = -1
         self.frames: list[HeardFrame] = []
         self.reference = ReferenceTrack(RATE_HZ, tail_s=TAIL_S)
         self.faults: list[Exception] = []
@@ -334,7 +240,7 @@ class Talk:
         )
         if load:
             self.front.load()
-        self.front.start(RATE_HZ, threaded=False)
+        self.front.start(RATE_HZ, threaded=False, echo_path=known)
 
     def play(self, far: FloatArray, microphone: FloatArray) -> None:
         played, heard = pcm(far), pcm(microphone)
@@ -342,8 +248,10 @@ class Talk:
         for block in range(far.size // BLOCK):
             while written <= min(block + 3, far.size // BLOCK - 1):
                 part = played[written * 960 : written * 960 + 960]
-                self.reference.write(part, written / 100)
+                self.reference.write(part, written / 100 + self.stamp_s)
                 written += 1
+            if self.found_at < 0 and self.front.echo == "found":
+                self.found_at = block
             self.front.on_capture(heard[block * 960 : block * 960 + 960], block / 100)
 
     def interruptions(self, first: int = 0, last: int | None = None) -> list[int]:
@@ -524,6 +432,82 @@ def test_an_echo_louder_than_what_was_played_is_no_person() -> None:
         talk = Talk("aec3")
         talk.play(far, echo)
         assert talk.interruptions(first=25) == []
+
+
+@pytest.mark.parametrize("stamp_s", [0.08, -0.08, -0.4])
+def test_stamps_that_are_wrong_are_found_out(
+    scene: tuple[FloatArray, FloatArray, FloatArray], stamp_s: float
+) -> None:
+    far, echo, near = scene
+    talk = Talk("linear", stamp_s=stamp_s)
+    talk.play(far, echo + near)
+    assert 0 < talk.found_at < 450
+    hits = talk.interruptions()
+    assert hits
+    assert 600 <= hits[0] <= 630
+    path = talk.front.echo_path
+    assert path is not None
+    assert path.delay_s == pytest.approx(0.015 - stamp_s, abs=0.003)
+    assert path.strength_db == pytest.approx(-7, abs=4)
+
+
+def test_what_was_known_of_the_card_is_where_the_search_begins(
+    scene: tuple[FloatArray, FloatArray, FloatArray],
+) -> None:
+    far, echo, _ = scene
+    talk = Talk("linear", stamp_s=-0.4, known=EchoPath(0.415, -6.0))
+    talk.play(far[: 4 * RATE_HZ], echo[: 4 * RATE_HZ])
+    assert talk.interruptions() == []
+    assert 0 < talk.found_at < 150
+    assert talk.front._stage.alignment.delay_s == 0.415  # it was not searched for
+
+
+def test_what_was_known_of_another_card_does_not_last(
+    scene: tuple[FloatArray, FloatArray, FloatArray],
+) -> None:
+    far, echo, _ = scene
+    talk = Talk("linear", known=EchoPath(0.3, -30.0))
+    talk.play(far, echo)
+    assert 0 < talk.found_at < 450
+    assert talk.interruptions() == []
+    assert talk.front.echo_path is not None
+    assert talk.front.echo_path.delay_s == pytest.approx(0.015, abs=0.003)
+
+
+def test_words_spoken_while_we_play_and_nothing_comes_back_stay_as_loud(
+    scene: tuple[FloatArray, FloatArray, FloatArray],
+) -> None:
+    far, _, near = scene
+    talk, bare = Talk("linear"), Talk("off")
+    for one in (talk, bare):
+        one.play(far, np.roll(near, -4 * RATE_HZ) + room_noise(far.size, 48))
+    for span in (slice(210, 240), slice(240, 340)):
+        levels = [
+            power(pcm_to_array(b"".join(frame.pcm24k for frame in one.frames[span])).astype(float))
+            for one in (talk, bare)
+        ]
+        assert abs(decibel(levels[0] / levels[1])) < 1.0
+
+
+def test_after_a_slip_nothing_is_believed_for_a_moment(
+    scene: tuple[FloatArray, FloatArray, FloatArray],
+) -> None:
+    far, echo, _ = scene
+    near = babble(10, RATE_HZ, seed=23, pitch_hz=200, pauses=False) * 0.5
+    near[: 6 * RATE_HZ] = 0.0
+    talk = Talk("linear")
+    lost = round(5.9 * RATE_HZ)
+    talk.play(far[:lost], echo[:lost])
+    talk.front._stage.slipped()
+    assert talk.front._stage.unsettled
+    heard = len(talk.frames)
+    for block in range(590, 700):
+        played = pcm(far[(block + 3) * BLOCK : (block + 4) * BLOCK])
+        talk.reference.write(played, (block + 3) / 100)
+        talk.front.on_capture(pcm((echo + near)[block * BLOCK : (block + 1) * BLOCK]), block / 100)
+    labels = [frame.speech for frame in talk.frames[heard:]]
+    assert not any(labels[:29])
+    assert sum(labels[30:80]) > 10
 
 
 CALLED = """

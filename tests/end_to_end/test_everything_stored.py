@@ -196,6 +196,7 @@ def test_what_can_be_deleted_is_gone_and_no_word_is_left(
     assert kinds == {
         "state.json",
         "state.json.known",
+        "echo.json",
         "pongs.json",
         "tools.json",
         "voice-cache",

@@ -22,13 +22,23 @@ from edge_agent.audio.sound_check import Recording
 from edge_agent.audio.speaker.playout import Playout
 from edge_agent.contract.events import DeviceDown, Event, HeardFrame
 from edge_agent.contract.pcm import WIRE_RATE_HZ
-from edge_agent.contract.ports import SoundDevice, SoundDeviceInfo
+from edge_agent.contract.ports import EchoPath, SoundDevice, SoundDeviceInfo
 from edge_agent.host.service.sound_health import SoundCounters
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
+from edge_agent.host.stores.echo_store import EchoStore, pair
 
 COLLECT_EVERY_S = 0.05
 """While muted; the end of an answer is known so much later, and nobody can speak meanwhile."""
+
+ALIKE_S = 0.004
+ALIKE_DB = 3.0
+"""What differs by less is the same room: nothing is written for it."""
+
+
+def _alike(known: EchoPath, path: EchoPath) -> bool:
+    nearer = abs(known.delay_s - path.delay_s) < ALIKE_S
+    return nearer and abs(known.strength_db - path.strength_db) < ALIKE_DB
 
 
 class SoundChain:
@@ -36,7 +46,8 @@ class SoundChain:
 
     `is_awake`: somebody talks with us.  `is_muted`: the microphone has to be closed.  `collect`:
     called often while no frame comes that would have the pump ask what was heard of us.  `changed`:
-    called when the device came or went.
+    called when the device came or went.  `echoes`: how our voice reaches the microphone,
+    by pair of cards; it is written to in the worker `disk`.
     """
 
     def __init__(
@@ -53,6 +64,8 @@ class SoundChain:
         post: Callable[[Event], None],
         changed: Callable[[], None],
         fault: Callable[[BaseException], None],
+        echoes: EchoStore,
+        disk: Worker,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._device = device
@@ -63,6 +76,11 @@ class SoundChain:
         self._post = post
         self._changed = changed
         self._fault = fault
+        self._echoes = echoes
+        self._disk = disk
+        self._echo_paths = echoes.load()
+        self._pair = ""
+        self._learned: EchoPath | None = None
         self._trouble = ""
         """The code that the inbox knows of: a device looked for in vain once more is no news."""
         self.first_frame = asyncio.Event()
@@ -176,6 +194,21 @@ class SoundChain:
         self._post(frame)
         # Asleep, nobody notices 30 ms, and the processor may rest.
         self.front_end.relaxed = not self._is_awake()
+        if self.front_end.echo_path is not self._learned:
+            self._learn(self.front_end.echo_path)
+
+    def _learn(self, path: EchoPath | None) -> None:
+        """A playback has shown how our voice reaches the microphone: keep what is new."""
+        self._learned = path
+        if path is None:
+            return
+        known = self._echo_paths.get(self._pair)
+        if known is not None and _alike(known, path):
+            return
+        self._echo_paths.pop(self._pair, None)  # the newest is the last
+        self._echo_paths[self._pair] = path
+        paths = dict(self._echo_paths)
+        self._disk.put(lambda: self._echoes.save(paths))
 
     def _front_end_fault(self, problem: Exception) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: we are leaving
@@ -192,7 +225,10 @@ class SoundChain:
 
     def _start_ears(self, info: SoundDeviceInfo) -> None:
         """The microphone is open: canceller and detectors begin afresh."""
-        self.front_end.start(info.capture_rate_hz, threaded=self._threads)
+        self._pair = pair(info.render_name, info.capture_name)
+        known = self._echo_paths.get(self._pair)
+        self._learned = known
+        self.front_end.start(info.capture_rate_hz, threaded=self._threads, echo_path=known)
 
     def _device_news(self, event: Event) -> None:
         code = event.code if isinstance(event, DeviceDown) else ""

@@ -1,7 +1,11 @@
-"""Linear echo canceller: takes our own voice out of the microphone and keeps the words.
+"""Canceller: takes our own voice out of the microphone and keeps the words.
 
-Thread: the front end's.  It must never suppress: it only subtracts what an adaptive linear model of
-the room predicts, so words spoken over our voice stay whole (AEC3 eats them).
+Call `process` with each 10 ms block while our speaker is audible; the learned room is kept in
+between.  All sound is float32 at 16 kHz with a full scale of 1.0.
+
+Thread: the front end's, which is its one owner.  It must never suppress: it only subtracts what an
+adaptive linear model of the room predicts, so words spoken over our voice stay whole (AEC3 eats
+them).
 
 A partitioned-block frequency-domain Kalman filter (Enzner & Vary 2006; Kuech et al. 2014): the
 room's impulse response in partitions of one block, each bin of each partition with its own
@@ -11,17 +15,24 @@ Double talk needs no detector: the error's own power spectrum slows the adaptati
 
 from __future__ import annotations
 
-from collections import deque
+from math import log10
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.audio.resample import FloatArray
+Float32Array = NDArray[np.float32]
+Complex64Array = NDArray[np.complex64]
 
-TAIL_MS = 240
-"""Bulk delay plus the loud part of a living room's reverberation."""
+RATE_HZ = 16_000
+BLOCK = 160
+"""Samples of a frame: 10 ms."""
 
-FRAME_MS = 10
+BINS = BLOCK + 1
+"""Of the spectrum of two blocks, 50 Hz apart."""
+
+PARTITIONS = 24
+"""240 ms: the early echo and the loud part of a living room's reverberation."""
 
 TRANSITION = 0.999
 """How much of the room stays as it is from one 10 ms block to the next."""
@@ -30,12 +41,16 @@ FIRST_UNCERTAINTY = 0.5
 UNCERTAINTY_DECAY = 0.75
 """Start: early partitions are the likely ones (a room decays); lets it converge in 2 s, not 4."""
 
+NEVER_SURE = 0.03
+"""Share of the first uncertainty by which a room may change that has shown no echo: a microphone
+that gave zeros for a while, or bursts, has proved nothing for good."""
+
 FIRST_GAIN = FIRST_UNCERTAINTY / (1 - UNCERTAINTY_DECAY)
 """What those two take for granted: an echo at most 3 dB louder than what was played.  A sensitive
 microphone beside a soft loudspeaker has 20 dB, and what the filter does not know it could be is
 taken for a person; so the first sounds are weighed."""
 
-WEIGHED_FRAMES = 100
+WEIGHED_BLOCKS = 100
 WEIGHED_FROM = 3e-5
 """One second of our voice above -45 dBFS: by then it has learned."""
 
@@ -46,151 +61,221 @@ ERROR_SMOOTHING = 0.9
 """Of the error's power spectrum: 100 ms, about a syllable."""
 
 CONSTRAINED_PART = 4
-"""A quarter of the partitions gets the gradient constraint each block: same result, less work."""
+"""A quarter of the partitions gets the gradient constraint in each block, and ages by four blocks
+at once: same result, less work."""
 
-FULL_SCALE = 32768.0
+AGED = TRANSITION**CONSTRAINED_PART
+
+DOUBT = 0.3
+"""Share of what is known that may be wrong after a slip: more would take a person for echo."""
+
 POWER_FLOOR = 1e-9
 """Against division by zero; far below one bit of a 10 ms block."""
-
-ALIGN_ERLE_DB = 6.0
-"""The learned room is believed about its delay once it cancels that much."""
-
-ALIGN_BLOCKS = 2
-"""Empty partitions worth removing: the early ones learn fastest, and the tail reaches further."""
-
-MAX_DELAY_BLOCKS = 40
-"""400 ms: more than any sound card hides behind its time stamps."""
 
 ERLE_SMOOTHING = 0.99
 AUDIBLE_POWER = 1e-7
 """Of the powers for the ERLE figure: one second of sound above -70 dBFS."""
 
+FIRST_SOUND = 0.5
+"""The first sample of the learned response that is half as large as the largest: direct sound."""
 
-class LinearEcho:
-    """Cancel the echo of `reference` in the microphone, frame by frame.
+HISTORY_ROWS = 8 * PARTITIONS
+"""Spectra are kept in a row that is written backwards; once in so many blocks it is moved."""
 
-    Frames are 10 ms at `rate_hz` on the int16 scale.  Call `process` only while our speaker is
-    audible; the learned room is kept in between.  `erle_db` says how much quieter the echo got.
-    """
+STRENGTH_FLOOR_DB = -100.0
+"""Of the echo, where nothing has been learned."""
 
-    def __init__(self, rate_hz: int = 24_000, *, tail_ms: int = TAIL_MS) -> None:
-        self.rate_hz = rate_hz
-        self._block = rate_hz * FRAME_MS // 1000
-        self._partitions = tail_ms // FRAME_MS
+
+class Cancelled(NamedTuple):
+    """One block of 10 ms: time signals of 160 samples, float32, full scale 1.0."""
+
+    microphone: Float32Array
+    reference: Float32Array
+    """What we played, as it was aligned: its echo comes some milliseconds after it."""
+    echo: Float32Array
+    """What the canceller took for our own voice and removed."""
+    residual: Float32Array
+    """`microphone` minus `echo`."""
+    uncertainty: Float32Array
+    """161 bins of 50 Hz: how much echo the filter itself thinks may be left, as the power |FFT|²
+    of one block.  The sum over all partitions of uncertainty times |reference|²."""
+
+
+class Canceller:
+    """See the module's text."""
+
+    def __init__(self) -> None:
         self.reset()
 
-    def reset(self) -> None:
-        """Forget the room, as after a change of sound device."""
-        shape = (self._partitions, self._block + 1)
-        self._weights: NDArray[np.complex128] = np.zeros(shape, dtype=np.complex128)
-        decay = FIRST_UNCERTAINTY * UNCERTAINTY_DECAY ** np.arange(self._partitions)
-        self._uncertainty: FloatArray = np.repeat(decay[:, None], self._block + 1, axis=1)
-        self._error_power: FloatArray = np.zeros(self._block + 1)
+    def reset(self, strength_db: float | None = None) -> None:
+        """Forget the room.  `strength_db`: how loud the echo is, if that is known."""
+        shape = (PARTITIONS, BINS)
+        self._weights: Complex64Array = np.zeros(shape, np.complex64)
+        decay = FIRST_UNCERTAINTY * UNCERTAINTY_DECAY ** np.arange(PARTITIONS)
+        self._prior: Float32Array = (NEVER_SURE * decay[:, None]).astype(np.float32)
+        self._pairs: Float32Array = np.repeat(decay[:, None], 2 * BINS, axis=1).astype(np.float32)
+        """Uncertainty, each twice: for the real and the imaginary part of its weight."""
+        self._error_power: Float32Array = np.zeros(BINS, np.float32)
         self._turn = 0
-        self._unweighed = WEIGHED_FRAMES
+        self._unweighed = WEIGHED_BLOCKS
         self._heard = self._played = 0.0
         self._gain = FIRST_GAIN
-        self.delay_blocks = 0
+        if strength_db is not None:
+            self._expect(10 ** (strength_db / 10))
+        self._product: Complex64Array = np.empty(shape, np.complex64)
+        self._explained: Float32Array = np.empty((PARTITIONS, 2 * BINS), np.float32)
+        self._ones: Float32Array = np.ones(PARTITIONS, np.float32)
         self._microphone_power = self._residual_power = 0.0
         self.restart()
 
     def restart(self) -> None:
-        """Begin another playback: what sounded before it is over, the learned room stays.
-
-        Between two playbacks the reference is also delayed to shortly before its echo, as far
-        as the learned room shows where that is; the room is shifted along and not learned anew.
-        """
-        if self.erle_db > ALIGN_ERLE_DB:
-            self._align()
-        self._waiting = deque(
-            (np.zeros(self._block) for _ in range(self.delay_blocks)), maxlen=MAX_DELAY_BLOCKS + 1
-        )
-        self._spectra: NDArray[np.complex128] = np.zeros_like(self._weights)
-        self._last_reference: FloatArray = np.zeros(self._block)
+        """Begin another playback: what sounded before it is over, the learned room stays."""
+        self._first = HISTORY_ROWS - PARTITIONS
+        self._spectra: Complex64Array = np.zeros((HISTORY_ROWS, BINS), np.complex64)
+        self._powers: Float32Array = np.zeros((HISTORY_ROWS, 2 * BINS), np.float32)
+        self._far: Float32Array = np.zeros(2 * BLOCK, np.float32)
+        rows = 1 + PARTITIONS // CONSTRAINED_PART
+        self._there: Complex64Array = np.zeros((rows, BINS), np.complex64)
+        self._back: Float32Array = np.zeros((rows, 2 * BLOCK), np.float32)
         self._microphone_power = self._residual_power = 0.0
-        self.echo: FloatArray = np.zeros(self._block)
-        self.uncertain_power: FloatArray = np.zeros(self._block + 1)
 
-    def _align(self) -> None:
-        energy = np.sum(self._weights.real**2 + self._weights.imag**2, axis=1)
-        first_loud = int(np.argmax(energy > 0.1 * energy.max()))
-        shift = min(first_loud - 1, MAX_DELAY_BLOCKS - self.delay_blocks)
-        shift = max(shift, -self.delay_blocks)
-        if 0 <= shift < ALIGN_BLOCKS:
-            return
-        self.delay_blocks += shift
-        self._weights = np.roll(self._weights, -shift, axis=0)
-        self._uncertainty = np.roll(self._uncertainty, -shift, axis=0)
-        fresh = slice(-shift, None) if shift > 0 else slice(None, -shift)
-        self._weights[fresh] = 0.0
-        if shift > 0:
-            self._uncertainty[fresh] = self._uncertainty[-shift - 1]
-        else:
-            self._uncertainty[fresh] = FIRST_UNCERTAINTY
-
-    def _weigh(self, near: FloatArray, far: FloatArray) -> None:
-        """Expect as loud an echo as the first sounds show."""
-        played = float(far @ far)
-        if played < WEIGHED_FROM * self._block:
-            return
-        self._unweighed -= 1
-        self._played += played
-        self._heard += float(near @ near)
-        gain = min(self._heard / self._played, HIGHEST_GAIN)
-        if gain > self._gain:
-            self._uncertainty *= gain / self._gain
-            self._gain = gain
+    # --- what has been learned ------------------------------------------------------------
 
     @property
     def erle_db(self) -> float:
         """Echo return loss enhancement over the last second of sound; 0 before there was any."""
         if min(self._microphone_power, self._residual_power) <= POWER_FLOOR:
             return 0.0
-        return float(10 * np.log10(self._microphone_power / self._residual_power))
+        return 10 * log10(self._microphone_power / self._residual_power)
 
-    def process(self, microphone: FloatArray, reference: FloatArray) -> FloatArray:
-        """Return the microphone frame without our own voice.
-
-        Afterwards `echo` holds what was removed, and `uncertain_power` how much echo the filter
-        itself thinks may be left: the power of one block in bins of 50 Hz.
-        """
-        block = self._block
-        self._waiting.append(reference / FULL_SCALE)
-        far = self._waiting.popleft()
-        near = microphone / FULL_SCALE
-        if self._unweighed:
-            self._weigh(near, far)
-        spectra = self._spectra
-        spectra[1:] = spectra[:-1]
-        spectra[0] = np.fft.rfft(np.concatenate((self._last_reference, far)))
-        self._last_reference = far
+    @property
+    def strength_db(self) -> float:
+        """How loud the echo is against what was played, by the learned room."""
         weights = self._weights
-        echo = np.fft.irfft(np.einsum("pk,pk->k", weights, spectra))[block:]
-        error = near - echo
-        error_spectrum = np.fft.rfft(np.concatenate((np.zeros(block), error)))
-        self._error_power *= ERROR_SMOOTHING
-        self._error_power += (1 - ERROR_SMOOTHING) * np.abs(error_spectrum) ** 2
+        energy = float(np.sum(weights.real**2 + weights.imag**2)) / BINS
+        return 10 * log10(energy) if energy > 0.0 else STRENGTH_FLOOR_DB
 
-        power = spectra.real**2 + spectra.imag**2
-        explained = self._uncertainty * power
-        uncertain = explained.sum(axis=0)
-        total = uncertain + self._error_power + POWER_FLOOR
-        gain = self._uncertainty / total
-        weights += gain * spectra.conj() * error_spectrum
-        weights *= TRANSITION
+    @property
+    def echo_starts(self) -> int:
+        """Samples between what is played and the first of its echo, by the learned room."""
+        response = np.abs(np.fft.irfft(self._weights, axis=1)[:, :BLOCK].reshape(-1))
+        return int(np.argmax(response >= FIRST_SOUND * response.max()))
+
+    def move(self, blocks: int, recent: Float32Array) -> None:
+        """From now on the reference comes `blocks` later (negative: earlier) than before.
+
+        `recent` is the reference of the last `PARTITIONS + 1` blocks as it would have come.  The
+        learned room is shifted along and not learned anew.
+        """
+        blocks = max(-PARTITIONS, min(PARTITIONS, blocks))
+        self._weights = np.roll(self._weights, -blocks, axis=0)
+        self._pairs = np.roll(self._pairs, -blocks, axis=0)
+        if blocks > 0:
+            self._weights[-blocks:] = 0.0
+            self._pairs[-blocks:] = self._pairs[max(0, PARTITIONS - blocks - 1)]
+        elif blocks < 0:
+            self._weights[:-blocks] = 0.0
+            self._pairs[:-blocks] = FIRST_UNCERTAINTY * self._gain / FIRST_GAIN
+        self._first = HISTORY_ROWS - PARTITIONS
+        windows = np.lib.stride_tricks.sliding_window_view(recent, 2 * BLOCK)[::BLOCK][::-1]
+        newest = self._spectra[self._first :]
+        newest[:] = np.fft.rfft(windows, axis=1)
+        self._powers[self._first :] = np.repeat(newest.real**2 + newest.imag**2, 2, axis=1)
+        self._far[BLOCK:] = recent[-BLOCK:]
+
+    def doubt(self) -> None:
+        """The sound has slipped by an unknown little: learn quickly again what is known."""
+        energy = DOUBT * (self._weights.real**2 + self._weights.imag**2)
+        np.maximum(self._pairs, np.repeat(energy, 2, axis=1), out=self._pairs)
+
+    # --- work -----------------------------------------------------------------------------
+
+    def _weigh(self, near_energy: float, far_energy: float) -> None:
+        """Expect as loud an echo as the first sounds show."""
+        if far_energy < WEIGHED_FROM * BLOCK:
+            return
+        self._unweighed -= 1
+        self._played += far_energy
+        self._heard += near_energy
+        self._expect(min(self._heard / self._played, HIGHEST_GAIN))
+
+    def _expect(self, gain: float) -> None:
+        if gain > self._gain:
+            self._pairs *= np.float32(gain / self._gain)
+            self._prior *= np.float32(gain / self._gain)
+            self._gain = gain
+
+    def process(self, microphone: Float32Array, reference: Float32Array) -> Cancelled:
+        """Take the next 160 samples of both; `microphone` is kept in the result, not copied."""
+        far_energy = float(reference @ reference)
+        near_energy = float(microphone @ microphone)
+        if self._unweighed:
+            self._weigh(near_energy, far_energy)
+        spectra, powers = self._take(reference)
+        weights, pairs, product = self._weights, self._pairs, self._product
+        np.multiply(weights, spectra, out=product)
         part = slice(self._turn, None, CONSTRAINED_PART)
         self._turn = (self._turn + 1) % CONSTRAINED_PART
-        impulse = np.fft.irfft(weights[part], axis=1)
-        impulse[:, block:] = 0.0
-        weights[part] = np.fft.rfft(impulse, axis=1)
-        self._uncertainty *= TRANSITION**2 * (1 - gain * power)
-        self._uncertainty += (1 - TRANSITION**2) * (weights.real**2 + weights.imag**2)
+        # Two transforms at once where two are due: a call costs more than a transform.
+        there, back = self._there, self._back
+        there[0] = (self._ones @ product.view(np.float32)).view(np.complex64)
+        there[1:] = weights[part]
+        times = np.fft.irfft(there, axis=1)
+        echo = times[0, BLOCK:].astype(np.float32)
+        residual = microphone - echo
+        back[0, BLOCK:] = residual
+        back[1:, :BLOCK] = times[1:, :BLOCK]
+        spectrum = np.fft.rfft(back, axis=1).astype(np.complex64, copy=False)
+        error = spectrum[0]
+        self._error_power *= ERROR_SMOOTHING
+        self._error_power += (1 - ERROR_SMOOTHING) * (error.real**2 + error.imag**2)
+        self._age(part, spectrum[1:])
 
-        if float(far @ far) > AUDIBLE_POWER * block:
-            self._microphone_power *= ERLE_SMOOTHING
-            self._microphone_power += (1 - ERLE_SMOOTHING) * float(near @ near)
-            self._residual_power *= ERLE_SMOOTHING
-            self._residual_power += (1 - ERLE_SMOOTHING) * float(error @ error)
-        self.echo = echo * FULL_SCALE
-        self.uncertain_power = uncertain * FULL_SCALE**2
-        return error * FULL_SCALE
+        explained = np.multiply(pairs, powers, out=self._explained)
+        uncertainty = (self._ones @ explained)[::2]
+        share = 1 / (uncertainty + self._error_power + POWER_FLOOR)
+        # Weights: + uncertainty · conj(reference) · error / total, the conjugate taken twice.
+        np.multiply(spectra, np.conj(error * share), out=product)
+        np.conjugate(product, out=product)
+        step = product.view(np.float32)
+        step *= pairs
+        weights += product
+        # Uncertainty: · (1 - uncertainty · |reference|² / total), aged with its partition.
+        explained *= np.repeat(share, 2)
+        np.subtract(1, explained, out=explained)
+        pairs *= explained
+
+        if far_energy > AUDIBLE_POWER * BLOCK:
+            left = float(residual @ residual)
+            self._microphone_power += (1 - ERLE_SMOOTHING) * (near_energy - self._microphone_power)
+            self._residual_power += (1 - ERLE_SMOOTHING) * (left - self._residual_power)
+        return Cancelled(microphone, reference, echo, residual, uncertainty)
+
+    def _take(self, reference: Float32Array) -> tuple[Complex64Array, Float32Array]:
+        """Spectra of the last blocks and their powers (each twice), the newest first."""
+        far = self._far
+        far[:BLOCK] = far[BLOCK:]
+        far[BLOCK:] = reference
+        if self._first == 0:
+            kept = PARTITIONS - 1
+            self._spectra[-kept:] = self._spectra[:kept]
+            self._powers[-kept:] = self._powers[:kept]
+            self._first = HISTORY_ROWS - kept
+        self._first -= 1
+        newest = self._spectra[self._first]
+        newest[:] = np.fft.rfft(far)
+        power = self._powers[self._first]
+        power[::2] = power[1::2] = newest.real**2 + newest.imag**2
+        rows = slice(self._first, self._first + PARTITIONS)
+        return self._spectra[rows], self._powers[rows]
+
+    def _age(self, part: slice, constrained: Complex64Array) -> None:
+        """Some partitions: without what no room can have, and a little less sure of the rest."""
+        constrained *= AGED
+        self._weights[part] = constrained
+        pairs = self._pairs[part]
+        pairs *= AGED**2
+        energy = constrained.real**2 + constrained.imag**2
+        energy += self._prior[part]
+        energy *= 1 - AGED**2
+        pairs += np.repeat(energy, 2, axis=1)

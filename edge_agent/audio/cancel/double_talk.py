@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_agent.audio.resample import FloatArray
+from edge_agent.audio.resample import AnyFloatArray, FloatArray
 
 FRAME_MS = 10
 LOWEST_HZ = 200
@@ -58,13 +58,13 @@ class DoubleTalkDetector:
     """Measure by how much the residual exceeds the expected one.
 
     Call `excess_db(residual, echo, uncertain_power)` for each 10 ms frame (int16 scale) of the
-    linear canceller's output, echo estimate and own uncertainty (see `LinearEcho.process`); the
+    canceller's output, echo estimate and own uncertainty (see `canceller.Cancelled`); the
     last keeps a cold start from looking like a person.
     In simulated rooms, 2.5 dB were never exceeded for 80 ms by our own voice alone in 30 minutes,
     and by a person as loud as the echo within 120 ms (median).
     """
 
-    def __init__(self, rate_hz: int = 24_000) -> None:
+    def __init__(self, rate_hz: int = 16_000) -> None:
         self._block = rate_hz * FRAME_MS // 1000
         edges = np.geomspace(LOWEST_HZ, HIGHEST_HZ, BANDS + 1) / BIN_HZ
         self._edges = np.unique(np.round(edges).astype(int))
@@ -81,20 +81,20 @@ class DoubleTalkDetector:
     def restart(self) -> None:
         """Begin another playback; the leak and the noise floor stay."""
         self._expected: FloatArray = np.zeros(self._edges.size - 1)
-        self._last_residual: FloatArray = np.zeros(self._block)
-        self._last_echo: FloatArray = np.zeros(self._block)
+        self._last_residual: AnyFloatArray = np.zeros(self._block)
+        self._last_echo: AnyFloatArray = np.zeros(self._block)
 
-    def _band_power(self, frames: tuple[FloatArray, FloatArray]) -> FloatArray:
+    def _band_power(self, frames: tuple[AnyFloatArray, AnyFloatArray]) -> FloatArray:
         spectrum = np.fft.rfft(self._window * np.concatenate(frames))
         return self._bands(spectrum.real**2 + spectrum.imag**2)
 
-    def _bands(self, power: FloatArray) -> FloatArray:
+    def _bands(self, power: AnyFloatArray) -> FloatArray:
         # The window's energy is one block long, as is the canceller's: one scale for both.
         inside = power[: self._edges[-1]] / self._block
         return np.asarray(np.add.reduceat(inside, self._edges[:-1]))
 
     def excess_db(
-        self, residual: FloatArray, echo: FloatArray, uncertain_power: FloatArray
+        self, residual: AnyFloatArray, echo: AnyFloatArray, uncertain_power: AnyFloatArray
     ) -> float:
         """Mean excess over the bands in dB, -5 … 15; around -3 for our own voice alone."""
         heard = self._band_power((self._last_residual, residual))

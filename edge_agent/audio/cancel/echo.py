@@ -20,44 +20,27 @@ from edge_agent.audio.resample import Int16Array, pcm_to_array
 RING_S = 2.0
 """Longer than any output latency plus the front end's queue (1 s)."""
 
-AUDIBLE_DBFS = -70.0
-"""Peak below which a rendered block counts as silence: dither, or the end of a fade."""
+AUDIBLE_PEAK = 10
+"""-70 dBFS: a block with no louder sample counts as silence: dither, or the end of a fade."""
 
 SPANS = 4
 """Sounding stretches that are remembered: the writer is ahead of the reader by less than that."""
 
-LEAD_S = 0.010
-"""The reference is read this much ahead, so that its echo comes after it even when the time
-stamps are a few milliseconds off.  Sound cards ask for their sound at least this early."""
-
-SLEW_START_S = 0.001
-SLEW_STOP_S = 0.0002
-"""Drift between the two cards' clocks is corrected in single samples, once it exceeds 1 ms and
-until it is below 0.2 ms; jitter of the time stamps never reaches the canceller."""
-
-SLEW_INTERVAL_S = 0.1
-"""One sample per 0.1 s at 48 kHz is 208 ppm: AEC3 does not notice 200 ppm."""
-
-REALIGN_S = 0.025
-"""Further off than this is no drift: the track is re-aligned in one step, and counted."""
+EARLY_S = 0.010
+"""Our sound counts as audible from so much before its time stamp says."""
 
 
 class ReferenceTrack:
     """The last two seconds of what was really rendered, addressed by time.
 
     `write(block, at)`: PCM16 at `rate_hz`, `at` the loop time at which its first sample becomes
-    audible; blocks follow one another without gaps, silence included.  `read(at, samples)` gives
-    what was audible when a microphone block was captured, plus the lead, with silence where
-    nothing was rendered.
+    audible; blocks follow one another without gaps, silence included.  `index_of` says which of
+    its samples was audible when, `read` gives them, with silence where nothing was rendered.
+    `alignment.Alignment` makes of it what the canceller wants.
     """
 
-    def __init__(self, rate_hz: int, *, lead_s: float = LEAD_S, tail_s: float) -> None:
-        self.lead_s = lead_s
+    def __init__(self, rate_hz: int, *, tail_s: float) -> None:
         self.tail_s = tail_s
-        self.realignments = 0
-        """Steps of more than 25 ms in the middle of sound; each costs AEC3 about 2 s."""
-        self.late_samples = 0
-        """Samples asked for before they were rendered (read as silence)."""
         self._lock = threading.Lock()
         self.restart(rate_hz)
 
@@ -75,10 +58,6 @@ class ReferenceTrack:
         """Silent samples stored since the last that was not; at the ring's size all is silent."""
         self._silence = b""
         self._sounding: deque[list[int]] = deque(maxlen=SPANS)
-        self._next: int | None = None
-        self._may_step = False
-        self._slewing = False
-        self._slew_pause = 0
 
     def write(self, block: bytes | Int16Array, at: float) -> None:
         """Remember a rendered block (render callback's thread: copies, nothing else)."""
@@ -91,7 +70,9 @@ class ReferenceTrack:
         if not samples.size:
             return
         samples = samples[-self._size :]
-        peak = max(int(samples.max()), -int(samples.min()))
+        peak = int(samples.max())
+        if peak <= AUDIBLE_PEAK:
+            peak = max(peak, -int(samples.min()))
         with self._lock:
             jump_s = self._clock.observe(self._written, at)
             if abs(jump_s) >= RING_S:
@@ -102,12 +83,11 @@ class ReferenceTrack:
                 # The device played nothing in between, and time went on.
                 gap = round(jump_s * self.rate_hz)
                 self._store(np.zeros(gap, dtype=np.int16))
-                self._clock.reset()
-                self._clock.observe(self._written, at)
+                self._clock.begin(self._written, at)
             start = self._written
             self._store(samples)
             self._zeros = 0 if peak else self._zeros + samples.size
-            if peak > 32768 * 10 ** (AUDIBLE_DBFS / 20):
+            if peak > AUDIBLE_PEAK:
                 tail = round(self.tail_s * self.rate_hz)
                 if self._sounding and start <= self._sounding[-1][1] + tail:
                     self._sounding[-1][1] = self._written
@@ -126,8 +106,7 @@ class ReferenceTrack:
                 self._sounding.clear()
             elif jump_s > 0.0:
                 self._written += round(jump_s * self.rate_hz)
-                self._clock.reset()
-                self._clock.observe(self._written, at)
+                self._clock.begin(self._written, at)
             self._written += len(block) // 2
         return True
 
@@ -135,70 +114,58 @@ class ReferenceTrack:
         first = self._written % self._size
         head = min(samples.size, self._size - first)
         self._ring[first : first + head] = samples[:head]
-        self._ring[: samples.size - head] = samples[head:]
+        if head < samples.size:
+            self._ring[: samples.size - head] = samples[head:]
         self._written += samples.size
 
-    def read(self, at: float, samples: int) -> Int16Array:
-        """Return what belongs to the `samples` microphone samples captured from `at` on.
+    @property
+    def written(self) -> int:
+        """Samples so far; the next block's first one has this index."""
+        return self._written
 
-        Consecutive reads give consecutive sound: the position follows the clock sample by sample
-        and steps only when it is more than 25 ms off.
-        """
+    @property
+    def drift(self) -> float:
+        """See `SampleClock.drift`."""
+        return self._clock.drift
+
+    def index_of(self, at: float) -> float | None:
+        """Which sample (with a fraction) is audible at a loop time; None before the first."""
         with self._lock:
-            if not self._clock.running:
-                return np.zeros(samples, dtype=np.int16)
-            wanted = self._clock.index_of(at + self.lead_s)
-            start = self._follow(wanted, samples)
-            self._next = start + samples
-            indices = np.arange(start, start + samples)
-            out = self._ring[indices % self._size]
-            known = (indices < self._written) & (indices >= self._written - self._size)
-            self.late_samples += int(np.count_nonzero(indices >= self._written))
-            return np.where(known & (indices >= 0), out, 0).astype(np.int16)
+            return self._clock.index_of(at) if self._clock.running else None
 
-    def skip(self, samples: int) -> None:
-        """Pass over samples that nobody needs, our speaker being silent."""
-        if self._next is not None:
-            self._next += samples
-
-    def align(self) -> None:
-        """Let the next read step to where the clock says, if that is more than 1 ms off.
-
-        Call it after our speaker has been silent: such a step costs nothing then.  Less is
-        jitter; stepping after it would undo what the cancellers have learned.
-        """
-        self._may_step = True
-
-    def _follow(self, wanted: float, samples: int) -> int:
-        may_step, self._may_step = self._may_step, False
-        if self._next is None:
-            self._slewing = False
-            return round(wanted)
-        off_s = (wanted - self._next) / self.rate_hz
-        if may_step and abs(off_s) > SLEW_START_S:
-            self._slewing = False
-            return round(wanted)
-        if abs(off_s) > REALIGN_S:
-            self.realignments += 1
-            self._slewing = False
-            return round(wanted)
-        if abs(off_s) > SLEW_START_S:
-            self._slewing = True
-        elif abs(off_s) < SLEW_STOP_S:
-            self._slewing = False
-        self._slew_pause -= samples
-        if self._slewing and self._slew_pause <= 0:
-            self._slew_pause = round(SLEW_INTERVAL_S * self.rate_hz)
-            return self._next + (1 if off_s > 0 else -1)
-        return self._next
-
-    def audible(self, at: float) -> bool:
-        """Whether our speaker sounded within the tail before `at`, or does within the lead."""
+    def read(self, first: int, count: int) -> Int16Array:
+        """Samples from index `first` on; what is unknown, yet or no longer, reads as silence."""
         with self._lock:
-            now = self._clock.index_of(at)
-            lead = self.lead_s * self.rate_hz
+            begin = max(0, first, self._written - self._size)
+            end = min(first + count, self._written)
+            if begin >= end:
+                return np.zeros(count, dtype=np.int16)
+            place, length = begin % self._size, end - begin
+            known = self._ring[place : place + length]
+            if known.size < length:
+                known = np.concatenate((known, self._ring[: length - known.size]))
+            elif length == count:
+                return known.copy()
+        out = np.zeros(count, dtype=np.int16)
+        out[begin - first : end - first] = known
+        return out
+
+    def audible(self, at: float, delay_s: float = 0.0) -> bool:
+        """Whether our speaker sounded within the tail before `at`, or is just about to.
+
+        `delay_s`: how much later than its time stamps say it is heard, as far as that is known.
+        """
+        if not self._sounding:
+            return False
+        with self._lock:
+            now = self._clock.index_of(at - delay_s)
+            early = EARLY_S * self.rate_hz
             tail = self.tail_s * self.rate_hz
-            return any(first - lead <= now <= last + tail for first, last in self._sounding)
+            while self._sounding and self._sounding[0][1] + tail < min(now, self._written):
+                self._sounding.popleft()
+            # What is still given to the device goes on, even if by its stamps it is long over.
+            now = min(now, self._written)
+            return any(first - early <= now <= last + tail for first, last in self._sounding)
 
 
 def _let_it_call_nothing() -> None:

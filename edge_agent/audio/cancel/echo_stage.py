@@ -1,32 +1,44 @@
-"""Echo stage: one microphone frame in, the same without our voice and a speech label out.
+"""Echo stage: microphone frames in, the same without our voice and a speech label out.
 
-Thread: the front end's; `load` may run elsewhere.  It must never touch the sound while our speaker
-has been silent for longer than the tail, nor work then: idle costs nothing.
+Call `begin` with each opened device, then for each frame in order `process`, or `pass_over` for
+several in which `is_idle` says that there is nothing to do.  Sound is float32 at 16 kHz, full
+scale 1.0.
 
-Two kinds of canceller complement each other.  The linear one keeps the words, so its output is
-what is streamed and what the wake model hears; it runs at the wire's 24 kHz, which costs a
-quarter more than 16 kHz, cancels as well and needs no conversion afterwards.  AEC3 swallows the
-words but leaves little echo; its voice label lowers the bar for the double-talk detector.
-In silence AEC3 is not fed: measured, it resumes as if no time had passed.
+Thread: the front end's, which is its one owner; `load` may run elsewhere.  It must never touch the
+sound while our speaker has been silent for longer than the tail, nor work then: idle costs nothing.
+
+There is one linear canceller.  It keeps the words, so its output is what is streamed, what the
+pre-roll holds and what the wake model hears.  AEC3 swallows the words but leaves little echo; its
+voice label lowers the bar for the double-talk detector.  In silence AEC3 is not fed: measured, it
+resumes as if no time had passed.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
 
-from edge_agent.audio.cancel.canceller import LinearEcho
+from edge_agent.audio.cancel.alignment import LEAD_S, UNSETTLED_BLOCKS, Alignment
+from edge_agent.audio.cancel.canceller import (
+    BINS,
+    BLOCK,
+    PARTITIONS,
+    RATE_HZ,
+    Cancelled,
+    Canceller,
+    Float32Array,
+)
+from edge_agent.audio.cancel.delay_search import EARLIEST, HEARD, PLAYED, DelaySearch
 from edge_agent.audio.cancel.double_talk import DoubleTalkDetector
 from edge_agent.audio.cancel.echo import ReferenceTrack, WebRtcEcho
 from edge_agent.audio.cancel.echo_search import EchoSearch
-from edge_agent.audio.detectors import DETECTOR_RATE_HZ, VoiceDetector
-from edge_agent.audio.resample import FloatArray, Resampler, array_to_pcm, to_int16
+from edge_agent.audio.detectors import VoiceDetector
+from edge_agent.audio.resample import array_to_pcm, to_int16
 from edge_agent.contract.errors import ConfigError
-
-STREAM_RATE_HZ = 24_000
-FRAME_SAMPLES = 240
-FRAMES_PER_S = 100
+from edge_agent.contract.ports import EchoPath
 
 EXCESS_ALONE_DB = 2.0
 """A frame is speech when the double-talk detector is that sure.  Simulated, 30 minutes of own
@@ -37,17 +49,32 @@ EXCESS_WITH_AEC3_DB = 1.0
 0.5 dB it is two.  AEC3 and a voice detector alone: 95."""
 
 TRUST_ERLE_DB = 4.0
-"""The double-talk detector builds on the linear canceller's echo estimate.  Until that has once
-removed so much, it may never: wrong time stamps, an echo that comes later than its tail.  Then,
-unless our voice does not reach the microphone at all (`EchoSearch`), a frame is speech only if
-AEC3, which follows delays up to half a second, finds a voice as well; without AEC3 no frame is:
-better a button to interrupt than a speaker that interrupts itself."""
+"""The echo counts as found once the canceller has removed so much.  Until then, unless our voice
+does not reach the microphone at all (`EchoSearch`), no frame over our voice is speech: better a
+button or a wake word to interrupt than a speaker that interrupts itself."""
 
 AEC3_VAD_MODE = 3
 """webrtcvad's strictest: no false start at 20 dB over pink noise, onset 16 ms."""
 
 RESIDUAL_VAD_MODE = 2
 """On the linear residual: mode 3 misses every seventh utterance at 0 dB, 2 none."""
+
+LOOK_EVERY_BLOCKS = 25
+"""Four looks a second for the delay, 1 % of the work of cancelling, and only while it is needed."""
+
+LEARNED_ERLE_DB = 6.0
+"""From here on the learned room itself tells where the echo lies, and nothing is searched."""
+
+RIGHT_DELAY = (BLOCK // 5, 6 * BLOCK)
+"""An echo 2 to 60 ms after its reference is learned as quickly as any."""
+
+SOONEST = BLOCK // 2
+"""Where the delay is set anew, by whole blocks, the echo comes 5 to 15 ms after its reference."""
+
+FOUND_BLOCKS = 20
+"""ERLE of less than 0.2 s of sound proves nothing."""
+
+FULL_SCALE = 32768.0
 
 
 class EchoChoice(Enum):
@@ -61,31 +88,55 @@ class EchoChoice(Enum):
     OFF = "off"
 
 
+class Heard(NamedTuple):
+    """What became of a frame."""
+
+    sound: Float32Array
+    """What may be streamed."""
+    speech: bool | None
+    """None: this is the bare microphone, and the ordinary voice detector is to judge."""
+    over_playback: bool
+    """Our speaker was audible, or its tail still is."""
+
+
 class EchoStage:
-    """See the module's text.  `begin` with each opened device, then `process` frame by frame."""
+    """See the module's text."""
 
     def __init__(self, reference: ReferenceTrack, choice: EchoChoice) -> None:
         self.reference = reference
         self.choice = choice
         self.erle_db = 0.0
-        """Of the linear canceller, at the end of the last playback."""
-        self._linear = LinearEcho(STREAM_RATE_HZ)
-        self._double_talk = DoubleTalkDetector(STREAM_RATE_HZ)
+        """Of the canceller, at the end of the last playback."""
+        self.learned: EchoPath | None = None
+        """How our voice reaches the microphone, as far as it is known: a new one after each
+        playback whose echo was found."""
+        self.alignment = Alignment(reference)
+        self._canceller = Canceller()
+        self._double_talk = DoubleTalkDetector(RATE_HZ)
+        self._delay = DelaySearch()
         self._search = EchoSearch()
         self._aec3: WebRtcEcho | None = None
         self._residual_voice = VoiceDetector(RESIDUAL_VAD_MODE)
         self._aec3_voice = VoiceDetector(AEC3_VAD_MODE)
-        self._fade_in: FloatArray = (np.arange(FRAME_SAMPLES) + 1) / FRAME_SAMPLES
+        self._fade_in: Float32Array = ((np.arange(BLOCK) + 1) / BLOCK).astype(np.float32)
+        self._nothing: Float32Array = np.zeros(BLOCK, np.float32)
+        self._silence: Float32Array = np.zeros((PARTITIONS + 1) * BLOCK, np.float32)
+        self._no_doubt: Float32Array = np.zeros(BINS, np.float32)
         self.begin()
 
     @property
     def trusted(self) -> bool:
         """Whether it is known, on this device, how our voice reaches the microphone.
 
-        Either the linear canceller has found the echo, or there is none.  What an answer has
-        shown holds for those that follow; only a newly opened device begins afresh.
+        Either the canceller has found the echo, or there is none.  What an answer has shown holds
+        for those that follow; only a newly opened device begins afresh.
         """
         return self._found or self._search.none_found
+
+    @property
+    def unsettled(self) -> bool:
+        """The sound has just slipped: for 0.3 s nothing that is left of it is to be believed."""
+        return self._unsettled > 0
 
     @property
     def echo(self) -> str:
@@ -96,7 +147,7 @@ class EchoStage:
 
     @property
     def aec3_loaded(self) -> bool:
-        """Whether AEC3 takes part; until it is loaded the linear canceller works alone."""
+        """Whether AEC3 takes part; until it is loaded the canceller works alone."""
         return self._aec3 is not None
 
     def load(self) -> None:
@@ -104,7 +155,7 @@ class EchoStage:
         if self.choice is not EchoChoice.AEC3 or self._aec3 is not None:
             return
         try:
-            self._aec3 = WebRtcEcho(DETECTOR_RATE_HZ)
+            self._aec3 = WebRtcEcho(RATE_HZ)
         except ImportError as error:
             raise ConfigError(
                 "The echo canceller AEC3 is not installed.",
@@ -113,89 +164,157 @@ class EchoStage:
             ) from error
 
     def give_up_aec3(self) -> None:
-        """Go on with the linear canceller alone, after AEC3 has failed."""
+        """Go on with the canceller alone, after AEC3 has failed."""
         self._aec3 = None
         if self.choice is EchoChoice.AEC3:
             self.choice = EchoChoice.LINEAR
 
-    def begin(self) -> None:
-        """A device was opened: the room and the delays are new."""
-        self._linear.reset()
+    def begin(self, known: EchoPath | None = None) -> None:
+        """A device was opened: the room is new, and the delay, unless it is `known`.
+
+        What is known is where the search begins; it is believed when it has been heard.
+        """
+        self.learned = known
+        self.alignment.begin(known.delay_s if known else 0.0)
+        self._canceller.reset(known.strength_db if known else None)
         self._double_talk.reset()
+        self._delay.reset()
+        self._search.reset()
         self._active = False
         self._found = False
-        self._search.reset()
-        self._taken = 0
-        self._spare: FloatArray = np.zeros(0)
-        self._restart()
+        self._unsettled = 0
+        self._realignments = self.alignment.realignments
+        self._blocks = 0
+        self._best_erle_db = 0.0
+        """Of this playback: what it has shown once, it has shown."""
+        self._last_heard: deque[Float32Array] = deque(maxlen=HEARD // BLOCK)
+
+    def slipped(self) -> None:
+        """The microphone has lost sound: its echo may be elsewhere for a moment."""
+        self._unsettled = UNSETTLED_BLOCKS
+        self._canceller.doubt()
+
+    # --- silence ----------------------------------------------------------------------------
+
+    def is_idle(self, at: float) -> bool:
+        """Whether the frame captured at `at` is to be passed over."""
+        return not self._active and not self.is_audible(at)
+
+    def is_audible(self, at: float) -> bool:
+        """Whether our speaker is heard by the microphone at this loop time."""
+        return self.reference.audible(at, self.alignment.delay_s)
+
+    def pass_over(self, microphone: Float32Array, drift: float) -> None:
+        """Frames (one per row) in which our speaker is silent."""
+        if self.choice is EchoChoice.OFF:
+            return
+        self.alignment.skip(len(microphone), drift)
+        self._search.wait(np.einsum("fs,fs->f", microphone, microphone) / BLOCK)
+
+    # --- sound ------------------------------------------------------------------------------
+
+    def process(self, microphone: Float32Array, at: float, drift: float = 0.0) -> Heard:
+        """Take 160 samples captured at loop time `at`, by a clock with this drift."""
+        audible = self.is_audible(at)
+        if self.choice is EchoChoice.OFF:
+            return Heard(microphone, None, audible)
+        was_active, self._active = self._active, audible
+        if not audible and not was_active:
+            self.pass_over(microphone[None, :], drift)
+            return Heard(microphone, None, False)
+        if audible and not was_active:
+            self._restart()
+        reference = self.alignment.next(at, drift)
+        self._search.hear(microphone, reference)
+        cancelled = self._cancel(microphone, reference)
+        residual = cancelled.residual
+        if not audible:
+            self._end()
+            return Heard(residual + self._fade_in * (microphone - residual), None, False)
+        speech = self._speech(cancelled)
+        if not was_active:
+            residual = microphone + self._fade_in * (residual - microphone)
+        return Heard(residual, speech, True)
+
+    def _end(self) -> None:
+        """End of a playback: what has it taught?"""
+        self.erle_db = self._canceller.erle_db
+        if self._best_erle_db < LEARNED_ERLE_DB:
+            return
+        starts = self._canceller.echo_starts
+        delay_s = self.alignment.delay_s + starts / RATE_HZ - LEAD_S
+        self.learned = EchoPath(delay_s, self._canceller.strength_db)
+        blocks = _wrong_by(starts)
+        if blocks:
+            self.alignment.shift(blocks)
+            self._canceller.move(blocks, self._silence)
 
     def _restart(self) -> None:
         """Begin of a playback."""
-        rate_hz = self.reference.rate_hz
-        self.reference.align()
-        self._reference_24k = Resampler(rate_hz, STREAM_RATE_HZ)
-        self._reference_16k = Resampler(STREAM_RATE_HZ, DETECTOR_RATE_HZ)
-        self._microphone_16k = Resampler(STREAM_RATE_HZ, DETECTOR_RATE_HZ)
-        self._residual_16k = Resampler(STREAM_RATE_HZ, DETECTOR_RATE_HZ)
-        self._spare = np.zeros(0)
-        self._linear.restart()
+        self.alignment.start()
+        self._best_erle_db = 0.0
+        self._canceller.restart()
         self._double_talk.restart()
+        self._blocks = 0
+        self._last_heard.clear()
 
-    def _next_samples(self) -> int:
-        """Reference samples that belong to the next frame; each frame counts, silent or not."""
-        rate_hz = self.reference.rate_hz
-        done = self._taken * rate_hz // FRAMES_PER_S
-        self._taken += 1
-        return self._taken * rate_hz // FRAMES_PER_S - done
+    def _cancel(self, microphone: Float32Array, reference: Float32Array) -> Cancelled:
+        if self._search.none_found and not self._found:
+            # Nothing of ours is in it: then nothing of it is to be touched.
+            return Cancelled(microphone, reference, self._nothing, microphone, self._no_doubt)
+        if self.alignment.realignments != self._realignments:
+            self._realignments = self.alignment.realignments
+            self.slipped()
+        self._unsettled = max(0, self._unsettled - 1)
+        cancelled = self._canceller.process(microphone, reference)
+        self._blocks += 1
+        if self._blocks > FOUND_BLOCKS:
+            self._best_erle_db = max(self._best_erle_db, self._canceller.erle_db)
+            self._found = self._found or self._best_erle_db > TRUST_ERLE_DB
+        self._look(microphone)
+        return cancelled
 
-    def _next_reference(self, at: float) -> FloatArray:
-        played = self._reference_24k.process_array(self.reference.read(at, self._next_samples()))
-        joined = np.concatenate((self._spare, played))
-        if joined.size < FRAME_SAMPLES:
-            # Only at 22.05 kHz, whose 10 ms are no whole number of samples.
-            joined = np.concatenate((np.zeros(FRAME_SAMPLES - joined.size), joined))
-        self._spare = joined[FRAME_SAMPLES:]
-        return joined[:FRAME_SAMPLES]
+    def _look(self, microphone: Float32Array) -> None:
+        """Search for the echo, as long as the canceller does not hold it."""
+        self._last_heard.append(microphone)
+        if self._blocks % LOOK_EVERY_BLOCKS or self._canceller.erle_db > LEARNED_ERLE_DB:
+            return
+        if len(self._last_heard) < HEARD // BLOCK:
+            return
+        # From where the stamps say, whatever has been assumed since: that may be wrong.
+        assumed = round(self.alignment.delay_s * RATE_HZ)
+        played = self.alignment.recent(PLAYED, EARLIEST + assumed)
+        late = self._delay.look(np.concatenate(self._last_heard), played)
+        blocks = 0 if late is None else _wrong_by(late - assumed)
+        if not blocks:
+            return
+        self.alignment.shift(blocks)
+        self._canceller.reset()
+        self._canceller.move(0, self.alignment.recent((PARTITIONS + 1) * BLOCK))
+        self._delay.reset()
 
-    def process(self, microphone: FloatArray, at: float) -> tuple[FloatArray, bool | None, bool]:
-        """Take 240 samples (int16 scale, 24 kHz) captured at loop time `at`.
+    # --- who speaks -------------------------------------------------------------------------
 
-        Returns (what may be streamed, speech, whether our speaker is audible); `speech` is None
-        where the frame is the bare microphone and the ordinary voice detector is to judge.
-        """
-        audible = self.reference.audible(at)
-        if self.choice is EchoChoice.OFF:
-            return microphone, None, audible
-        was_active, self._active = self._active, audible
-        if not audible and not was_active:
-            self.reference.skip(self._next_samples())
-            self._search.hear(microphone)
-            return microphone, None, False
-        if audible and not was_active:
-            self._restart()
-        reference = self._next_reference(at)
-        self._search.hear(microphone, reference)
-        residual = self._linear.process(microphone, reference)
-        if not audible:
-            self.erle_db = self._linear.erle_db
-            return residual + self._fade_in * (microphone - residual), None, False
-        speech = self._speech(microphone, reference, residual)
-        if not was_active:
-            residual = microphone + self._fade_in * (residual - microphone)
-        return residual, speech, True
-
-    def _speech(self, microphone: FloatArray, reference: FloatArray, residual: FloatArray) -> bool:
+    def _speech(self, cancelled: Cancelled) -> bool:
         excess_db = self._double_talk.excess_db(
-            residual, self._linear.echo, self._linear.uncertain_power
+            cancelled.residual * FULL_SCALE,
+            cancelled.echo * FULL_SCALE,
+            cancelled.uncertainty * FULL_SCALE**2,
         )
-        narrow = array_to_pcm(to_int16(self._residual_16k.process_array(residual)))
-        voiced = self._residual_voice.is_speech(narrow)
-        if self._linear.erle_db > TRUST_ERLE_DB:
-            self._found = True
-        if self._aec3 is None:
-            return voiced and self.trusted and excess_db > EXCESS_ALONE_DB
-        near = array_to_pcm(to_int16(self._microphone_16k.process_array(microphone)))
-        far = array_to_pcm(to_int16(self._reference_16k.process_array(reference)))
-        if self._aec3_voice.is_speech(self._aec3.process(near, far)):
-            return voiced and excess_db > EXCESS_WITH_AEC3_DB
-        return voiced and self.trusted and excess_db > EXCESS_ALONE_DB
+        voiced = self._residual_voice.is_speech(_pcm(cancelled.residual))
+        limit_db = EXCESS_ALONE_DB
+        if self._aec3 is not None:
+            left = self._aec3.process(_pcm(cancelled.microphone), _pcm(cancelled.reference))
+            if self._aec3_voice.is_speech(left):
+                limit_db = EXCESS_WITH_AEC3_DB
+        believed = self.trusted and not self.unsettled
+        return believed and voiced and excess_db > limit_db
+
+
+def _wrong_by(late: int) -> int:
+    """Blocks by which the reference should come later (negative: earlier)."""
+    return 0 if RIGHT_DELAY[0] <= late <= RIGHT_DELAY[1] else (late - SOONEST) // BLOCK
+
+
+def _pcm(sound: Float32Array) -> bytes:
+    return array_to_pcm(to_int16(sound * FULL_SCALE))

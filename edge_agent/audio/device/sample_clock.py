@@ -7,18 +7,38 @@ Only an offset that stays is a jump, and it is said so.
 
 from __future__ import annotations
 
+from math import sqrt
+
 JUMP_AT_ONCE_S = 0.25
 """No scheduling delay of a healthy machine: the stream was stopped or has lost this much."""
 
 JUMP_S = 0.02
-"""Less is taken for drift and followed slowly."""
+"""A mean of the last stamps that is so far off is a jump, however much they jitter."""
+
+SMALL_JUMP_S = 0.004
+SMALL_JUMP_SCATTER = 6
+ODD_BLOCKS = 12
+"""So many stamps in a row that are off to the same side by more than this, and by six times their
+usual scatter, are a small jump: a block of 10 ms was lost.  Fewer are a stall, and are ignored."""
+
+KNOWN_BLOCKS = 50
+"""From here on the scatter is known."""
 
 FAST_SMOOTHING = 0.1
 """Per block of about 10 ms.  A stall of 40 ms (late stamps 40, 30, 20, 10 ms) moves the fast mean
 by less than `JUMP_S`; a real loss of 30 ms is seen within 12 blocks."""
 
-SLOW_SMOOTHING = 0.002
-"""Per block: 5 s.  Averages a jitter of 5 ms to 0.2 ms and follows 200 ppm within 1 ms."""
+MEMORY_BLOCKS = 3000
+"""The line is laid through the stamps of the last half minute: a jitter of 2 ms leaves 0.1 ms of
+error and 2 ppm."""
+
+MOST_DRIFT = 300e-6
+"""Of one card's clock against ours; crystals have 100 ppm, and young stamps tell nonsense."""
+
+SURE_DRIFT = 20e-6
+"""Standard error from which the drift is believed: after 1 s of good stamps, 5 s of bad ones."""
+
+SURE_EVERY_BLOCKS = 25
 
 
 class SampleClock:
@@ -36,8 +56,15 @@ class SampleClock:
     def reset(self) -> None:
         """Forget the mapping: the next block sets it."""
         self._offset_s: float | None = None
+        self._is_sure = False
+        self._index = 0
         self._fast_s = 0.0
+        self._odd = 0
+        """Odd stamps in a row: negative, if they were too early."""
         self._blocks = 0
+        self._slope = 0.0
+        self._slope_blocks = 0
+        self._scatter_s2 = 0.0
 
     @property
     def running(self) -> bool:
@@ -46,33 +73,71 @@ class SampleClock:
 
     def observe(self, index: int, at: float) -> float:
         """Take a block's time stamp; return the jump in seconds (positive: sound is missing)."""
-        offset = at - index / self.rate_hz
         if self._offset_s is None:
-            self._offset_s = offset
-            self._fast_s = 0.0
-            self._blocks = 1
+            self.begin(index, at)
             return 0.0
-        deviation = offset - self._offset_s
+        since_s = (index - self._index) / self.rate_hz
+        expected = self._offset_s + self._slope * since_s
+        deviation = at - index / self.rate_hz - expected
         self._fast_s += FAST_SMOOTHING * (deviation - self._fast_s)
         if abs(deviation) > JUMP_AT_ONCE_S or abs(self._fast_s) > JUMP_S:
-            self._offset_s = offset
-            self._fast_s = 0.0
-            self._blocks = 1
+            self.begin(index, at)
             self.jumps += 1
             return deviation
-        self._blocks += 1
-        # A plain mean while there is little to average, so that it settles at once.
-        step = max(SLOW_SMOOTHING, 1 / self._blocks) * deviation
-        self._offset_s += step
+        odd = deviation if deviation > 0 else -deviation
+        if odd > SMALL_JUMP_S and self._is_odd(deviation):
+            if abs(self._odd) < ODD_BLOCKS:
+                return 0.0
+            self.begin(index, at)
+            self.jumps += 1
+            return deviation
+        self._odd = 0
+        # The line of least squares through all stamps so far, then through the last ones.
+        count = self._blocks = min(self._blocks + 1, MEMORY_BLOCKS)
+        step = deviation * (4 * count - 2) / (count * (count + 1))
+        self._offset_s = expected + step
         self._fast_s -= step
+        self._index = index
+        if since_s > 0.0:
+            count = self._slope_blocks = min(self._slope_blocks + 1, MEMORY_BLOCKS)
+            self._scatter_s2 += max(0.01, 1 / count) * (deviation * deviation - self._scatter_s2)
+            slope = self._slope + deviation * 6 / (count * (count + 1)) / since_s
+            self._slope = max(-MOST_DRIFT, min(MOST_DRIFT, slope))
+            if not count % SURE_EVERY_BLOCKS:
+                doubt = sqrt(12 * self._scatter_s2) / (count**1.5 * since_s)
+                self._is_sure = doubt < SURE_DRIFT
         return 0.0
+
+    @property
+    def drift(self) -> float:
+        """How much longer than they should its seconds are, once that is sure; else 0.0."""
+        return self._slope if self._is_sure else 0.0
+
+    def _is_odd(self, deviation: float) -> bool:
+        if self._slope_blocks < KNOWN_BLOCKS:
+            return False
+        if deviation * deviation < SMALL_JUMP_SCATTER**2 * self._scatter_s2:
+            return False
+        side = 1 if deviation > 0 else -1
+        self._odd = self._odd + side if self._odd * side > 0 else side
+        return True
+
+    def begin(self, index: int, at: float) -> None:
+        """The stream has slipped: this sample happened at that time.  Its pace stays known."""
+        self._offset_s = at - index / self.rate_hz
+        self._index = index
+        self._fast_s = 0.0
+        self._odd = 0
+        self._blocks = 1
 
     def time_of(self, index: float) -> float:
         """Loop time of a sample; 0.0 while not running."""
-        return (self._offset_s or 0.0) + index / self.rate_hz
+        past = (index - self._index) / self.rate_hz
+        return (self._offset_s or 0.0) + self._slope * past + index / self.rate_hz
 
     def index_of(self, at: float) -> float:
         """Sample (with a fraction) that happened at a loop time; 0.0 while not running."""
         if self._offset_s is None:
             return 0.0
-        return (at - self._offset_s) * self.rate_hz
+        past = at - self._offset_s - self._index / self.rate_hz
+        return self._index + past / (1 + self._slope) * self.rate_hz

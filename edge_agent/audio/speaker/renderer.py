@@ -104,7 +104,8 @@ class Renderer:
             gain = min(max(ALARM_FLOOR_GAIN, state.volume.gain), state.volume.most)
             mixed = mixed + np.rint(alarm * gain).astype(np.int32)
         state.sounds_until = end
-        return np.clip(mixed, -32768, 32767).astype("<i2").tobytes()
+        # Half of what numpy's `clip` costs.
+        return np.maximum(np.minimum(mixed, 32767), -32768).astype("<i2").tobytes()
 
     def _speech(self, frames: int, at: float) -> Int32Array | None:
         """Voices and sentences of this block, or None if there are none in it."""
@@ -115,6 +116,8 @@ class Renderer:
             part = self._next_part(frames - position, at + position / state.rate_hz)
             if part is None:
                 break
+            if len(part) == frames:
+                return part.astype(np.int32)  # the usual case: one voice goes on
             if block is None:
                 block = np.zeros(frames, dtype=np.int32)
             block[position : position + len(part)] = part

@@ -25,9 +25,9 @@ KINDS_MAX = 256
 """Kinds of our own lines that are told apart; there are some fifty."""
 
 OUR_ROOMS = frozenset(
-    {"agent", "alarm", "budget", "consent", "device", "dialogue", "facts", "guest", "journal"}
-    | {"keepsakes", "messages", "mic", "panel", "pongs", "settings", "shutdown", "state", "timers"}
-    | {"voice", "watchdog"}
+    {"agent", "alarm", "budget", "consent", "device", "dialogue", "echo", "facts", "guest"}
+    | {"journal", "keepsakes", "messages", "mic", "panel", "pongs", "settings", "shutdown"}
+    | {"state", "timers", "voice", "watchdog"}
 )
 """First words of the codes of lines about ourselves and what the household does."""
 OURS = frozenset(

@@ -771,6 +771,19 @@ MESSAGES: dict[str, Message] = {
         "is done only after a press of the button, whatever the settings say. See the difference "
         "with: sudo edge-agent mcp accept SERVER TOOL",
     ),
+    "echo.repaired": Message(
+        WARNING,
+        "How its own voice reaches the microphone could not be read ({why}); the old file is kept "
+        "as {path}.",
+        "It is learned again within the first seconds of the next answer, or by: edge-agent "
+        "calibrate",
+    ),
+    "echo.unwritable": Message(
+        WARNING,
+        "How its own voice reaches the microphone cannot be kept ({why}).",
+        "It will be learned again after a restart. See state.path in the settings: the file is "
+        "beside it.",
+    ),
     "pongs.repaired": Message(
         WARNING,
         "How late providers answer pings could not be read ({why}); the old file is kept as "

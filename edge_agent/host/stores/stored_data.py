@@ -14,6 +14,7 @@ from pathlib import Path
 
 from edge_agent.contract.errors import AgentError
 from edge_agent.host.settings.root import Settings
+from edge_agent.host.stores.echo_store import echo_path_file
 from edge_agent.host.stores.fact_store import FactsError, FactStore, count_facts, facts_path
 from edge_agent.host.stores.keepsakes import delete, keepsakes_folder, recordings, size, transcripts
 from edge_agent.host.stores.message_store import messages_path
@@ -124,6 +125,12 @@ def stored_data(settings: Settings) -> list[Kept]:
             "How late each provider answers pings, as counts",
             "until other pings have taken their place, after weeks",
             _with_leftovers(pongs_path(setting)),
+        ),
+        Kept(
+            "",
+            "How late and how loud its own voice reaches the microphone, per sound card",
+            "until it is measured again",
+            _with_leftovers(echo_path_file(setting)),
         ),
         Kept(
             "",

@@ -1,0 +1,208 @@
+"""Alignment: which part of what we played belongs to which block of the microphone.
+
+Call `begin` with each opened device, `start` when our speaker begins to sound, then `next` for
+each 10 ms block, and `skip` for those that nobody needs.
+
+Thread: the front end's, which is its one owner; the reference track it reads is written by the
+loudspeaker's callback.  It must never follow the jitter of time stamps: the canceller has learned
+where the echo comes, and a sample's step costs it some of that.
+
+The reference is converted to 16 kHz once, sample for sample, and read from there at a position
+with a fraction.  The position runs at the pace of the two cards' clocks, is corrected slowly where
+the stamps say so, and steps only where they have jumped, or when the echo is found elsewhere.
+"""
+
+from __future__ import annotations
+
+from math import floor
+
+import numpy as np
+
+from edge_agent.audio.cancel.canceller import BLOCK, PARTITIONS, RATE_HZ, Float32Array
+from edge_agent.audio.cancel.echo import ReferenceTrack
+from edge_agent.audio.resample import Resampler
+
+LEAD_S = 0.010
+"""The reference is read this much ahead of its echo, so that a few milliseconds less do no harm.
+A card that plays blocks of 10 ms has been given its sound at least this early."""
+
+KEPT = 20_000
+"""Samples of the reference kept behind: more than any delay that is searched, and the longest
+stretch of sound that is compared for it."""
+
+STEP_START = 0.001 * RATE_HZ
+STEP_STOP = 0.0002 * RATE_HZ
+"""An offset between stamps and position is corrected once it exceeds 1 ms and until it is below
+0.2 ms: less is jitter."""
+
+SLEW = 200e-6
+"""Of the pace, while it is corrected: the canceller follows that."""
+
+REALIGN = 0.005 * RATE_HZ
+"""Further off than this is no drift: the position steps, and that is counted."""
+
+UNSETTLED_BLOCKS = 30
+"""After a step the canceller finds its echo again within 0.3 s; until then it is not believed."""
+
+FRACTIONS = 256
+"""Grain of the position: at 4 kHz an error 50 dB down."""
+
+HALF = 8
+"""Samples on each side that make one between two: flat to 6.5 kHz."""
+
+KAISER_BETA = 6.0
+
+FULL_SCALE = 32768.0
+
+
+def _between() -> Float32Array:
+    """Rows of filters, one for each fraction of a sample from 0 to a little more than 1."""
+    fractions = np.arange(FRACTIONS * 9 // 8) / FRACTIONS
+    distance = np.arange(1 - HALF, HALF + 2)[None, :] - fractions[:, None]
+    window = np.i0(KAISER_BETA * np.sqrt(np.clip(1 - (distance / (HALF + 1)) ** 2, 0, 1)))
+    taps = np.sinc(distance) * window
+    return np.asarray(taps / taps.sum(axis=1, keepdims=True), np.float32)
+
+
+BETWEEN = _between()
+TAPS = BETWEEN.shape[1]
+RAMP: Float32Array = (np.arange(BLOCK) / BLOCK).astype(np.float32)
+
+
+class Alignment:
+    """See the module's text.  All positions are samples of 16 kHz."""
+
+    def __init__(self, track: ReferenceTrack) -> None:
+        self._track = track
+        self.realignments = 0
+        """Steps of more than 5 ms in the middle of sound, since the start of the process."""
+        self.late_samples = 0
+        """Samples that were asked for before they were rendered, and read as silence."""
+        self.begin()
+
+    def begin(self, delay_s: float = 0.0) -> None:
+        """A device was opened, whose echo comes so much later than its stamps say."""
+        self.delay_s = delay_s
+        """What was assumed of it, and found since: the echo is expected `LEAD_S` after what `next`
+        gives."""
+        self.unsettled = 0
+        """Blocks in which the canceller is not to be believed, after a step."""
+        self._position: float | None = None
+        self._may_step = True
+        self._slewing = False
+        self._converter: Resampler | None = None
+        self._sound: Float32Array = np.zeros(0, np.float32)
+        self._base = self._end = 0
+
+    # --- the position -----------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Our speaker begins to sound: a step of more than 1 ms costs nothing now."""
+        self._may_step = True
+        self._converter = None
+
+    def skip(self, blocks: int, drift: float) -> None:
+        """Pass over blocks that nobody needs, our speaker being silent."""
+        if self._position is not None:
+            self._position += blocks * BLOCK * (1 + drift - self._track.drift)
+
+    def shift(self, blocks: int) -> None:
+        """Read so many blocks later than before (negative: earlier ones)."""
+        self.delay_s += blocks * BLOCK / RATE_HZ
+        if self._position is not None:
+            self._position -= blocks * BLOCK
+
+    def _follow(self, at: float, drift: float) -> tuple[float, float] | None:
+        """Where the block begins, and how much faster than the microphone it is read."""
+        index = self._track.index_of(at)
+        if index is None:
+            return None
+        wanted = index / self._track.rate_hz * RATE_HZ + (LEAD_S - self.delay_s) * RATE_HZ
+        may_step, self._may_step = self._may_step, False
+        off = 0.0 if self._position is None else wanted - self._position
+        if self._position is None or (may_step and abs(off) > STEP_START):
+            self._position = wanted
+            self._slewing = False
+        elif abs(off) > REALIGN:
+            self._position = wanted
+            self._slewing = False
+            self.realignments += 1
+            self.unsettled = UNSETTLED_BLOCKS
+        elif abs(off) > STEP_START:
+            self._slewing = True
+        elif abs(off) < STEP_STOP:
+            self._slewing = False
+        faster = drift - self._track.drift
+        if self._slewing:
+            faster += SLEW if off > 0 else -SLEW
+        begin = self._position
+        self._position = begin + BLOCK * (1 + faster)
+        return begin, faster
+
+    # --- the sound --------------------------------------------------------------------------
+
+    def next(self, at: float, drift: float = 0.0) -> Float32Array:
+        """What we played for the microphone's block captured from `at` on, lead and delay included.
+
+        `drift`: of the microphone's clock (see `SampleClock`).
+        """
+        self.unsettled = max(0, self.unsettled - 1)
+        followed = self._follow(at, drift)
+        if followed is None:
+            return np.zeros(BLOCK, np.float32)
+        begin, faster = followed
+        whole = floor(begin)
+        self._convert(whole)
+        piece = self._piece(whole + 1 - HALF, BLOCK + TAPS - 1)
+        self.late_samples += max(0, min(BLOCK, whole + BLOCK - self._end))
+        first = (begin - whole) * FRACTIONS
+        last = first + BLOCK * faster * FRACTIONS
+        row = round(first)
+        sound = np.correlate(piece, BETWEEN[row], "valid")
+        # Within a block the fraction moves by some hundredths: the filter is blended.
+        moved = round(last) - row
+        if moved and 0 <= row + moved < len(BETWEEN):
+            change = BETWEEN[row + moved] - BETWEEN[row]
+            sound += RAMP * np.correlate(piece, change, "valid")
+        return sound
+
+    def recent(self, samples: int, ahead: int = 0) -> Float32Array:
+        """The last so many samples that `next` has given, without the fraction, or from ahead."""
+        if self._position is None:
+            return np.zeros(samples, np.float32)
+        end = floor(self._position + 0.5) + ahead
+        return self._piece(end - samples, samples)
+
+    def _convert(self, begin: int) -> None:
+        """Bring the converted sound up to what has been rendered."""
+        track = self._track
+        if self._converter is None:
+            self._converter = Resampler(track.rate_hz, RATE_HZ)
+            up, down = self._converter.up, self._converter.down
+            # The filter's own delay is that of the microphone's: they cancel out.
+            self._base = self._end = (begin - (PARTITIONS + 2) * BLOCK) // up * up
+            self._next = self._base // up * down
+            self._sound = np.zeros(2 * KEPT, np.float32)
+        count = track.written - self._next
+        if count <= 0:
+            return
+        fresh = self._converter.process_array(track.read(self._next, count))
+        self._next += count
+        self._end += fresh.size
+        filled = self._end - self._base - fresh.size
+        if filled + fresh.size > self._sound.size:
+            fresh = fresh[-KEPT:]
+            kept = min(filled, KEPT) if self._end - self._base <= filled + KEPT else 0
+            self._sound[:kept] = self._sound[filled - kept : filled].copy()
+            self._base, filled = self._end - fresh.size - kept, kept
+        self._sound[filled : filled + fresh.size] = fresh * (1 / FULL_SCALE)
+
+    def _piece(self, first: int, count: int) -> Float32Array:
+        begin, end = first - self._base, first - self._base + count
+        if begin >= 0 and end <= self._end - self._base:
+            return self._sound[begin:end]
+        out = np.zeros(count, np.float32)
+        low, high = max(begin, 0), min(end, self._end - self._base)
+        if low < high:
+            out[low - begin : high - begin] = self._sound[low:high]
+        return out
