@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,18 +99,31 @@ class Agent:
         """Take an event; it and all that follows from it is done when this returns."""
         self._inbox.append(event)
         if isinstance(event, e.HeardFrame):
-            self.collect()
+            self._fetch()
+        self._pump()
+
+    def hear(self, frames: Iterable[e.HeardFrame]) -> None:
+        """Take frames that came at once, each as if it were posted; what has to be done after a
+        frame, and not before the next one, is done once: an idle speaker does little else."""
+        self._fetch()
+        for frame in frames:
+            self._inbox.append(frame)
+            self._drain()
         self._pump()
 
     def collect(self) -> None:
         """Fetch what the speaker has to tell; the microphone's frames are our clock for it."""
+        self._fetch()
+        self._pump()
+
+    def _fetch(self) -> None:
         try:
             self._inbox.extend(self._rooms.speaker.collect(self._loop.time()))
         except Exception as problem:
             self._note_once("speaker", problem)
-        self._pump()
 
-    def _pump(self) -> None:
+    def _drain(self) -> None:
+        """Handle what is in the inbox."""
         if self._pumping:
             return  # a room posted from within a command: the loop below takes it
         self._pumping = True
@@ -119,6 +132,14 @@ class Agent:
                 self._handle(self._inbox.popleft())
         finally:
             self._pumping = False
+
+    def _pump(self) -> None:
+        """Empty the inbox, then arm the timer and tell the link whether somebody talks."""
+        if self._pumping:
+            return
+        try:
+            self._drain()
+        finally:
             self._set_alarm()
         active = self.dialogue.talk is not Talk.ASLEEP
         if active is not self._active:

@@ -15,7 +15,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from edge_agent.agent import Agent, Rooms
@@ -40,7 +40,7 @@ from edge_agent.app.world import World, real_world
 from edge_agent.audio.speaker.earcons import render_earcon
 from edge_agent.contract.details import TEXT_MODEL
 from edge_agent.contract.errors import AgentError
-from edge_agent.contract.events import Event, ModelUsed, StopRequested, Usage
+from edge_agent.contract.events import Event, HeardFrame, ModelUsed, StopRequested, Usage
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.state import Microphone, Talk
 from edge_agent.host.journal.journal import Journal, LibraryWarnings, open_journal
@@ -112,7 +112,7 @@ class Daemon:
             volume_percent=self._state.volume_percent,
             is_awake=lambda: self.dialogue.talk is not Talk.ASLEEP,
             is_muted=lambda: self.dialogue.microphone is Microphone.MUTED,
-            collect=self._collect,
+            hear=self._hear,
             post=self.post,
             changed=self._status_line.show,
             fault=self.journal.fault,
@@ -267,8 +267,8 @@ class Daemon:
                 world.control, self.owner_commands, note=journal.note, fault=journal.fault
             )
 
-    def _collect(self) -> None:
-        self.agent.collect()  # built later, too
+    def _hear(self, frames: Sequence[HeardFrame]) -> None:
+        self.agent.hear(frames)  # built later, too
 
     def _snapshot(self) -> Status:
         return self.status.snapshot()  # built later than those who ask for it

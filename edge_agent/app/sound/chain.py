@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from edge_agent.app.sound.frames import FrameDoor
 from edge_agent.app.wiring import wake_detector
@@ -32,9 +32,9 @@ COLLECT_EVERY_S = 0.05
 class SoundChain:
     """One speaker's ears and voice.
 
-    `is_awake`: somebody talks with us.  `is_muted`: the microphone has to be closed.  `collect`:
-    called often while no frame comes that would have the pump ask what was heard of us.  `changed`:
-    called when the device came or went.
+    `is_awake`: somebody talks with us.  `is_muted`: the microphone has to be closed.  `hear`: takes
+    the microphone's frames, by which the pump asks what was heard of us; while there are none, it
+    is called with none.  `post`: all other news.  `changed`: called when the device came or went.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class SoundChain:
         volume_percent: int,
         is_awake: Callable[[], bool],
         is_muted: Callable[[], bool],
-        collect: Callable[[], None],
+        hear: Callable[[Sequence[HeardFrame]], None],
         post: Callable[[Event], None],
         changed: Callable[[], None],
         fault: Callable[[BaseException], None],
@@ -57,7 +57,7 @@ class SoundChain:
         self._devices = devices
         self._threads = threads
         self._is_awake = is_awake
-        self._collect = collect
+        self._hear = hear
         self._post = post
         self._changed = changed
         self._fault = fault
@@ -71,7 +71,7 @@ class SoundChain:
             volume_max_percent=settings.device.volume_max_percent,
             reference_write=self.reference.write,
         )
-        self.door = FrameDoor(self._loop, self._take_frame, threads=threads)
+        self.door = FrameDoor(self._loop, self._take_frames, threads=threads)
         self.front_end = FrontEnd(
             self.door.one,
             wake=wake_detector(settings),
@@ -112,7 +112,7 @@ class SoundChain:
         """For the microphone's frames, by which the pump learns what was heard of us."""
         while True:
             await self.supervisor.deafened.wait()
-            self._collect()
+            self._hear(())
             await asyncio.sleep(COLLECT_EVERY_S)
 
     # --- what came of it ------------------------------------------------------------------
@@ -152,9 +152,9 @@ class SoundChain:
 
     # --- the front end's news -------------------------------------------------------------
 
-    def _take_frame(self, frame: HeardFrame) -> None:
+    def _take_frames(self, frames: Sequence[HeardFrame]) -> None:
         self.first_frame.set()
-        self._post(frame)
+        self._hear(frames)
         # Asleep, nobody notices 30 ms, and the processor may rest.
         self.front_end.relaxed = not self._is_awake()
 
