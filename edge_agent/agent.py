@@ -63,6 +63,8 @@ class Agent:
     def __init__(self, dialogue: DialogueManager, rooms: Rooms) -> None:
         self.dialogue = dialogue
         self.observers: list[Observer] = []
+        self.followers: list[Observer] = []
+        """Observers that are not told of frames of which nothing came, a hundred a second."""
         self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.faults = 0
         self._noted: set[tuple[object, type[Exception]]] = set()
@@ -157,11 +159,16 @@ class Agent:
             self._note_once(type(event), problem)
         for command in commands:
             self._do(command)
-        for place, observer in enumerate(self.observers):
+        if commands or not isinstance(event, e.HeardFrame):
+            self._tell(self.followers, event, commands)
+        self._tell(self.observers, event, commands)
+
+    def _tell(self, whom: list[Observer], event: e.Event, commands: list[c.Command]) -> None:
+        for observer in whom:
             try:
                 observer(event, commands, self._loop.time())
             except Exception as problem:
-                self._note_once(place, problem)
+                self._note_once(observer, problem)
 
     def _note_once(self, whose: object, problem: Exception) -> None:
         """Count a fault; note the first of its kind from there."""

@@ -252,14 +252,14 @@ class Daemon:
             time=self._loop.time,
             started_at=self._started_at,
         )
-        self.agent.observers += [
+        self.agent.followers += [
             self.status.on_event,
             self.toolbox.desk.last_answer.on_event,
             self.sound.supervisor.on_event,
             *keepsakes(settings, self._disk, journal, world.now),
         ]
         announcer = Announcer(post=self.post, time=self._loop.time)
-        self.agent.observers.append(announcer.on_event)
+        self.agent.followers.append(announcer.on_event)
         self.owner_commands = all_commands(self.speaker_api, self.dialogue, self.toolbox, announcer)
         self._control: ControlServer | None = None
         if world.control is not None:

@@ -282,3 +282,18 @@ def test_no_frames_are_a_reason_to_ask_the_speaker_all_the_same() -> None:
         assert agent.dialogue.talk.value == "listening"
 
     clock.run(life())
+
+
+def test_a_follower_is_told_of_a_frame_if_something_came_of_it() -> None:
+    async def life() -> None:
+        agent = pump([])
+        agent.post(e.MuteRequested(at=0.0, muted=False))
+        told: list[e.Event] = []
+        agent.followers.append(lambda event, *_: told.append(event))
+        frames = [heard(n / 100, "okay_nabu" if n == 4 else None) for n in range(10)]
+        agent.hear(frames)
+        day = e.DayBegan(at=1.0, day=date(2026, 1, 2))
+        agent.post(day)
+        assert told == [frames[4], day]
+
+    clock.run(life())
