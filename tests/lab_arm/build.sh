@@ -136,9 +136,11 @@ furnish() {
     printf '[Match]\nName=en* eth*\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=no\nLinkLocalAddressing=no\n' >"$etc/systemd/network/lab.network"
     ln -sf /usr/lib/systemd/system/systemd-networkd.service "$etc/systemd/system/multi-user.target.wants/"
     for unit in apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
-        dpkg-db-backup.timer systemd-networkd-wait-online.service getty@tty1.service; do
+        dpkg-db-backup.timer systemd-networkd-wait-online.service getty@tty1.service \
+        systemd-hwdb-update.service systemd-journal-catalog-update.service ldconfig.service systemd-pstore.service; do
         ln -sf /dev/null "$etc/systemd/system/$unit"
     done
+    touch -- "$etc/.updated" "$TREE/var/.updated" # or the first boot rebuilds what it has
     install -D -m 600 "$LAB/key.pub" "$TREE/root/.ssh/authorized_keys"
     printf 'UseDNS no\nPermitRootLogin prohibit-password\n' >"$etc/ssh/sshd_config.d/lab.conf"
     # As Raspberry Pi OS has them: a group for GPIO, and a person who may use sudo.
