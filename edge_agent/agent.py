@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,8 @@ class Agent:
     def __init__(self, dialogue: DialogueManager, rooms: Rooms) -> None:
         self.dialogue = dialogue
         self.observers: list[Observer] = []
+        self.followers: list[Observer] = []
+        """Observers that are not told of frames of which nothing came, a hundred a second."""
         self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.faults = 0
         self._noted: set[tuple[object, type[Exception]]] = set()
@@ -99,18 +101,31 @@ class Agent:
         """Take an event; it and all that follows from it is done when this returns."""
         self._inbox.append(event)
         if isinstance(event, e.HeardFrame):
-            self.collect()
+            self._fetch()
+        self._pump()
+
+    def hear(self, frames: Iterable[e.HeardFrame]) -> None:
+        """Take frames that came at once, each as if it were posted; what has to be done after a
+        frame, and not before the next one, is done once: an idle speaker does little else."""
+        self._fetch()
+        for frame in frames:
+            self._inbox.append(frame)
+            self._drain()
         self._pump()
 
     def collect(self) -> None:
         """Fetch what the speaker has to tell; the microphone's frames are our clock for it."""
+        self._fetch()
+        self._pump()
+
+    def _fetch(self) -> None:
         try:
             self._inbox.extend(self._rooms.speaker.collect(self._loop.time()))
         except Exception as problem:
             self._note_once("speaker", problem)
-        self._pump()
 
-    def _pump(self) -> None:
+    def _drain(self) -> None:
+        """Handle what is in the inbox."""
         if self._pumping:
             return  # a room posted from within a command: the loop below takes it
         self._pumping = True
@@ -119,6 +134,14 @@ class Agent:
                 self._handle(self._inbox.popleft())
         finally:
             self._pumping = False
+
+    def _pump(self) -> None:
+        """Empty the inbox, then arm the timer and tell the link whether somebody talks."""
+        if self._pumping:
+            return
+        try:
+            self._drain()
+        finally:
             self._set_alarm()
         active = self.dialogue.talk is not Talk.ASLEEP
         if active is not self._active:
@@ -136,11 +159,16 @@ class Agent:
             self._note_once(type(event), problem)
         for command in commands:
             self._do(command)
-        for place, observer in enumerate(self.observers):
+        if commands or not isinstance(event, e.HeardFrame):
+            self._tell(self.followers, event, commands)
+        self._tell(self.observers, event, commands)
+
+    def _tell(self, whom: list[Observer], event: e.Event, commands: list[c.Command]) -> None:
+        for observer in whom:
             try:
                 observer(event, commands, self._loop.time())
             except Exception as problem:
-                self._note_once(place, problem)
+                self._note_once(observer, problem)
 
     def _note_once(self, whose: object, problem: Exception) -> None:
         """Count a fault; note the first of its kind from there."""

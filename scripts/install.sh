@@ -125,7 +125,8 @@ install_gpio() {
     compgen -G '/dev/gpiochip*' >/dev/null || return 0
     if "$VENV/bin/python" -c 'import lgpio' 2>/dev/null; then return 0; fi
     local install=(pip_install --require-hashes --no-deps -r "$(lock_file pi)")
-    if quietly "installing GPIO support" "${install[@]}"; then return 0; fi
+    # Ready-made or not at all: before swig is there, its source would be built in vain.
+    if quietly "installing GPIO support" "${install[@]}" --only-binary lgpio; then return 0; fi
     # No ready-made package for this Python: build it (PYPI=1 makes it bring its own C library).
     if quietly "installing what builds it" apt_install swig gcc libc6-dev "$(basename -- "$(readlink -f -- "$PYTHON")")-dev" &&
         PYPI=1 quietly "building GPIO support" "${install[@]}" --no-binary lgpio; then

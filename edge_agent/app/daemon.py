@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from edge_agent.agent import Agent, Rooms
@@ -37,7 +37,7 @@ from edge_agent.app.world import World
 from edge_agent.audio.speaker.earcons import render_earcon
 from edge_agent.contract.details import TEXT_MODEL
 from edge_agent.contract.errors import AgentError
-from edge_agent.contract.events import Event, ModelUsed, StopRequested, Usage
+from edge_agent.contract.events import Event, HeardFrame, ModelUsed, StopRequested, Usage
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.state import Microphone, Talk
 from edge_agent.host.journal.journal import Journal
@@ -108,7 +108,7 @@ class Daemon:
             volume_percent=self._state.volume_percent,
             is_awake=lambda: self.dialogue.talk is not Talk.ASLEEP,
             is_muted=lambda: self.dialogue.microphone is Microphone.MUTED,
-            collect=self._collect,
+            hear=self._hear,
             post=self.post,
             changed=self._status_line.show,
             fault=self.journal.fault,
@@ -271,7 +271,7 @@ class Daemon:
             time=self._loop.time,
             started_at=self._started_at,
         )
-        self.agent.observers += [
+        self.agent.followers += [
             self.status.on_event,
             self._status_line.on_event,
             self.toolbox.desk.last_answer.on_event,
@@ -280,7 +280,7 @@ class Daemon:
         ]
         announcer = Announcer(post=self.post, time=self._loop.time)
         checks = Checks(settings, self.sound, self.panel, self.dialogue, self._words)
-        self.agent.observers += [announcer.on_event, checks.on_event]
+        self.agent.followers += [announcer.on_event, checks.on_event]
         self.owner_commands = {
             **all_commands(self.speaker_api, self.dialogue, self.toolbox, announcer),
             **self.running.commands,
@@ -292,8 +292,8 @@ class Daemon:
                 world.control, self.owner_commands, note=journal.note, fault=journal.fault
             )
 
-    def _collect(self) -> None:
-        self.agent.collect()  # built later, too
+    def _hear(self, frames: Sequence[HeardFrame]) -> None:
+        self.agent.hear(frames)  # built later, too
 
     def _snapshot(self) -> Status:
         return self.status.snapshot()  # built later than those who ask for it

@@ -171,11 +171,14 @@ class DialogueManager:
             out += self.when_due[deadline]()
         if state.link is Link.READY or type(event) not in FROM_SERVER:
             out += self._tell(event)
-        if not isinstance(event, e.HeardFrame):  # those come a hundred times a second
+        is_frame = isinstance(event, e.HeardFrame)  # those come a hundred times a second
+        if not is_frame:
             out += self.parts.notes.advance()
             self.parts.notes.track_idle()
         out += self.parts.appearance.changes()
         out += state.take_slip_notes()
+        if is_frame and not out:
+            return out
         sendable = self.parts.labels.put(event, self._sendable(out))
         self.parts.notes.sent(sendable)
         return sendable

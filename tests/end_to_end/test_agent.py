@@ -16,6 +16,7 @@ from house_config import household_config
 from edge_agent.agent import Agent, Rooms
 from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
+from edge_agent.contract.pcm import SILENT_FRAME
 from edge_agent.demo.stage import Stage, StageError
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.state import TRANSITIONS, Cause, Talk
@@ -233,3 +234,66 @@ def test_a_stage_does_not_pass_over_an_illegal_move() -> None:
     finally:
         TRANSITIONS.clear()
         TRANSITIONS.update(whole)
+
+
+def heard(at: float, wake: str | None = None) -> e.HeardFrame:
+    return e.HeardFrame(
+        at=at, pcm24k=SILENT_FRAME, speech=False, over_playback=False, wake=wake, level_dbfs=-60.0
+    )
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["a batch", "one by one"])
+def test_frames_of_a_batch_are_handled_as_if_each_had_been_posted(*, at_once: bool) -> None:
+    async def life() -> None:
+        loop = asyncio.get_running_loop()
+        due: list[e.Event] = [e.MuteRequested(at=0.0, muted=False)]
+        """What the speaker has to tell."""
+
+        def collect(_at: float) -> list[e.Event]:
+            told, due[:] = list(due), []
+            return told
+
+        agent = pump([], collect=collect)
+        seen: list[e.Event] = []
+        agent.observers.append(lambda event, *_: seen.append(event))
+        active: list[bool] = []
+        agent._rooms.link.set_active = active.append  # type: ignore[method-assign]
+        frames = [heard(loop.time() + n / 100, "okay_nabu" if n == 4 else None) for n in range(10)]
+        if at_once:
+            agent.hear(frames)
+        else:
+            for frame in frames:
+                agent.post(frame)
+        assert [event for event in seen if isinstance(event, e.HeardFrame)] == frames
+        assert sum(isinstance(event, e.MuteRequested) for event in seen) == 1
+        assert agent.dialogue.talk.value == "listening"
+        assert active == [True]
+        await asyncio.sleep(QUIET_S)  # the timer is armed
+        assert agent.dialogue.talk.value == "asleep"
+        assert active == [True, False]
+
+    clock.run(life())
+
+
+def test_no_frames_are_a_reason_to_ask_the_speaker_all_the_same() -> None:
+    async def life() -> None:
+        agent = pump([], collect=lambda at: [e.ButtonPressed(at=at), e.ButtonReleased(at=at)])
+        agent.hear(())
+        assert agent.dialogue.talk.value == "listening"
+
+    clock.run(life())
+
+
+def test_a_follower_is_told_of_a_frame_if_something_came_of_it() -> None:
+    async def life() -> None:
+        agent = pump([])
+        agent.post(e.MuteRequested(at=0.0, muted=False))
+        told: list[e.Event] = []
+        agent.followers.append(lambda event, *_: told.append(event))
+        frames = [heard(n / 100, "okay_nabu" if n == 4 else None) for n in range(10)]
+        agent.hear(frames)
+        day = e.DayBegan(at=1.0, day=date(2026, 1, 2))
+        agent.post(day)
+        assert told == [frames[4], day]
+
+    clock.run(life())

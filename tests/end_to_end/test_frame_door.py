@@ -49,7 +49,7 @@ def frame(at: float) -> HeardFrame:
 
 def test_a_busy_loop_costs_counted_frames_and_no_more() -> None:
     loop, taken = _Loop(), list[HeardFrame]()
-    door = FrameDoor(loop, taken.append, threads=True)  # type: ignore[arg-type]
+    door = FrameDoor(loop, taken.extend, threads=True)  # type: ignore[arg-type]
     for number in range(PENDING_FRAMES_MAX + 30):
         door.one(frame(float(number)))
     assert door.dropped == 30
@@ -63,7 +63,7 @@ def test_a_busy_loop_costs_counted_frames_and_no_more() -> None:
 @pytest.mark.parametrize("turn", [1, 2, 3])
 def test_two_threads_at_once_never_shut_the_door(turn: int) -> None:
     loop, taken = _Loop(), list[HeardFrame]()
-    door = FrameDoor(loop, taken.append, threads=True)  # type: ignore[arg-type]
+    door = FrameDoor(loop, taken.extend, threads=True)  # type: ignore[arg-type]
     for number in range(3 * PENDING_FRAMES_MAX):
         if number % PENDING_FRAMES_MAX == 0:
             loop.turn()

@@ -321,3 +321,41 @@ def test_a_32_bit_system_is_refused_before_anything_is_done(tmp_path: Path, name
     assert (done.returncode, done.stdout) == (69, "")
     assert "this system has 32 bits, and edge-agent needs 64" in done.stderr
     assert not venv.exists()
+
+
+@pytest.mark.parametrize("has_wheel", [True, False], ids=["wheel", "source"])
+def test_gpio_support_is_built_only_where_there_is_no_wheel(
+    tmp_path: Path, *, has_wheel: bool
+) -> None:
+    text = (REPO / "scripts" / "install.sh").read_text()
+    function = text[text.index("install_gpio() {") : text.index("# Tool servers are an extra")]
+    done = subprocess.run(
+        ["bash", "-c", f'source "{REPO}/scripts/lib.sh"\n{STAND_INS}\n{function}\ninstall_gpio'],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            "PATH": os.environ["PATH"],
+            "EDGE_AGENT_VENV": str(tmp_path),
+            "PYTHON": "/usr/bin/python3",
+            "HAS_WHEEL": "yes" if has_wheel else "",
+        },
+    )
+    assert done.returncode == 0, done.stderr
+    steps = done.stdout.split()
+    assert steps == (["pip:wheel"] if has_wheel else ["pip:wheel", "apt:swig", "pip:source"])
+
+
+STAND_INS = """
+compgen() { true; }
+quietly() { shift; "$@"; }
+apt_install() { echo "apt:$1"; }
+pip_install() {
+    case " $* " in
+    *" --only-binary lgpio "*) echo pip:wheel; [[ $HAS_WHEEL ]] ;;
+    *" --no-binary lgpio "*) echo pip:source ;;
+    *) echo pip:anything; [[ $HAS_WHEEL ]] ;;
+    esac
+}
+"""
+"""A machine with GPIO lines, on which the steps of an installation are only named."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from edge_agent.app.sound.frames import FrameDoor
@@ -44,10 +44,11 @@ def _alike(known: EchoPath, path: EchoPath) -> bool:
 class SoundChain:
     """One speaker's ears and voice.
 
-    `is_awake`: somebody talks with us.  `is_muted`: the microphone has to be closed.  `collect`:
-    called often while no frame comes that would have the pump ask what was heard of us.  `changed`:
-    called when the device came or went.  `echoes`: how our voice reaches the microphone,
-    by pair of cards; it is written to in the worker `disk`.
+    `is_awake`: somebody talks with us.  `is_muted`: the microphone has to be closed.  `hear`: takes
+    the microphone's frames, by which the pump asks what was heard of us; while there are none, it
+    is called with none.  `post`: all other news.  `changed`: called when the device came or went.
+    `echoes`: how our voice reaches the microphone, by pair of cards; it is written to in the worker
+    `disk`.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class SoundChain:
         volume_percent: int,
         is_awake: Callable[[], bool],
         is_muted: Callable[[], bool],
-        collect: Callable[[], None],
+        hear: Callable[[Sequence[HeardFrame]], None],
         post: Callable[[Event], None],
         changed: Callable[[], None],
         fault: Callable[[BaseException], None],
@@ -72,7 +73,7 @@ class SoundChain:
         self._devices = devices
         self._threads = threads
         self._is_awake = is_awake
-        self._collect = collect
+        self._hear = hear
         self._post = post
         self._changed = changed
         self._fault = fault
@@ -94,7 +95,7 @@ class SoundChain:
         self.recording: Recording | None = None
         """While a sound check runs: what was heard and played.  Until it is None again the
         loudspeaker does not rest, and nothing that is heard wakes anybody (a button does)."""
-        self.door = FrameDoor(self._loop, self._take_frame, threads=threads)
+        self.door = FrameDoor(self._loop, self._take_frames, threads=threads)
         self.front_end = FrontEnd(
             self.door.one,
             wake=wake_detector(settings),
@@ -135,7 +136,7 @@ class SoundChain:
         """For the microphone's frames, by which the pump learns what was heard of us."""
         while True:
             await self.supervisor.deafened.wait()
-            self._collect()
+            self._hear(())
             await asyncio.sleep(COLLECT_EVERY_S)
 
     # --- what came of it ------------------------------------------------------------------
@@ -187,11 +188,12 @@ class SoundChain:
 
     # --- the front end's news -------------------------------------------------------------
 
-    def _take_frame(self, frame: HeardFrame) -> None:
+    def _take_frames(self, frames: Sequence[HeardFrame]) -> None:
         self.first_frame.set()
         if self.recording is not None and not self._is_awake():
-            frame = replace(frame, speech=False, wake=None)  # our own sample holds a wake word
-        self._post(frame)
+            # Our own sample holds a wake word.
+            frames = [replace(frame, speech=False, wake=None) for frame in frames]
+        self._hear(frames)
         # Asleep, nobody notices 30 ms, and the processor may rest.
         self.front_end.relaxed = not self._is_awake()
         if self.front_end.echo_path is not self._learned:

@@ -7,7 +7,7 @@ end: what a busy loop cannot take is dropped and counted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from edge_agent.contract.events import HeardFrame
 
@@ -16,10 +16,14 @@ PENDING_FRAMES_MAX = 100
 
 
 class FrameDoor:
-    """`take` is called on the loop with every frame, in order."""
+    """`take` is called on the loop with every batch, in order."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, take: Callable[[HeardFrame], None], *, threads: bool
+        self,
+        loop: asyncio.AbstractEventLoop,
+        take: Callable[[Sequence[HeardFrame]], None],
+        *,
+        threads: bool,
     ) -> None:
         self._loop = loop
         self._take = take
@@ -35,7 +39,7 @@ class FrameDoor:
         if self._threads:
             self.many([frame])
         else:
-            self._take(frame)
+            self._take((frame,))
 
     def many(self, frames: list[HeardFrame]) -> None:
         """Hand over a batch, on the front end's thread."""
@@ -51,5 +55,4 @@ class FrameDoor:
 
     def _take_all(self, frames: list[HeardFrame]) -> None:
         self._taken += len(frames)
-        for frame in frames:
-            self._take(frame)
+        self._take(frames)

@@ -1,0 +1,168 @@
+#!/usr/bin/env bash
+# A Raspberry Pi to try the speaker on, without one: an arm64 Debian 13 in QEMU with Debian's own
+# kernel, systemd, ALSA and GPIO lines, whose device tree says "Raspberry Pi 4".
+#   scripts/lab-arm.sh                 all of it: build, install by the README, an evening; a table
+#   scripts/lab-arm.sh build           the machine; once, cached
+#   scripts/lab-arm.sh install         a fresh one: git clone, install.sh as pi, the upgrade
+#   scripts/lab-arm.sh play [NAME...]  the evening, or single checks of it, on the installed one
+#   scripts/lab-arm.sh cost [NAME...]  instructions per second, memory: benchmarks/boards.*
+#   scripts/lab-arm.sh suite [PART...] the parts of the test suite that need no real time; --list
+#   scripts/lab-arm.sh up [--icount]   a machine to look at; then: sh COMMAND, press [S], light, down
+#
+# Two clocks.  Installing and the suite take this machine's time, on two emulated cores.  The evening
+# and the costs take the instruction clock: one instruction is a nanosecond, so that the guest is a
+# processor of exactly 1000 million instructions a second, whose clock waits while we are slow.  A busy
+# host changes no figure, and a deadline missed is one of ours.
+#
+# Needs: Debian 12 or 13 on amd64, root, some 400 MB from the archive, 6 GB of disk in
+# $EDGE_AGENT_LAB_ARM (~/.cache/edge-agent-lab-arm; remove that folder to be rid of it).  On two busy
+# cores: half an hour to build, an hour for the rest.  Ends with 0 only if every check holds.
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+
+LAB=${EDGE_AGENT_LAB_ARM:-${XDG_CACHE_HOME:-$HOME/.cache}/edge-agent-lab-arm}
+LOG=$LAB/setup.log
+HERE=$ROOT/tests/lab_arm
+OLDER=${EDGE_AGENT_LAB_ARM_OLDER:-HEAD~1} # what is installed first and upgraded from
+HISTORY=30                                # commits that the clone in the machine has
+mkdir -p -- "$LAB"
+source "$HERE/build.sh"
+source "$HERE/machine.sh"
+source "$HERE/suite.sh"
+
+CHECKS=$LAB/checks.jsonl
+FAILED=0
+
+# holds "what" command...: a check of ours on the host's side; a row like those of guest/play.py.
+holds() {
+    local what=$1 begun=$SECONDS status=0 said
+    shift
+    "$@" >"$LAB/last.txt" 2>&1 || status=$?
+    said=$(tail -n 1 "$LAB/last.txt")
+    if ((status)); then
+        FAILED=1
+        tail -n 25 "$LAB/last.txt" | sed 's/^/      /'
+    fi
+    printf '%s %7d s  %s\n' "$( ((status)) && echo BAD || echo 'ok ')" "$((SECONDS - begun))" "$what"
+    "$PYTHON" -c 'import json, sys
+what, status, seconds, said = sys.argv[1:]
+print(json.dumps({"what": what, "holds": status == "0", "host_s": int(seconds), "said": said}))' \
+        "$what" "$status" "$((SECONDS - begun))" "$said" >>"$CHECKS"
+}
+
+# checks NAME...: those of guest/play.py, in the machine.
+checks() {
+    inside "cd /srv/lab && rm -f /var/lib/lab/checks.jsonl && python3 -m lab_arm.guest.play $*" || FAILED=1
+    inside cat /var/lib/lab/checks.jsonl >>"$CHECKS" || FAILED=1
+}
+
+table() {
+    "$PYTHON" "$HERE/table.py" "$CHECKS"
+}
+
+# ------------------------------------------------------------------------------------- install
+
+# clone COMMIT: the checkout as a household has it, a clone of pi's, at that commit.
+clone() {
+    local commit
+    commit=$(git -C "$ROOT" rev-parse "$1")
+    rm -rf -- "$LAB/checkout.git"
+    git init -q --bare "$LAB/checkout.git"
+    git -C "$LAB/checkout.git" fetch -q --depth "$HISTORY" "file://$ROOT" HEAD:refs/heads/lab
+    tar -C "$LAB" -cf - checkout.git | inside 'rm -rf /srv/checkout.git /home/pi/edge-agent && tar -C /srv --no-same-owner -xf -'
+    as_pi_at /home/pi "git clone -q -b lab file:///srv/checkout.git edge-agent && cd edge-agent && git reset -q --hard $commit && git log --oneline -1"
+}
+
+as_pi_at() { inside "su - pi -c 'cd $1 && ${*:2}'"; }
+as_pi() { as_pi_at /home/pi/edge-agent "$@"; }
+
+first_install() { as_pi sudo scripts/install.sh | tee "$LAB/install.txt"; }
+
+runs_version() { # the commit at HEAD of the clone is what runs
+    inside 'at=$(su - pi -c "git -C edge-agent rev-parse --short=7 HEAD"); systemctl is-active edge-agent && edge-agent --version | grep "$at"'
+}
+
+install_it() {
+    local disk=$LAB/installed.qcow2
+    layer "$disk" "$LAB/disk.img"
+    rm -f -- "$LAB/installed.commit" "$CHECKS"
+    up "$disk"
+    push_programs
+    holds "a clone of the checkout, one commit old" clone "$OLDER"
+    holds "the board says what it is" inside "tr -d '\\0' </proc/device-tree/model | grep -x '$MODEL'"
+    holds "sudo scripts/install.sh as pi, on a machine with nothing" first_install
+    holds "it asks for a key, and for nothing else" grep 'Two lines are left for you' "$LAB/install.txt"
+    holds "a provider that needs no key, and a restart" inside 'bash /srv/lab/lab_arm/guest/provision.sh && systemctl restart edge-agent && systemctl is-active edge-agent'
+    holds "it runs the commit that was installed" runs_version
+    holds "upgrade: git pull, sudo scripts/install.sh" as_pi 'git pull -q && sudo scripts/install.sh'
+    holds "it runs the newer commit, with the settings of before" runs_version
+    inside 'systemctl disable -q --now apt-daily.timer 2>/dev/null; sync' || true
+    down
+    ((FAILED)) || git -C "$ROOT" rev-parse HEAD >"$LAB/installed.commit"
+}
+
+needs_installed() {
+    [[ -e $LAB/installed.commit ]] || fail "nothing is installed in the machine yet; run: sudo $0 install"
+    if [[ $(<"$LAB/installed.commit") != $(git -C "$ROOT" rev-parse HEAD) ]]; then
+        say "note: $(cut -c1-7 "$LAB/installed.commit") is installed there, and not what is checked out here"
+    fi
+}
+
+# evening [NAME...]: under the instruction clock, on a layer that is thrown away.
+evening() {
+    needs_installed
+    layer "$LAB/play.qcow2" "$LAB/installed.qcow2"
+    up "$LAB/play.qcow2" --icount
+    push_programs
+    if (($#)); then
+        rm -f -- "$CHECKS"
+        checks "$@"
+    else
+        checks before
+        reboot_it
+        checks after
+        holds "uninstall --purge, as pi" as_pi sudo scripts/uninstall.sh --purge
+        checks gone
+    fi
+    down
+}
+
+cost() {
+    needs_installed
+    layer "$LAB/play.qcow2" "$LAB/installed.qcow2"
+    up "$LAB/play.qcow2" --icount
+    push_programs
+    inside "cd /srv/lab && python3 -m lab_arm.guest.cost $*" | tee "$LAB/cost.jsonl" || FAILED=1
+    down
+}
+
+# ---------------------------------------------------------------------------------------- verbs
+
+find_python
+command=${1:-all}
+(($# == 0)) || shift
+case $command in
+all)
+    build
+    install_it
+    if ((FAILED == 0)); then evening; fi
+    table || FAILED=1
+    ;;
+build) build ;;
+install) build && install_it && table ;;
+play) evening "$@" && table ;;
+cost) cost "$@" ;;
+suite) suite "$@" ;;
+up)
+    needs_installed
+    layer "$LAB/play.qcow2" "$LAB/installed.qcow2"
+    up "$LAB/play.qcow2" "$@"
+    push_programs
+    ;;
+sh) inside "$@" ;;
+press) press "$@" ;;
+light) light ;;
+down) down ;;
+-h | --help) sed -n '2,21s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" ;;
+*) fail 2 "there is no $command; see: $0 --help" ;;
+esac
+exit "$FAILED"

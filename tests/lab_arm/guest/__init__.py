@@ -1,0 +1,1 @@
+"""Programs that run inside the machine of `scripts/lab-arm.sh`, as root, on Debian's own Python."""
