@@ -111,11 +111,13 @@ class Daemon:
             threads=self.world.threads,
             volume_percent=self._state.volume_percent,
             is_awake=lambda: self.dialogue.talk is not Talk.ASLEEP,
+            is_listening=lambda: self.dialogue.talk is Talk.LISTENING,
             is_muted=lambda: self.dialogue.microphone is Microphone.MUTED,
             collect=self._collect,
             post=self.post,
             changed=self._status_line.show,
             fault=self.journal.fault,
+            note=self.journal.note,
         )
 
     def _build_tools(self) -> None:
@@ -256,6 +258,7 @@ class Daemon:
             self.status.on_event,
             self.toolbox.desk.last_answer.on_event,
             self.sound.supervisor.on_event,
+            self.sound.ears.on_event,
             *keepsakes(settings, self._disk, journal, world.now),
         ]
         announcer = Announcer(post=self.post, time=self._loop.time)

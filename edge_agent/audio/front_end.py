@@ -27,6 +27,7 @@ from edge_agent.audio.cancel.echo_stage import (
 )
 from edge_agent.audio.detectors import DETECTOR_RATE_HZ, VoiceDetector, WakeDetector
 from edge_agent.audio.detectors import FRAME_BYTES as DETECTOR_FRAME_BYTES
+from edge_agent.audio.device.levels import Levels
 from edge_agent.audio.device.sample_clock import SampleClock
 from edge_agent.audio.resample import (
     FloatArray,
@@ -122,6 +123,7 @@ class FrontEnd:
         """Those of them in which our own voice was in the room."""
         self.blocks_dropped = 0
         self.clipped_samples = 0
+        self.levels = Levels()
         self.padded_samples = 0
         """Silence put in for lost sound, at the capture rate."""
         self.faults = 0
@@ -164,6 +166,7 @@ class FrontEnd:
         self._to_stream = Resampler(capture_rate_hz, STREAM_RATE_HZ)
         self._to_detectors = Resampler(STREAM_RATE_HZ, DETECTOR_RATE_HZ)
         self.capture_rate_hz = capture_rate_hz
+        self.levels.restart(capture_rate_hz)
         self._clock = SampleClock(capture_rate_hz)
         # New objects, so that a thread that hangs in an old device cannot disturb the new one.
         self._stopping = threading.Event()
@@ -271,6 +274,7 @@ class FrontEnd:
         if not run:
             return
         samples = run[0] if len(run) == 1 else np.concatenate(run)
+        self.levels.take(samples)
         loud = (samples >= CLIPPED_FROM) | (samples <= -CLIPPED_FROM)
         self.clipped_samples += int(np.count_nonzero(loud))
         stream = self._to_stream.process_array(samples)

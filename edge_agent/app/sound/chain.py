@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+from edge_agent.app.sound.ears import Ears
 from edge_agent.app.sound.frames import FrameDoor
 from edge_agent.app.wiring import wake_detector
 from edge_agent.audio.cancel.echo import ReferenceTrack
@@ -24,6 +25,7 @@ from edge_agent.contract.ports import SoundDevice, SoundDeviceInfo
 from edge_agent.host.service.sound_health import SoundCounters
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
+from edge_agent.host.stores.json_file import NoteFunction
 
 COLLECT_EVERY_S = 0.05
 """While muted; the end of an answer is known so much later, and nobody can speak meanwhile."""
@@ -32,7 +34,8 @@ COLLECT_EVERY_S = 0.05
 class SoundChain:
     """One speaker's ears and voice.
 
-    `is_awake`: somebody talks with us.  `is_muted`: the microphone has to be closed.  `collect`:
+    `is_awake`: somebody talks with us; `is_listening`: it is their turn.  `is_muted`: the
+    microphone has to be closed.  `collect`:
     called often while no frame comes that would have the pump ask what was heard of us.  `changed`:
     called when the device came or went.
     """
@@ -46,11 +49,13 @@ class SoundChain:
         threads: bool,
         volume_percent: int,
         is_awake: Callable[[], bool],
+        is_listening: Callable[[], bool],
         is_muted: Callable[[], bool],
         collect: Callable[[], None],
         post: Callable[[Event], None],
         changed: Callable[[], None],
         fault: Callable[[BaseException], None],
+        note: NoteFunction,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._device = device
@@ -98,6 +103,17 @@ class SoundChain:
                 is_audible=lambda: self.playout.audible,
                 frames_made=lambda: self.playout.frames_rendered,
             ),
+        )
+
+        self.ears = Ears(
+            device,
+            self.supervisor,
+            self.front_end,
+            devices=devices,
+            is_listening=is_listening,
+            is_busy=lambda: is_awake() or self.playout.audible,
+            post=post,
+            note=note,
         )
 
     async def run(self) -> None:
@@ -154,6 +170,7 @@ class SoundChain:
 
     def _take_frame(self, frame: HeardFrame) -> None:
         self.first_frame.set()
+        self.ears.frame(frame)
         self._post(frame)
         # Asleep, nobody notices 30 ms, and the processor may rest.
         self.front_end.relaxed = not self._is_awake()
@@ -170,9 +187,12 @@ class SoundChain:
         self.playout.open(info.render_rate_hz, info.output_latency_s)
         if info.capture_rate_hz:
             self._start_ears(info)
+        else:
+            self.ears.opened(info)
 
     def _start_ears(self, info: SoundDeviceInfo) -> None:
         """The microphone is open: canceller and detectors begin afresh."""
+        self.ears.opened(info)
         self.front_end.start(info.capture_rate_hz, threaded=self._threads)
 
     def _device_news(self, event: Event) -> None:

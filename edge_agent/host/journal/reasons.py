@@ -89,6 +89,10 @@ REASONS: dict[str, str] = {
     "again in longer blocks, which spares the machine work.",
     "device.silent": "The microphone could be opened and gives no sound. Check its cable and its "
     "switch.",
+    "device.switched_off": "The microphone gives nothing but zeros. Switch it on at the "
+    "device: its mute key, or its capture switch (alsamixer, F4).",
+    "device.speaker_stalled": "The loudspeaker stopped while the microphone went on. It is opened "
+    "again; check its cable and its power, or name another card.",
     "device.busy": "Another program holds the sound device. Close it, or share the device through "
     "PipeWire or PulseAudio.",
     "device.format_refused": "The device does not take the rate or the format. Set device.rate_hz "
