@@ -107,6 +107,7 @@ class Daemon:
             threads=self.world.threads,
             volume_percent=self._state.volume_percent,
             is_awake=lambda: self.dialogue.talk is not Talk.ASLEEP,
+            is_listening=lambda: self.dialogue.talk is Talk.LISTENING,
             is_muted=lambda: self.dialogue.microphone is Microphone.MUTED,
             hear=self._hear,
             post=self.post,
@@ -114,6 +115,7 @@ class Daemon:
             fault=self.journal.fault,
             echoes=EchoStore(echo_path_file(self.settings.state.path), self.journal.note),
             disk=self._disk,
+            note=self.journal.note,
         )
 
     def _build_tools(self) -> None:
@@ -277,6 +279,7 @@ class Daemon:
             self.toolbox.desk.last_answer.on_event,
             self.sound.supervisor.on_event,
             *self.running.observers(),
+            self.sound.ears.on_event,
         ]
         announcer = Announcer(post=self.post, time=self._loop.time)
         checks = Checks(settings, self.sound, self.panel, self.dialogue, self._words)

@@ -86,6 +86,9 @@ class Watch:
             self._tell_losses()
             for code, fields in self.sound_judge.look(sound.counters(), self._time()):
                 self._note(code, **fields)
+                if code == "audio.clipped":
+                    sound.ears.advise(code)
+            sound.ears.look(self._time())
             for chore in self._chores:
                 chore()
             await asyncio.sleep(every_s)

@@ -36,7 +36,7 @@ def _sentences(status: Status) -> Iterator[str]:
     if status.microphone == "muted":
         yield "the microphone is off, and only the button on the speaker opens it"
     else:
-        yield "the microphone is on"
+        yield f"the microphone is {written['Microphone']}"
     if status.guest:
         yield "guest mode is on: only what is harmless is done"
     yield _connection(status)

@@ -30,6 +30,7 @@ from edge_agent.audio.detectors import (
     VoiceDetector,
     WakeDetector,
 )
+from edge_agent.audio.device.levels import Levels
 from edge_agent.audio.device.sample_clock import SampleClock
 from edge_agent.audio.resample import (
     SILENCE_DBFS,
@@ -123,6 +124,7 @@ class FrontEnd:
         """Those of them in which our own voice was in the room."""
         self.blocks_dropped = 0
         self.clipped_samples = 0
+        self.levels = Levels()
         self.padded_samples = 0
         """Silence put in for lost sound, at the capture rate."""
         self.faults = 0
@@ -170,6 +172,7 @@ class FrontEnd:
         self._to_wire = Resampler(DETECTOR_RATE_HZ, WIRE_RATE_HZ)
         self._delay_s = (self._from_device.delay_ms + self._to_wire.delay_ms) / 1000
         self.capture_rate_hz = capture_rate_hz
+        self.levels.restart(capture_rate_hz)
         self._clock = SampleClock(capture_rate_hz)
         # New objects, so that a thread that hangs in an old device cannot disturb the new one.
         self._stopping = threading.Event()
@@ -278,6 +281,7 @@ class FrontEnd:
         if not run:
             return
         samples = run[0] if len(run) == 1 else np.concatenate(run)
+        self.levels.take(samples)
         if samples.max() >= CLIPPED_FROM or samples.min() <= -CLIPPED_FROM:
             loud = (samples >= CLIPPED_FROM) | (samples <= -CLIPPED_FROM)
             self.clipped_samples += int(np.count_nonzero(loud))

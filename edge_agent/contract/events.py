@@ -172,7 +172,7 @@ class TextFailed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceReady(Event):
-    """Microphone and loudspeaker are open and frames move."""
+    """Microphone and loudspeaker are open and frames move; or the microphone gives sound again."""
 
     capture_name: str = ""
     capture_why: str = ""
@@ -181,6 +181,8 @@ class DeviceReady(Event):
     render_why: str = ""
     capture: bool = True
     """False: the loudspeaker alone is open, because the microphone is muted."""
+    hears: bool = True
+    """False: what it gives is no sound, as `MicrophoneFailed` has said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,12 +196,14 @@ class DeviceDown(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MicrophoneFailed(Event):
-    """It was unmuted or opened again, and delivers nothing.  The loudspeaker still works; soon the
-    device is looked for anew."""
+    """It was unmuted or opened again, and delivers nothing; or what it delivers is no sound.  The
+    loudspeaker still works; soon the device is looked for anew."""
 
     code: str
     message: str
     fix: str = ""
+    hears: bool = False
+    """True: it hears, but badly."""
 
 
 # --- the link --------------------------------------------------------------------------

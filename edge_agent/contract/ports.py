@@ -154,6 +154,18 @@ class StretchableDevice(Protocol):
         they may be."""
 
 
+@runtime_checkable
+class TellingDevice(Protocol):
+    """A sound device that knows more of its microphone than its sound (not all do)."""
+
+    def is_switched_off(self) -> bool | None:
+        """What the card says of its own switch; None: nothing.  May take a moment."""
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """Channels of the microphone, and how many of them are dead (and left out)."""
+
+
 class Panel(Protocol):
     """Button and light."""
 

@@ -329,7 +329,7 @@ class TalkState:
         """Commits of ours that the server has not acknowledged yet."""
         self.device_ok = True
         self.hears = True
-        """False: the microphone was unmuted and gives nothing."""
+        """False: the microphone should hear and gives nothing."""
         self.link_trouble: LinkDown | None = None
         """Why the link is down, as far as that is known."""
         self.stopping = False

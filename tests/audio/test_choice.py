@@ -122,6 +122,38 @@ def test_a_name_in_the_settings_decides(machine: Callable[[str], Machine]) -> No
     assert (code, message) == ("device.no_microphone", "There is no microphone named 'Zebra'.")
 
 
+USB = "USB Audio Device: - (hw:CARD={},DEV=0)"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "taken"),
+    [
+        (USB.format("Device"), [USB.format("Device_1")], 0),
+        (USB.format("Device"), [USB.format("Device_1"), "HDMI: - (hw:CARD=vc4hdmi,DEV=0)"], 0),
+        ("USB Audio Device: - @ 1-1.2:1.0", [USB.format("Device")], 0),
+        (USB.format("Device"), ["USB Audio Device: - @ 1-1.4:1.0"], 0),
+        (USB.format("Device"), [USB.format("Device_1"), USB.format("Device_2")], None),
+        (USB.format("Device"), ["Jabra: USB (hw:CARD=Jabra,DEV=0)"], None),
+        ("(hw:CARD=Device,DEV=0)", [USB.format("Device_1")], None),
+        ("Device", ["Jabra: USB (hw:CARD=Jabra,DEV=0)"], None),
+    ],
+    ids=["id", "beside", "port to id", "id to port", "twins", "another", "no model", "a word"],
+)
+def test_a_named_card_that_comes_back_under_another_name_is_taken_if_there_is_only_one(
+    wanted: str, there: list[str], taken: int | None
+) -> None:
+    entries = [DeviceEntry(name, "ALSA", 2, 2, 48_000) for name in there]
+    for capture in (True, False):
+        wishes = Wishes(wanted, wanted)
+        if taken is None:
+            with pytest.raises(DeviceError, match="named"):
+                choose(entries, Cards(), wishes, capture=capture)
+            continue
+        chosen = choose(entries, Cards(), wishes, capture=capture)
+        assert chosen.entry.name == there[taken]
+        assert repr(wanted) in chosen.why
+
+
 def test_a_card_by_name_that_is_held_is_named_with_its_holder(
     machine: Callable[[str], Machine],
 ) -> None:

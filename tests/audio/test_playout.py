@@ -404,6 +404,16 @@ def test_render_survives_nonsense_and_a_closed_device() -> None:
     assert rig.render().all()
 
 
+def test_what_was_cut_while_the_device_was_gone_does_not_sound_when_it_is_back() -> None:
+    rig = Rig(Playout())
+    rig.playout.voice("a", tone(500, 2000))
+    rig.render(blocks=5)
+    rig.playout.close()
+    rig.playout.cut(0.1)
+    rig.playout.open(24_000, 0.03)
+    assert not rig.render().any()
+
+
 def test_reopening_at_another_rate_loses_nothing() -> None:
     rig = Rig(Playout())
     rig.playout.voice("a", tone(5000, 12_000))

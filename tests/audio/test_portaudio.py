@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pyaudio
 import pytest
 from pulse import RATE_HZ, PulseServer, wait_for
 
-from edge_agent.audio.device import portaudio_library
+from edge_agent.audio.device import portaudio, portaudio_library
 from edge_agent.audio.device.cards import Cards
 from edge_agent.audio.device.choice import Wishes, choose
 from edge_agent.audio.device.devices import DeviceEntry, distinct, stable_name
@@ -480,12 +481,75 @@ def test_a_card_that_refuses_rates_and_mono_is_used_as_it_is(
         PortAudioDevice(render_rate_hz=48_000, block_ms=10).open(talk.capture, talk.render)
 
 
-def test_stereo_is_mixed_down_or_one_channel_is_taken() -> None:
-    stereo = np.array([[100, 300], [-5, -7]], dtype="<i2").tobytes()
-    mean = PortAudioDevice(block_ms=10)._to_mono(stereo, 2)
-    right = PortAudioDevice(capture_channel=1, block_ms=10)._to_mono(stereo, 2)
-    assert np.frombuffer(mean, "<i2").tolist() == [200, -6]
-    assert np.frombuffer(right, "<i2").tolist() == [300, -7]
+@pytest.mark.parametrize("channels", [2, 8])
+def test_a_card_without_mono_has_its_dead_channel_left_out(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch, channels: int
+) -> None:
+    real_open = pyaudio.PyAudio.open
+    half_dead = np.zeros((480, channels), dtype="<i2")
+    half_dead[1::2, 0] = 1000
+
+    def one_capsule(self: pyaudio.PyAudio, **arguments: Any) -> pyaudio.PyAudio.Stream:
+        if arguments.get("input"):
+            if arguments["channels"] != channels:
+                raise OSError(-9998, "Invalid number of channels")
+            deliver = arguments["stream_callback"]
+            arguments["stream_callback"] = lambda _data, frames, times, flags: deliver(
+                np.resize(half_dead, (frames, channels)).tobytes(), frames, times, flags
+            )
+        return real_open(self, **arguments)
+
+    scan = portaudio_library.scan
+    monkeypatch.setattr(
+        portaudio,
+        "scan",
+        lambda audio: [replace(e, capture_channels=channels) for e in scan(audio)],
+    )
+    monkeypatch.setattr(pyaudio.PyAudio, "open", one_capsule)
+    talk.open()
+    assert talk.device.channels == (channels, 0)
+    wait_for(lambda: talk.device.channels == (channels, channels - 1), "dead channels are found")
+    begin = len(talk.blocks) + 1
+    talk.wait_for_frames()
+    assert int(np.abs(np.frombuffer(talk.blocks[begin], "<i2")).max()) == 1000
+    assert talk.device.faults == 0
+
+
+def test_a_microphone_that_is_muted_at_the_sound_server_is_known_to_be_off(
+    pulse: PulseServer, talk: Talk
+) -> None:
+    assert talk.device.is_switched_off() is None
+    talk.open()
+    assert talk.device.is_switched_off() is False
+    pulse.pactl("set-source-mute", "mic", "1")
+    try:
+        assert talk.device.is_switched_off() is True
+        talk.wait_for_frames()  # it delivers all the same: zeros
+        assert not np.frombuffer(talk.blocks[-1], "<i2").any()
+    finally:
+        pulse.pactl("set-source-mute", "mic", "0")
+    assert talk.device.is_switched_off() is False
+
+
+def test_a_hole_that_nobody_can_have_heard_is_not_counted() -> None:
+    device = PortAudioDevice(block_ms=10)
+    sound = [b""]
+    ask = device._render_loop(lambda frames, _at: sound[0] or bytes(2 * frames))
+    device._spoken = Timeline(RATE_HZ, 0.02), 1
+
+    def holes(blocks: int) -> int:
+        before = device.underflows
+        for _ in range(blocks):
+            ask(None, 480, {}, portaudio_library.PA_OUTPUT_UNDERFLOW)
+        return device.underflows - before
+
+    assert holes(100) == 0  # a speaker that never spoke
+    sound[0] = b"\x01\x00" * 480
+    assert holes(10) == 10
+    sound[0] = b""
+    assert holes(100) == 50  # what was handed over is heard a moment later
+    assert holes(100) == 0
+    assert device.faults == 0
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,7 @@ def test_a_microphone_that_stays_silent_is_opened_less_and_less_often() -> None:
 
 
 @pytest.mark.parametrize(
-    ("side", "code"), [("captures", "device.silent"), ("renders", "device.lost")]
+    ("side", "code"), [("captures", "device.silent"), ("renders", "device.speaker_stalled")]
 )
 @pytest.mark.parametrize("blocks", [0, 3])
 def test_a_card_that_opens_and_delivers_nothing_is_absent_at_its_second_try(
@@ -211,7 +211,8 @@ def test_a_card_that_opens_and_delivers_nothing_is_absent_at_its_second_try(
         for _ in range(600):
             await asyncio.sleep(0.1)
             assert not house.supervisor.present, "an opening alone says nothing"
-        assert house.codes()[:3] == ["ready", "device.lost", "ready"]
+        first = "device.lost" if side == "captures" else code
+        assert house.codes()[:3] == ["ready", first, "ready"]
         assert set(house.codes()[3:]) == {code}
         said = [event.code for event in house.told if isinstance(event, MicrophoneFailed)]
         assert said == ["device.silent"] * (side == "captures"), "once, and only if it can be heard"
@@ -227,6 +228,46 @@ def test_a_card_that_opens_and_delivers_nothing_is_absent_at_its_second_try(
 
     house = run(evening())
     assert house.codes().count("ready") == 3
+
+
+def test_a_loudspeaker_that_stalls_while_the_microphone_goes_on_is_named_and_opened_again() -> None:
+    card = Card()
+
+    async def evening() -> House:
+        house = House(card)
+        house.awake = True
+        await asyncio.sleep(2 * DELIVERS_S)
+        card.renders = False
+        await asyncio.sleep(STALL_S + 1.0)
+        assert house.codes() == ["ready", "device.speaker_stalled", "ready"]
+        assert house.supervisor.works
+        card.renders = card.captures = False  # a card that is pulled out
+        await asyncio.sleep(STALL_S + 1.0)
+        assert house.codes()[3] == "device.lost"
+        await house.end()
+        return house
+
+    run(evening())
+
+
+def test_a_device_that_gives_no_sound_is_opened_again_when_asked_and_says_that_it_is_deaf() -> None:
+    card = Card()
+
+    async def evening() -> House:
+        house = House(card)
+        await asyncio.sleep(1.0)
+        house.supervisor.is_numb = True
+        house.supervisor.renew(DeviceDown(at=0.0, code="device.switched_off", message="Zeros."))
+        await asyncio.sleep(2.0)
+        house.supervisor.is_numb = False
+        house.supervisor.tell_ready()
+        await house.end()
+        return house
+
+    house = run(evening())
+    assert len(card.opened_at) == 2
+    assert house.codes() == ["ready", "device.switched_off", "ready", "ready"]
+    assert [one.hears for one in house.told if isinstance(one, DeviceReady)] == [True, False, True]
 
 
 class Losing(Card):

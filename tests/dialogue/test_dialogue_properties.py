@@ -66,6 +66,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "uid": st.just(1000),
     "who": st.just(TEXT_MODEL),
     "capture": st.booleans(),
+    "hears": st.booleans(),
     "code": st.sampled_from(
         [
             *("link.lost", "server_error", "rate_limit_exceeded", ""),

@@ -683,6 +683,22 @@ def test_a_microphone_that_gives_nothing_after_a_mute_is_told_by_voice_and_by_th
     assert house.did(c.ShowLight)[-1] == c.ShowLight("asleep")
 
 
+def test_a_microphone_that_hears_badly_is_told_and_goes_on_listening() -> None:
+    house = awake_house().run(0.5)
+    house.send(e.MicrophoneFailed(at=house.now, code="audio.faint", message="", hears=True))
+    assert house.did(c.PlaySentence)[-1] == c.PlaySentence("audio.faint")
+    assert c.ShowLight("device_down") not in house.did(c.ShowLight)
+
+
+def test_a_card_that_opens_and_gives_no_sound_keeps_the_light_of_a_trouble() -> None:
+    house = awake_house().run(0.5)
+    house.send(e.MicrophoneFailed(at=house.now, code="device.switched_off", message=""))
+    house.send(e.DeviceReady(at=house.now, hears=False))
+    assert house.did(c.ShowLight)[-1] == c.ShowLight("device_down")
+    house.send(e.DeviceReady(at=house.now))
+    assert house.did(c.ShowLight)[-1] == c.ShowLight("asleep")
+
+
 @pytest.mark.parametrize("at_s", [0.2, 1.3, 1.9, 3.1, 4.5])
 def test_device_lost_and_back(at_s: float) -> None:
     house = question(awake_house()).run(at_s)

@@ -141,6 +141,25 @@ def test_the_sound_server_dies_and_comes_back(pulse: PulseServer, tmp_path: Path
         assert daemon.count("[device.down]") == 1
 
 
+def test_a_microphone_that_is_switched_off_at_the_sound_server_is_told_and_comes_back(
+    pulse: PulseServer, tmp_path: Path
+) -> None:
+    with program("run", env=settings(tmp_path, "ws://127.0.0.1:9/v1/realtime")) as daemon:
+        daemon.wait_for("[device.ready]")
+        daemon.wait_for("[agent.ready]")
+        pulse.pactl("set-source-mute", "mic", "1")
+        try:
+            assert "(device.switched_off)" in daemon.wait_for("[device.deaf]")
+        finally:
+            pulse.pactl("set-source-mute", "mic", "0")
+        # Something has to be heard: a null sink is as silent as the switch.
+        say("wake_what_time", pulse)
+        daemon.wait_for("[audio.mic_back]")
+        assert daemon.end() == 0
+    assert daemon.count("[device.deaf]") == 1
+    assert daemon.count("[device.down]") == 0  # the server says why: that is not to be mended
+
+
 def test_no_sound_server_yet(pulse: PulseServer, tmp_path: Path) -> None:
     pulse.stop()
     with program("run", env=settings(tmp_path, "ws://127.0.0.1:9/v1/realtime")) as daemon:

@@ -11,6 +11,7 @@ from edge_agent.host.journal.messages import MESSAGES
 from edge_agent.host.service.sound_health import (
     ADVICE_PAUSE_S,
     CLIPPED_SAMPLES,
+    CLIPS_FOR_S,
     HOLES_PAUSE_S,
     Notes,
     SoundCounters,
@@ -35,6 +36,16 @@ def test_a_gain_that_is_too_high_is_told_once_in_six_hours() -> None:
     seconds = [float(at) for at in range(1, int(2 * ADVICE_PAUSE_S) + 2, 5)]
     assert clipping(judge, seconds) == [11.0, 11.0 + ADVICE_PAUSE_S]
     assert judge.loud_looks == len(seconds)
+
+
+def test_a_gain_that_is_too_high_is_a_sign_until_it_was_not_for_a_while() -> None:
+    judge = SoundJudge()
+    clipping(judge, [1.0, 2.0])
+    assert judge.signs == ()
+    clipping(judge, [3.0, 4.0])
+    for at, signs in ((5.0, 1), (4.0 + CLIPS_FOR_S - 1, 1), (4.0 + CLIPS_FOR_S, 0)):
+        judge.look(replace(QUIET, clipped=2 * CLIPPED_SAMPLES), at)
+        assert judge.signs == ("audio.clipped",) * signs
 
 
 def test_a_door_that_slams_now_and_then_is_no_gain() -> None:

@@ -55,6 +55,14 @@ def test_why_it_is_these_devices_in_words() -> None:
     assert "Chosen" not in words(replace(known, device_present=False))
 
 
+def test_a_long_silence_of_the_microphone_is_shown_and_accuses_nobody() -> None:
+    silent = replace(GOOD, mic_silent_s=720.0)
+    assert words(silent)["Microphone"] == (
+        "on; for 12 min all silent: a noise gate in a quiet room, or it is switched off"
+    )
+    assert words(replace(silent, microphone="muted"))["Microphone"].startswith("off (muted")
+
+
 def test_a_limit_of_loudness_in_words() -> None:
     assert words(replace(GOOD, volume_max_percent=80))["Volume"] == "70 % (80 % at most)"
 

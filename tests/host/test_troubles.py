@@ -9,7 +9,7 @@ import pytest
 
 from edge_agent.host.journal.reasons import REASONS
 from edge_agent.host.service.status import Failure, Status
-from edge_agent.host.service.troubles import NAMES, name_of, page, troubles
+from edge_agent.host.service.troubles import IS_MENDED, NAMES, SIGNS, name_of, page, troubles
 
 WELL = Status(link="ready", provider="openai", device_present=True, cap_microusd=1_000_000)
 
@@ -49,6 +49,18 @@ def test_a_speaker_that_is_well_has_none() -> None:
             "openai refuses this speaker.",
             "key",
         ),
+        (
+            {"sound_signs": ("device.switched_off",)},
+            "device.switched_off",
+            "only zeros",
+            "mute key",
+        ),
+        ({"sound_signs": ("device.silent",)}, "device.silent", "one and the same", "its switch"),
+        ({"sound_signs": ("audio.faint",)}, "audio.faint", "so faint", "Turn its gain up"),
+        ({"sound_signs": ("audio.clipped",)}, "audio.clipped", "it clips", "capture level"),
+        ({"sound_signs": ("audio.mic_pace",)}, "audio.mic_pace", "a wrong rate", "device.rate_hz"),
+        ({"sound_signs": ("audio.speaker_pace",)}, "audio.speaker_pace", "rate", "device.rate_hz"),
+        ({"sound_signs": ("audio.dead_channel",)}, "audio.dead_channel", "dead", "capture_channel"),
         ({"hears_badly": True}, "device.overruns", "loses sound", "USB port"),
         ({"cost_microusd": 1_000_000}, "budget.spent", "budget is spent", "daily_cap_usd"),
         ({"unsaved": True}, "state.unwritable", "cannot be saved", "Make room"),
@@ -75,6 +87,14 @@ def test_each_trouble_has_its_words_and_a_remedy(
     assert trouble.code == code
     assert said in trouble.said
     assert fix in trouble.fix
+
+
+def test_what_is_mended_is_no_reason_to_call_the_speaker_sick() -> None:
+    found = troubles(replace(WELL, sound_signs=(*SIGNS, "audio.of_a_newer_program")))
+    assert [trouble.code for trouble in found if not trouble.is_serious] == [
+        code for code in SIGNS if code in IS_MENDED
+    ]
+    assert {trouble.code for trouble in found} == set(SIGNS)
 
 
 def test_a_failure_of_something_else_lends_no_words() -> None:

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from edge_agent.app.sound.ears import Ears
 from edge_agent.app.sound.frames import FrameDoor
 from edge_agent.app.wiring import wake_detector
 from edge_agent.audio.cancel.echo import ReferenceTrack
@@ -27,6 +28,7 @@ from edge_agent.host.service.sound_health import SoundCounters
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.stores.echo_store import EchoStore, pair
+from edge_agent.host.stores.json_file import NoteFunction
 
 COLLECT_EVERY_S = 0.05
 """While muted; the end of an answer is known so much later, and nobody can speak meanwhile."""
@@ -44,8 +46,8 @@ def _alike(known: EchoPath, path: EchoPath) -> bool:
 class SoundChain:
     """One speaker's ears and voice.
 
-    `is_awake`: somebody talks with us.  `is_muted`: the microphone has to be closed.  `hear`: takes
-    the microphone's frames, by which the pump asks what was heard of us; while there are none, it
+    `is_awake`: somebody talks with us; `is_listening`: it is their turn.  `is_muted`: the microphone
+    has to be closed.  `hear`: takes the microphone's frames, by which the pump asks what was heard of us; while there are none, it
     is called with none.  `post`: all other news.  `changed`: called when the device came or went.
     `echoes`: how our voice reaches the microphone, by pair of cards; it is written to in the worker
     `disk`.
@@ -60,6 +62,7 @@ class SoundChain:
         threads: bool,
         volume_percent: int,
         is_awake: Callable[[], bool],
+        is_listening: Callable[[], bool],
         is_muted: Callable[[], bool],
         hear: Callable[[Sequence[HeardFrame]], None],
         post: Callable[[Event], None],
@@ -67,6 +70,7 @@ class SoundChain:
         fault: Callable[[BaseException], None],
         echoes: EchoStore,
         disk: Worker,
+        note: NoteFunction,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._device = device
@@ -122,6 +126,17 @@ class SoundChain:
                 is_audible=lambda: self.playout.audible or self.recording is not None,
                 frames_made=lambda: self.playout.frames_rendered,
             ),
+        )
+
+        self.ears = Ears(
+            device,
+            self.supervisor,
+            self.front_end,
+            devices=devices,
+            is_listening=is_listening,
+            is_busy=lambda: is_awake() or self.playout.audible,
+            post=post,
+            note=note,
         )
 
     async def run(self) -> None:
@@ -193,6 +208,7 @@ class SoundChain:
         if self.recording is not None and not self._is_awake():
             # Our own sample holds a wake word.
             frames = [replace(frame, speech=False, wake=None) for frame in frames]
+        self.ears.heard(frames)
         self._hear(frames)
         # Asleep, nobody notices 30 ms, and the processor may rest.
         self.front_end.relaxed = not self._is_awake()
@@ -224,9 +240,12 @@ class SoundChain:
         self.playout.open(info.render_rate_hz, info.output_latency_s)
         if info.capture_rate_hz:
             self._start_ears(info)
+        else:
+            self.ears.opened(info)
 
     def _start_ears(self, info: SoundDeviceInfo) -> None:
         """The microphone is open: canceller and detectors begin afresh."""
+        self.ears.opened(info)
         self._pair = pair(info.render_name, info.capture_name)
         known = self._echo_paths.get(self._pair)
         self._learned = known

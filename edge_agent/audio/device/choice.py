@@ -19,12 +19,16 @@ would speak into an empty jack.  It must never depend on the order in which card
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_agent.audio.device.cards import Cards, Kind, Side
 from edge_agent.audio.device.devices import DeviceEntry
 from edge_agent.contract.errors import DeviceError, DeviceLost, DeviceMissing
+
+_TWIN = re.compile(r"\s*(?:\(hw:CARD=[^()]*\)|@ \S+)$")
+"""How `devices.distinct` tells two cards of a model apart: by the card's id, or by its port."""
 
 OWN_BUS = (Kind.USB, Kind.BOARD)
 """Bought for sound."""
@@ -131,9 +135,24 @@ def _find(entries: Sequence[DeviceEntry], wanted: str) -> DeviceEntry | None:
     return next(iter(exact + partly), None)
 
 
+def _renamed(entries: Sequence[DeviceEntry], wanted: str) -> DeviceEntry | None:
+    """The one device of the model that is named: a card that is pulled out in mid-sentence and put
+    in again can come back with another id, or at another port."""
+    same = [entry for entry in entries if _model(entry.name) == _model(wanted)]
+    is_whole_name = _model(wanted) not in ("", wanted)
+    return same[0] if is_whole_name and len(same) == 1 else None
+
+
+def _model(name: str) -> str:
+    """A device's name without what tells it from its twins."""
+    return _TWIN.sub("", name)
+
+
 def _by_name(usable: Sequence[DeviceEntry], cards: Cards, wanted: str, *, capture: bool) -> Choice:
     if (found := _find(usable, wanted)) is not None:
         return Choice(found, "named in the settings")
+    if (back := _renamed(usable, wanted)) is not None:
+        return Choice(back, f"the only {_model(wanted)}; {wanted!r} in the settings")
     key = wanted.casefold()
     for side in cards.sides:
         known = f"{side.card_name} (hw:CARD={side.card_id},DEV={side.device})".casefold()

@@ -23,8 +23,10 @@ from typing import Any
 import numpy as np
 
 from edge_agent.audio.device.cards import read_cards
-from edge_agent.audio.device.choice import Choice, Wishes, choose
+from edge_agent.audio.device.channels import Channels
+from edge_agent.audio.device.choice import DEFAULT, Choice, Wishes, choose
 from edge_agent.audio.device.devices import DeviceEntry
+from edge_agent.audio.device.mixer import is_capture_off
 from edge_agent.audio.device.portaudio_library import (
     PA_ABORT,
     PA_CONTINUE,
@@ -65,6 +67,10 @@ LAST_BLOCK_MAX_S = 0.5
 """A stream that has not noticed by then that it should rest, stands still."""
 
 
+SOUNDS_FOR_S = 0.5
+"""So long after a block of ours that was no silence, what the sound system has not got from us is a
+hole that could be heard: more than any latency.  A speaker that never spoke has no holes."""
+
 GIVE_WAY_S = 0.0005
 """So long another thread may compute while a callback waits for the interpreter.  A callback asks
 for it several times within its 10 ms; at Python's 5 ms, a loop with messages to read left 17 holes
@@ -76,10 +82,10 @@ class PortAudioDevice:
 
     Names as in `portaudio_library.list_devices`, "" to have `choice` decide; a rate of 0 takes
     what suits best.  `capture_channel` picks one channel of a microphone that refuses mono (None:
-    the mean).
+    the mean of those that live).
 
     Counters: `frames_captured`, `frames_rendered`, `overflows` (microphone frames lost),
-    `underflows` (holes at the loudspeaker), `faults` (errors swallowed in a callback).
+    `underflows` (holes in what sounded), `faults` (errors swallowed in a callback).
     """
 
     def __init__(
@@ -118,7 +124,9 @@ class PortAudioDevice:
         self._resting = False
         self._rests = threading.Event()
         """The last block before the rest is out."""
-        self._heard: tuple[Timeline, int]
+        self._heard: tuple[Timeline, Channels]
+        self._control = ""
+        """ALSA's name for the mixer of the microphone's card; "" while there is none."""
         self._spoken: tuple[Timeline, int]
         self._quiet = ExitStack()
         """Holds `quiet_libraries` while the streams are open: ALSA reports every hole."""
@@ -240,6 +248,18 @@ class PortAudioDevice:
             except OSError as error:
                 raise translated(error, "loudspeaker") from error
 
+    def is_switched_off(self) -> bool | None:
+        """What the mixer of the microphone's card says of its switch; None: nothing."""
+        return is_capture_off(self._control) if self._control else None
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """Channels of the microphone, and how many of them are dead (and left out)."""
+        if self._listening is None:
+            return 0, 0
+        channels = self._heard[1]
+        return channels.count, len(channels.dead)
+
     def stretch_blocks(self) -> int:
         """Twice as long from the next opening on: their length in ms, 0 if that is too long."""
         if 2 * self._block_ms > BLOCK_MAX_MS:
@@ -286,7 +306,10 @@ class PortAudioDevice:
         )
         self._listening = stream
         latency_s = stream.get_input_latency()
-        self._heard = Timeline(rate_hz, latency_s, self._clock), channels
+        heard = Channels(channels, self._capture_channel)
+        self._heard = Timeline(rate_hz, latency_s, self._clock), heard
+        pcm = chosen.entry.pcm
+        self._control = f"hw:{pcm[0]}" if pcm is not None else DEFAULT
         return stream, replace(
             info,
             capture_name=chosen.entry.name,
@@ -372,7 +395,7 @@ class PortAudioDevice:
                     self.overflows += lost
                     at = timeline.captured(frames, times, lost=lost)
                     self._captured += frames
-                    deliver(self._to_mono(data, channels), at)
+                    deliver(channels.mono(data), at)
             except Exception:
                 self.faults += 1
             return None, PA_CONTINUE
@@ -382,10 +405,13 @@ class PortAudioDevice:
     def _render_loop(self, ask: RenderCallback) -> Any:
         """The callback of the loudspeaker stream that is about to be opened."""
         generation = self._render_generation
+        sounded_at = float("-inf")
+        """In frames: when a block of ours was no silence."""
 
         def on_block(
             _data: bytes | None, frames: int, times: Mapping[str, float], flags: int
         ) -> tuple[bytes, int]:
+            nonlocal sounded_at
             channels = 1
             block = b""
             try:
@@ -395,10 +421,13 @@ class PortAudioDevice:
                 if generation == self._render_generation:
                     timeline, channels = self._spoken
                     hole = bool(flags & PA_OUTPUT_UNDERFLOW)
-                    self.underflows += hole
                     at = timeline.rendered(frames, times, lost=hole)
                     self._rendered += frames
                     block = ask(frames, at)
+                    if block != bytes(len(block)):
+                        sounded_at = self._rendered
+                    recently = self._rendered - sounded_at <= SOUNDS_FOR_S * timeline.rate_hz
+                    self.underflows += hole and recently
                     if channels > 1:
                         block = np.repeat(np.frombuffer(block, dtype="<i2"), channels).tobytes()
             except Exception:
@@ -410,11 +439,3 @@ class PortAudioDevice:
             return block, PA_CONTINUE
 
         return on_block
-
-    def _to_mono(self, data: bytes, channels: int) -> bytes:
-        if channels == 1:
-            return data
-        samples = np.frombuffer(data, dtype="<i2").reshape(-1, channels)
-        if self._capture_channel is not None and self._capture_channel < channels:
-            return bytes(samples[:, self._capture_channel].tobytes())
-        return bytes(np.rint(samples.mean(axis=1)).astype("<i2").tobytes())

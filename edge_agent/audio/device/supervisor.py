@@ -59,9 +59,12 @@ TELL_S = 6.0
 """The longest of our sentences about a device takes 4.6 s.  It has to be heard before the
 loudspeaker is closed, too, to look for the microphone."""
 
-MICROPHONE = "microphone delivers"
-SIDES = (MICROPHONE, "loudspeaker takes")
+MICROPHONE, LOUDSPEAKER = "microphone delivers", "loudspeaker takes"
+SIDES = (MICROPHONE, LOUDSPEAKER)
 """Of what stands still, in words."""
+ALONE_S = 2 * LOOK_EVERY_S
+"""A side that stood still so much earlier than the other did so alone: a card that is pulled out
+stops both within a look."""
 
 InThread = Callable[[Callable[[], object]], Awaitable[object]]
 
@@ -116,6 +119,9 @@ class DeviceSupervisor:
         self._has_said_silent = False
         self.hears_badly = False
         """The microphone loses sound all the time."""
+        self.is_numb = False
+        """What the microphone gives is no sound, as was told; whoever looks at that sets it."""
+        self._renewal: DeviceDown | None = None  # why it is opened anew although it moves
         self._stretched_ms = 0
         """Length of its blocks from the next opening on, if that is why it closes."""
         self._wakes_well = True
@@ -144,6 +150,16 @@ class DeviceSupervisor:
     def present(self) -> bool:
         """False while the device is not there for the household."""
         return self.state not in (DeviceState.ABSENT, DeviceState.HUNG)
+
+    @property
+    def works(self) -> bool:
+        """It is open, and its frames moved when it was looked at last."""
+        return self._state in (DeviceState.OPEN, DeviceState.RESTING)
+
+    def renew(self, why: DeviceDown) -> None:
+        """Close the device and open it again, which may cure what it gives."""
+        if self.works:
+            self._renewal = why
 
     @property
     def is_deaf(self) -> bool:
@@ -201,7 +217,8 @@ class DeviceSupervisor:
                     self._state = DeviceState.ABSENT if is_absent else DeviceState.STALLED
                     if has_moved and not is_absent:
                         backoff.reset()
-                    problem = self._loses_sound() or self._stood_still(silent)
+                    problem = self._renewal or self._loses_sound() or self._stood_still(silent)
+                    self._renewal = None
                     if is_absent and silent is MICROPHONE:
                         await self._say_silent(problem)
                     await self._in_thread(self._device.close)
@@ -236,7 +253,7 @@ class DeviceSupervisor:
         self._wished_at = self._loop.time()  # an earlier wish could not be met
         self._info = info
         self._opened(info)
-        self._tell_ready()
+        self.tell_ready()
         self.settled.set()
         return None
 
@@ -269,11 +286,13 @@ class DeviceSupervisor:
         return self._stretched_ms > 0
 
     def _stood_still(self, silent: str) -> DeviceDown:
-        message = "The sound device stopped delivering frames."
+        code, message = "device.lost", "The sound device stopped delivering frames."
+        if silent is LOUDSPEAKER:
+            code = "device.speaker_stalled"
+            message = "The loudspeaker stopped taking sound, while the microphone goes on."
         if self._counts_as_absent:
+            code = "device.silent" if silent is MICROPHONE else code
             message = f"The {silent} no sound, although it can be opened."
-        is_deaf = self._counts_as_absent and silent is MICROPHONE
-        code = "device.silent" if is_deaf else "device.lost"
         return DeviceDown(
             at=self._loop.time(),
             code=code,
@@ -290,17 +309,20 @@ class DeviceSupervisor:
             self._post(MicrophoneFailed(at=problem.at, code=code, message=message, fix=fix))
             await asyncio.sleep(TELL_S)
 
-    def _tell_ready(self) -> None:
+    def tell_ready(self) -> None:
+        """How it stands: also when the microphone gives sound again, or no longer."""
         if self._state is DeviceState.ABSENT:
             return  # it has opened, which says nothing of this device
+        info = self._info
         self._post(
             DeviceReady(
                 at=self._loop.time(),
-                capture_name=self._info.capture_name,
-                capture_why=self._info.capture_why,
-                render_name=self._info.render_name,
-                render_why=self._info.render_why,
+                capture_name=info.capture_name,
+                capture_why=info.capture_why,
+                render_name=info.render_name,
+                render_why=info.render_why,
                 capture=not self.deafened.is_set(),
+                hears=not self.is_numb,
             )
         )
 
@@ -317,7 +339,7 @@ class DeviceSupervisor:
             self._set_deaf(False)  # from here on its frames are missed
             problem = await self._unmute()
             if problem is None:
-                self._tell_ready()
+                self.tell_ready()
             elif not self._is_muted():
                 # Told by the loudspeaker, before that is closed, too, to look for both.
                 now = self._loop.time()
@@ -400,7 +422,7 @@ class DeviceSupervisor:
             if self.deafened.is_set() or now < self._excused_until:
                 if seen[0] != last[0] and not self.deafened.is_set():
                     self._excused_until = now  # late, but there it is
-                    self._tell_ready()
+                    self.tell_ready()
                 moved_at[0], moved[0] = now, True
             last = seen
             if all(moved) and min(moved_at) - began >= DELIVERS_S:
@@ -412,8 +434,9 @@ class DeviceSupervisor:
                 if min(moved_at) - began < DELIVERS_S:
                     self._silent_tries += 1
                 # Half a device is none: it is tried less and less often, as it costs time to open.
-                return all(moved), SIDES[moved_at.index(min(moved_at))]
-            if self._stretch(overruns, now):
+                alone = moved_at[0] - moved_at[1] > ALONE_S
+                return all(moved), LOUDSPEAKER if alone else MICROPHONE
+            if self._renewal is not None or self._stretch(overruns, now):
                 return True, ""
             self._consider_rest(now)
 
@@ -422,4 +445,4 @@ class DeviceSupervisor:
         self._has_delivered, self._silent_tries = True, 0
         if self._state is DeviceState.ABSENT:
             self._state = DeviceState.OPEN
-            self._tell_ready()
+            self.tell_ready()

@@ -31,7 +31,7 @@ class Timeline:
     def __init__(
         self, rate_hz: int, latency_s: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._rate_hz = rate_hz
+        self.rate_hz = rate_hz
         self._latency_s = latency_s if _plausible(latency_s) else 0.0
         self._clock = clock
         self._next = 0.0
@@ -39,7 +39,7 @@ class Timeline:
 
     def anew(self) -> Timeline:
         """One for the same stream, started again."""
-        return Timeline(self._rate_hz, self._latency_s, self._clock)
+        return Timeline(self.rate_hz, self._latency_s, self._clock)
 
     def captured(self, frames: int, times: Mapping[str, float], *, lost: bool = False) -> float:
         """Loop time at which the block's first sample was at the microphone."""
@@ -50,7 +50,7 @@ class Timeline:
         if not _plausible(age_s):
             age_s = self._latency_s
         # A block cannot be delivered before its last sample was there.
-        age_s = max(age_s, frames / self._rate_hz)
+        age_s = max(age_s, frames / self.rate_hz)
         return self._even(now - _lag_s(current) - age_s, frames, lost)
 
     def rendered(self, frames: int, times: Mapping[str, float], *, lost: bool = False) -> float:
@@ -71,7 +71,7 @@ class Timeline:
         self._blocks += 1
         # The mean of what was measured so far, then a slow average: settled in a few blocks.
         at = self._next + max(SLEW, 1 / self._blocks) * (measured - self._next)
-        self._next = at + frames / self._rate_hz
+        self._next = at + frames / self.rate_hz
         return at
 
 

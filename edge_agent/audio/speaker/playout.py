@@ -250,8 +250,8 @@ class Playout:
                 else:
                     never_started.append(entry.name)
             head = state.items[0] if state.items else None
-            if head is not None and head.begun and not head.dry:
-                self._fade_out(head)
+            if head is not None and head.begun and not head.dry and state.is_open:
+                self._fade_out(head)  # a closed device would bring it when it is back
             state.items.clear()
             state.warm_up_left = 0
             self._alarm_pcm24k = None

@@ -29,7 +29,7 @@ class Device:
 
     def ready(self, event: e.DeviceReady) -> Commands:
         """Both are open and frames move."""
-        self._state.device_ok = self._state.hears = True
+        self._state.device_ok, self._state.hears = True, event.hears
         if self._state.talk is Talk.ASLEEP:
             self._moves.close_gate()
         if not event.capture:
@@ -45,6 +45,8 @@ class Device:
 
     def microphone_failed(self, event: e.MicrophoneFailed) -> Commands:
         """Somebody wanted to be heard and is not: the loudspeaker can still say so."""
+        if event.hears:
+            return [self._moves.say(event.code)]
         self._state.hears = False
         fields = {"code": event.code, "message": event.message, "fix": event.fix}
         out: Commands = [c.Note("device.deaf", fields)]

@@ -405,9 +405,9 @@ MESSAGES: dict[str, Message] = {
     "device.deaf": Message(
         ERROR,
         "The microphone gives no sound ({code}).[ {message}][ {fix}]",
-        "It was unmuted, or opened for the second time, and is not heard. The loudspeaker works "
-        "and has said so. In a few seconds both are closed and looked for. "
-        "Names: edge-agent devices.",
+        "It was unmuted, opened for the second time, or gives only one value, and is not heard. "
+        "The loudspeaker works and has said so, if it had not before. In a few seconds both are "
+        "closed and looked for. Names: edge-agent devices.",
     ),
     "device.down": Message(
         ERROR,
@@ -438,6 +438,42 @@ MESSAGES: dict[str, Message] = {
         "level, by alsamixer (F4) or `wpctl set-volume @DEFAULT_SOURCE@ 70%`, until nobody who "
         "speaks close to it makes this line come back. It comes once in six hours at most; "
         "edge-agent status counts.",
+    ),
+    "audio.mic_gone": Message(
+        WARNING,
+        "Once more, minutes after it was said aloud: {why}",
+        "Only the light and edge-agent status tell of it this time: it comes and goes. See the "
+        "line device.deaf before it.",
+    ),
+    "audio.mic_back": Message(
+        INFO,
+        "The microphone gives sound again, after {seconds} s.",
+        "It had given one value alone, and somebody wanted to be heard.",
+    ),
+    "audio.faint": Message(
+        WARNING,
+        "The microphone is so faint that nobody is heard.",
+        "Three times somebody called, and in all the time that it listened no sample was louder "
+        "than -60 dBFS. Turn its gain up (alsamixer, F4), or put it where people speak. It has "
+        "been said aloud.",
+    ),
+    "audio.dead_channel": Message(
+        NOTICE,
+        "{count} of {channels} channels of the microphone are dead; the others are used.",
+        "For seconds not one sample moved in them while another channel had sound. A stereo card "
+        "with one capsule has such a channel for good. To pick one: device.capture_channel.",
+    ),
+    "audio.mic_pace": Message(
+        WARNING,
+        "The microphone gives {percent} % of the samples that its rate says.",
+        "Its sound is too high, too low or has holes, and words are not recognised. Set "
+        "device.rate_hz to the card's own rate, or take another card.",
+    ),
+    "audio.speaker_pace": Message(
+        WARNING,
+        "The loudspeaker takes {percent} % of the samples that its rate says.",
+        "We sound too high, too low or in pieces, and our echo cannot be cancelled. Set "
+        "device.rate_hz to the card's own rate, or take another card.",
     ),
     "audio.mic_lost": Message(
         WARNING,

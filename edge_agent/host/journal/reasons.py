@@ -92,6 +92,10 @@ REASONS: dict[str, str] = {
     "again in longer blocks, which spares the machine work.",
     "device.silent": "The microphone could be opened and gives no sound. Check its cable and its "
     "switch.",
+    "device.switched_off": "The microphone gives nothing but zeros. Switch it on at the "
+    "device: its mute key, or its capture switch (alsamixer, F4).",
+    "device.speaker_stalled": "The loudspeaker stopped while the microphone went on. It is opened "
+    "again; check its cable and its power, or name another card.",
     "device.busy": "Another program holds the sound device; where the line has only its process, "
     "`edge-agent status` names it. Close it, or have a desktop leave the card alone: "
     "scripts/install.sh --card.",

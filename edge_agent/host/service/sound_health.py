@@ -14,6 +14,8 @@ CLIPPED_SAMPLES = 20
 CLIPPED_LOOKS = 3
 CLIPPED_WINDOW_S = 60.0
 """Clipping in that many looks (one a second) within the window is no accident but a gain."""
+CLIPS_FOR_S = 600.0
+"""A gain is not turned down by itself while nobody speaks."""
 ADVICE_PAUSE_S = 6 * 3600.0
 """Nobody turns a knob because a line comes more often than that."""
 HOLES_PAUSE_S = 60.0
@@ -56,6 +58,7 @@ class SoundJudge:
         answers nobody hears it: an idle speaker would only worry people."""
         self._before = SoundCounters()
         self._loud_at: deque[float] = deque(maxlen=CLIPPED_LOOKS)
+        self._clips_until = self._now = float("-inf")
         self._told_at: dict[str, float] = {}
         self._told: dict[str, int] = {}
         self._opened = 0
@@ -65,6 +68,7 @@ class SoundJudge:
 
     def look(self, counters: SoundCounters, at: float) -> Notes:
         """What the journal should be told now."""
+        self._now = at
         notes = self._clipping(counters, at)
         notes += self._holes("audio.mic_lost", counters.overflows, at)
         if counters.playback_frames != self._before.playback_frames:
@@ -74,12 +78,19 @@ class SoundJudge:
         self._before = counters
         return notes
 
+    @property
+    def signs(self) -> tuple[str, ...]:
+        """What is wrong now, by the code of its line."""
+        return ("audio.clipped",) if self._now < self._clips_until else ()
+
     def _clipping(self, counters: SoundCounters, at: float) -> Notes:
         if counters.clipped - self._before.clipped < CLIPPED_SAMPLES:
             return []
         self.loud_looks += 1
         self._loud_at.append(at)
         often = len(self._loud_at) == CLIPPED_LOOKS and at - self._loud_at[0] <= CLIPPED_WINDOW_S
+        if often:
+            self._clips_until = at + CLIPS_FOR_S
         if not often or self._is_soon("audio.clipped", at, ADVICE_PAUSE_S):
             return []
         return [("audio.clipped", {"count": self.loud_looks})]

@@ -68,6 +68,10 @@ class Status:
     """The sound system loses sound of the microphone all the time."""
     faulty_buttons: tuple[str, ...] = ()
     """Buttons whose presses do not count, each with its fault, as `talk: stuck`."""
+    sound_signs: tuple[str, ...] = ()
+    """What is wrong with the microphone or the streams now, by the codes of their lines."""
+    mic_silent_s: float = 0.0
+    """So long the microphone has given one value alone.  In a quiet room a noise gate does so."""
     volume_percent: int = 0
     volume_max_percent: int = 100
     """The loudest that is allowed."""
@@ -132,7 +136,7 @@ def from_plain(entry: Mapping[str, Any]) -> Status:
         known["failure"] = Failure(
             **{"code": "", **{name: value for name, value in failure.items() if name in names}}
         )
-    for name in ("endings", "faulty_buttons"):
+    for name in ("endings", "faulty_buttons", "sound_signs"):
         if isinstance(told := known.get(name), (list, tuple)):
             known[name] = tuple(map(str, told))
     return Status(**known)
@@ -174,7 +178,10 @@ def in_words(status: Status) -> list[tuple[str, str]]:
     closed = ", and closed: nothing records" if status.capture_closed else ""
     lines = [
         ("Doing", talk),
-        ("Microphone", f"off (muted{closed}); `edge-agent mute off` opens it" if muted else "on"),
+        (
+            "Microphone",
+            f"off (muted{closed}); `edge-agent mute off` opens it" if muted else _mic(status),
+        ),
         ("Connection", _link(status)),
         ("Sound", _sound(status)),
         ("Volume", _volume(status)),
@@ -198,6 +205,13 @@ def in_words(status: Status) -> list[tuple[str, str]]:
     if status.version:
         lines.append(("Program", f"edge-agent {status.version}"))
     return lines
+
+
+def _mic(status: Status) -> str:
+    if not status.mic_silent_s:
+        return "on"
+    since = duration(status.mic_silent_s)
+    return f"on; for {since} all silent: a noise gate in a quiet room, or it is switched off"
 
 
 def _link(status: Status) -> str:

@@ -58,6 +58,20 @@ BUTTON_FAULTS = {
 """Fault → what a button does, and what to do about it."""
 
 
+SIGNS = {
+    "device.switched_off": "The microphone is switched off at the device: it gives only zeros.",
+    "device.silent": "The microphone gives no sound, only one and the same value.",
+    "audio.speaker_pace": "The loudspeaker takes its sound at a wrong rate.",
+    "audio.mic_pace": "The microphone gives its sound at a wrong rate.",
+    "audio.faint": "The microphone is so faint that nobody is heard.",
+    "audio.clipped": "The microphone is too loud: it clips.",
+    "audio.dead_channel": "A channel of the microphone is dead; the others are used.",
+}
+"""Of microphone and streams, worst first; what helps stands in the journal's words."""
+IS_MENDED = ("audio.dead_channel", "audio.clipped")
+"""It does its work all the same."""
+
+
 def name_of(code: str) -> str:
     """What a trouble is called in short; the code itself where it has no name."""
     return NAMES.get(code, code)
@@ -107,6 +121,9 @@ def _found(status: Status) -> Iterator[Trouble]:
             "budget.daily_cap_usd.",
             is_serious=False,
         )
+    for code in (code for code in SIGNS if code in status.sound_signs):
+        words = REASONS.get(code) or MESSAGES[code].explanation
+        yield Trouble(code, SIGNS[code], words, is_serious=code not in IS_MENDED)
     if status.hears_badly:
         yield Trouble(
             "device.overruns",

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from edge_agent.contract.errors import DeviceError, DeviceMissing
 from edge_agent.contract.ports import CaptureCallback, RenderCallback, SoundDeviceInfo
 from edge_agent.simulation.sound import acoustics
+from edge_agent.simulation.sound.room_capsule import Capsule
 from edge_agent.simulation.sound.room_people import People, Utterance
 from edge_agent.simulation.sound.room_record import Samples, Tape, Track
 
@@ -82,6 +83,10 @@ class Room:
         self.block_frames = round(rate_hz * BLOCK_S)
         self.echo_gain_db = echo_gain_db
         self.noise_dbfs = noise_dbfs
+        self.name = "virtual"
+        """Of the card; another one may be plugged in."""
+        self.capsule = Capsule()
+        self.is_switched_off = self.capsule.is_switched_off
         self.late_blocks = 0
         """Blocks that real time made us miss and that were worked off late."""
         self._seed = seed
@@ -113,8 +118,8 @@ class Room:
         self._on_render: RenderCallback | None = None
         self._opening: tuple[CaptureCallback, RenderCallback] | None = None
         self._captures = True
-        self._captured = 0
-        self._rendered = 0
+        self.frames_captured = 0
+        self.frames_rendered = 0
         self._plugged = True
         self._renders = True
         self._stalled_until_s = 0.0
@@ -149,6 +154,11 @@ class Room:
         return self._info()
 
     @property
+    def channels(self) -> tuple[int, int]:
+        """How many the microphone has, and how many of them are dead."""
+        return self.capsule.channels
+
+    @property
     def is_recorded(self) -> bool:
         """Whether somebody has the microphone open, as an operating system would show it."""
         return self._captures and (self._on_capture or self._opening) is not None
@@ -164,8 +174,8 @@ class Room:
 
     def _info(self) -> SoundDeviceInfo:
         return SoundDeviceInfo(
-            capture_name="virtual microphone" if self._captures else "",
-            render_name="virtual loudspeaker",
+            capture_name=f"{self.name} microphone" if self._captures else "",
+            render_name=f"{self.name} loudspeaker",
             capture_rate_hz=self.rate_hz if self._captures else 0,
             render_rate_hz=self.rate_hz,
             block_frames=self.block_frames,
@@ -187,16 +197,6 @@ class Room:
     def resume_render(self) -> None:
         """Ask for sound again, from the next block on."""
         self._renders = True
-
-    @property
-    def frames_captured(self) -> int:
-        """Frames delivered to `on_capture` so far."""
-        return self._captured
-
-    @property
-    def frames_rendered(self) -> int:
-        """Frames asked of `on_render` so far."""
-        return self._rendered
 
     # --- people and things ------------------------------------------------------------
 
@@ -396,7 +396,7 @@ class Room:
         fault: Exception | None = None
         rendered = self._silence
         if alive and self._renders and self._on_render is not None:
-            self._rendered += self.block_frames
+            self.frames_rendered += self.block_frames
             try:
                 rendered = self._on_render(
                     self.block_frames, due_s + self._out_delay / self.rate_hz
@@ -414,7 +414,7 @@ class Room:
         del self._air[: len(self._silence)]
         heard = self._listen(begin, spoken)
         if alive and self._captures and self._on_capture is not None:
-            self._captured += self.block_frames
+            self.frames_captured += self.block_frames
             self._on_capture(heard, self._origin_s + begin / self.rate_hz)
         if fault is not None:
             raise fault
@@ -435,7 +435,7 @@ class Room:
             mic += people
         if echo is not None and self.echo_gain_db is not None:
             mic += echo * acoustics.gain(self.echo_gain_db)
-        heard = acoustics.to_pcm(mic).tobytes()
+        heard = self.capsule.pcm(mic)
         self._last_heard, self._last_spoken = heard, spoken
         self._tape.append(spoken, heard, people, ours)
         return heard
