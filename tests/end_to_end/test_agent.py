@@ -257,7 +257,7 @@ def test_frames_of_a_batch_are_handled_as_if_each_had_been_posted(*, at_once: bo
         seen: list[e.Event] = []
         agent.observers.append(lambda event, *_: seen.append(event))
         active: list[bool] = []
-        agent._rooms.link.set_active = active.append  # type: ignore[method-assign]
+        agent._rooms.link.set_active = active.append  # type: ignore[method-assign, assignment]
         frames = [heard(loop.time() + n / 100, "okay_nabu" if n == 4 else None) for n in range(10)]
         if at_once:
             agent.hear(frames)

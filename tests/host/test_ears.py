@@ -157,7 +157,7 @@ def test_a_voice_is_proof_of_a_microphone_that_is_not_faint() -> None:
     for number in range(3):
         house.call()
         if number == 1:
-            house.ears.frame(HEARD)
+            house.ears.heard([HEARD])
         house.run(5, faint)
     assert list(house.ears.codes) == []
     house.call().run(5, faint).call().run(5, faint)

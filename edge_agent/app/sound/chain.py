@@ -46,11 +46,11 @@ def _alike(known: EchoPath, path: EchoPath) -> bool:
 class SoundChain:
     """One speaker's ears and voice.
 
-    `is_awake`: somebody talks with us; `is_listening`: it is their turn.  `is_muted`: the microphone
-    has to be closed.  `hear`: takes the microphone's frames, by which the pump asks what was heard of us; while there are none, it
-    is called with none.  `post`: all other news.  `changed`: called when the device came or went.
-    `echoes`: how our voice reaches the microphone, by pair of cards; it is written to in the worker
-    `disk`.
+    `is_awake`: somebody talks with us; `is_listening`: it is their turn.  `is_muted`: the
+    microphone has to be closed.  `hear`: takes the microphone's frames, by which the pump asks what
+    was heard of us; while there are none, it is called with none.  `post`: all other news.
+    `changed`: called when the device came or went.  `echoes`: how our voice reaches the microphone,
+    by pair of cards; it is written to in the worker `disk`.
     """
 
     def __init__(
