@@ -395,23 +395,9 @@ class ItemDeleted(Event):
     item: str
 
 
-CROSSED = "conversation_already_has_active_response"
-"""Code of a complaint: the server was answering already when we asked for a response."""
-COMMIT_EMPTY = "input_audio_buffer_commit_empty"
-"""Code of a complaint: there was nothing in the buffer that we committed."""
-SERVER_ERROR = "server_error"
-"""Code of a complaint: the server has failed, and perhaps with it the answer that is awaited."""
-ABOUT_REQUEST = "response.create"
-"""What a complaint is about that answers a request for an answer …"""
-ABOUT_COMMIT = "input_audio_buffer.commit"
-"""… and the end of a turn.  The words are the first protocol's; nobody reads more into them."""
-ABOUT_SIDE_QUESTION = "side question"
-"""What a complaint is about that answers a side question, and so nothing in the talk."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerComplained(Event):
-    """An `error` event; the session goes on.  `about` is the client event it answers;
+    """An `error` event (words: `error_codes`); the session goes on.  `about`: what it answers;
     `retry_in_s`: when the server would take the request again, if it says so."""
 
     code: str

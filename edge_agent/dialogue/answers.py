@@ -18,9 +18,8 @@ from edge_agent.contract.commands import (
     RequestResponse,
     TruncateItem,
 )
+from edge_agent.contract.error_codes import ABOUT_SIDE_QUESTION, CROSSED
 from edge_agent.contract.events import (
-    ABOUT_SIDE_QUESTION,
-    CROSSED,
     PlaybackCut,
     ResponseEnded,
     ServerComplained,

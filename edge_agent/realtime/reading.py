@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_agent.contract import commands as cmd
+from edge_agent.contract import error_codes, net_faults
 from edge_agent.contract import events as ev
-from edge_agent.contract import net_faults
 from edge_agent.contract.errors import LinkBusy, LinkError, LinkLost, LinkRefused
 from edge_agent.realtime.link.connection import RealtimeLink
 from edge_agent.realtime.protocol.faults import PROVIDER
@@ -32,7 +32,7 @@ READ_MAX_BYTES = 60 * 48_000
 """One minute of sound: the longest sentence takes a tenth of it.  More is no sentence, and a model
 that does not stop must not be paid for going on."""
 
-REQUEST = (ev.ABOUT_REQUEST, "conversation.item.create", ev.ABOUT_COMMIT)
+REQUEST = (error_codes.ABOUT_REQUEST, "conversation.item.create", error_codes.ABOUT_COMMIT)
 """What a complaint is about that leaves a turn unanswered."""
 
 
@@ -148,7 +148,7 @@ class Reader:
                         raise _failure_of(ended)
                     return answer(ended.status, ended)
                 case ev.ServerComplained(code=code, about=about) if (
-                    code == ev.SERVER_ERROR or about.startswith(REQUEST)
+                    code == error_codes.SERVER_ERROR or about.startswith(REQUEST)
                 ):
                     await self._drop("request refused")
                     raise LinkLost(f"The request was refused ({code}).", code="voice_pack.not_read")

@@ -18,6 +18,7 @@ from chaos_house import Asked, Said
 
 from edge_agent.audio.speaker.playout import Playout
 from edge_agent.contract import commands as c
+from edge_agent.contract import error_codes
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import bytes_to_ms
 from edge_agent.dialogue.manager import DialogueManager
@@ -41,7 +42,7 @@ _HARMLESS_ERRORS = frozenset(
     }
 )
 """A cancellation crosses the end of its response on the wire, and the end of a session."""
-_CROSSINGS = frozenset({"conversation_already_has_active_response", e.COMMIT_EMPTY})
+_CROSSINGS = frozenset({"conversation_already_has_active_response", error_codes.COMMIT_EMPTY})
 """What crosses a server's own word on the wire."""
 _CROSSES_WITHIN_S = 1.0
 """The server's word is delivered so much after its refusal at most."""
@@ -189,7 +190,7 @@ class Watch:
             code = str(event["error"]["code"])
             self.tell("server", f"error {code}: {event['error']['message']}")
             # The server ended the turn by itself just as we did; or a stalled line holds it back.
-            crossed = self._crosses or (self.struck and code != e.COMMIT_EMPTY)
+            crossed = self._crosses or (self.struck and code != error_codes.COMMIT_EMPTY)
             is_crossing = code in _CROSSINGS and crossed
             # What a lying server announced and does not have cannot be deleted.
             is_lure = "lure_item" in event["error"]["message"]

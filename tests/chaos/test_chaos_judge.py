@@ -12,6 +12,7 @@ import pytest
 from chaos_life import Outcome, play_one
 
 from edge_agent.contract import commands as c
+from edge_agent.contract import error_codes
 from edge_agent.contract import events as e
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.turn import UserTurn
@@ -108,7 +109,7 @@ def commits_twice(_talk: DialogueManager, event: e.Event) -> list[c.Command]:
 def test_a_turn_that_is_ended_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server had ended it and said so: no words crossed on the wire."""
     outcome = sabotaged(monkeypatch, told_last(e.UserTurnCommitted, commits_twice), "thinking")
-    assert any(e.COMMIT_EMPTY in problem for problem in outcome.verdict.problems)
+    assert any(error_codes.COMMIT_EMPTY in problem for problem in outcome.verdict.problems)
 
 
 def test_a_tool_that_runs_twice(monkeypatch: pytest.MonkeyPatch) -> None:

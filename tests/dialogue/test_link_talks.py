@@ -12,6 +12,7 @@ from playbook import on, playbook
 from server_model import ModelServer, Plan
 
 from edge_agent.contract import commands as c
+from edge_agent.contract import error_codes
 from edge_agent.contract import events as e
 from edge_agent.dialogue.manager import DialogueManager
 from edge_agent.dialogue.state import Talk
@@ -533,7 +534,7 @@ def test_who_waits_long_hears_that_it_is_still_wanted_and_then_the_answer() -> N
         ("", True),
         ("response.create", True),
         ("response.cancel resp_1", False),
-        (e.ABOUT_SIDE_QUESTION, False),
+        (error_codes.ABOUT_SIDE_QUESTION, False),
     ],
 )
 def test_only_a_failure_that_may_have_cost_the_answer_reopens(about: str, reopens: bool) -> None:
@@ -541,7 +542,9 @@ def test_only_a_failure_that_may_have_cost_the_answer_reopens(about: str, reopen
     house.server.think_s = 60.0
     house.run(4.0)
     assert house.manager.talk is Talk.THINKING
-    failure = e.ServerComplained(at=4.0, code=e.SERVER_ERROR, message="It failed.", about=about)
+    failure = e.ServerComplained(
+        at=4.0, code=error_codes.SERVER_ERROR, message="It failed.", about=about
+    )
     house.send(failure)
     assert bool(house.did(c.ReopenLink)) is reopens
     assert house.sentences() == []
@@ -552,7 +555,7 @@ def test_a_server_that_fails_again_ends_the_talk_with_a_sentence() -> None:
     house.server.think_s = 60.0
     house.run(4.0)
     for at in (4.0, 4.1):
-        house.send(e.ServerComplained(at=at, code=e.SERVER_ERROR, message="It failed."))
+        house.send(e.ServerComplained(at=at, code=error_codes.SERVER_ERROR, message="It failed."))
     assert house.sentences() == ["server_trouble"]
     assert house.manager.talk is Talk.ASLEEP
 
@@ -560,5 +563,5 @@ def test_a_server_that_fails_again_ends_the_talk_with_a_sentence() -> None:
 def test_a_failure_while_nobody_waits_changes_nothing() -> None:
     house = House()
     house.connect()
-    house.send(e.ServerComplained(at=1.0, code=e.SERVER_ERROR, message="It failed."))
+    house.send(e.ServerComplained(at=1.0, code=error_codes.SERVER_ERROR, message="It failed."))
     assert house.did(c.ReopenLink) == []

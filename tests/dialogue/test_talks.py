@@ -10,6 +10,7 @@ from playbook import ANY, QUIET, Given, Playbook, frames, on, playbook, wake
 from server_model import ModelServer, Plan
 
 from edge_agent.contract import commands as c
+from edge_agent.contract import error_codes
 from edge_agent.contract import events as e
 from edge_agent.dialogue.state import Deadline, Link, Microphone, Talk
 
@@ -862,7 +863,7 @@ ANSWERED: list[Given] = [
 ]
 
 
-@pytest.mark.parametrize("about", ["", e.ABOUT_REQUEST])
+@pytest.mark.parametrize("about", ["", error_codes.ABOUT_REQUEST])
 def test_a_limit_told_by_an_error_event_is_waited_out_too(about: str) -> None:
     assert (
         heard_out()
@@ -875,7 +876,7 @@ def test_a_limit_told_by_an_error_event_is_waited_out_too(about: str) -> None:
     )
 
 
-@pytest.mark.parametrize("about", [e.ABOUT_SIDE_QUESTION, e.ABOUT_COMMIT])
+@pytest.mark.parametrize("about", [error_codes.ABOUT_SIDE_QUESTION, error_codes.ABOUT_COMMIT])
 def test_a_limit_about_something_else_asks_for_no_answer(about: str) -> None:
     assert heard_out() << [limit(about=about, retry_in_s=1.2), 5.0] >> [] >> Talk.THINKING
 

@@ -10,6 +10,7 @@ from driver import House
 from server_model import Plan
 
 from edge_agent.contract import commands as c
+from edge_agent.contract import error_codes
 from edge_agent.contract import events as e
 from edge_agent.contract.commands import AskSideQuestion
 from edge_agent.contract.risk import Risk
@@ -71,7 +72,11 @@ def test_a_refused_side_question_makes_nobody_ask_twice() -> None:
     while house.manager.talk is not Talk.SPEAKING:
         house.run(house.now + 0.01)
     code = "conversation_already_has_active_response"
-    house.send(e.ServerComplained(at=house.now, code=code, message="", about=e.ABOUT_SIDE_QUESTION))
+    house.send(
+        e.ServerComplained(
+            at=house.now, code=code, message="", about=error_codes.ABOUT_SIDE_QUESTION
+        )
+    )
     house.run(12.0)
     assert len(house.did(c.RequestResponse)) == 1
     assert len(house.speaker.played) == 1

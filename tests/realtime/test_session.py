@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.contract import commands as cmd
+from edge_agent.contract import error_codes
 from edge_agent.contract import events as ev
 from edge_agent.contract.errors import (
     LinkBusy,
@@ -669,7 +670,7 @@ def test_a_refused_side_question_is_answered_too() -> None:
     events = feed(session, error("item_not_known", event_id=json.loads(text)["event_id"]))
     assert events[0] == ev.SideAnswer(at=3.0, tag="t", text="", ok=False)
     assert isinstance(events[1], ev.ServerComplained)
-    assert events[1].about == ev.ABOUT_SIDE_QUESTION
+    assert events[1].about == error_codes.ABOUT_SIDE_QUESTION
     session = ready(can=household_can(side_questions=False))
     assert session.command(cmd.AskSideQuestion("t", "?")) == []
     assert [type(e) for e in session.take_events()] == [ev.SideAnswer]
@@ -890,7 +891,7 @@ def test_an_empty_commit_of_ours_is_told_and_one_of_nobody_is_not() -> None:
     session.command(cmd.CommitAudio())
     (event,) = session.receive(error(None, message=BUFFER), 3.0)
     assert isinstance(event, ev.ServerComplained)
-    assert (event.code, event.about) == (ev.COMMIT_EMPTY, "input_audio_buffer.commit")
+    assert (event.code, event.about) == (error_codes.COMMIT_EMPTY, "input_audio_buffer.commit")
     assert session.receive(error(None, message=BUFFER), 3.0) == []
 
 
@@ -914,7 +915,7 @@ def test_a_server_without_side_questions_names_their_fields_and_no_event() -> No
     side, complaint = session.receive(error(None, message=words), 3.0)
     assert side == ev.SideAnswer(at=3.0, tag="notes_1", text="", ok=False)
     assert isinstance(complaint, ev.ServerComplained)
-    assert complaint.about == ev.ABOUT_SIDE_QUESTION
+    assert complaint.about == error_codes.ABOUT_SIDE_QUESTION
 
 
 # --- servers that do not know side questions ------------------------------------------------

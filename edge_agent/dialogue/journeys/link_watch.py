@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from edge_agent.contract import commands as c
+from edge_agent.contract import error_codes
 from edge_agent.contract import events as e
 from edge_agent.dialogue.answers import Answers, crossed
 from edge_agent.dialogue.calls.tool_calls import ToolCalls
@@ -249,7 +250,7 @@ class LinkWatch:
 
     def complained(self, event: e.ServerComplained) -> Commands:
         """An error of the server that did not end the session."""
-        if crossed(event) or event.code == e.COMMIT_EMPTY:
+        if crossed(event) or event.code == error_codes.COMMIT_EMPTY:
             return []
         more = self._state.server_notes_missed
         note = c.Note("server.complaint", {"code": event.code, "more": more})

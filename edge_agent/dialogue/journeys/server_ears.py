@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from edge_agent.contract import error_codes
 from edge_agent.contract import events as e
 from edge_agent.dialogue.answers import Answers, crossed
 from edge_agent.dialogue.gate import Gate, GateState
@@ -100,7 +101,7 @@ class ServerEars:
 
     def complained(self, event: e.ServerComplained) -> Commands:
         """A commit of ours was refused."""
-        refused = event.about.startswith(e.ABOUT_COMMIT)
+        refused = event.about.startswith(error_codes.ABOUT_COMMIT)
         if refused and not crossed(event):
             self._state.commits_due = max(0, self._state.commits_due - 1)
         return []

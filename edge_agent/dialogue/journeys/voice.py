@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from edge_agent.contract import commands as c
+from edge_agent.contract import error_codes, net_faults
 from edge_agent.contract import events as e
-from edge_agent.contract import net_faults
 from edge_agent.dialogue.answers import Answers, crossed
 from edge_agent.dialogue.barge_in import BargeIn
 from edge_agent.dialogue.calls.tool_calls import ToolCalls
@@ -37,9 +37,9 @@ ASK_AGAIN_S = 3.0
 """Where the server does not say when; then as long again as it has been."""
 ASK_AGAIN_MAX_S = 20.0
 """Nobody stands by a speaker for longer: then they are told."""
-LOST_WITH_THE_SERVER = ("", e.ABOUT_REQUEST, e.ABOUT_COMMIT)
+LOST_WITH_THE_SERVER = ("", error_codes.ABOUT_REQUEST, error_codes.ABOUT_COMMIT)
 """What an error of the server's own must be about for the answer to be lost."""
-REFUSED_FOR_NOW = ("", e.ABOUT_REQUEST)
+REFUSED_FOR_NOW = ("", error_codes.ABOUT_REQUEST)
 """What a rate limit must be about for the answer to be refused."""
 
 
@@ -240,10 +240,10 @@ class Voice:
         """The server will not begin a response, was giving another one, or has failed."""
         if crossed(event):
             self._answers.collided()
-        elif event.about.startswith(e.ABOUT_REQUEST):
+        elif event.about.startswith(error_codes.ABOUT_REQUEST):
             self._answers.request_refused()
         is_awaited = Deadline.THINKING in self._state.deadlines
-        if event.code == e.SERVER_ERROR and event.about in LOST_WITH_THE_SERVER:
+        if event.code == error_codes.SERVER_ERROR and event.about in LOST_WITH_THE_SERVER:
             # Often the only sign that nothing will come.
             return self.no_answer() if is_awaited else []
         if _may_be_asked_again(event) and event.about in REFUSED_FOR_NOW:

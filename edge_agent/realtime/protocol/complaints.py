@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_agent.contract import net_faults
+from edge_agent.contract.error_codes import COMMIT_EMPTY, CROSSED, SERVER_ERROR
 from edge_agent.contract.errors import LinkBusy
-from edge_agent.contract.events import COMMIT_EMPTY, CROSSED, SERVER_ERROR, ServerComplained
+from edge_agent.contract.events import ServerComplained
 from edge_agent.contract.foreign import code_of
 from edge_agent.realtime.protocol import faults
 from edge_agent.realtime.protocol.shapes import ErrorBody

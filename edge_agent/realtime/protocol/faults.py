@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 
 from edge_agent.contract import net_faults
+from edge_agent.contract.error_codes import SERVER_ERROR
 from edge_agent.contract.errors import LinkBusy, LinkError, LinkLost, LinkRefused
-from edge_agent.contract.events import SERVER_ERROR
 from edge_agent.contract.foreign import OTHER, code_of, text_of_others
 from edge_agent.contract.net_faults import Peer
 

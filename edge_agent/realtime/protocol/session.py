@@ -24,8 +24,8 @@ from functools import singledispatchmethod
 from typing import Any
 
 from edge_agent.contract import commands as cmd
+from edge_agent.contract import error_codes, net_faults
 from edge_agent.contract import events as ev
-from edge_agent.contract import net_faults
 from edge_agent.contract.errors import LinkError, LinkLost, LinkRefused, LocalProtocolError
 from edge_agent.contract.foreign import code_of
 from edge_agent.realtime.protocol import complaints, faults, messages, shapes
@@ -314,13 +314,13 @@ class Session:
         if complaint.is_benign:
             self.counts["benign"] += 1
             self.counts[f"benign {complaint.code}"] += 1
-            if complaint.code != ev.COMMIT_EMPTY or kind != COMMIT:
+            if complaint.code != error_codes.COMMIT_EMPTY or kind != COMMIT:
                 return
         if kind == ASIDE:
             if complaint.names_aside_field:
                 self._no_asides()
             self._events.append(ev.SideAnswer(at=self._at, tag=subject, text="", ok=False))
-            kind, subject = ev.ABOUT_SIDE_QUESTION, ""
+            kind, subject = error_codes.ABOUT_SIDE_QUESTION, ""
         self._events.append(complaint.event(self._at, f"{kind} {subject}".strip()))
 
     def _cause_of(self, complaint: Complaint) -> tuple[str, str]:
@@ -331,7 +331,7 @@ class Session:
         if told[0]:
             return told
         cause = self._uplink.outstanding(REQUEST)
-        if complaint.code == ev.COMMIT_EMPTY:
+        if complaint.code == error_codes.COMMIT_EMPTY:
             cause = self._uplink.outstanding(COMMIT)
         elif complaint.is_benign:
             cause = ""

@@ -13,8 +13,8 @@ from functools import singledispatchmethod
 from typing import Any
 
 from edge_agent.contract import commands as cmd
+from edge_agent.contract.error_codes import ABOUT_COMMIT, ABOUT_REQUEST
 from edge_agent.contract.errors import LocalProtocolError
-from edge_agent.contract.events import ABOUT_COMMIT, ABOUT_REQUEST
 from edge_agent.contract.pcm import WIRE_BYTES_PER_MS, whole_samples
 from edge_agent.realtime.protocol import messages
 from edge_agent.realtime.protocol.config import Dialect, session_patch
