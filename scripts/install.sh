@@ -111,8 +111,8 @@ install_program() {
 }
 
 say_program() {
-    local packages
-    packages=$(missing_packages run "$(command -v -- "${PYTHON:-python3}")" | xargs)
+    local packages="python3 python3-venv, and what compiles for it" python=${PYTHON:-/usr/bin/python3}
+    if [[ -x $python ]]; then packages=$(missing_packages run "$python" | xargs); fi
     if [[ -n $packages ]]; then echo "would install from Debian: $packages"; fi
     if ! command -v espeak-ng >/dev/null; then echo "would install from Debian, if it can be had: espeak-ng"; fi
     if dpkg_interrupted; then echo "would finish what apt was stopped in: dpkg --configure -a"; fi
