@@ -171,6 +171,18 @@ def test_a_twin_by_its_port_that_is_held_is_named_with_its_holder(
     assert told == LAYOUTS["pi4-card-held"]["capture"]
 
 
+def test_a_held_device_is_not_mistaken_for_another_one_of_its_card(
+    machine: Callable[[str], Machine],
+) -> None:
+    cards = machine("pi4-card-held").cards
+    other = DeviceEntry("Jabra: Audio @ 1-1.2:1.0,1", "ALSA", 1, 2, 48_000)
+    with pytest.raises(DeviceError, match="in use by pipewire") as busy:
+        choose([other], cards, Wishes(capture="Jabra: Audio @ 1-1.2:1.0"), capture=True)
+    assert busy.value.code == "device.busy"
+    chosen = choose([other], cards, Wishes(capture=other.name), capture=True)
+    assert chosen.entry is other
+
+
 def test_a_card_that_we_hold_ourselves_is_not_busy(machine: Callable[[str], Machine]) -> None:
     house = machine("pi4-card-held")
     house.hold("card1/pcm0c", "edge-agent", thread=79, process=OURS)

@@ -173,6 +173,7 @@ def board() -> None:
     chip = Chip("lab")
     button_health.STUCK_S, button_health.STUCK_AT_START_S = 3.0, 1.0
     button_health.SETTLED_S = 1.0
+    button_health.BURST_S = 3.0  # an emulated machine moves a line ten times a second, not thirty
     is_pi = Path("/proc/device-tree/system/linux,revision").exists()
     asyncio.run(panel_on(chip, is_pi=is_pi))
 

@@ -149,15 +149,20 @@ def _model(name: str) -> str:
 
 
 def _by_name(usable: Sequence[DeviceEntry], cards: Cards, wanted: str, *, capture: bool) -> Choice:
-    if (found := _find(usable, wanted)) is not None:
+    key = wanted.casefold()
+    held = [side for side in cards.sides if side.is_capture is capture and side.holder]
+    found = _find(usable, wanted)
+    is_exact = found is not None and found.name.casefold() == key
+    for side in held:
+        # A part of a name may fit another device of a card; the one that is meant is waited for.
+        if not is_exact and any(key.endswith(end.casefold()) for end in _ends(side)):
+            raise _busy(side)
+    if found is not None:
         return Choice(found, "named in the settings")
     if (back := _renamed(usable, wanted)) is not None:
         return Choice(back, f"the only {_model(wanted)}; {wanted!r} in the settings")
-    key = wanted.casefold()
-    for side in cards.sides:
-        known = f"{side.card_name} (hw:CARD={side.card_id},DEV={side.device})".casefold()
-        is_twin = side.port != "" and f"@ {side.port}".casefold() in key
-        if side.is_capture is capture and side.holder and (key in known or known in key or is_twin):
+    for side in held:
+        if key in f"{side.card_name} {_ends(side)[0]}".casefold():
             raise _busy(side)
     what, code = _words(capture=capture)
     if not usable:
@@ -168,6 +173,14 @@ def _by_name(usable: Sequence[DeviceEntry], cards: Cards, wanted: str, *, captur
         fix=f"Name one of: {names}; or leave the name empty to have one chosen.",
         code=code,
     )
+
+
+def _ends(side: Side) -> list[str]:
+    """How the names of this device end: by the card's id, or by its port if it has a twin."""
+    ends = [f"(hw:CARD={side.card_id},DEV={side.device})"]
+    if side.port:
+        ends.append(f"@ {side.port}" + (f",{side.device}" if side.device else ""))
+    return ends
 
 
 def _none(cards: Cards, *, capture: bool) -> DeviceError:
