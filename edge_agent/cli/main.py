@@ -7,7 +7,6 @@ once), and never show a traceback to a person who did not ask for it.
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +16,7 @@ import typer
 from edge_agent.cli import config, devices, mcp, prompt, server, speaker
 from edge_agent.cli.doctor import verb as doctor
 from edge_agent.cli.options import ConfigOption, SetOption
-from edge_agent.cli.outcome import EXIT_CODES_TEXT, debugging, guarded
+from edge_agent.cli.outcome import EXIT_CODES_TEXT, debugging, guarded, reader_has_gone
 from edge_agent.cli.owner import (
     backup,
     control,
@@ -165,8 +164,7 @@ def main() -> None:
     try:
         app()
     except BrokenPipeError:
-        # `edge-agent config show | head`: the reader has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        reader_has_gone()  # `edge-agent config show | head`
         sys.exit(0)
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import errno
 import functools
+import os
+import select
 import sys
 import traceback
 import unicodedata
@@ -109,6 +111,20 @@ def of_system(problem: OSError) -> tuple[str, str]:
     return told.format(place=place), remedy
 
 
+def reader_has_gone() -> bool:
+    """Whether nobody reads our output any more (`… | head`), which is no failure; it goes nowhere
+    from then on."""
+    look = select.poll()
+    try:
+        look.register(sys.stdout.fileno(), 0)
+    except (OSError, ValueError):  # no descriptor of its own
+        return False
+    if not any(event & (select.POLLERR | select.POLLHUP) for _, event in look.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
+
+
 def guarded(verb: Callable[P, int | None]) -> Callable[P, None]:
     """A verb whose errors become sentences: what, where, what to do.  What the verb returns is
     the exit code (None: 0)."""
@@ -125,13 +141,15 @@ def guarded(verb: Callable[P, int | None]) -> Callable[P, None]:
             code = exit_code(error)
         except KeyboardInterrupt:
             code = EXIT_INTERRUPTED
-        except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+        except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
         except OSError as problem:  # the machine's doing, or the account's: no fault of ours
-            _traceback_if_asked()
-            told, remedy = of_system(problem)
-            typer.echo(f"edge-agent: {harmless(told)}\n{remedy}", err=True)
-            code = EXIT_FAILED
+            code = 0
+            if not reader_has_gone():
+                _traceback_if_asked()
+                told, remedy = of_system(problem)
+                typer.echo(f"edge-agent: {harmless(told)}\n{remedy}", err=True)
+                code = EXIT_FAILED
         except Exception as fault:
             _traceback_if_asked()
             place = traceback.extract_tb(fault.__traceback__)[-1]

@@ -384,6 +384,20 @@ def test_a_full_disk_under_the_output_is_a_sentence() -> None:
     assert answer.stderr.startswith("edge-agent: The disk is full")
 
 
+def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    answer = subprocess.run(
+        [*COMMAND, "config", "template"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
 def test_check_and_show_count_alike(tmp_path: Path) -> None:
     file = tmp_path / "edge-agent.toml"
     # One key that is set to its default, and one that is not.
