@@ -11,6 +11,7 @@ built, so a device that listens by button alone never loads the wake models.
 from __future__ import annotations
 
 import difflib
+from array import array
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -59,7 +60,7 @@ class _WakeModel:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self._features: list[float] = []
+        self._features = array("d")
         self._last: deque[float] = deque(maxlen=model.sliding_window_size)
         self._output = np.zeros(1, dtype=model.output_dtype)  # of 8 bits
         self._output_at = self._output.ctypes.data
@@ -67,11 +68,11 @@ class _WakeModel:
     def hear(self, features: list[float]) -> float:
         """Probability that the word has just been said; 0.0 between two looks."""
         model = self._model
-        self._features += features
+        self._features.extend(features)
         if len(self._features) < model.stride * len(features):
             return 0.0
-        scaled = np.array(self._features) / model.input_scale + model.input_zero_point
-        self._features.clear()
+        scaled = np.frombuffer(self._features) / model.input_scale + model.input_zero_point
+        self._features = array("d")
         quantised = np.rint(scaled, out=scaled).astype(model.input_dtype).tobytes()
         library = model.lib
         library.TfLiteTensorCopyFromBuffer(model.input_tensor, quantised, len(quantised))
@@ -85,7 +86,7 @@ class _WakeModel:
     def reset(self) -> None:
         """Forget what was heard."""
         self._model.reset()
-        self._features.clear()
+        self._features = array("d")
         self._last.clear()
 
 

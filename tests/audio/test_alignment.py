@@ -139,14 +139,14 @@ def test_a_stalled_loudspeaker_reads_as_silence() -> None:
 
 
 def looks(far: FloatArray, microphone: FloatArray) -> list[int | None]:
-    """Four a second."""
+    """As the echo stage looks."""
     quiet = np.zeros(LATEST + HEARD)
     played = (np.concatenate((quiet, far, quiet)) / 32768).astype(np.float32)
     heard = (microphone / 32768).astype(np.float32)
     search = DelaySearch()
     return [
         search.look(heard[end - HEARD : end], played[end : end + LATEST + HEARD + EARLIEST])
-        for end in range(HEARD, far.size, RATE_HZ // 4)
+        for end in range(HEARD, far.size, 15 * BLOCK)
     ]
 
 

@@ -1,6 +1,6 @@
 """Delay search: how long after our sound does its echo reach the microphone?
 
-Call `look` a few times a second with the last sound of both, as long as the echo is not found.
+Call `look` some times a second with the last sound of both, as long as the echo is not found.
 
 Thread: the front end's, which is its one owner.  It must never name a delay that was seen only
 once: a person who speaks correlates with anything for a moment.
@@ -34,15 +34,17 @@ LOWEST_BIN = 200 * SIZE // (RATE_HZ // 2)
 HIGHEST_BIN = 3600 * SIZE // (RATE_HZ // 2)
 """Speech that small loudspeakers play."""
 
-FADING = 0.9
-"""Of the sum per look: 2.5 s at four looks a second."""
+FADING = 0.94
+"""Of the sum per look: 2.5 s at seven looks a second."""
 
 CLEAR = 6.5
 """The best delay stands out by so many standard deviations of all; without an echo it is 6.4 at
 most, with one between 6 (in noise twice as loud) and 9."""
 
 ALIKE = RATE_HZ // 500
-"""Two looks agree within 2 ms."""
+AGREED = 2
+"""Looks that agree with the one before within 2 ms: the first and the third have nothing in common
+but the delay."""
 
 DIRECT = 0.7
 DIRECT_REACH = RATE_HZ // 200
@@ -63,6 +65,7 @@ class DelaySearch:
         """Another device, or the reference is read from another place: begin anew."""
         self._sum: NDArray[np.complex64] = np.zeros(HIGHEST_BIN, np.complex64)
         self._last: int | None = None
+        self._agreed = 0
 
     def look(self, heard: Float32Array, played: Float32Array) -> int | None:
         """Samples by which the echo comes later than expected (negative: earlier), or None.
@@ -88,8 +91,11 @@ class DelaySearch:
             first = begin + int(np.argmax(alike[begin : best + 1] >= DIRECT * alike[best]))
             found = 2 * first - EARLIEST
         last, self._last = self._last, found
-        agreed = found is not None and last is not None and abs(found - last) <= ALIKE
-        return found if agreed else None
+        if found is None or last is None or abs(found - last) > ALIKE:
+            self._agreed = 0
+            return None
+        self._agreed += 1
+        return found if self._agreed >= AGREED else None
 
 
 def _halved(sound: Float32Array) -> Float32Array:
