@@ -155,6 +155,7 @@ suite) suite "$@" ;;
 up)
     needs_installed
     layer "$LAB/play.qcow2" "$LAB/installed.qcow2"
+    KEEP_RUNNING=yes
     up "$LAB/play.qcow2" "$@"
     push_programs
     ;;

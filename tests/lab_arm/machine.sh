@@ -50,7 +50,13 @@ up() {
         -netdev "user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:$SSH_PORT-:22" -device virtio-net-pci,netdev=net,romfile= \
         -audiodev "wav,id=hda,path=$LAB/hda.wav" -device intel-hda -device hda-duplex,audiodev=hda >"$LAB/qemu.log" 2>&1 </dev/null &
     echo $! >"$PID"
+    trap leave EXIT
     wait_for_it
+}
+
+# However we end, no machine is left running, but one that somebody asked for (`up`).
+leave() {
+    if [[ -z ${KEEP_RUNNING:-} ]] && is_up; then kill "$(<"$PID")"; fi
 }
 
 wait_for_it() {

@@ -39,7 +39,8 @@ prepare_suite() {
         python3 /srv/lab/lab_arm/guest/lean.py requirements >/srv/suite.txt &&
         /srv/suite/bin/python -m pip install -q --no-compile --no-build-isolation --require-hashes -r requirements/build.txt &&
         /srv/suite/bin/python -m pip install -q --no-compile --no-build-isolation --require-hashes --no-deps -r /srv/suite.txt &&
-        /srv/suite/bin/python -m pip install -q --no-build-isolation --no-index --no-deps -e . && chown -R pi: .'
+        /srv/suite/bin/python -m pip install -q --no-build-isolation --no-index --no-deps -e . && chown -R pi: .' || return 1
+    trap leave EXIT # `quietly` has one of its own
 }
 
 # run_part PART: what of it has not passed yet.
