@@ -269,6 +269,7 @@ def test_what_is_damaged_is_named(file: Path) -> None:
         (gzip.compress(b"no archive" * 100), "no backup"),
         (gzip.compress(os.urandom(5000))[:900], "no whole tar.gz"),
     ],
+    ids=["empty", "not packed", "no archive", "cut off"],
 )
 def test_what_is_no_backup_is_told(file: Path, raw: bytes, why: str) -> None:
     file.write_bytes(raw)
@@ -278,7 +279,11 @@ def test_what_is_no_backup_is_told(file: Path, raw: bytes, why: str) -> None:
         backup.read(file.parent / "none")
 
 
-@pytest.mark.parametrize("manifest", [b"", b"[1]", b"[" * 50_000, b'{"parts": 1}'])
+@pytest.mark.parametrize(
+    "manifest",
+    [b"", b"[1]", b"[" * 50_000, b'{"parts": 1}'],
+    ids=["empty", "a list", "deep", "of numbers"],
+)
 def test_a_manifest_that_is_none_is_told(file: Path, manifest: bytes) -> None:
     with tarfile.open(file, "w:gz") as out:
         made = tarfile.TarInfo(backup.MANIFEST)
