@@ -147,7 +147,7 @@ unmet_needs() {
         ((needs[$mount] <= free_mb[$mount])) ||
             echo "about ${needs[$mount]} MB are needed in $mount, and ${free_mb[$mount]} MB are free; make room and start again."
     done
-    if (($#)); then (can_install "$@") 2>&1 >/dev/null | sed "s/^${0##*/}: //"; fi
+    if (($#)); then (can_install "$@") 2>&1 >/dev/null | sed "s/^${0##*/}: //" || true; fi
 }
 
 # Says what is needed, and fails with all that is missing at once, before anything is changed.

@@ -224,6 +224,13 @@ def test_failed_installation_is_one_sentence(log: str, words: str, tmp_path: Pat
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_who_may_not_install_is_told_the_line_for_root(tmp_path: Path) -> None:
+    code = "is_root() { false; }; sudo() { false; }; check_needs demo gcc"
+    done = lib(code, tmp_path / "venv")
+    assert done.returncode == 69
+    assert "system packages are missing; run: sudo apt-get update && sudo apt-get" in done.stderr
+
+
 def test_progress_of_a_long_step_and_its_status(tmp_path: Path) -> None:
     code = "HEARTBEAT_S=0.05; mkdir -p \"$VENV\"; quietly waiting bash -c 'sleep 0.2; exit 7'"
     done = lib(code, tmp_path / "venv")
