@@ -111,7 +111,7 @@ def test_a_second_machine_is_the_first_again(here: Machine, there: Machine, file
     for name in ("etc/edge-agent.toml", "etc/config.d/10-room.toml", "etc/personas/mine.toml"):
         assert there_now[name] == here_now[name]
     assert there_now["etc/openai_api_key"] == KEY.encode()
-    assert stat.S_IMODE((there.main.parent / "openai_api_key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((there.main.parent / "openai_api_key").stat().st_mode) == 0o640
     assert load(there.main).settings.listen.pre_roll_ms == 900
 
 
@@ -362,6 +362,20 @@ def test_root_says_what_the_account_could_not_read(
     assert refused.exit_code == 1
     assert "usage.json cannot be read" in refused.output
     assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("account", "group"), [("root", 0), ("no-such-group", 0), ("nogroup", 65534)]
+)
+def test_a_key_is_for_root_and_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, account: str, group: int
+) -> None:
+    given: list[object] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "chown", lambda path, uid, gid: given.append((path, uid, gid)))
+    monkeypatch.setattr(verbs, "ACCOUNT", account)
+    verbs._for_the_service([tmp_path / "key"])
+    assert given == [(tmp_path / "key", 0, group)]
 
 
 def test_a_fresh_machine_gets_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 ACCOUNT = "edge-agent"
 REFUSED = b"!"
 """First of what the child says where it could not read; an archive begins with a name."""
-SETTINGS_MODE, SECRET_MODE, STATE_MODE = 0o644, 0o600, 0o600
+SETTINGS_MODE, SECRET_MODE, STATE_MODE = 0o644, 0o640, 0o600
+"""Secrets are root's, for the service's group to read, as the installer leaves them."""
 
 
 @guarded
@@ -85,7 +86,9 @@ def restore(
         write(before, kept, at, this_build())
         typer.echo(f"What was here is in {kept}.")
     put_back(_places(brought.of(SETTINGS), main), SETTINGS_MODE)
-    put_back(_places(brought.of(SECRETS), main), SECRET_MODE)
+    secrets = _places(brought.of(SECRETS), main)
+    put_back(secrets, SECRET_MODE)
+    _for_the_service([path for _, path in secrets])
     state = _state_file(new)
     _own_folder(state.parent)
     put_back(
@@ -214,6 +217,20 @@ def _own_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True)
         os.chown(folder, account.pw_uid, account.pw_gid)
     become_owner(folder)
+
+
+def _for_the_service(secrets: list[Path]) -> None:
+    """Root gives the service's group its keys; where there is none, they are root's alone."""
+    import grp
+
+    if os.geteuid() != 0:
+        return
+    try:
+        group = grp.getgrnam(ACCOUNT).gr_gid
+    except KeyError:
+        group = 0
+    for path in secrets:
+        os.chown(path, 0, group)
 
 
 def _check_stopped(config_file: Path | None) -> None:
