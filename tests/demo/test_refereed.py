@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,8 @@ from referee.records import Record
 from refereed_stage import COLLECTIONS, KEY, Stages
 
 from edge_agent.app.daemon import Daemon
+from edge_agent.contract.commands import Command
+from edge_agent.contract.events import ButtonReleased, Event
 from edge_agent.demo.stage import Stage
 from edge_agent.simulation import clock
 from edge_agent.simulation.brains import Brain, Call, Reply, Speech, Turn
@@ -67,6 +70,41 @@ def test_what_the_session_collects_is_not_the_daemons_work() -> None:
     gc.collect()
     assert COLLECTIONS.seconds > before
     assert len(heap) == 50_000
+
+
+@pytest.mark.parametrize(
+    ("steps_s", "found"),
+    [((0.030,), set()), ((0.030, 0.030), {"bounds.step"}), ((0.090,), {"bounds.step"})],
+    ids=["once", "again", "far too long"],
+)
+def test_a_step_is_too_long_when_it_is_so_again(
+    steps_s: tuple[float, ...], found: set[str], refereed: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the host takes from a guest is in its processor time, once."""
+    spent_s = 0.0
+    monkeypatch.setattr(time, "thread_time", lambda: spent_s)
+
+    def slowly(daemon: Daemon) -> None:
+        handle = daemon.dialogue.handle
+
+        def slow(event: Event) -> list[Command]:
+            nonlocal spent_s
+            if isinstance(event, ButtonReleased) and left:
+                spent_s += left.pop()
+            return handle(event)
+
+        left = list(steps_s)
+        monkeypatch.setattr(daemon.dialogue, "handle", slow)
+
+    async def presses() -> None:
+        async with Stage(brain=Clock()) as stage:
+            slowly(stage.daemon)
+            for _ in steps_s:
+                await stage.push()
+                await asyncio.sleep(0.5)
+
+    clock.run(presses())
+    assert refereed.found() == found
 
 
 def hides_nothing(daemon: Daemon) -> None:
