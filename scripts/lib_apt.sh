@@ -52,7 +52,7 @@ install_voice() {
     if command -v espeak-ng >/dev/null; then return 0; fi
     (trap 'exit 130' INT && install_packages espeak-ng) || status=$?
     ((status != 130)) || on_stop
-    ((status == 0)) || say "note: without espeak-ng, tools that need your yes are refused"
+    ((status == 0)) || say "note: without espeak-ng, tools that need your yes are refused, and its sentences are in English"
 }
 
 # ---------------------------------------------------------------------------- apt, as root
