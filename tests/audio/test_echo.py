@@ -474,6 +474,22 @@ def test_what_was_known_of_another_card_does_not_last(
     assert talk.front.echo_path.delay_s == pytest.approx(0.015, abs=0.003)
 
 
+def test_a_loudspeaker_that_is_turned_up_later_has_an_echo_again(
+    scene: tuple[FloatArray, FloatArray, FloatArray],
+) -> None:
+    far, echo, _ = scene
+    silent = room_noise(far.size, 48)
+    silent[4 * RATE_HZ :] = echo[4 * RATE_HZ :]
+    talk = Talk("linear")
+    talk.play(far[: 4 * RATE_HZ], silent)
+    assert talk.front.echo == "none"
+    for block in range(400, 780):
+        talk.reference.write(pcm(far[block * BLOCK : (block + 1) * BLOCK]), (block + 3) / 100)
+        talk.front.on_capture(pcm(echo[(block - 3) * BLOCK : (block - 2) * BLOCK]), block / 100)
+    assert talk.front.echo == "found"
+    assert talk.interruptions(first=600) == []
+
+
 def test_words_spoken_while_we_play_and_nothing_comes_back_stay_as_loud(
     scene: tuple[FloatArray, FloatArray, FloatArray],
 ) -> None:

@@ -261,9 +261,6 @@ class EchoStage:
         self._last_heard.clear()
 
     def _cancel(self, microphone: Float32Array, reference: Float32Array) -> Cancelled:
-        if self._search.none_found and not self._found:
-            # Nothing of ours is in it: then nothing of it is to be touched.
-            return Cancelled(microphone, reference, self._nothing, microphone, self._no_doubt)
         if self.alignment.realignments != self._realignments:
             self._realignments = self.alignment.realignments
             self.slipped()
@@ -274,6 +271,10 @@ class EchoStage:
             self._best_erle_db = max(self._best_erle_db, self._canceller.erle_db)
             self._found = self._found or self._best_erle_db > TRUST_ERLE_DB
         self._look(microphone)
+        if self._search.none_found and not self._found:
+            # Nothing of ours is in it: nothing of it is to be touched.  The canceller goes on
+            # listening, for somebody may turn the loudspeaker up.
+            return Cancelled(microphone, reference, self._nothing, microphone, self._no_doubt)
         return cancelled
 
     def _look(self, microphone: Float32Array) -> None:
