@@ -133,6 +133,8 @@ cost() {
     push_programs
     inside "cd /srv/lab && python3 -m lab_arm.guest.cost $*" | tee "$LAB/cost.jsonl" || FAILED=1
     down
+    printf '{"commit": "%.7s"}\n' "$(<"$LAB/installed.commit")" >>"$LAB/cost.jsonl"
+    if ((FAILED == 0)); then (cd -- "$ROOT" && "$PYTHON" -m benchmarks.boards "$LAB/cost.jsonl"); fi
 }
 
 # ---------------------------------------------------------------------------------------- verbs

@@ -16,7 +16,7 @@ HERE = ROOT / "tests" / "lab_arm"
 
 @pytest.mark.parametrize("script", sorted(HERE.rglob("*.sh")), ids=lambda path: path.name)
 def test_script_is_sound(script: Path) -> None:
-    subprocess.run(["bash", "-n", str(script)], check=True)
+    assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
 
 
 def test_what_the_suite_leaves_out_is_there_and_has_a_reason() -> None:
