@@ -464,7 +464,7 @@ def devices_are(monkeypatch: pytest.MonkeyPatch, *entries: DeviceEntry, holder: 
     """These devices, and to the kernel one card: a USB microphone that `holder` has open."""
     library = "edge_agent.audio.device.portaudio_library"
     stand_in(monkeypatch, library, list_devices=lambda: list(entries))
-    mic = Side(1, 0, True, "Mic", "USB Mic", Kind.USB, holder)
+    mic = Side(1, 0, True, "Mic", "USB Mic", Kind.USB, holder=holder)
     known = Cards((mic,) if entries or holder else ())
     monkeypatch.setattr("edge_agent.audio.device.cards.read_cards", lambda: known)
 

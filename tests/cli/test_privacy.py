@@ -172,7 +172,7 @@ def test_an_account_that_may_not_look_is_told(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(os, "access", lambda *_: False)
     result = invoke()
     assert result.exit_code == 1
-    assert "may not look" in result.stderr
+    assert "may not read" in result.stderr
     assert "sudo edge-agent privacy" in result.stderr
 
 

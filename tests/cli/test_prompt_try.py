@@ -198,7 +198,7 @@ def test_a_service_that_is_not_there_or_lets_nobody_in_ends_it(
     (house / "etc" / "openai_api_key").unlink()
     without = run("a")
     assert without.exit_code == 69
-    assert "(mode 600)" in without.stderr
+    assert "mode 640)" in without.stderr
     settle(house, "ws://127.0.0.1:9/v1/realtime", 'provider = "local"\n')
     away = run("a", "b")
     assert away.exit_code == 69

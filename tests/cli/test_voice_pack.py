@@ -246,7 +246,7 @@ def test_without_a_key(service: SpeechService, house: Path) -> None:
     result = run("build")
     assert result.exit_code == 69
     assert "no key" in result.output
-    assert "(mode 600)" in result.output
+    assert "mode 640)" in result.output
     assert service.requests == []
     assert run("build", "--engine", "espeak").exit_code == 0  # needs none
 

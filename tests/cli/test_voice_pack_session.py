@@ -199,7 +199,7 @@ def test_without_a_key_nobody_is_dialled(service: RealtimeService, house: Path) 
     (house / "etc" / "openai_api_key").unlink()
     result = run("build")
     assert result.exit_code == 69
-    assert "(mode 600)" in result.output
+    assert "mode 640)" in result.output
     assert service.server.dials == 0
 
 

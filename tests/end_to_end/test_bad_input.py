@@ -55,7 +55,7 @@ def verb(*arguments: str, env: dict[str, str]) -> tuple[int, str]:
     [
         ("[listen\n", "is not TOML"),
         ('[listen]\nmdoe = "wake"\n', "Did you mean listen.mode?"),
-        ("[listne]\n", "Did you mean listen?"),
+        ('[listne]\nmode = "wake"\n', "Did you mean listen?"),
         ('[device]\nvolume_percent = "loud"\n', "device.volume_percent"),
         ("[device]\nvolume_percent = 700\n", "at most 100"),
         ('[realtime]\nprovider = "acme"\n', "realtime.provider"),

@@ -130,10 +130,11 @@ def test_a_driver_that_hangs_does_not_hold_up_the_end(hurried: bool) -> None:
 
 HANGING = """
 import sys, time
-from edge_agent.app import daemon as app
+from edge_agent.app.process import run
 from edge_agent.app.world import World
 from edge_agent.contract.errors import LinkLost
 from edge_agent.contract.ports import SoundDeviceInfo
+from edge_agent.host.settings.load import Loaded
 from edge_agent.host.settings.root import Settings
 from edge_agent.panel.gpio import NullPanel
 
@@ -152,7 +153,8 @@ settings = Settings(
     state={"path": sys.argv[1]}, health={"stop_s": 2.0},
 )
 print("begins", flush=True)
-sys.exit(app.run(settings, World(device=Card(), dial=dial, panel=lambda post: NullPanel("none"))))
+world = World(device=Card(), dial=dial, panel=lambda post: NullPanel("none"))
+sys.exit(run(Loaded(settings), world=world))
 """
 
 

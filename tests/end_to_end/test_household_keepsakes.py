@@ -84,6 +84,7 @@ def test_nothing_is_kept_by_itself(tmp_path: Path) -> None:
 
     play(life())
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "echo.json",
         "state.json",
         "state.json.known",
         "usage.json",

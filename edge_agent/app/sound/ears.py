@@ -197,7 +197,7 @@ class Ears:
             return
         message, fix = WORDS[now]
         if now is Sign.FAINT:
-            self._note(now.value)
+            self._note("audio.faint")
             self._advice = now.value if aloud else ""
             return
         self._deaf_since = at

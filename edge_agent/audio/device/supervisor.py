@@ -287,7 +287,7 @@ class DeviceSupervisor:
 
     def _stood_still(self, silent: str) -> DeviceDown:
         code, message = "device.lost", "The sound device stopped delivering frames."
-        if silent is LOUDSPEAKER:
+        if silent is LOUDSPEAKER and not self.is_deaf:  # else nobody knows of the microphone
             code = "device.speaker_stalled"
             message = "The loudspeaker stopped taking sound, while the microphone goes on."
         if self._counts_as_absent:
