@@ -14,7 +14,7 @@ from edge_agent.app.sound.check import QUIET_S
 from edge_agent.audio.resample import Resampler, array_to_pcm, pcm_to_array, to_int16
 from edge_agent.contract.events import ButtonPressed, ButtonReleased
 from edge_agent.contract.pcm import WIRE_RATE_HZ
-from edge_agent.contract.ports import DeviceState
+from edge_agent.contract.ports import DeviceState, EchoPath
 from edge_agent.demo.stage import Stage
 from edge_agent.host.service.control import ControlError
 from edge_agent.host.stores.echo_store import EchoStore, echo_path_file
@@ -94,6 +94,28 @@ def test_it_calibrates_itself_and_starts_from_that() -> None:
             assert abs(learned.strength_db - kept.strength_db) < 4
             assert not faults(stage)
             assert {note.code for note in stage.score.journal}.isdisjoint({"talk.woken"})
+
+    play(house())
+
+
+def test_what_was_kept_of_one_pair_of_cards_is_no_other_pairs() -> None:
+    async def house() -> None:
+        async with Stage(brain=Answers("answer_tea")) as stage:
+            await ready(stage)
+            sound, room, path = stage.daemon.sound, stage.room, EchoPath(0.123, -7.0)
+
+            async def takes(name: str) -> EchoPath | None:
+                room.unplug()
+                await stage.until(lambda: not sound.supervisor.present, PATIENCE_S, "it is gone")
+                room.name = name
+                room.replug()
+                await stage.until(lambda: sound.supervisor.present, PATIENCE_S, "it is there")
+                return sound.front_end.echo_path
+
+            assert await sound.keep(path)
+            ours = room.name
+            assert await takes("another card") is None
+            assert await takes(ours) == path
 
     play(house())
 

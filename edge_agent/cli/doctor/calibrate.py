@@ -70,7 +70,7 @@ def calibrate(
     told = [*drawn, *findings(found)] if as_json else [*findings(found), *drawn]
     if as_json:
         rows = [dataclasses.asdict(one) for one in told]
-        typer.echo(json.dumps({**found, "findings": rows}, indent=2))
+        typer.echo(json.dumps({**found, "findings": rows}))
     else:
         for one in told:
             for line in shown(one):
