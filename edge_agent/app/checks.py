@@ -1,8 +1,9 @@
 """Checks: what the owner may have tried out on the running speaker, which keeps its card and pins.
 
 `commands` are the control socket's: `check_sound` plays two seconds and measures what came back,
-`check_panel` blinks and waits for a press.  Each is begun with `start`, and asked again until it is
-`done`: an asker is answered at once, and a check takes some seconds.
+`check_panel` blinks and waits for a press, `calibrate` measures several sweeps and, where the
+request says `keep`, has the echo canceller start from them.  Each is begun with `start`, and asked
+again until it is `done`: an asker is answered at once, and a check takes some seconds.
 
 Thread: event loop; what is measured is computed by `worker`.  It must never keep sound of the room,
 open a microphone that is muted, or play into a talk.
@@ -13,10 +14,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from edge_agent.app.sound.chain import SoundChain
-from edge_agent.app.sound.check import QUIET_S, TAIL_S, sample, verdict
+from edge_agent.app.sound.check import (
+    QUIET_S,
+    SWEEPS,
+    TAIL_S,
+    calibrated,
+    echo_path,
+    sample,
+    sweep,
+    swept,
+    verdict,
+)
 from edge_agent.app.speaker_api import Handler, TalkView
 from edge_agent.audio.sound_check import Recording
 from edge_agent.contract.commands import Command, ShowLight
@@ -58,7 +70,14 @@ class Checks:
         self._pressed: list[str] = []
         self._press_came = asyncio.Event()
         self.commands: dict[str, Handler] = {
-            "check_sound": lambda request: self._answer(request, self._may_sound, self._hear),
+            "check_sound": lambda request: self._answer(request, self._may_sound, self._try_sound),
+            "calibrate": lambda request: self._answer(
+                request,
+                self._may_sound,
+                lambda: self._calibrate(
+                    keep=request.get("keep") is True, series=request.get("series") is True
+                ),
+            ),
             "check_panel": lambda request: self._answer(request, self._forget_presses, self._press),
         }
 
@@ -70,6 +89,11 @@ class Checks:
         for command in commands:
             if isinstance(command, ShowLight):
                 self._light = command.light
+
+    @property
+    def light(self) -> str:
+        """What is shown while no check runs."""
+        return self._light or "asleep"
 
     def _answer(
         self,
@@ -106,9 +130,31 @@ class Checks:
         if self._talk.talk is not Talk.ASLEEP or self._sound.playout.audible:
             raise ControlError("The speaker is in use.", fix="Try again when it is quiet.")
 
-    async def _hear(self) -> dict[str, Any]:
-        sound, recording = self._sound, Recording()
+    async def _try_sound(self) -> dict[str, Any]:
         pcm24k = await self._worker.run(lambda: sample(self._settings))
+        recording = await self._hear(pcm24k)
+        rates = self._rates()
+        return await self._worker.run(lambda: verdict(recording, *rates, self._settings))
+
+    async def _calibrate(self, *, keep: bool, series: bool) -> dict[str, Any]:
+        found = []
+        for _sweep in range(SWEEPS):
+            recording = await self._hear(sweep())
+            found.append(await self._worker.run(partial(swept, recording, *self._rates())))
+        told = calibrated(found, series=series)
+        told["cards"] = self._sound.cards
+        path = echo_path(told)
+        if keep and path is not None:
+            told["kept"] = await self._sound.keep(path)
+        return told
+
+    def _rates(self) -> tuple[int, int]:
+        """Of microphone and loudspeaker."""
+        return self._sound.front_end.capture_rate_hz, self._sound.reference.rate_hz
+
+    async def _hear(self, pcm24k: bytes) -> Recording:
+        """Play this into a quiet room, and record it."""
+        sound, recording = self._sound, Recording()
         sound.recording = recording
         try:
             await asyncio.sleep(QUIET_S)
@@ -121,10 +167,7 @@ class Checks:
             raise ControlError("The microphone was muted meanwhile.", fix="edge-agent mute off")
         if self._talk.talk is not Talk.ASLEEP:
             raise ControlError("A talk began meanwhile.", fix="Try again when it is quiet.")
-        capture_hz, render_hz = sound.front_end.capture_rate_hz, sound.reference.rate_hz
-        return await self._worker.run(
-            lambda: verdict(recording, capture_hz, render_hz, self._settings)
-        )
+        return recording
 
     # --- button and light -----------------------------------------------------------------
 
@@ -138,5 +181,5 @@ class Checks:
         self._panel.show(BLINKS)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._press_came.wait(), PRESS_S)
-        self._panel.show(self._light or "asleep")
+        self._panel.show(self.light)
         return {"panel": True, "pressed": list(self._pressed)}

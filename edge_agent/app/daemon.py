@@ -21,6 +21,7 @@ from edge_agent.app.checks import Checks
 from edge_agent.app.endings import endings
 from edge_agent.app.endpoints import endpoints
 from edge_agent.app.health import Watch
+from edge_agent.app.hearing import Hearing
 from edge_agent.app.money import Ledger
 from edge_agent.app.owner_commands import all_commands
 from edge_agent.app.running import Running
@@ -288,6 +289,7 @@ class Daemon:
             **all_commands(self.speaker_api, self.dialogue, self.toolbox, announcer),
             **self.running.commands,
             **checks.commands,
+            **Hearing(self.sound, self.dialogue, self.agent.observers, checks).commands,
         }
         self._control: ControlServer | None = None
         if world.control is not None:

@@ -138,6 +138,8 @@ class WakeDetector:
             self.cutoffs[name] = model.probability_cutoff if chosen is None else chosen
         self.scores: dict[str, float] = {}
         """The latest score of each word, 0 … 1."""
+        self.peaks: dict[str, float] | None = None
+        """Where somebody wants to know: the highest score of each word since this was put here."""
         self._refractory_frames = round(refractory_s * DETECTOR_RATE_HZ / FRAME_SAMPLES)
         self._deaf_frames = 0
 
@@ -163,6 +165,9 @@ class WakeDetector:
                 margin = score - self.cutoffs[name]
                 if margin > best_margin:
                     best, best_margin = name, margin
+            if (peaks := self.peaks) is not None:
+                for name, score in self.scores.items():
+                    peaks[name] = max(peaks[name], score)
         if self._deaf_frames:
             self._deaf_frames -= 1
             return None

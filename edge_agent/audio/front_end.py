@@ -362,6 +362,16 @@ class FrontEnd:
 
     # --- for logs -----------------------------------------------------------------------
 
+    def wake_scores(self, *, go_on: bool = True) -> dict[str, tuple[float, float]]:
+        """The highest score of each wake word since the last call, and its cut-off; nothing is
+        gathered before the first call, nor after one without `go_on`."""
+        if self._wake is None:
+            return {}
+        # Whole tables change hands: the front end's thread never sees one that lacks a word.
+        fresh = dict.fromkeys(self._wake.words, 0.0) if go_on else None
+        found, self._wake.peaks = self._wake.peaks or {}, fresh
+        return {word: (score, self._wake.cutoffs[word]) for word, score in found.items()}
+
     @property
     def erle_db(self) -> float:
         """How much of the echo the linear canceller took away at the end of the last playback."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate
+from math import log10
 
 import numpy as np
 
@@ -47,6 +48,14 @@ STEP_S = 0.02
 CLIPPED_FROM = 32_700
 FULL_SCALE = 32_768.0
 SILENT_DBFS = -100.0
+
+RESPONSE_BEFORE_MS, RESPONSE_MS = 10, 300
+"""What is told of a room's response: from so long before the first echo, and how long in all."""
+EVEN = 1e-3
+"""Of the sweep's strongest power: where it has less, nothing is told of the room."""
+THIRDS_HZ = (400, 500, 630, 800, 1000, 1250, 1600, 2000, 2500, 3150, 4000)
+"""Bands of a third of an octave that the sweep has the whole of."""
+FAINTEST_DB = -120.0
 
 Block = tuple[bytes, float]
 
@@ -165,6 +174,47 @@ def measure(recording: Recording, capture_rate_hz: int, render_rate_hz: int) -> 
         delay_ms=lag / DETECTOR_RATE_HZ * 1000 if is_heard else 0.0,
         echo_db=float(10 * np.log10(echo)) if is_heard else 0.0,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """How loudspeaker, room and microphone answer, against what was played."""
+
+    impulse_db: list[float]
+    """Per millisecond, from `RESPONSE_BEFORE_MS` before the delay that was measured."""
+    thirds_db: list[float]
+    """Per band of `THIRDS_HZ`."""
+
+
+def response(
+    recording: Recording, capture_rate_hz: int, render_rate_hz: int, delay_ms: float
+) -> Response:
+    """What a sweep shows of the room, once `measure` has found it `delay_ms` late."""
+    heard, heard_at = _joined(recording.capture, capture_rate_hz)
+    played, played_at = _joined(recording.render, render_rate_hz)
+    sounding = np.flatnonzero(played)
+    first, last = int(sounding[0]), int(sounding[-1]) + 1
+    size = 1 << (heard.size + last - first).bit_length()
+    spectrum = np.fft.rfft(played[first:last], size)
+    power = np.abs(spectrum) ** 2
+    power_floor = EVEN * power.max()
+    found = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(spectrum) / (power + power_floor), size)
+    step = DETECTOR_RATE_HZ // 1000
+    begin = round((played_at - heard_at) * DETECTOR_RATE_HZ) + first
+    at = begin + round((delay_ms - RESPONSE_BEFORE_MS) * step)
+    impulse = found[np.arange(at, at + RESPONSE_MS * step) % size]
+    known = float(np.mean(power / (power + power_floor)))
+    per_ms = np.sum(impulse.reshape(-1, step) ** 2, axis=1) / known
+    gains = np.abs(np.fft.rfft(impulse, DETECTOR_RATE_HZ)) ** 2  # one bin per Hz
+    thirds = [
+        float(np.mean(gains[round(hz / 2 ** (1 / 6)) : round(hz * 2 ** (1 / 6))]))
+        for hz in THIRDS_HZ
+    ]
+    return Response(impulse_db=_decibels(per_ms.tolist()), thirds_db=_decibels(thirds))
+
+
+def _decibels(powers: list[float]) -> list[float]:
+    return [round(max(FAINTEST_DB, 10 * log10(max(one, 1e-12))), 1) for one in powers]
 
 
 def wake_score(detector: WakeDetector, word: str, sound: Int16Array) -> float:

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from edge_agent.cli import config, devices, mcp, prompt, server, speaker
+from edge_agent.cli.doctor import calibrate
 from edge_agent.cli.doctor import verb as doctor
 from edge_agent.cli.options import ConfigOption, SetOption
 from edge_agent.cli.outcome import EXIT_CODES_TEXT, debugging, guarded, reader_has_gone
@@ -21,6 +22,7 @@ from edge_agent.cli.owner import (
     backup,
     control,
     facts,
+    listening,
     messages,
     privacy,
     running,
@@ -51,6 +53,8 @@ app.add_typer(facts.app, name="facts")
 app.command("privacy")(privacy.privacy)
 app.command("devices")(devices.devices)
 app.command("doctor")(doctor.doctor)
+app.command("calibrate")(calibrate.calibrate)
+app.command("listen")(listening.listen)
 app.command("status")(control.status)
 app.command("mute")(control.mute)
 app.command("guest")(control.guest)

@@ -9,11 +9,16 @@ from typing import Any
 import pytest
 from whole_house import PATIENCE_S, Answers, faults, play, ready
 
+from edge_agent.app.hearing import FORGOTTEN_AFTER_S
 from edge_agent.app.sound.check import QUIET_S
+from edge_agent.audio.resample import Resampler, array_to_pcm, pcm_to_array, to_int16
 from edge_agent.contract.events import ButtonPressed, ButtonReleased
-from edge_agent.contract.ports import DeviceState
+from edge_agent.contract.pcm import WIRE_RATE_HZ
+from edge_agent.contract.ports import DeviceState, EchoPath
 from edge_agent.demo.stage import Stage
 from edge_agent.host.service.control import ControlError
+from edge_agent.host.stores.echo_store import EchoStore, echo_path_file
+from edge_agent.simulation.sound import voices
 
 
 async def ask(stage: Stage, do: str, **request: Any) -> dict[str, Any]:
@@ -21,8 +26,8 @@ async def ask(stage: Stage, do: str, **request: Any) -> dict[str, Any]:
     return await answer if asyncio.iscoroutine(answer) else answer  # type: ignore[return-value]
 
 
-async def checked(stage: Stage, do: str) -> dict[str, Any]:
-    assert await ask(stage, do, start=True) == {"done": False}
+async def checked(stage: Stage, do: str, **wishes: Any) -> dict[str, Any]:
+    assert await ask(stage, do, start=True, **wishes) == {"done": False}
     with pytest.raises(ControlError, match="Another check"):
         await ask(stage, do, start=True)
     for _second in range(20):
@@ -54,6 +59,98 @@ def test_the_speaker_hears_itself_and_wakes_nobody() -> None:
             assert stage.daemon.dialogue.talk.value == "asleep"
             assert "talk.woken" not in {note.code for note in stage.score.journal}
             assert stage.brain.answered == []
+            assert not faults(stage)
+
+    play(house())
+
+
+def test_it_calibrates_itself_and_starts_from_that() -> None:
+    async def house() -> None:
+        async with Stage(brain=Answers("answer_tea")) as stage:
+            await ready(stage)
+            found = await checked(stage, "calibrate", keep=True, series=True)
+            assert (found["heard"], found["sweeps_heard"], found["kept"]) == (True, 3, True)
+            assert found["spread_ms"] < 5
+            assert len(json.dumps(found)) < 8000, "levels by the millisecond, and no sound"
+            strongest = max(found["impulse_db"])
+            late = found["impulse_from_ms"] + found["impulse_db"].index(strongest)
+            assert abs(late - found["delay_ms"]) < 3
+            assert strongest > sorted(found["impulse_db"])[150] + 20, "an echo, no noise"
+            assert len(found["thirds_db"]) == len(found["thirds_hz"])
+            store = EchoStore(echo_path_file(stage.settings.state.path), stage.daemon.journal.note)
+            kept = store.load()[found["cards"]]
+            assert (kept.delay_s, kept.strength_db) == (
+                round(found["delay_ms"] / 1000, 4),
+                found["echo_db"],
+            )
+            sound = stage.daemon.sound
+            rate_hz, voice = voices.load("answer_weather")
+            voice24k = Resampler(rate_hz, WIRE_RATE_HZ).process_array(pcm_to_array(voice))
+            sound.playout.earcon(array_to_pcm(to_int16(voice24k)))
+            await asyncio.sleep(8.0)
+            learned = sound.front_end.echo_path
+            assert learned is not None, "what the canceller makes of a voice of ours"
+            assert abs(learned.delay_s - kept.delay_s) < 0.004
+            assert abs(learned.strength_db - kept.strength_db) < 4
+            assert not faults(stage)
+            assert {note.code for note in stage.score.journal}.isdisjoint({"talk.woken"})
+
+    play(house())
+
+
+def test_what_was_kept_of_one_pair_of_cards_is_no_other_pairs() -> None:
+    async def house() -> None:
+        async with Stage(brain=Answers("answer_tea")) as stage:
+            await ready(stage)
+            sound, room, path = stage.daemon.sound, stage.room, EchoPath(0.123, -7.0)
+
+            async def takes(name: str) -> EchoPath | None:
+                room.unplug()
+                await stage.until(lambda: not sound.supervisor.present, PATIENCE_S, "it is gone")
+                room.name = name
+                room.replug()
+                await stage.until(lambda: sound.supervisor.present, PATIENCE_S, "it is there")
+                return sound.front_end.echo_path
+
+            assert await sound.keep(path)
+            ours = room.name
+            assert await takes("another card") is None
+            assert await takes(ours) == path
+
+    play(house())
+
+
+def test_what_it_hears_is_told_while_somebody_asks_and_nothing_while_muted() -> None:
+    async def house() -> None:
+        async with Stage(brain=Answers("answer_tea")) as stage:
+            await ready(stage)
+            observers = len(stage.daemon.agent.observers)
+            journal = len(stage.score.journal)
+            assert (await ask(stage, "hearing"))["frames"] == 0
+            await asyncio.sleep(1.0)
+            quiet = await ask(stage, "hearing")
+            assert 90 <= quiet["frames"] <= 110
+            assert quiet["floor_dbfs"] <= quiet["level_dbfs"] <= quiet["peak_dbfs"] < -30
+            assert (quiet["gate"], quiet["talk"], quiet["open_percent"]) == ("shut", "asleep", 0)
+            assert quiet["wake"][0]["score"] < 0.5 < quiet["wake"][0]["cutoff"]
+            assert len(stage.score.journal) == journal, "nobody reads of it in the journal"
+            await stage.say("wake_only")
+            await asyncio.sleep(1.5)
+            woken = await ask(stage, "hearing")
+            assert woken["wake"][0]["score"] > woken["wake"][0]["cutoff"]
+            assert woken["speech_percent"] > quiet["speech_percent"]
+            assert woken["peak_dbfs"] > quiet["peak_dbfs"] + 10
+            assert (woken["talk"], woken["light"]) == ("listening", "listening")
+            words = [value for value in woken.values() if isinstance(value, str)]
+            assert set(words) <= {"open", "listening", "searching", "none", "found", "armed"}
+            await ask(stage, "mute", to="on")
+            assert await ask(stage, "hearing") == {"microphone": "muted"}
+            assert len(stage.daemon.agent.observers) == observers
+            await ask(stage, "mute", to="off")
+            await asyncio.sleep(1.0)
+            assert (await ask(stage, "hearing"))["frames"] == 0, "nothing from before"
+            await asyncio.sleep(FORGOTTEN_AFTER_S + 0.1)
+            assert len(stage.daemon.agent.observers) == observers, "nobody asks any more"
             assert not faults(stage)
 
     play(house())

@@ -165,6 +165,11 @@ class SoundChain:
         return self._device.frames_captured, made, self.front_end.frames_out
 
     @property
+    def cards(self) -> str:
+        """The loudspeaker and the microphone that were opened last, by their stable names."""
+        return self._pair
+
+    @property
     def has_moved(self) -> bool:
         """A first frame has come through, of the loudspeaker's where the microphone is muted."""
         deaf = self.supervisor.is_deaf
@@ -223,10 +228,20 @@ class SoundChain:
         known = self._echo_paths.get(self._pair)
         if known is not None and _alike(known, path):
             return
+        paths = self._with(path)
+        self._disk.put(lambda: self._echoes.save(paths))
+
+    async def keep(self, path: EchoPath) -> bool:
+        """Have the canceller start from this when these cards are next opened, also after a
+        restart.  False: the disk refuses it."""
+        paths = self._with(path)
+        return await self._disk.run(lambda: self._echoes.save(paths))
+
+    def _with(self, path: EchoPath) -> dict[str, EchoPath]:
+        """All that is known of echoes, with this of the present cards."""
         self._echo_paths.pop(self._pair, None)  # the newest is the last
         self._echo_paths[self._pair] = path
-        paths = dict(self._echo_paths)
-        self._disk.put(lambda: self._echoes.save(paths))
+        return dict(self._echo_paths)
 
     def _front_end_fault(self, problem: Exception) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: we are leaving

@@ -144,6 +144,21 @@ def pause(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
+def own_device(settings: Settings) -> SoundDevice:
+    """The card of the settings; not open yet."""
+    from edge_agent.audio.device.portaudio import PortAudioDevice
+
+    own = settings.device
+    return PortAudioDevice(
+        own.capture_device,
+        own.render_device,
+        capture_rate_hz=own.rate_hz,
+        render_rate_hz=own.rate_hz,
+        block_ms=own.block_ms,
+        capture_channel=own.capture_channel,
+    )
+
+
 def listen(
     device: SoundDevice, render: Callable[[int, int], bytes], seconds: float
 ) -> tuple[Recording, SoundDeviceInfo]:
@@ -207,28 +222,31 @@ def level(found: Mapping[str, Any]) -> Finding:
 
 def heard(found: Mapping[str, Any]) -> Iterator[Finding]:
     """What came back of our own sample: loudspeaker, echo, wake word."""
+    yield echo(found)
+    yield from _wake(found)
+
+
+def echo(found: Mapping[str, Any]) -> Finding:
+    """What came back of the loudspeaker."""
     if not found["heard"]:
-        yield warn(
+        return warn(
             "Echo",
             "the microphone does not hear the loudspeaker",
             "With headphones that is right. Else: edge-agent volume; edge-agent devices; is the "
             "loudspeaker switched on?",
         )
-    else:
-        delay, echo = float(found["delay_ms"]), float(found["echo_db"])
-        said = f"the loudspeaker is heard {delay:.0f} ms late, {echo:+.0f} dB"
-        if delay > ECHO_LATEST_MS:
-            yield warn(
-                "Echo",
-                f"{said}: later than the echo canceller can follow ({ECHO_LATEST_MS:.0f} ms)",
-                "Use a loudspeaker with a cable; Bluetooth and HDMI hold sound back.",
-            )
-        elif echo > ECHO_LOUD_DB:
-            fix = "Turn the microphone's gain or the volume down: alsamixer; edge-agent volume"
-            yield warn("Echo", f"{said}: louder than it was played", fix)
-        else:
-            yield ok("Echo", said)
-    yield from _wake(found)
+    delay, strength = float(found["delay_ms"]), float(found["echo_db"])
+    said = f"the loudspeaker is heard {delay:.0f} ms late, {strength:+.0f} dB"
+    if delay > ECHO_LATEST_MS:
+        return warn(
+            "Echo",
+            f"{said}: later than the echo canceller can follow ({ECHO_LATEST_MS:.0f} ms)",
+            "Use a loudspeaker with a cable; Bluetooth and HDMI hold sound back.",
+        )
+    if strength > ECHO_LOUD_DB:
+        fix = "Turn the microphone's gain or the volume down: alsamixer; edge-agent volume"
+        return warn("Echo", f"{said}: louder than it was played", fix)
+    return ok("Echo", said)
 
 
 def _wake(found: Mapping[str, Any]) -> Iterator[Finding]:

@@ -62,12 +62,13 @@ def session_of(status: Status) -> str:
     return said
 
 
-def check(name: str, ask: Ask) -> dict[str, Any]:
-    """Have it try something out.  Raises `ControlError` where it may not, or does not end."""
+def check(name: str, ask: Ask, *, max_s: float = CHECK_MAX_S, **wishes: object) -> dict[str, Any]:
+    """Have it try something out, with `wishes` in the request.  Raises `ControlError` where it may
+    not, or does not end."""
     from edge_agent.host.service.control import ControlError
 
-    ask({"do": name, "start": True})
-    until, between = time.monotonic() + CHECK_MAX_S, threading.Event()
+    ask({"do": name, "start": True, **wishes})
+    until, between = time.monotonic() + max_s, threading.Event()
     while time.monotonic() < until:
         between.wait(ASK_EVERY_S)
         answer = ask({"do": name})

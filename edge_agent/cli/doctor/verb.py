@@ -255,8 +255,7 @@ def _cards(settings: Settings) -> Iterator[Finding]:
 def _own_sound(settings: Settings, wish: Wish) -> Iterator[Finding]:
     """Nobody has the card: listen to the room, and if asked, to the loudspeaker."""
     from edge_agent.app.sound.check import QUIET_S, TAIL_S, sample, verdict
-    from edge_agent.audio.device.portaudio import PortAudioDevice
-    from edge_agent.cli.doctor.sound import LISTEN_S, Player, heard, level, listen
+    from edge_agent.cli.doctor.sound import LISTEN_S, Player, heard, level, listen, own_device
     from edge_agent.cli.owner.muted import check_not_muted
     from edge_agent.contract.errors import AgentError, DeviceError
 
@@ -266,19 +265,11 @@ def _own_sound(settings: Settings, wish: Wish) -> Iterator[Finding]:
         yield not_seen("Level", "the microphone is muted and stays shut")
         return
     own = settings.device
-    device = PortAudioDevice(
-        own.capture_device,
-        own.render_device,
-        capture_rate_hz=own.rate_hz,
-        render_rate_hz=own.rate_hz,
-        block_ms=own.block_ms,
-        capture_channel=own.capture_channel,
-    )
     volume = min(own.volume_percent, own.volume_max_percent)
     player = Player(sample(settings) if wish.sound else b"", volume, QUIET_S)
     try:
         seconds = player.seconds + TAIL_S if wish.sound else LISTEN_S
-        recording, info = listen(device, player.render, seconds)
+        recording, info = listen(own_device(settings), player.render, seconds)
     except DeviceError as problem:
         yield fail("Level", problem.message, problem.fix)
         return

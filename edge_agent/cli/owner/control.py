@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -126,6 +127,11 @@ def check_saved(answer: dict[str, Any]) -> None:
 
 def ask_speaker(request: dict[str, object], config_file: Path | None) -> dict[str, Any]:
     """The running speaker's answer.  Raises `ControlError` where there is none, or a refusal."""
+    return speaker_door(config_file)(request)
+
+
+def speaker_door(config_file: Path | None) -> Callable[[dict[str, object]], dict[str, Any]]:
+    """The same for whoever asks many times."""
     from edge_agent.contract.errors import ConfigError
     from edge_agent.host.service.account import SharedFolder, become_owner
     from edge_agent.host.service.control import ask, client_paths
@@ -141,4 +147,4 @@ def ask_speaker(request: dict[str, object], config_file: Path | None) -> dict[st
     with contextlib.suppress(SharedFolder):  # the socket's own mode decides there
         for folder in (path.parent for path in paths if path.exists()):
             become_owner(folder)
-    return ask(request, paths)
+    return lambda request: ask(request, paths)
