@@ -1,0 +1,416 @@
+"""Half a minute in a room where our own voice sounds: one session of the hearing benchmark.
+
+`scene(library, kind, number)` is the same for the same library, kind and number.  The room, the
+voices and the noises of a part come from a generator of that part alone.
+
+Thread: the caller's.  It must never look at what a detector made of a session.
+
+On the time line of the right stamps the echo comes 2 to 20 ms after its reference; `stamps_s` says
+by how much the stamps are wrong (> 0: they say that the loudspeaker sounds later than it does).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.hearing import noises
+from benchmarks.hearing.library import PARTS, Library
+from benchmarks.hearing.places import RATE_HZ, Place, Sound, altered, faster, rattling, strained
+from edge_agent.simulation.sound.acoustics import active_level_dbfs, convolve, gain
+
+SESSION_S = 30.0
+FRAMES = round(SESSION_S * 100)
+FRAME = RATE_HZ // 100
+OWN_FROM_S = 0.3
+ROOMS = {"train": 90, "tune": 24, "report": 40}
+NEAR_FLOOR_DB = -20.0
+"""Somebody is heard where their sound at the microphone is above that, re their active level."""
+
+LEARNABLE_DB = 4.0
+"""A person nearer to the noise teaches nothing but to fire at noise."""
+
+BRIDGED_FRAMES = 12
+"""Shorter holes in a person's speech are speech: a stop, not a pause."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a session is made of."""
+
+    name: str
+    near_db: tuple[float, ...] = ()
+    """Near-to-echo ratios to draw from; empty: nobody speaks but us."""
+    transients: float = 0.0
+    """Share of sessions with knocks and so on, unless `hits` says how many there are."""
+    hits: int = 0
+    recorded: float = 0.3
+    """Share of them that is recorded; the rest is made."""
+    coughs: int = 0
+    change: float = 0.25
+    """Share of sessions in which the path changes, unless `changes` says how often."""
+    changes: int = 0
+    volume: bool = False
+    drift_ppm: tuple[float, float] = (0.0, 60.0)
+    rattle: float = 0.0
+    swell: float = 0.5
+    noise_db: tuple[float, float] = (-45.0, -22.0)
+    """Level of the room's noise against the echo's active level."""
+    stamps_s: tuple[float, float] = (0.0, 0.0)
+    dropouts: int = 0
+    music: float = 0.2
+    """Share of sessions in which our own sound is music."""
+    around: str = ""
+    """`music` or `speech` from somewhere else in the room."""
+    around_db: tuple[float, float] = (-10.0, -10.0)
+    apart: bool = False
+    """Our voice does not reach the microphone: headphones, a loudspeaker in another room."""
+    lost: int = 0
+    """Pieces of microphone sound that the device lost and did not tell of."""
+
+
+MIX = Kind("mix", transients=0.15)
+TALK = Kind("talk", change=0.15, swell=0.4)
+KINDS = {
+    kind.name: kind
+    for kind in (
+        MIX,
+        replace(MIX, name="knocks", transients=0, hits=7),
+        replace(MIX, name="coughs", transients=0, coughs=5),
+        replace(MIX, name="path", changes=4),
+        replace(MIX, name="volume", volume=True),
+        replace(MIX, name="drift", drift_ppm=(200.0, 200.0)),
+        replace(MIX, name="rattle", rattle=1.0),
+        replace(MIX, name="noise", noise_db=(-18.0, -8.0), swell=0.6),
+        replace(MIX, name="early", stamps_s=(-0.05, -0.05)),
+        replace(MIX, name="late", stamps_s=(0.05, 0.05)),
+        replace(MIX, name="dropouts", dropouts=8),
+        replace(MIX, name="room_music", around="music", around_db=(-15.0, -5.0)),
+        replace(MIX, name="television", around="speech", around_db=(-20.0, -10.0)),
+        replace(TALK, name="near+10", near_db=(10.0,)),
+        replace(TALK, name="near0", near_db=(0.0,)),
+        replace(TALK, name="near-10", near_db=(-10.0,)),
+        replace(TALK, name="near-20", near_db=(-20.0,)),
+        replace(TALK, name="near0_noise", near_db=(0.0,), noise_db=(-18.0, -8.0)),
+        replace(TALK, name="near0_drift", near_db=(0.0,), drift_ppm=(200.0, 200.0)),
+        replace(TALK, name="near0_late", near_db=(0.0,), stamps_s=(0.05, 0.05)),
+        replace(TALK, name="near_apart", near_db=(0.0,), apart=True, transients=0.15),
+        # For training alone: everything at once, at random.
+        Kind(
+            "any_talk",
+            near_db=(14, 8, 4, 0, -4, -8, -12, -16, -20),
+            transients=0.2,
+            swell=0.5,
+            rattle=0.15,
+            noise_db=(-50, -12),
+            stamps_s=(-0.08, 0.08),
+            drift_ppm=(0, 200),
+        ),
+        Kind(
+            "any_apart",
+            near_db=(10, 5, 0, -5, -10),
+            apart=True,
+            transients=0.4,
+            swell=0.6,
+            noise_db=(-50, -10),
+        ),
+        Kind(
+            "any_own",
+            transients=0.4,
+            swell=0.7,
+            rattle=0.25,
+            noise_db=(-50, -8),
+            stamps_s=(-0.08, 0.08),
+            drift_ppm=(0, 200),
+            change=0.4,
+            lost=1,
+        ),
+        Kind(
+            "any_hits",
+            hits=9,
+            recorded=0.75,
+            coughs=1,
+            volume=True,
+            swell=0.7,
+            rattle=0.3,
+            noise_db=(-45, -10),
+            drift_ppm=(0, 200),
+            changes=1,
+        ),
+        Kind(
+            "any_stress",
+            transients=0.3,
+            hits=5,
+            coughs=1,
+            changes=2,
+            volume=True,
+            swell=0.8,
+            rattle=0.4,
+            noise_db=(-45, -8),
+            stamps_s=(-0.08, 0.08),
+            drift_ppm=(0, 200),
+            dropouts=3,
+            lost=1,
+        ),
+    )
+}
+
+
+@dataclass
+class Scene:
+    """One session: what was rendered, what the microphone heard, and who spoke when."""
+
+    name: str
+    place: int
+    rendered: NDArray[np.int16]
+    """Full scale int16 at 16 kHz of the loudspeaker's clock."""
+    heard: NDArray[np.int16]
+    """The microphone at its own clock's 16 kHz."""
+    drift_ppm: float
+    stamps_s: float
+    apart: bool
+    """Our voice does not reach the microphone."""
+    near: NDArray[np.bool_] = field(repr=False)
+    """Per frame of 10 ms: a person is heard."""
+    blurred: NDArray[np.bool_] = field(repr=False)
+    """Per frame: nobody can say whether that is a person (a tail, too soft, a cough)."""
+    said: list[tuple[float, float, float, str]] = field(default_factory=list)
+    """Onset and end in seconds, near-to-echo ratio in dB, who."""
+    own: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool), repr=False)
+    """Per frame: our own sound is going on (its short pauses included)."""
+
+
+def _generator(part: str, *more: int) -> np.random.Generator:
+    return np.random.default_rng([1711, PARTS.index(part), *more])
+
+
+def place_of(part: str, number: int) -> tuple[int, Place]:
+    """The room of a session."""
+    which = number % ROOMS[part]
+    return which, Place(_generator(part, 1, which))
+
+
+def own_sound(library: Library, kind: Kind, rng: np.random.Generator) -> Sound:
+    """What the loudspeaker is given: one voice that goes on, or music."""
+    size = round(SESSION_S * RATE_HZ)
+    out = np.zeros(size, np.float32)
+    at = round(OWN_FROM_S * RATE_HZ)
+    if rng.random() < kind.music:
+        if library.sources["music"] and rng.random() < 0.5:
+            _, tune = library.draw("music", rng)
+            start = int(rng.integers(0, max(1, len(tune) - size)))
+            tune = tune[start : start + size - at]
+            tune = tune * gain(-24 - active_level_dbfs(tune, RATE_HZ))
+        else:
+            tune = noises.music(size - at, rng) * gain(-24)
+        out[at : at + len(tune)] = tune
+    else:
+        sources = library.sources["far"]
+        source = str(rng.choice(sorted(sources)))
+        change = float(rng.uniform(-0.06, 0.06)) if library.part == "train" else 0.0
+        while at < size:
+            clip = library.clip("far", int(rng.choice(sources[source])))
+            if change:
+                clip = altered(clip, change)
+            clip = clip[: size - at]
+            out[at : at + len(clip)] = clip
+            at += len(clip) + round(rng.uniform(0.05, 0.5) * RATE_HZ)
+    return np.clip(out * gain(rng.uniform(-6, 8)), -1, 1)
+
+
+def _fades(size: int, moments: list[tuple[int, int]]) -> list[Sound]:
+    """Weights of one path after another; each moment is (start, length of the passage)."""
+    weights = [np.ones(size, np.float32)]
+    for start, length in moments:
+        rise = np.clip((np.arange(size) - start) / max(1, length), 0, 1).astype(np.float32)
+        weights[-1] = weights[-1] * (1 - rise)
+        weights.append(rise)
+    return weights
+
+
+def _echo(played: Sound, place: Place, kind: Kind, rng: np.random.Generator) -> Sound:
+    size = len(played)
+    drive = rng.uniform(0.15, 1.0) if rng.random() < 0.7 else rng.uniform(1.0, 2.2)
+    sound = strained(played, rng, drive)
+    if rng.random() < kind.rattle:
+        sound = rattling(sound, rng, rng.uniform(-26, -12))
+    if kind.volume:
+        steps = sorted(rng.uniform(3, SESSION_S - 2, int(rng.integers(1, 4))))
+        decibels, now = np.zeros(size), 0.0
+        for step in steps:
+            now = float(rng.uniform(-12, 12))
+            decibels[round(step * RATE_HZ) :] = now
+        sound = sound * (10 ** (decibels / 20)).astype(np.float32)
+    count = kind.changes or int(rng.random() < kind.change)
+    moments = []
+    for _ in range(count):
+        length = 0.02 if rng.random() < 0.3 else float(rng.uniform(0.2, 2.0))
+        moments.append((round(rng.uniform(2, SESSION_S - 3) * RATE_HZ), round(length * RATE_HZ)))
+    moments.sort()
+    path, echo = place.path(rng), np.zeros(size, np.float32)
+    for weight in _fades(size, moments):
+        echo += convolve(sound, path)[:size] * weight
+        path = place.moved(path, rng, float(rng.uniform(0.05, 0.7)))
+    for _ in range(kind.dropouts):
+        start = int(rng.integers(2 * RATE_HZ, size - RATE_HZ))
+        echo[start : start + round(rng.uniform(0.002, 0.04) * RATE_HZ)] = 0
+    return echo
+
+
+def _add(mix: Sound, sound: Sound, at: int) -> None:
+    piece = sound[: max(0, len(mix) - at)]
+    mix[at : at + len(piece)] += piece.astype(np.float32)
+
+
+def _transient(library: Library, kind: Kind, rng: np.random.Generator) -> Sound:
+    if library.sources["effects"] and rng.random() < kind.recorded:
+        return library.draw("effects", rng)[1]
+    made = noises.TRANSIENTS[int(rng.integers(0, len(noises.TRANSIENTS)))](rng)
+    return (made / np.max(np.abs(made))).astype(np.float32)
+
+
+@dataclass
+class _People:
+    mix: Sound
+    near: NDArray[np.bool_]
+    blurred: NDArray[np.bool_]
+    said: list[tuple[float, float, float, str]]
+
+
+def _frame_power(sound: Sound) -> NDArray[np.float64]:
+    whole = sound[: FRAMES * FRAME].reshape(FRAMES, FRAME)
+    return np.asarray(np.mean(np.square(whole, dtype=np.float64), axis=1))
+
+
+def _people(
+    library: Library,
+    place: Place,
+    kind: Kind,
+    echo_db: float,
+    noise_db: float,
+    rng: np.random.Generator,
+) -> _People:
+    size = round(SESSION_S * RATE_HZ)
+    people = _People(np.zeros(size, np.float32), np.zeros(FRAMES, bool), np.zeros(FRAMES, bool), [])
+    if not kind.near_db:
+        return people
+    at_s = float(rng.uniform(3.5, 5.5))
+    while at_s < SESSION_S - 3.5:
+        source, voice = library.draw("near", rng)
+        if library.part == "train" and rng.random() < 0.7:
+            voice = altered(voice, float(rng.uniform(-0.1, 0.1)))
+        image = convolve(voice[: round(3.2 * RATE_HZ)], place.voice_path(rng))
+        near_db = float(rng.choice(kind.near_db))
+        near_db += float(rng.uniform(-2, 2)) if len(kind.near_db) > 1 else 0.0
+        target = echo_db + near_db
+        image = image * gain(target - active_level_dbfs(image, RATE_HZ))
+        whole = np.zeros(size, np.float32)
+        _add(whole, image, round(at_s * RATE_HZ))
+        loud = 10 * np.log10(_frame_power(whole) + 1e-12) > target + NEAR_FLOOR_DB
+        frames = np.flatnonzero(loud)
+        if len(frames):
+            gaps = np.diff(frames, prepend=frames[0])
+            spoken = loud.copy()
+            for index in np.flatnonzero((gaps > 1) & (gaps <= BRIDGED_FRAMES)):
+                spoken[frames[index] - gaps[index] : frames[index]] = True
+            if library.part == "train" and near_db < noise_db + LEARNABLE_DB:
+                people.blurred |= spoken
+            else:
+                people.near |= spoken
+            last = int(frames[-1])
+            people.blurred[last + 1 : last + 41] = True
+            people.blurred |= (whole[: FRAMES * FRAME].reshape(FRAMES, FRAME) != 0).any(1) & ~spoken
+            people.said.append((frames[0] / 100, (last + 1) / 100, near_db, source))
+        people.mix += whole
+        at_s += len(image) / RATE_HZ + float(rng.uniform(1.8, 4.5))
+    people.blurred &= ~people.near
+    return people
+
+
+def scene(library: Library, kind: Kind, number: int) -> Scene:
+    """Session `number` of a kind, in the part of the library."""
+    part = library.part
+    seed = list(kind.name.encode())
+    rng = _generator(part, 2, number, *seed)
+    which, place = place_of(part, number)
+    size = round(SESSION_S * RATE_HZ)
+    rendered = own_sound(library, kind, rng)
+    echo = _echo(rendered, place, kind, rng)
+    loud = float(rng.uniform(-42, -16))
+    """Active level of the echo at the microphone."""
+    echo = echo * gain(loud - active_level_dbfs(echo[RATE_HZ:], RATE_HZ))
+    frame_echo = _frame_power(echo) > 10 ** ((loud - 45) / 10)
+    if kind.apart:
+        echo = np.zeros_like(echo)
+    delay = float(rng.uniform(0.002, 0.020))
+    stamps_s = float(rng.uniform(*kind.stamps_s))
+    if part == "train" and kind.name.startswith("any") and rng.random() < 0.5:
+        stamps_s = 0.0
+    echo = _shifted(echo, delay)
+    noise_db = float(rng.uniform(*kind.noise_db))
+    people = _people(library, place, kind, loud, noise_db, rng)
+    mix = echo + people.mix
+    noise = noises.room_noise(size, rng, moving=bool(rng.random() < kind.swell))
+    mix += (noise * gain(max(loud + noise_db, -80))).astype(np.float32)
+    for _ in range(kind.hits or int(rng.random() < kind.transients) * int(rng.integers(1, 5))):
+        hit = convolve(_transient(library, kind, rng), place.voice_path(rng))
+        hit *= gain(loud + rng.uniform(-14, 16)) / max(1e-6, float(np.sqrt(np.mean(hit**2))) * 3)
+        _add(mix, hit, int(rng.integers(RATE_HZ, size - RATE_HZ)))
+    for _ in range(kind.coughs):
+        hit = convolve(noises.cough(rng).astype(np.float32), place.voice_path(rng))
+        hit *= gain(loud + rng.uniform(-8, 12) - active_level_dbfs(hit, RATE_HZ))
+        _add(mix, hit, int(rng.integers(3 * RATE_HZ, size - 2 * RATE_HZ)))
+    if kind.around:
+        mix += _around(library, place, kind, loud, rng)
+    drift = float(rng.choice([-1, 1])) * float(rng.uniform(*kind.drift_ppm))
+    if part == "train" and rng.random() < 0.4:
+        drift = float(rng.uniform(-20, 20))
+    if abs(drift) > 1:
+        mix = faster(mix, drift)
+    for _ in range(kind.lost):
+        start = int(rng.integers(3 * RATE_HZ, size - 2 * RATE_HZ))
+        lost = int(rng.integers(1, 2)) if rng.random() < 0.5 else int(rng.integers(16, 320))
+        mix = np.concatenate((mix[:start], mix[start + lost :]))
+    mix = np.pad(mix, (0, max(0, size - len(mix))))[:size]
+    mix += rng.standard_normal(size).astype(np.float32) * gain(rng.uniform(-96, -80))
+    if rng.random() < 0.1:  # a microphone that is turned up too far
+        mix = mix * gain(rng.uniform(0, 12) - 20 * np.log10(np.max(np.abs(mix)) + 1e-9))
+    return Scene(
+        name=f"{part}-{kind.name}-{number}",
+        place=which,
+        rendered=_pcm(rendered),
+        heard=_pcm(mix),
+        drift_ppm=drift,
+        stamps_s=stamps_s,
+        apart=kind.apart,
+        near=people.near,
+        blurred=people.blurred,
+        said=people.said,
+        own=frame_echo,
+    )
+
+
+def _around(
+    library: Library, place: Place, kind: Kind, loud: float, rng: np.random.Generator
+) -> Sound:
+    size = round(SESSION_S * RATE_HZ)
+    if kind.around == "speech":
+        sound = own_sound(library, replace(kind, music=0.0), rng)
+    elif library.sources["music"] and rng.random() < 0.5:
+        sound = np.resize(library.draw("music", rng)[1], size)
+    else:
+        sound = noises.music(size, rng)
+    sound = convolve(sound, place.voice_path(rng))[:size]
+    return sound * gain(loud + rng.uniform(*kind.around_db) - active_level_dbfs(sound, RATE_HZ))
+
+
+def _shifted(sound: Sound, seconds: float) -> Sound:
+    samples = round(seconds * RATE_HZ)
+    return np.pad(sound, (samples, 0))[: len(sound)]
+
+
+def _pcm(sound: Sound) -> NDArray[np.int16]:
+    whole = np.clip(np.rint(sound * 32768), -32768, 32767)
+    return np.asarray(whole, np.int16)

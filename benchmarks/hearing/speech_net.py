@@ -1,0 +1,118 @@
+"""The trained decision: does a person speak while our own voice sounds?
+
+Build with `load`, then `hear` the features of each frame; `sure` is the answer so far.
+
+Thread: the caller's.  It must never be taken for what the speaker does: the front end decides by
+its own rule until this net is better than that in every row of the benchmark.
+
+A dense layer and a gated recurrent unit of 40, 14,000 numbers in `speech_net.npz`, made by
+`benchmarks.hearing.train`; where they come from and what they are worth is in `speech_net.md`.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.hearing.speech_features import COUNT, VERSION, Floats
+from edge_agent.contract.errors import ConfigError
+
+WEIGHTS = "speech_net.npz"
+
+SENSITIVITIES = ("cautious", "normal", "eager")
+"""How sure it has to be, in words; the numbers are stored with the weights they belong to."""
+
+INPUTS = 32
+UNITS = 40
+
+SHAPES: dict[str, tuple[int, ...]] = {
+    "mean": (COUNT,),
+    "scale": (COUNT,),
+    "dense": (INPUTS, COUNT),
+    "dense_bias": (INPUTS,),
+    "gates": (3 * UNITS, INPUTS),
+    "gates_bias": (3 * UNITS,),
+    "memory": (3 * UNITS, UNITS),
+    "memory_bias": (3 * UNITS,),
+    "out": (UNITS,),
+    "out_bias": (),
+    "thresholds": (len(SENSITIVITIES),),
+}
+
+FIRST_SCORE = np.float32(-10.0)
+
+
+def _damaged(what: str) -> ConfigError:
+    return ConfigError(
+        f"The weights of the barge-in detector cannot be used: {what}.",
+        fix="Train it again with `python -m benchmarks.hearing.train`.",
+        code="config.no_speech_net",
+    )
+
+
+def read_weights(source: Path | None = None) -> dict[str, Floats]:
+    """The stored numbers, checked; raises `ConfigError` where they are missing or damaged."""
+    place = Path(__file__).parent / WEIGHTS if source is None else source
+    try:
+        with place.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            found = {name: np.asarray(stored[name], np.float32) for name in SHAPES}
+            version = int(stored["version"])
+    except FileNotFoundError as error:
+        raise _damaged("they are missing") from error
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise _damaged("the file is damaged") from error
+    if version != VERSION:
+        raise _damaged("they were trained on other features")
+    for name, shape in SHAPES.items():
+        if found[name].shape != shape or not np.isfinite(found[name]).all():
+            raise _damaged("the file is damaged")
+    return found
+
+
+class SpeechNet:
+    """Judge frame by frame.  `many`: sessions side by side, as in `SpeechFeatures`."""
+
+    def __init__(
+        self, weights: dict[str, Floats], sensitivity: str = "normal", many: tuple[int, ...] = ()
+    ) -> None:
+        # Folded together once: (x - mean) / scale is part of the first product.
+        scaled = weights["dense"] / weights["scale"]
+        self._dense = np.ascontiguousarray(scaled.T)
+        self._dense_bias = weights["dense_bias"] - scaled @ weights["mean"]
+        self._gates = np.ascontiguousarray(weights["gates"].T)
+        self._gates_bias = weights["gates_bias"]
+        self._memory = np.ascontiguousarray(weights["memory"].T)
+        self._memory_bias = weights["memory_bias"]
+        self._out, self._out_bias = weights["out"], weights["out_bias"]
+        self.threshold = float(weights["thresholds"][SENSITIVITIES.index(sensitivity)])
+        self._many = many
+        self.restart()
+
+    def restart(self) -> None:
+        """Another playback: what was heard before it is over."""
+        self._state = np.zeros((*self._many, UNITS), np.float32)
+        self.score: Any = np.full(self._many, FIRST_SCORE, np.float32)
+        """How sure it is of this frame; above `threshold` somebody speaks."""
+
+    @property
+    def sure(self) -> bool:
+        """Somebody speaks."""
+        return bool(self.score > self.threshold)
+
+    def hear(self, features: Floats) -> Any:
+        """Take the features of the next frame; returns the score."""
+        inner = np.tanh(features @ self._dense + self._dense_bias)
+        new = inner @ self._gates + self._gates_bias
+        old = self._state @ self._memory + self._memory_bias
+        # tanh is cheaper than a logistic function, and the same thing.
+        both = np.tanh(
+            np.float32(0.5) * (new[..., : 2 * UNITS] + old[..., : 2 * UNITS])
+        ) * np.float32(0.5) + np.float32(0.5)
+        reset, keep = both[..., :UNITS], both[..., UNITS:]
+        fresh = np.tanh(new[..., 2 * UNITS :] + reset * old[..., 2 * UNITS :])
+        self._state = fresh + keep * (self._state - fresh)
+        self.score = self._state @ self._out + self._out_bias
+        return self.score

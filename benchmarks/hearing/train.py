@@ -1,0 +1,171 @@
+"""Train the barge-in detector: sessions, learning, export; in numpy, on the processor.
+
+    OPENBLAS_NUM_THREADS=1 python -m benchmarks.hearing.train \\
+        --library DIR --cache DIR --out speech_net.npz
+
+Sessions that are in the cache already are not made again, and learning goes on from the last
+epoch that was stored there, so it may be stopped at any time.  Seeds are fixed.  Then let `tune`
+choose the thresholds.
+
+Each epoch deals the sessions to some processes, which begin with the same weights and are averaged
+at its end.
+
+Thread: the main one.  It must never see a session of the report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.hearing.learner import LEARNED, Learner, averaged
+from benchmarks.hearing.library import Library
+from benchmarks.hearing.scenes import FRAMES
+from benchmarks.hearing.side_by_side import prepare
+from benchmarks.hearing.speech_features import COUNT, VERSION
+from benchmarks.hearing.speech_net import SENSITIVITIES, UNITS
+
+SESSIONS = {"any_talk": 300, "any_own": 140, "any_stress": 160, "any_hits": 48, "any_apart": 48}
+"""Of half a minute: 5.8 hours."""
+
+EPOCHS = 40
+WORKERS = 4
+TOGETHER = 64
+STEPS = 100
+"""Frames through which an error is followed back."""
+
+FIRST_RATE, LAST_RATE = 5e-3, 5e-4
+SKIPPED = 3
+"""First frames of a person, in which nobody can know."""
+
+ONSET = (3, 33)
+ONSET_WEIGHT = 2.5
+OWN_WEIGHT = 2.0
+LEVEL_DB = 5.0
+"""A microphone or loudspeaker that is that much louder or softer, at random."""
+
+SEED = 1711
+
+
+def weights_of(near: Any, blurred: Any) -> Any:
+    """What each frame counts, as (sessions, frames)."""
+    weight = np.ones(near.shape, np.float32)
+    weight[blurred & ~near] = 0.0
+    for row in range(len(near)):
+        onsets = np.flatnonzero(np.diff(near[row].astype(np.int8), prepend=0) == 1)
+        if not len(onsets):
+            weight[row] *= OWN_WEIGHT
+        for onset in onsets:
+            weight[row, onset + ONSET[0] : onset + ONSET[1]] *= ONSET_WEIGHT
+            weight[row, onset : onset + SKIPPED] = 0.0
+    weight[:, :30] = 0.0
+    return weight
+
+
+class Lessons:
+    """All sessions in memory, and one epoch over some of them."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        many = len(paths)
+        self.features = np.zeros((many, FRAMES, COUNT), np.float16)
+        self.near, blurred = np.zeros((many, FRAMES), bool), np.zeros((many, FRAMES), bool)
+        for row, path in enumerate(paths):
+            with np.load(path) as stored:
+                self.features[row], self.near[row] = stored["features"], stored["near"]
+                blurred[row] = stored["blurred"]
+        self.weight = weights_of(self.near, blurred)
+        some = self.features[:, ::37].reshape(-1, COUNT).astype(np.float32)
+        self.mean, self.scale = some.mean(axis=0), some.std(axis=0) + np.float32(1e-2)
+
+    def epoch(self, given: tuple[dict[str, Any], Any, int, float]) -> tuple[float, dict[str, Any]]:
+        """Learn from the sessions `rows`, from what is stored on."""
+        stored, rows, seed, rate = given
+        learner = Learner(SEED)
+        learner.restore(stored)
+        rng = np.random.default_rng([SEED, seed])
+        bands, losses = COUNT // 8, []
+        for start in range(0, len(rows), TOGETHER):
+            some = np.sort(rows[start : start + TOGETHER])
+            louder = np.zeros((len(some), 1, COUNT), np.float32)
+            louder[:, 0, :bands] = rng.uniform(-LEVEL_DB, LEVEL_DB, (len(some), 1))
+            louder[:, 0, 4 * bands : 5 * bands] = rng.uniform(-LEVEL_DB, LEVEL_DB, (len(some), 1))
+            state = np.zeros((len(some), UNITS), np.float32)
+            # Somewhere else in each epoch, so that pieces do not always end at the same frame.
+            for at in range(int(rng.integers(0, STEPS)), FRAMES - STEPS + 1, STEPS):
+                part = slice(at, at + STEPS)
+                numbers = self.features[some, part].astype(np.float32) + louder
+                numbers = (numbers - self.mean) / self.scale
+                loss, state = learner.step(
+                    np.ascontiguousarray(numbers.transpose(1, 0, 2)),
+                    state,
+                    self.near[some, part].T.astype(np.float32),
+                    self.weight[some, part].T,
+                    rate,
+                )
+                losses.append(loss)
+        return float(np.mean(losses)), learner.stored()
+
+
+LESSONS: list[Lessons] = []
+"""Where a forked process finds them, without a copy."""
+
+
+def _one(given: tuple[dict[str, Any], Any, int, float]) -> tuple[float, dict[str, Any]]:
+    return LESSONS[0].epoch(given)
+
+
+def train(paths: list[Path], state: Path, epochs: int, workers: int) -> dict[str, Any]:
+    """Weights by name, as `speech_net` wants them, without thresholds."""
+    lessons = Lessons(paths)
+    LESSONS[:] = [lessons]
+    stored, begin = Learner(SEED).stored(), 0
+    if state.exists():
+        with np.load(state) as found:
+            stored = {name: found[name] for name in found.files}
+        begin = int(stored.pop("epoch")) + 1
+        lessons.mean, lessons.scale = stored.pop("mean"), stored.pop("scale")
+    with multiprocessing.get_context("fork").Pool(workers) as pool:
+        for epoch in range(begin, epochs):
+            done = epoch / max(1, epochs - 1)
+            rate = LAST_RATE + 0.5 * (FIRST_RATE - LAST_RATE) * (1 + float(np.cos(np.pi * done)))
+            order = np.random.default_rng([SEED, epoch]).permutation(len(paths))
+            dealt = np.array_split(order, workers)
+            jobs = [(stored, rows, epoch * workers + n, rate) for n, rows in enumerate(dealt)]
+            results = pool.map(_one, jobs, chunksize=1)
+            stored = averaged([learned for _, learned in results])
+            print(f"epoch {epoch}: {np.mean([loss for loss, _ in results]):.4f}", flush=True)
+            half_done = state.with_suffix(".part.npz")
+            kept = {"epoch": np.array(epoch), "mean": lessons.mean, "scale": lessons.scale}
+            np.savez(half_done, **{**stored, **kept})
+            half_done.rename(state)
+    learned = {name: np.asarray(stored[f"numbers.{name}"], np.float32) for name in LEARNED}
+    return {"mean": lessons.mean, "scale": lessons.scale, "version": np.array(VERSION), **learned}
+
+
+def main() -> None:
+    """See the module's text."""
+    parser = argparse.ArgumentParser(description="Train the barge-in detector.")
+    parser.add_argument("--library", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--share", type=float, default=1.0, help="of the sessions")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--workers", type=int, default=WORKERS)
+    given = parser.parse_args()
+    library = Library(given.library, "train")
+    paths = []
+    for kind, count in SESSIONS.items():
+        paths += prepare(library, kind, range(round(count * given.share)), given.cache)
+        print(f"{kind}: {round(count * given.share)} sessions", flush=True)
+    weights = train(paths, given.cache / "training.npz", given.epochs, given.workers)
+    # `tune` puts others in their place.
+    thresholds = np.zeros(len(SENSITIVITIES), np.float32)
+    np.savez(given.out, thresholds=thresholds, **weights)
+
+
+if __name__ == "__main__":
+    main()

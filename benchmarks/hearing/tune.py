@@ -1,0 +1,107 @@
+"""Choose the thresholds of the trained net, on rooms and voices of their own.
+
+    python -m benchmarks.hearing.tune --library DIR --cache DIR --weights speech_net.npz
+
+Each sensitivity is a rate of false cuts; its threshold is the lowest score that keeps it on the
+tuning part.  Where that part is too short to tell, the highest scores of its sessions are
+continued by the tail that they show.
+
+Thread: the caller's.  It must never look at the reporting part.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.hearing.library import Library
+from benchmarks.hearing.scenes import FRAMES, OWN_FROM_S
+from benchmarks.hearing.side_by_side import prepare
+from benchmarks.hearing.speech_net import SENSITIVITIES, SpeechNet, read_weights
+
+PER_HOUR = {"cautious": 0.2, "normal": 0.6, "eager": 3.0}
+"""False cuts per hour of own voice, over the sessions below taken together: they are harsher
+than the mix of the report."""
+
+SESSIONS = {
+    "mix": 240,
+    "knocks": 40,
+    "path": 40,
+    "volume": 40,
+    "drift": 40,
+    "rattle": 40,
+    "noise": 60,
+    "any_own": 40,
+}
+TAIL = 0.1
+"""Share of the sessions whose peaks tell how the highest ones fall off."""
+
+BATCH = 60
+
+WINDOW, NEEDED = 6, 5
+"""Of the last frames over our voice so many have to pass the threshold: a syllable is longer."""
+
+
+def scores(weights: dict[str, Any], paths: list[Path]) -> NDArray[np.float32]:
+    """What the net makes of prepared sessions, as `(sessions, frames)`."""
+    out = np.zeros((len(paths), FRAMES), np.float32)
+    for start in range(0, len(paths), BATCH):
+        some = paths[start : start + BATCH]
+        features = np.stack([np.load(path)["features"] for path in some]).astype(np.float32)
+        net = SpeechNet(weights, many=(len(some),))
+        for frame in range(FRAMES):
+            out[start : start + len(some), frame] = net.hear(features[:, frame])
+    return out
+
+
+def held(found: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The score that all but one of the last frames have reached."""
+    first = np.full((len(found), WINDOW - 1), -np.inf, np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(np.hstack((first, found)), WINDOW, axis=1)
+    return np.asarray(np.partition(windows, WINDOW - NEEDED, axis=2)[..., WINDOW - NEEDED])
+
+
+def threshold(peaks: NDArray[np.float32], hours: float, per_hour: float) -> float:
+    """The score that so many sessions' peaks pass in an hour."""
+    ordered = np.sort(peaks)[::-1]
+    wanted = per_hour * hours
+    if wanted >= 5:
+        return float(ordered[min(len(ordered) - 1, round(wanted))])
+    count = max(5, round(TAIL * len(ordered)))
+    base = float(ordered[count])
+    slope = float(np.mean(ordered[:count] - base))
+    return base + slope * float(np.log(count / max(wanted, 1e-3)))
+
+
+def main() -> None:
+    """See the module's text."""
+    parser = argparse.ArgumentParser(description="Choose the thresholds.")
+    parser.add_argument("--library", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--share", type=float, default=1.0)
+    given = parser.parse_args()
+    library = Library(given.library, "tune")
+    weights = read_weights(given.weights)
+    paths = []
+    for kind, count in SESSIONS.items():
+        paths += prepare(library, kind, range(round(count * given.share)), given.cache)
+        print(f"{kind}: {round(count * given.share)} sessions", flush=True)
+    found = scores(weights, paths)
+    warm = round((OWN_FROM_S + 3) * 100)
+    peaks = held(found)[:, warm:].max(axis=1)
+    hours = len(paths) * (FRAMES - warm) / 360_000
+    chosen = [threshold(peaks, hours, PER_HOUR[name]) for name in SENSITIVITIES]
+    print(f"{hours:.2f} hours; thresholds {dict(zip(SENSITIVITIES, chosen, strict=True))}")
+    print("highest peaks", np.round(np.sort(peaks)[::-1][:20], 1))
+    weights["thresholds"] = np.array(chosen, np.float32)
+    with np.load(given.weights) as stored:
+        np.savez(given.weights, **{**{n: stored[n] for n in stored.files}, **weights})
+
+
+if __name__ == "__main__":
+    main()
