@@ -173,7 +173,7 @@ def test_an_account_that_may_not_look_is_told(monkeypatch: pytest.MonkeyPatch) -
     result = invoke()
     assert result.exit_code == 1
     assert "may not read" in result.stderr
-    assert "sudo edge-agent privacy" in result.stderr
+    assert "sudo" in result.stderr
 
 
 # --- what leaves the house -----------------------------------------------------------------------

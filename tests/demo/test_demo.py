@@ -198,8 +198,10 @@ def test_the_live_check_passes_only_after_a_turn() -> None:
         loop = asyncio.get_running_loop()
         loop.call_later(12.0, stop.set)
         if speaks:
-            rate_hz, pcm = voices.load("wake_what_time")
-            loop.call_later(1.0, lambda: room.say(pcm, rate_hz))
+            # In one breath the parrot would say the wake word, too, and call itself.
+            for at, clip in ((1.0, "wake_only"), (3.0, "button_question")):
+                rate_hz, pcm = voices.load(clip)
+                loop.call_later(at, room.say, pcm, rate_hz)
         console = Console(file=io.StringIO())
         try:
             result = await live_check(room, console, turns=1, stop=stop)

@@ -236,10 +236,16 @@ class Ears:
             self._loudspeaker.pause()
         self._microphone.look(device.frames_captured, at)
         self._loudspeaker.look(device.frames_rendered, at)
-        sides = (("audio.mic_pace", self._microphone), ("audio.speaker_pace", self._loudspeaker))
-        for code, pace in sides:
-            if pace.wrong_percent and code not in self._told_pace:
-                self._told_pace.add(code)
-                self._note(code, percent=pace.wrong_percent)
-                if pace.wrong_percent < STANDS_PERCENT:
-                    self._supervisor.renew(DeviceDown(at=at, code="device.lost", message=STANDS))
+        if self._is_new_pace("microphone", self._microphone, at):
+            self._note("audio.mic_pace", percent=self._microphone.wrong_percent)
+        if self._is_new_pace("loudspeaker", self._loudspeaker, at):
+            self._note("audio.speaker_pace", percent=self._loudspeaker.wrong_percent)
+
+    def _is_new_pace(self, side: str, pace: Pace, at: float) -> bool:
+        """Whether a wrong pace is to be told; a stream that hardly moves is opened anew."""
+        if not pace.wrong_percent or side in self._told_pace:
+            return False
+        self._told_pace.add(side)
+        if pace.wrong_percent < STANDS_PERCENT:
+            self._supervisor.renew(DeviceDown(at=at, code="device.lost", message=STANDS))
+        return True

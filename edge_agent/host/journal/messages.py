@@ -442,8 +442,8 @@ MESSAGES: dict[str, Message] = {
     "audio.mic_gone": Message(
         WARNING,
         "Once more, minutes after it was said aloud: {why}",
-        "Only the light and edge-agent status tell of it this time: it comes and goes. See the "
-        "line device.deaf before it.",
+        "Only the light and edge-agent status tell of it this time: it comes and goes. An earlier "
+        "line names the remedy.",
     ),
     "audio.mic_back": Message(
         INFO,
