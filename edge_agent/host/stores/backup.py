@@ -53,6 +53,7 @@ STATE_FILES = (
     "usage.json",
     "pongs.json",
     "tools.json",
+    "echo.json",
 )
 """What a household would miss.  Not transcripts and recordings, which are kept for days and only
 where the owner asked for it, and nothing that is made again by itself."""
