@@ -73,12 +73,12 @@ def share(mips: float, board: Board) -> str:
 def page(counts: Mapping[str, Any]) -> str:
     """Both tables, of what has been counted."""
     idle, talk, start = counts["idle-20"], counts["talk"], counts["start"]
-    rows = [("asleep, blocks of 20 ms", idle["mips"])]
+    rows = [(f"asleep, blocks of 20 ms{idle.get('remark', '')}", idle["mips"])]
     if "idle-10" in counts:
         rows.insert(0, ("asleep, blocks of 10 ms", counts["idle-10"]["mips"]))
     rows += [
         ("a talk, on average", talk["talk_mips"]),
-        (f"speaking{talk.get('speaking_remark', '')}", talk["speaking_mips"]),
+        (f"speaking{talk.get('remark', '')}", talk["speaking_mips"]),
     ]
     counted = [f"At commit {counts['commit']}{counts.get('remark', '')}.", ""]
     counted += ["| what | million instructions a second |", "|---|--:|"]
@@ -95,7 +95,8 @@ def page(counts: Mapping[str, Any]) -> str:
             if row["mips"] >= THREAD_SHOWN_MIPS
         ]
     more = (
-        f"\nStart of the process → READY: {start['million_instructions']:,} million instructions.\n"
+        f"\nStart of the process → READY: {start['million_instructions']:,} million instructions"
+        f"{start.get('remark', '')}.\n"
     )
     more += f"Memory (RSS), asleep: {idle['rss_mib']:g} MiB.\n"
     by_core = {board.core.split(",")[0]: board.per_cycle for board in BOARDS}

@@ -142,7 +142,7 @@ furnish() {
     done
     touch -- "$etc/.updated" "$TREE/var/.updated" # or the first boot rebuilds what it has
     install -D -m 600 "$LAB/key.pub" "$TREE/root/.ssh/authorized_keys"
-    printf 'UseDNS no\nPermitRootLogin prohibit-password\n' >"$etc/ssh/sshd_config.d/lab.conf"
+    printf 'UseDNS no\nPermitRootLogin prohibit-password\nPerSourcePenalties no\n' >"$etc/ssh/sshd_config.d/lab.conf"
     # As Raspberry Pi OS has them: a group for GPIO, and a person who may use sudo.
     chroot "$TREE" groupadd -f -r gpio
     printf 'SUBSYSTEM=="gpio", GROUP="gpio", MODE="0660"\n' >"$etc/udev/rules.d/99-com.rules"

@@ -180,5 +180,6 @@ WHAT = {
 
 if __name__ == "__main__":
     h.OUT.mkdir(parents=True, exist_ok=True)
-    for name in sys.argv[1:] or list(WHAT):
+    # Not idle-10 by itself: snd-dummy built by an older compiler has been seen to fall.
+    for name in sys.argv[1:] or ["idle-20", "talk", "start"]:
         h.tell(json.dumps({name: WHAT[name]()}))
