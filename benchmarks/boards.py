@@ -80,7 +80,7 @@ def page(counts: Mapping[str, Any]) -> str:
         ("a talk, on average", talk["talk_mips"]),
         (f"speaking{talk.get('remark', '')}", talk["speaking_mips"]),
     ]
-    counted = [f"At commit {counts['commit']}{counts.get('remark', '')}.", ""]
+    counted = [f"At the commit “{counts['commit']}”{counts.get('remark', '')}.", ""]
     counted += ["| what | million instructions a second |", "|---|--:|"]
     counted += [f"| {what} | {mips:g} |" for what, mips in rows]
     if idle.get("threads"):

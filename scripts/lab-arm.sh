@@ -17,6 +17,9 @@
 # Needs: Debian 12 or 13 on amd64, root, some 400 MB from the archive, 6 GB of disk in
 # $EDGE_AGENT_LAB_ARM (~/.cache/edge-agent-lab-arm; remove that folder to be rid of it).  On two busy
 # cores: half an hour to build, an hour for the rest.  Ends with 0 only if every check holds.
+#
+# How far it was tried: boot, a talk and `cost` ran; `install`, `play` and `suite` are written and have
+# not yet run to their end.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 LAB=${EDGE_AGENT_LAB_ARM:-${XDG_CACHE_HOME:-$HOME/.cache}/edge-agent-lab-arm}
