@@ -249,7 +249,7 @@ def test_every_program_that_tests_call_has_its_package(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("installs", "said"),
-    [("echo apt: $*", "apt: espeak-ng\n"), ("fail 69 no root", "are refused\n")],
+    [("echo apt: $*", "apt: espeak-ng\n"), ("fail 69 no root", "are in English\n")],
 )
 def test_the_voice_of_questions_is_installed_and_its_lack_stops_nothing(
     installs: str, said: str, tmp_path: Path

@@ -25,14 +25,20 @@ class Quiet(SimpleNamespace):
 
 def speaker(counts: dict[str, int]) -> SpeakerStatus:
     """With parts that have nothing to tell but the link's oddities."""
-    sound = Quiet(counters=lambda: Quiet(echo=""), supervisor=Quiet(), playout=Quiet(), drops={})
+    sound = Quiet(
+        counters=lambda: Quiet(echo=""),
+        supervisor=Quiet(),
+        playout=Quiet(),
+        ears=Quiet(codes=()),
+        drops={},
+    )
     ledger = Quiet(store=Quiet(today=Spent()), spending=Quiet(budget=Quiet(cap=0)))
     parts: dict[str, Any] = {
         "talk": Quiet(talk=Talk.ASLEEP, microphone=Microphone.OPEN, link=Link.READY),
         "sound": sound,
         "ledger": ledger,
         "link": Quiet(counts=counts, pongs=Quiet(quantile_s=lambda _share: 0.0)),
-        "watch": Quiet(sound_judge=Quiet()),
+        "watch": Quiet(sound_judge=Quiet(signs=())),
         "saved_state": Quiet(),
     }
     return SpeakerStatus(

@@ -34,6 +34,10 @@ KEYS = frozenset({"sk-test", "sk-new"})
 HOME_HOST, NEXT_HOST = "api.openai.com", "next.example"
 
 
+EACH_MESSAGE = ("link.sent", "link.received")
+"""Notes of every message, for whoever debugs."""
+
+
 @dataclass
 class World:
     home: MemoryNetwork
@@ -78,9 +82,9 @@ class World:
             self.link.execute(cmd.RollOver())
 
     def note(self, code: str, **fields: object) -> None:
-        if code not in ("link.sent", "link.received"):  # every message's, for whoever debugs
+        if code not in EACH_MESSAGE:
             self.notes.append(code)
-        self.note_fields.append((code, fields))
+            self.note_fields.append((code, fields))
 
     async def until(self, reached: Callable[[], object], within_s: float = 30.0) -> float:
         """Loop time that passed until `reached()`; fails after `within_s`."""

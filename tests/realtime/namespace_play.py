@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 
 from house_config import household_dialer, household_provider, household_session, household_timings
+from link_world import EACH_MESSAGE
 
 from edge_agent.contract import events as ev
 from edge_agent.host.service.network import NetworkNews, NetworkWatch
@@ -66,12 +67,16 @@ class Play:
             config=household_session(turn_detection=None),
             key=lambda: "sk-test",
             post=self.events.append,
-            note=lambda code, **_fields: self.notes.append(code),
+            note=self.note,
             rng=random.Random(7),
             url=f"ws://{THEIRS}:{PORT}/v1/realtime",
             allow_insecure=True,
         )
-        self.watch = NetworkWatch(self.changed, lambda code, **_fields: self.notes.append(code))
+        self.watch = NetworkWatch(self.changed, self.note)
+
+    def note(self, code: str, **_fields: object) -> None:
+        if code not in EACH_MESSAGE:
+            self.notes.append(code)
 
     def changed(self, news: NetworkNews) -> None:
         self.news.append(news)
