@@ -144,7 +144,7 @@ def test_a_key_file_and_who_can_read_it(tmp_path: Path) -> None:
     path.chmod(0o600)
     assert states() == [(State.OK, "")]
     path.chmod(0o640)
-    assert states() == [(State.WARN, "sudo chmod 600 "), (State.OK, "")]
+    assert states() == [(State.WARN, "sudo chgrp edge"), (State.OK, "")]
     path.chmod(0o600)
     path.write_bytes(b"\xff\xfe")
     assert states() == [(State.FAIL, "sudo install -m")]

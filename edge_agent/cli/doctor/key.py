@@ -32,7 +32,9 @@ KEY_MIN_CHARS = 16
 
 def key_file(path: Path, provider: str, *, needs_key: bool) -> Iterator[Finding]:
     """The file with the key, and whether others can read it."""
-    store = f"sudo install -m 600 /dev/stdin {path}     (paste the key, Enter, Ctrl-D)"
+    store = (
+        f"sudo install -m 640 -g edge-agent /dev/stdin {path}     (paste the key, Enter, Ctrl-D)"
+    )
     try:
         text = read_text(path)
     except FileNotFoundError:
@@ -46,7 +48,8 @@ def key_file(path: Path, provider: str, *, needs_key: bool) -> Iterator[Finding]
         yield fail("Key", f"{path} {why_not(problem)}", store)
         return
     if is_open_to_others(path):
-        yield warn("Key", f"{path} can be read by others", f"sudo chmod 600 {path}")
+        close = f"sudo chgrp edge-agent {path} && sudo chmod 640 {path}"
+        yield warn("Key", f"{path} can be read by others", close)
     wrong = key_form(text, provider)
     if wrong and (needs_key or text):
         yield fail("Key", f"{path} {wrong}", store)

@@ -35,7 +35,7 @@ STATE_FOLDER = "var/lib/edge-agent"
 SOCKET_NAME = "control.sock"
 LEFT_OVER = ".installing"
 """End of the name of a file that an installation was writing when it broke off."""
-KEY_MODE, STATE_MODE, PUBLIC_MODE = 0o600, 0o700, 0o755
+KEY_MODE, STATE_MODE, PUBLIC_MODE = 0o640, 0o700, 0o755
 
 Own = Callable[[int, int, int], None]
 """`os.fchown`, or what a test puts in its place."""
@@ -59,7 +59,7 @@ def repaired(
     done = [
         *_groups(known, run),
         *_folders(root, state_folder, known, own),
-        *_key(root, own),
+        *_key(root, known, own),
         *_state(state_folder, known, own, roots_uid),
         *_left_over(root),
     ]
@@ -92,17 +92,17 @@ def _folders(root: Path, state_folder: Path, known: Account, own: Own) -> Iterat
         yield fixed("Folder", f"made {folder}")
 
 
-def _key(root: Path, own: Own) -> Iterator[Finding]:
-    """Root's alone: systemd hands it to the service."""
+def _key(root: Path, known: Account, own: Own) -> Iterator[Finding]:
+    """Root's, for the service's group to read, as the installer leaves it."""
     path = root / SETTINGS_FOLDER / KEY_NAME
     with suppress(OSError):
         found = path.lstat()
         if (
             stat.S_ISREG(found.st_mode)
             and is_open_to_others(path)
-            and _change(path, KEY_MODE, found.st_uid, found.st_gid, own)
+            and _change(path, KEY_MODE, found.st_uid, known.gid, own)
         ):
-            yield fixed("Key", f"{path} can be read by its owner only now")
+            yield fixed("Key", f"{path} can be read by root and {ACCOUNT} only now")
 
 
 def _state(folder: Path, known: Account, own: Own, roots_uid: int) -> Iterator[Finding]:

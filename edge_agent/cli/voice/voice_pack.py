@@ -85,6 +85,9 @@ def build(
     typer.echo("A speaker that runs takes them after: sudo systemctl restart edge-agent")
 
 
+LATER = "once this is the language of the settings"
+
+
 @app.command("list")
 @guarded
 def list_packs(
@@ -115,17 +118,18 @@ def list_packs(
             "other_settings": state.differs(_manner(settings), settings.realtime.speed),
         }
         spoken_by = state.voice or state.engine
+        is_chosen = name == _known_or_empty(settings.speech.language)
         words = {
             "own": f"in your own pack ({harmless(spoken_by) or 'recorded by hand'})",
             "shipped": "as shipped",
             "espeak": "by espeak-ng",
-            "english": "by espeak-ng, once this is the language of the settings"
+            "english": f"by espeak-ng, {'from its next start on' if is_chosen else LATER}"
             if is_installed() and settings.speech.offline_voice
             else "in English, for want of a recording and of espeak-ng",
             "none": "not at all",
         }
         heard = ", ".join(f"{counts[k]} {how}" for k, how in words.items() if counts[k])
-        mark = "*" if name == _known_or_empty(settings.speech.language) else " "
+        mark = "*" if is_chosen else " "
         lines.append(f"{mark} {name}  {heard}")
         if other := state.differs(_manner(settings), settings.realtime.speed):
             lines.append(
