@@ -71,7 +71,7 @@ clone() {
     rm -rf -- "$LAB/checkout.git"
     git init -q --bare "$LAB/checkout.git"
     git -C "$LAB/checkout.git" fetch -q --depth "$HISTORY" "file://$ROOT" HEAD:refs/heads/lab
-    tar -C "$LAB" -cf - checkout.git | inside 'rm -rf /srv/checkout.git /home/pi/edge-agent && tar -C /srv --no-same-owner -xf -'
+    tar -C "$LAB" -cf - checkout.git | inside 'rm -rf /srv/checkout.git /home/pi/edge-agent && tar -C /srv --no-same-owner -xf - && chown -R pi: /srv/checkout.git'
     as_pi_at /home/pi "git clone -q -b lab file:///srv/checkout.git edge-agent && cd edge-agent && git reset -q --hard $commit && git log --oneline -1"
 }
 
@@ -91,6 +91,7 @@ install_it() {
     up "$disk"
     push_programs
     holds "a clone of the checkout, one commit old" clone "$OLDER"
+    ((FAILED == 0)) || fail "without it there is nothing to install."
     holds "the board says what it is" inside "tr -d '\\0' </proc/device-tree/model | grep -x '$MODEL'"
     holds "sudo scripts/install.sh as pi, on a machine with nothing" first_install
     holds "it asks for a key, and for nothing else" grep 'Two lines are left for you' "$LAB/install.txt"
