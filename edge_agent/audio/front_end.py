@@ -167,8 +167,8 @@ class FrontEnd:
         return not thread.is_alive()
 
     def _prepare(self, capture_rate_hz: int, echo_path: EchoPath | None = None) -> None:
-        self._from_device = Resampler(capture_rate_hz, DETECTOR_RATE_HZ)
-        self._to_wire = Resampler(DETECTOR_RATE_HZ, WIRE_RATE_HZ)
+        self._from_device = Resampler(capture_rate_hz, DETECTOR_RATE_HZ, single=True)
+        self._to_wire = Resampler(DETECTOR_RATE_HZ, WIRE_RATE_HZ, single=True)
         self._delay_s = (self._from_device.delay_ms + self._to_wire.delay_ms) / 1000
         self.capture_rate_hz = capture_rate_hz
         self.levels.restart(capture_rate_hz)
@@ -286,7 +286,7 @@ class FrontEnd:
         if samples.max() >= CLIPPED_FROM or samples.min() <= -CLIPPED_FROM:
             loud = (samples >= CLIPPED_FROM) | (samples <= -CLIPPED_FROM)
             self.clipped_samples += int(np.count_nonzero(loud))
-        heard = self._from_device.process_array(samples).astype(np.float32)
+        heard = self._from_device.process_array(samples).astype(np.float32, copy=False)
         heard *= np.float32(1 / FULL_SCALE)
         if self._pending.size:
             heard = np.concatenate((self._pending, heard))
