@@ -41,15 +41,19 @@ class VoiceDetector:
             raise ConfigError(
                 f"Voice detector mode {mode} does not exist.", fix="Choose 0, 1, 2 or 3."
             )
-        import webrtcvad
+        # What `webrtcvad.Vad` is made of: its method would check the length a second time.
+        import _webrtcvad
 
-        self._vad = webrtcvad.Vad(mode)
+        self._process = _webrtcvad.process
+        self._vad = _webrtcvad.create()
+        _webrtcvad.init(self._vad)
+        _webrtcvad.set_mode(self._vad, mode)
 
     def is_speech(self, pcm16k: bytes) -> bool:
         """Judge one frame of 320 bytes; raises `ValueError` for any other length."""
         if len(pcm16k) != FRAME_BYTES:
             raise ValueError(f"voice detector wants {FRAME_BYTES} bytes, got {len(pcm16k)}")
-        return bool(self._vad.is_speech(pcm16k, DETECTOR_RATE_HZ))
+        return bool(self._process(self._vad, DETECTOR_RATE_HZ, pcm16k, FRAME_SAMPLES))
 
 
 class _WakeModel:
@@ -129,10 +133,12 @@ class WakeDetector:
                     f"Cut-off {cutoff} of wake word {name!r} is impossible.",
                     fix="Use a number between 0 and 1, or leave it out.",
                 )
-        from pymicro_features import MicroFrontend
+        # What `pymicro_features` is made of, which would wrap each frame's features anew.
+        import micro_features_cpp
         from pymicro_wakeword import MicroWakeWord, Model
 
-        self._frontend = MicroFrontend()
+        self._library = micro_features_cpp
+        self._frontend = micro_features_cpp.create_frontend()
         self._models: dict[str, _WakeModel] = {}
         self.cutoffs: dict[str, float] = {}
         for name, chosen in words.items():
@@ -161,7 +167,7 @@ class WakeDetector:
             raise ValueError(f"wake detector wants {FRAME_BYTES} bytes, got {len(pcm16k)}")
         best: str | None = None
         best_margin = 0.0
-        features = self._frontend.process_samples(pcm16k).features
+        features, _samples = self._library.process_samples(self._frontend, pcm16k)
         if features:  # the first window is three frames long
             for name, model in self._models.items():
                 self.scores[name] = score = model.hear(features)
@@ -180,7 +186,7 @@ class WakeDetector:
 
     def reset(self) -> None:
         """Start afresh, as after the microphone was away."""
-        self._frontend.reset()
+        self._library.reset_frontend(self._frontend)
         self.scores.clear()
         for model in self._models.values():
             model.reset()
