@@ -19,7 +19,7 @@
 # took eight and a half minutes on two cores; all the rest is emulated, and wants both of them for an
 # hour or more.  Ends with 0 only if every check holds.
 #
-# How far it was tried: `build` ran to its end; `cost idle-20` and a talk (button, answer) ran on a
+# How far it was tried: `build` ran to its end; `cost idle-20 talk` (a press, an answer) ran on a
 # machine furnished by hand.  `install` was seen to clone and to begin; it, `play` and `suite` have
 # not yet run to their end.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
