@@ -77,7 +77,7 @@ def page(counts: Mapping[str, Any]) -> str:
     if "idle-10" in counts:
         rows.insert(0, ("asleep, blocks of 10 ms", counts["idle-10"]["mips"]))
     rows += [
-        ("a talk, on average", talk["talk_mips"]),
+        (f"a talk, on average{talk.get('remark', '')}", talk["talk_mips"]),
         (f"speaking{talk.get('remark', '')}", talk["speaking_mips"]),
     ]
     counted = [f"At the commit “{counts['commit']}”{counts.get('remark', '')}.", ""]

@@ -59,12 +59,14 @@ HEAVY: dict[str, Owner] = {
     "pydantic": Owner(r"(host|tools)/.*\.py", lazy=False),
     "pydantic_core": Owner(r"host/.*\.py", lazy=False),
     "pydantic_settings": Owner(r"host/.*\.py", lazy=False),
+    "micro_features_cpp": Owner(r"audio/detectors\.py"),
     "pymicro_features": Owner(r"audio/detectors\.py"),
     "pymicro_wakeword": Owner(r"audio/detectors\.py"),
     "rich": Owner(r"(cli|demo)/.*\.py", lazy=False),
     "systemd": Owner(r"host/journal/journal\.py"),
     "typer": Owner(r"cli/.*\.py", lazy=False),
     "webrtcvad": Owner(r"audio/detectors\.py"),
+    "_webrtcvad": Owner(r"audio/detectors\.py"),
     "websockets": Owner(r"realtime/link/dialer\.py|simulation/.*\.py", lazy=False),
 }
 

@@ -29,11 +29,12 @@ def test_what_the_suite_leaves_out_is_there_and_has_a_reason() -> None:
             assert len(reason.split()) > 2, line
 
 
-def test_the_lean_lock_runs_the_speaker_and_its_tests() -> None:
+def test_the_lean_lock_is_what_the_installed_speaker_lacks_for_its_tests() -> None:
     folder = ROOT / "requirements"
     got = locked(lean(folder))
-    runs = locked((folder / "run.txt").read_text(encoding="utf-8"))
-    assert runs.keys() | TEST_PACKAGES <= got.keys()
+    runs, tools = (locked((folder / f"{name}.txt").read_text("utf-8")) for name in ("run", "mcp"))
+    assert tools.keys() | TEST_PACKAGES <= runs.keys() | got.keys()
+    assert not runs.keys() & got.keys()
     assert all("--hash=sha256:" in lines for lines in got.values())
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from edge_agent.audio.detectors import DETECTOR_RATE_HZ, FRAME_BYTES, WakeDetector
 from edge_agent.audio.resample import (
-    FloatArray,
+    AnyFloatArray,
     Int16Array,
     Resampler,
     array_to_pcm,
@@ -233,7 +233,7 @@ def as_heard(recording: Recording, capture_rate_hz: int) -> Int16Array:
     return to_int16(_joined(recording.capture, capture_rate_hz)[0])
 
 
-def _joined(blocks: list[Block], rate_hz: int) -> tuple[FloatArray, float]:
+def _joined(blocks: list[Block], rate_hz: int) -> tuple[AnyFloatArray, float]:
     """All of it at 16 kHz, and when its first sample was."""
     if not blocks:
         return np.zeros(0), 0.0
@@ -245,7 +245,7 @@ def _joined(blocks: list[Block], rate_hz: int) -> tuple[FloatArray, float]:
     return whole, float(np.median(stamps)) - resampler.delay_ms / 1000
 
 
-def _lag(heard: FloatArray, sound: FloatArray, begin: int) -> tuple[int, bool]:
+def _lag(heard: AnyFloatArray, sound: AnyFloatArray, begin: int) -> tuple[int, bool]:
     """Samples from where the sound should begin to where it does, and whether that is sure."""
     size = 1 << (heard.size + sound.size).bit_length()
     cross = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(sound, size))
@@ -261,7 +261,7 @@ def _lag(heard: FloatArray, sound: FloatArray, begin: int) -> tuple[int, bool]:
     return int(offsets[peak]) - begin, bool(window[peak] > CLEAR_PEAK * max(spread, 1e-12))
 
 
-def _median_power(sound: FloatArray) -> float:
+def _median_power(sound: AnyFloatArray) -> float:
     step = round(STEP_S * DETECTOR_RATE_HZ)
     whole = sound[: sound.size // step * step]
     if not whole.size:
@@ -269,7 +269,7 @@ def _median_power(sound: FloatArray) -> float:
     return float(np.median(np.mean(whole.reshape(-1, step) ** 2, axis=1)))
 
 
-def _power(sound: FloatArray) -> float:
+def _power(sound: AnyFloatArray) -> float:
     return float(np.mean(sound**2)) if sound.size else 0.0
 
 

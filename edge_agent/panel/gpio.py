@@ -3,7 +3,8 @@
 Call `open_panel`.  On a Raspberry Pi pins are BCM numbers of its header; with `panel.chip` they are
 line numbers of that GPIO chip, on any board.
 
-Thread: the event loop for light and buttons; gpiozero's own threads only hand it their edges.  It
+Thread: the event loop for light and buttons; those of `line_events`, or gpiozero's own where the
+kernel is too old for them, only hand it their edges.  It
 must never decide what a press means, and never stop the speaker because a wire is loose.
 
 gpiozero is imported only when there is a panel: most desks have none.
@@ -24,6 +25,7 @@ from typing import Any
 from edge_agent.contract.errors import DeviceMissing
 from edge_agent.contract.events import Event
 from edge_agent.panel.button_health import ButtonJudge
+from edge_agent.panel.line_events import LineEvents
 from edge_agent.panel.patterns import DARK, Colour, LightPlayer
 
 GPIO_CHIPS = "gpiochip*"
@@ -76,9 +78,10 @@ class GpioPanel:
         loop: AbstractEventLoop,
         post: Callable[[Event], None],
         factory: Any,
+        dev: Path,
     ) -> None:
         """Claims the pins.  `post` is called on the loop.  Raises `DeviceMissing`."""
-        from gpiozero import DigitalInputDevice, DigitalOutputDevice
+        from gpiozero import DigitalOutputDevice
 
         self._loop = loop
         self._post = post
@@ -93,17 +96,10 @@ class GpioPanel:
         try:
             for name, pin in (("talk", config.button_pin), ("mute", config.mute_button_pin)):
                 if pin != NO_PIN:
-                    # Not gpiozero's Button: that one starts a thread to time long presses.
-                    button = DigitalInputDevice(
-                        pin,
-                        pull_up=config.pull_up,
-                        bounce_time=config.bounce_ms / 1000 or None,
-                        pin_factory=factory,
-                    )
-                    self._buttons.append(button)
                     inverted = config.button_inverted
-                    button.when_activated = self._edge_of(name, is_down=not inverted)
-                    button.when_deactivated = self._edge_of(name, is_down=inverted)
+                    moved = self._moved(name, is_inverted=inverted)
+                    button = _button(config, pin, factory, dev, moved)
+                    self._buttons.append(button)
                     is_down = button.is_active is not inverted
                     self._judges[name] = ButtonJudge(name, loop.time(), is_down=is_down)
                     self._tell(name, [])
@@ -157,9 +153,10 @@ class GpioPanel:
             for led, value in zip(self._leds, colour, strict=False):
                 led.value = value
 
-    def _edge_of(self, name: str, *, is_down: bool) -> Callable[[], None]:
-        def moved() -> None:  # runs in gpiozero's thread
+    def _moved(self, name: str, *, is_inverted: bool) -> Callable[[bool], None]:
+        def moved(is_active: bool) -> None:  # runs in another thread
             at = self._loop.time()
+            is_down = is_active is not is_inverted
             with contextlib.suppress(RuntimeError):  # the loop is closed: the daemon has ended
                 self._loop.call_soon_threadsafe(self._edge, name, at, is_down)
 
@@ -181,6 +178,34 @@ class GpioPanel:
         due = self._judges[name].due
         if due is not None:
             self._looks[name] = self._loop.call_at(due, self._look, name)
+
+
+def _button(
+    config: PanelConfig, pin: int, factory: Any, dev: Path, moved: Callable[[bool], None]
+) -> Any:
+    """A watched input; `moved` is called from another thread."""
+    from gpiozero import DigitalInputDevice
+
+    if (chip := getattr(factory, "chip", None)) is not None:  # it is lgpio's
+        # Where the kernel refuses, gpiozero watches the line, or finds out why it is not to be had.
+        with contextlib.suppress(OSError):
+            return LineEvents(
+                dev / f"gpiochip{chip}",
+                pin,
+                pull_up=config.pull_up,
+                bounce_ms=config.bounce_ms,
+                moved=moved,
+            )
+    # Not gpiozero's Button: that one starts a thread to time long presses.
+    button = DigitalInputDevice(
+        pin,
+        pull_up=config.pull_up,
+        bounce_time=config.bounce_ms / 1000 or None,
+        pin_factory=factory,
+    )
+    button.when_activated = lambda: moved(True)
+    button.when_deactivated = lambda: moved(False)
+    return button
 
 
 def open_panel(
@@ -205,7 +230,7 @@ def open_panel(
         if factory is None:
             _check_chip(config.chip, chips, dev)
             factory = _real_factory(config.chip, chips, model)
-        return GpioPanel(config, loop, post, factory)
+        return GpioPanel(config, loop, post, factory, dev)
     except DeviceMissing as missing:
         if config.enabled == "on":
             raise

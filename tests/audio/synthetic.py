@@ -83,4 +83,4 @@ def clip(name: str, rate_hz: int) -> FloatArray:
     with wave.open(str(path)) as sound:
         own_hz = sound.getframerate()
         samples = pcm_to_array(sound.readframes(sound.getnframes()))
-    return Resampler(own_hz, rate_hz).process_array(samples)
+    return np.asarray(Resampler(own_hz, rate_hz).process_array(samples), np.float64)

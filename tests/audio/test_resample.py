@@ -129,3 +129,14 @@ def test_levels() -> None:
     assert level_dbfs(np.zeros(100, dtype=np.int16)) == -100.0
     assert level_dbfs(np.zeros(0, dtype=np.int16)) == -100.0
     assert level_dbfs(pcm_to_array(tone(16_000, 440.0, peak=3276.8))) == pytest.approx(-23, abs=0.1)
+
+
+@pytest.mark.parametrize("pair", [(48_000, 16_000), (16_000, 24_000), (44_100, 16_000)])
+def test_single_precision_is_the_same_sound_to_120_db(pair: tuple[int, int]) -> None:
+    sound = pcm_to_array(tone(pair[0], 1000))
+    exact, single = Resampler(*pair), Resampler(*pair, single=True)
+    chunks = np.array_split(sound, 7)
+    wanted = np.concatenate([exact.process_array(chunk) for chunk in chunks])
+    got = np.concatenate([single.process_array(chunk) for chunk in chunks])
+    assert got.dtype == np.float32
+    assert np.abs(got - wanted).max() < 16000 * 10 ** (-120 / 20)

@@ -42,7 +42,7 @@ up() {
     fi
     if is_up; then fail "the machine runs already; end it with: $0 down"; fi
     : >"$LAB/console.log"
-    nice -n 10 qemu-system-aarch64 -M virt "${clock[@]}" -cpu cortex-a72 -smp "$cores" -m "$MEMORY_MIB" \
+    qemu-system-aarch64 -M virt "${clock[@]}" -cpu cortex-a72 -smp "$cores" -m "$MEMORY_MIB" \
         -display none -nodefaults -kernel "$LAB/vmlinuz" -initrd "$LAB/initrd.img" -dtb "$(device_tree "$cores")" \
         -append "console=ttyAMA0 root=/dev/vda rw quiet systemd.show_status=1 mitigations=off nokaslr audit=0" \
         -serial "file:$LAB/console.log" -drive "file=$disk,if=none,id=disk,format=qcow2,cache=unsafe" \

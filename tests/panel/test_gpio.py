@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import queue
+import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -21,6 +24,14 @@ from edge_agent.contract.events import ButtonPressed, ButtonReleased, Event
 from edge_agent.contract.ports import Panel
 from edge_agent.panel.button_health import STUCK_S
 from edge_agent.panel.gpio import GpioPanel, NullPanel, PanelConfig, open_panel, with_lines
+from edge_agent.panel.line_events import (
+    ACTIVE_LOW,
+    FALLING,
+    GET_VALUES,
+    INPUT,
+    PULL_UP,
+    RISING,
+)
 from edge_agent.panel.patterns import DARK, LIGHTS
 from edge_agent.simulation.clock import run
 
@@ -124,7 +135,7 @@ def test_contact_chatter_is_left_to_the_pin(factory: Any) -> None:
 def test_a_press_after_the_end_is_nobodys_business(factory: Any) -> None:
     loop = asyncio.new_event_loop()
     posted: list[Event] = []
-    panel = GpioPanel(household_panel(), loop, posted.append, factory)
+    panel = GpioPanel(household_panel(), loop, posted.append, factory, Path("/dev"))
     loop.close()
     factory.pin(17).drive_low()
     panel.close()
@@ -329,6 +340,48 @@ def lgpio(monkeypatch: pytest.MonkeyPatch) -> FakeLgpio:
     return fake
 
 
+class FakeKernel:
+    """What `line_events` asks of the kernel; the line's file is a pipe."""
+
+    def __init__(self) -> None:
+        self.chip, self.line, self.flags, self.debounce_us = "", -1, 0, 0
+        self.active = 0
+        self._theirs, self.ours = os.pipe()
+
+    def ioctl(self, file: Any, request: int, given: bytearray) -> int:
+        if request == GET_VALUES:
+            assert file == self._theirs
+            given[:8] = struct.pack("Q", self.active)
+            return 0
+        assert request == 0xC250B407, "GPIO_V2_GET_LINE_IOCTL of linux/gpio.h"
+        self.chip, self.line = Path(file.name).name, struct.unpack_from("I", given)[0]
+        self.flags, attributes = struct.unpack_from("QI", given, 288)
+        if attributes:
+            _debounce, self.debounce_us, _lines = struct.unpack_from("=IxxxxQQ", given, 320)
+        assert struct.unpack_from("I", given, 560) == (1,), "one line"
+        struct.pack_into("i", given, 588, self._theirs)
+        return 0
+
+    def edge(self, active: bool) -> None:
+        self.active = int(active)
+        os.write(self.ours, struct.pack("QI", 1, 1 if active else 2).ljust(48, b"\0"))
+
+    def is_let_go(self) -> bool:
+        try:
+            os.write(self.ours, b"?")
+        except BrokenPipeError:
+            return True
+        return False
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeKernel]:
+    fake = FakeKernel()
+    monkeypatch.setattr("edge_agent.panel.line_events.ioctl", fake.ioctl)
+    yield fake
+    os.close(fake.ours)
+
+
 def board(tmp_path: Path, chips: int, model: str = "Radxa ROCK 4C+") -> dict[str, Path]:
     for number in range(chips):
         (tmp_path / f"gpiochip{number}").touch()
@@ -362,6 +415,55 @@ def test_lines_of_a_chip_are_button_and_light_on_any_board(
     run(main())
     assert [type(event) for event in told] == [ButtonPressed, ButtonReleased]
     assert lgpio.open_chips == []
+
+
+def test_the_kernel_wakes_us_for_an_edge_and_lgpio_looks_at_no_button(
+    tmp_path: Path, lgpio: FakeLgpio, kernel: FakeKernel
+) -> None:
+    told: list[Event] = []
+    config = household_panel(chip=3, button_pin=41, led_pin=7)
+    came = queue.SimpleQueue[Event]()
+    loop = asyncio.new_event_loop()
+
+    def press(level: bool) -> Event:
+        kernel.edge(level)
+        loop.run_until_complete(asyncio.wait_for(loop.run_in_executor(None, came.get), 10))
+        return told[-1]
+
+    def post(event: Event) -> None:
+        told.append(event)
+        came.put(event)
+
+    try:
+        panel = open_panel(config, loop, post, **board(tmp_path, 5))
+        assert (kernel.chip, kernel.line, kernel.debounce_us) == ("gpiochip3", 41, 20_000)
+        assert kernel.flags == INPUT | RISING | FALLING | ACTIVE_LOW | PULL_UP
+        assert isinstance(press(True), ButtonPressed)
+        assert isinstance(press(False), ButtonReleased)
+        panel.close()
+    finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+    assert lgpio.listeners == {}, "its thread would look 2,000 times a second"
+    assert kernel.is_let_go()
+
+
+@pytest.mark.usefixtures("lgpio")
+def test_a_button_that_is_down_when_the_kernel_is_first_asked_counts_as_down(
+    tmp_path: Path, kernel: FakeKernel
+) -> None:
+    kernel.active = 1
+    told: list[Event] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        config = household_panel(chip=3, button_pin=41, led_pin=7)
+        panel = open_panel(config, loop, told.append, **board(tmp_path, 5))
+        await asyncio.sleep(STUCK_S)
+        panel.close()
+
+    run(main())
+    assert [type(event) for event in told] == [ButtonFaulty]
 
 
 @pytest.mark.parametrize(

@@ -29,11 +29,12 @@ render_device = "CARD=Fine"
 block_ms = {block_ms}
 """
 MILLION = 1e6
+POLLS = "PortAudio, or a watched line"
 PLACES = {
     "ep_poll": "event loop",
     "do_epoll_wait": "event loop",
-    "do_sys_poll": "PortAudio",
-    "poll_schedule_timeout": "PortAudio",
+    "do_sys_poll": POLLS,
+    "poll_schedule_timeout": POLLS,
     "futex_wait_queue": "waits for work",
     "__futex_wait": "waits for work",
     "futex_do_wait": "waits for work",

@@ -1,4 +1,4 @@
-"""What the tests of the suite need of the locked packages: `lean.py REQUIREMENTS > FILE`.
+"""What the suite needs beside the installed speaker: `lean.py REQUIREMENTS > FILE`.
 
 Linters, plots and foreign clients stay away: under emulation each package takes its time.
 """
@@ -22,11 +22,13 @@ def locked(text: str) -> dict[str, str]:
 
 
 def lean(folder: Path) -> str:
-    """The lock of the tests: what runs, with tool servers, and what tests."""
-    runs = locked((folder / "mcp.txt").read_text(encoding="utf-8"))
-    every = locked((folder / "dev.txt").read_text(encoding="utf-8"))
-    tests = {name: lines for name, lines in every.items() if name in TEST_PACKAGES}
-    return "\n".join([*runs.values(), *tests.values(), ""])
+    """The lock of it: tool servers and what tests, without what runs already."""
+    runs, tools, every = (
+        locked((folder / f"{name}.txt").read_text(encoding="utf-8"))
+        for name in ("run", "mcp", "dev")
+    )
+    wanted = tools | {name: lines for name, lines in every.items() if name in TEST_PACKAGES}
+    return "\n".join([*(wanted[name] for name in wanted if name not in runs), ""])
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def unplugs() -> str:
     gone_s = h.wait_for("the loss", lambda: h.state("device_present") is False, 30.0)
     going.wait(60.0)
     share, rises = h.light(7.0)
-    h.expect(rises in (5, 6, 7, 8) and share < 0.3, f"no three flashes: {share:.0%}, {rises}")
+    h.expect(rises in (4, 5, 6) and share < 0.3, f"no three flashes: {share:.0%}, {rises}")
     (DRIVER / "bind").write_text(MICROPHONE, encoding="ascii")
     h.run("systemctl", "start", "lab-room")
     back_s = h.wait_for("the return", h.is_settled, 60.0)
