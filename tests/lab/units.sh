@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# The installed service in a booted Debian 13: confinement, tool servers as units, root's commands.
-# Called by `scripts/lab.sh --units`.  Needs root, mmdebstrap and systemd-container (both from apt);
-# the container's root is made once in $EDGE_AGENT_LAB/trixie (a minute) and used through an overlay.
+# The installed service in a booted Debian 12 or 13: confinement, tool servers as units, root's commands.
+# Called by `scripts/lab.sh --units [bookworm|trixie]`.  Needs root, mmdebstrap and systemd-container
+# (both from apt); the container's root is made once in $EDGE_AGENT_LAB/SUITE (a minute).
 set -euo pipefail
 
 ROOT="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)"
 LAB=${EDGE_AGENT_LAB:-${XDG_CACHE_HOME:-$HOME/.cache}/edge-agent-lab}
-TREE=$LAB/trixie
+SUITE=${1:-trixie}
+TREE=$LAB/$SUITE
 SECURITY_TENTHS_MAX=15
 FAILED=0
 mkdir -p -- "$LAB"
@@ -17,6 +18,7 @@ fail() {
 }
 
 ((EUID == 0)) || fail "a container needs root; run: sudo $ROOT/scripts/lab.sh --units"
+[[ $SUITE == bookworm || $SUITE == trixie ]] || fail "there is a lab of bookworm (Debian 12) and trixie (Debian 13), not of $SUITE"
 for tool in mmdebstrap systemd-nspawn; do
     command -v "$tool" >/dev/null || fail "$tool is missing; run: sudo apt-get install -y mmdebstrap systemd-container"
 done
@@ -28,9 +30,9 @@ PACKAGES+=,portaudio19-dev,libsystemd-dev,ca-certificates,procps,pulseaudio,liba
 if [[ ! -e $TREE/etc/lab.made ]]; then
     mirror=$(grep -hE '^(URIs:|deb )' /etc/apt/sources.list /etc/apt/sources.list.d/*.sources 2>/dev/null | grep -oE 'https?://[^ ]+' | head -n 1) || true
     rm -rf -- "$TREE"
-    mmdebstrap --quiet --variant=minbase --include="$PACKAGES" trixie "$TREE" "$mirror"
+    mmdebstrap --quiet --variant=minbase --include="$PACKAGES" "$SUITE" "$TREE" "$mirror"
     # This machine's way to the package registries.
-    cp -rL /etc/ssl/certs/. "$TREE/etc/ssl/certs/" || true
+    cp -rL --remove-destination /etc/ssl/certs/. "$TREE/etc/ssl/certs/" || true
     cp -r /etc/apt/apt.conf.d/. "$TREE/etc/apt/apt.conf.d/"
     for file in /etc/pip.conf /etc/hosts /etc/resolv.conf; do
         if [[ -e $file ]]; then cp --remove-destination -L "$file" "$TREE$file"; fi
@@ -184,8 +186,8 @@ becomes() { printf "for _ in \$(seq 120); do grep -q 'muted.: %s' %s/state.json 
 holds "its state moves to a disk of 1 MB" "systemctl stop edge-agent && cp -a $state /srv/state && mount -t tmpfs -o size=1m,mode=700 tmpfs $state && chown edge-agent: $state && cp -a /srv/state/. $state/ && systemctl start edge-agent && $(says 'ready (openai')"
 verbs="'facts list' 'facts forget --all --yes' 'messages delete --all' usage 'timers add 10m' 'volume 40' 'voice-pack build --engine espeak' 'privacy --delete usage --yes' 'guest off'"
 holds "on a full disk no verb calls that a fault of the program" "head -c 2M /dev/zero >$state/fill; for verb in $verbs; do echo \"== \$verb\"; edge-agent \$verb; done >/tmp/walk 2>&1; cat /tmp/walk; rm -rf $state/fill $state/voice-pack; ! grep 'fault in the program' /tmp/walk"
-holds "a full disk: muting is refused as not saved, by exit code and in status, and is in force" "head -c 2M /dev/zero >$state/fill; ! edge-agent mute on && $(says 'cannot be saved') && $(says 'Microphone: *off .muted') && grep -Eq '\"muted\": ?false' $state/state.json"
-holds "with room again it is saved by itself" "rm $state/fill; $(becomes true)"
+holds "a full disk: muting is refused as not saved, by exit code and in status, and is in force" "head -c 2M /dev/zero >$state/fill; ! edge-agent mute on && $(says 'cannot be saved') && $(says 'Microphone: *off .muted') && $(status_says 'mute and volume cannot be saved') && grep -Eq '\"muted\": ?false' $state/state.json"
+holds "with room again it is saved by itself" "rm $state/fill; ( $(becomes true) ) && $(within 3 "! $(status_says 'cannot be saved')")"
 holds "a read-only disk: the same for opening the microphone" "mount -o remount,ro $state && ! edge-agent mute off && $(says 'cannot be saved') && $(says 'Microphone: *on') && mount -o remount,rw $state; $(becomes false)"
 holds "the journal tells of both, and the speaker ran on" "journalctl -u edge-agent | grep -q 'cannot be saved (No space left on device)' && journalctl -u edge-agent | grep -q 'cannot be saved (Read-only file system)' && systemctl show -P NRestarts edge-agent | grep -qx 0"
 holds "its state moves back" "systemctl stop edge-agent && cp -a $state/. /srv/state/ && umount $state && cp -a /srv/state/. $state/ && rm -r /srv/state && systemctl start edge-agent && $(says 'ready (openai')"
