@@ -191,6 +191,26 @@ holds "with room again it is saved by itself" "rm $state/fill; ( $(becomes true)
 holds "a read-only disk: the same for opening the microphone" "mount -o remount,ro $state && ! edge-agent mute off && $(says 'cannot be saved') && $(says 'Microphone: *on') && mount -o remount,rw $state; $(becomes false)"
 holds "the journal tells of both, and the speaker ran on" "journalctl -u edge-agent | grep -q 'cannot be saved (No space left on device)' && journalctl -u edge-agent | grep -q 'cannot be saved (Read-only file system)' && systemctl show -P NRestarts edge-agent | grep -qx 0"
 holds "its state moves back" "systemctl stop edge-agent && cp -a $state/. /srv/state/ && umount $state && cp -a /srv/state/. $state/ && rm -r /srv/state && systemctl start edge-agent && $(says 'ready (openai')"
+# A backup of this machine, and that of the other Debian if its lab has run, put back beside the
+# installed service.  Each holds the same: muted, volume 35, a timer, follow_up_s 7, the key.
+backup=/srv/backup.tar.gz
+ours="printf '[listen]\nfollow_up_s = 7\n' >$more && edge-agent mute on && edge-agent volume 35 && edge-agent timers add 9h bread && sleep 1"
+others="printf '[listen]\nfollow_up_s = 9\n' >$more && edge-agent mute off && edge-agent volume 60 && edge-agent timers cancel bread && sleep 1"
+is_ours="edge-agent status | tee /dev/stderr | grep -q 'Microphone: *off .muted' && edge-agent status | grep -q 'Volume: *35' && edge-agent timers list | grep -q bread && edge-agent config show | grep -q 'follow_up_s = 7'"
+is_as_it_was="stat -c %U:%G:%a $key | tee /dev/stderr | grep -qx root:edge-agent:640 && ! find $state ! -user edge-agent | grep ."
+put_back() { printf "echo sk-other >%s; systemctl stop edge-agent && edge-agent restore %s --yes && systemctl start edge-agent && %s && grep -qx sk-lab %s && { %s; } && { %s; }" "$key" "$1" "$(says 'ready (openai')" "$key" "$is_ours" "$is_as_it_was"; }
+holds "a backup of a speaker that runs, for root alone to read" "rm -f /srv/*.tar.gz; $ours; edge-agent backup $backup --with-key && stat -c %U:%a $backup | grep -qx root:600"
+holds "beside a speaker that runs nothing is restored" "$others; edge-agent restore $backup --yes 2>/tmp/said; [[ \$? != 0 ]] && grep -q 'sudo systemctl stop edge-agent' /tmp/said && grep -q 'follow_up_s = 9' $more && edge-agent status | grep -q 'Volume: *60' && ! ls /srv/edge-agent-before-restore*"
+holds "stopped, restored and started it is as it was: microphone, volume, timer, settings, key" "$(put_back $backup)"
+holds "what was there before is kept in a backup, which can be put back" "systemctl stop edge-agent && edge-agent restore /srv/edge-agent-before-restore*.tar.gz --yes && grep -q 'follow_up_s = 9' $more && echo sk-lab >$key && systemctl start edge-agent && $(says 'Volume: *60')"
+for other in "$LAB"/backup-*.tar.gz; do
+    if [[ ! -e $other || $other == */backup-$SUITE.tar.gz ]]; then continue; fi
+    from=${other##*/backup-}
+    cp -- "$other" "$TREE/srv/other.tar.gz"
+    holds "and so is that of a ${from%.tar.gz} machine" "$(put_back /srv/other.tar.gz)"
+done
+cp -- "$TREE$backup" "$LAB/backup-$SUITE.tar.gz"
+holds "the lab's own settings once more" "rm -f $more /srv/*.tar.gz; edge-agent mute off; edge-agent timers cancel bread; systemctl restart edge-agent; $(says 'ready (openai')"
 holds "root sees the bytes on the speaker's connections" "edge-agent privacy --watch --seconds 2 | tee /dev/stderr | grep -q 'link ready: .* port 8765'"
 holds "nothing but pings leaves outside of a talk" "edge-agent privacy --prove"
 holds "systemd finds it tight" "systemd-analyze security $tenths edge-agent"
