@@ -52,7 +52,7 @@ class StatusLine:
         self._notifier = notifier
         self._lacks = lacks
         self._text = self._trouble = self._answers = ""
-        self._shown: list[str] = []
+        self._shown: tuple[str, ...] = ()
 
     def on_event(self, event: Event, _commands: list[Command], _at: float) -> None:
         """An observer of the pump: why answers fail though there is a session."""
@@ -74,15 +74,15 @@ class StatusLine:
         elif self._answers:
             parts.append(self._answers)
         self._shown = self._lacking()
-        self._notifier.status("; ".join(parts + self._shown) if self._text else "")
+        self._notifier.status("; ".join((*parts, *self._shown)) if self._text else "")
 
     def look(self) -> None:
         """Show what has come to be lacking, or is there again."""
         if self._lacking() != self._shown:
             self.show()
 
-    def _lacking(self) -> list[str]:
-        return [words for words, is_so in self._lacks.items() if is_so()]
+    def _lacking(self) -> tuple[str, ...]:
+        return tuple(words for words, is_so in self._lacks.items() if is_so())
 
 
 class SpeakerStatus:

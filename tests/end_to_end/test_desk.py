@@ -91,8 +91,8 @@ def test_a_shared_key_that_is_put_right_works_at_once(
     file = tmp_path / "keys/shared"
     file.parent.mkdir()
     file.write_text("sk-wrong")
-    realtime = {"url": text_service.base.replace("http", "ws") + "/realtime"}
-    realtime |= {"api_key": "sk-wrong", "api_key_file": str(file)}
+    realtime: dict[str, object] = {"api_key": "sk-wrong", "api_key_file": str(file)}
+    realtime["url"] = text_service.base.replace("http", "ws") + "/realtime"
 
     async def main() -> None:
         house = House(tmp_path, supervisor={"model": "gpt-5"}, realtime=realtime)

@@ -287,7 +287,9 @@ def test_answers_that_are_not_paid_for_are_named_though_there_is_a_session() -> 
 
 def test_what_has_come_to_be_lacking_is_shown_at_the_next_look_and_once() -> None:
     unit, lacking = Unit(), set[str]()
-    line = StatusLine(unit, {one: lambda one=one: one in lacking for one in ("sound", "money")})
+    line = StatusLine(
+        unit, {"sound": lambda: "sound" in lacking, "money": lambda: "money" in lacking}
+    )
     line.show("asleep")
     line.look()
     lacking |= {"money", "sound"}
