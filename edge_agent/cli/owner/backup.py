@@ -61,9 +61,18 @@ def restore(
 ) -> None:
     """Put a backup in the place of this machine's settings and state; the speaker must be stopped.
 
-    What is here now is put into a backup of its own first.
+    What is here now is put into a backup of its own first; what the other has not goes, but for
+    keys and tokens.
     """
-    from edge_agent.host.stores.backup import SECRETS, SETTINGS, STATE, put_back, read, write
+    from edge_agent.host.stores.backup import (
+        SECRETS,
+        SETTINGS,
+        STATE,
+        put_back,
+        read,
+        take_away,
+        write,
+    )
 
     brought = read(file)
     main = _main_file(config_file)
@@ -85,16 +94,22 @@ def restore(
         kept = file.parent / f"edge-agent-before-restore-{at:%Y%m%d-%H%M%S}.tar.gz"
         write(before, kept, at, this_build())
         typer.echo(f"What was here is in {kept}.")
-    put_back(_places(brought.of(SETTINGS), main), SETTINGS_MODE)
+    settings = _places(brought.of(SETTINGS), main)
+    put_back(settings, SETTINGS_MODE)
+    gone = _others(_places([part for part in before if part.kind == SETTINGS], main), settings)
+    take_away(gone)
     secrets = _places(brought.of(SECRETS), main)
     put_back(secrets, SECRET_MODE)
     _for_the_service([path for _, path in secrets])
     state = _state_file(new)
     _own_folder(state.parent)
-    put_back(
-        ((part, _state_place(part, state, new)) for part in brought.of(STATE)),
-        STATE_MODE,
-    )
+    remembered = [(part, _state_place(part, state, new)) for part in brought.of(STATE)]
+    put_back(remembered, STATE_MODE)
+    was = [(part, _state_place(part, state, new)) for part in before if part.kind == STATE]
+    take_away(stale := _others(was, remembered))
+    if gone or stale:
+        names = ", ".join(harmless(path.name) for path in (*gone, *stale))
+        note(f"gone, because the backup has it not: {names}")
     typer.echo("It is back.  Start it: sudo systemctl restart edge-agent")
     if not brought.of(SECRETS):
         note("the backup had no key; the one of this machine, if there is one, stays")
@@ -186,6 +201,15 @@ def _places(parts: list[Part], main: Path) -> list[tuple[Part, Path]]:
         (part, main if part in others and len(others) == 1 else main.parent / part.place)
         for part in parts
     ]
+
+
+def _others(was: list[tuple[Part, Path]], now: list[tuple[Part, Path]]) -> list[Path]:
+    """Places of the one that are none of the other's.  The sound card of `install.sh --card` is
+    this machine's, as the rule is that a desktop follows."""
+    from edge_agent.cli.own_card import DROP_IN
+
+    taken = {path for _, path in now}
+    return [path for _, path in was if path not in taken and path.name != DROP_IN.name]
 
 
 def _state_file(settings: Settings) -> Path:
