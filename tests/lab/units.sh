@@ -198,7 +198,7 @@ ours="printf '[listen]\nfollow_up_s = 7\n' >$more && edge-agent mute on && edge-
 others="printf '[listen]\nfollow_up_s = 9\n' >$more && edge-agent mute off && edge-agent volume 60 && edge-agent timers cancel bread && sleep 1"
 is_ours="edge-agent status | tee /dev/stderr | grep -q 'Microphone: *off .muted' && edge-agent status | grep -q 'Volume: *35' && edge-agent timers list | grep -q bread && edge-agent config show | grep -q 'follow_up_s = 7'"
 is_as_it_was="stat -c %U:%G:%a $key | tee /dev/stderr | grep -qx root:edge-agent:640 && ! find $state ! -user edge-agent | grep ."
-put_back() { printf "echo sk-other >%s; systemctl stop edge-agent && edge-agent restore %s --yes && systemctl start edge-agent && %s && grep -qx sk-lab %s && { %s; } && { %s; }" "$key" "$1" "$(says 'ready (openai')" "$key" "$is_ours" "$is_as_it_was"; }
+put_back() { printf "echo sk-other >%s; printf '[listen]\\nfollow_up_s = 5\\n' >/etc/edge-agent/config.d/since.toml; systemctl stop edge-agent && edge-agent restore %s --yes && systemctl start edge-agent && %s && grep -qx sk-lab %s && { %s; } && { %s; }" "$key" "$1" "$(says 'ready (openai')" "$key" "$is_ours" "$is_as_it_was"; }
 holds "a backup of a speaker that runs, for root alone to read" "rm -f /srv/*.tar.gz; $ours; edge-agent backup $backup --with-key && stat -c %U:%a $backup | grep -qx root:600"
 holds "beside a speaker that runs nothing is restored" "$others; edge-agent restore $backup --yes 2>/tmp/said; [[ \$? != 0 ]] && grep -q 'sudo systemctl stop edge-agent' /tmp/said && grep -q 'follow_up_s = 9' $more && edge-agent status | grep -q 'Volume: *60' && ! ls /srv/edge-agent-before-restore*"
 holds "stopped, restored and started it is as it was: microphone, volume, timer, settings, key" "$(put_back $backup)"
