@@ -117,17 +117,17 @@ halt() {
     kill "$container" || true
 }
 
-# holds "what" command...: one line, and a red end if it does not.
+# holds "what" command...: one line with the seconds it took, and a red end if it does not.
 holds() {
-    local what=$1 status=0
+    local what=$1 status=0 began=$SECONDS
     shift
     inside bash -c "$*" >"$LAB/last.txt" 2>&1 || status=$?
     if ((status)); then
         FAILED=1
-        printf 'BAD  %s\n' "$what"
+        printf 'BAD  %3d s  %s\n' "$((SECONDS - began))" "$what"
         tail -n 8 "$LAB/last.txt"
     else
-        printf 'ok   %s\n' "$what"
+        printf 'ok   %3d s  %s\n' "$((SECONDS - began))" "$what"
     fi
 }
 
