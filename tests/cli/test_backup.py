@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 
 from edge_agent.cli import main as cli
 from edge_agent.cli.owner import backup as verbs
-from edge_agent.host.service import account
+from edge_agent.host.service import account, place
 from edge_agent.host.settings.load import load
 from edge_agent.host.stores import backup
 from edge_agent.host.stores.backup import BackupError, Part
@@ -200,6 +200,23 @@ def test_a_speaker_that_runs_is_in_the_way(here: Machine, file: Path) -> None:
     assert "systemctl stop" in refused.output
     here.socket.unlink()
     assert here.files() == before
+
+
+def test_a_speaker_that_starts_is_in_the_way_and_one_that_wants_to_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place, "NAME", f"\0edge-agent/{tmp_path}")
+    monkeypatch.setenv("EDGE_AGENT_CONTROL__PATH", str(tmp_path / "none.sock"))
+    speaker = place.taken_place({})
+    assert speaker is not None
+    with pytest.raises(BackupError, match="The speaker runs"):
+        verbs._stopped(None)
+    speaker.close()
+    held = verbs._stopped(None)
+    assert held is not None
+    with pytest.raises(place.PlaceTaken):
+        place.taken_place({})
+    held.close()
 
 
 def test_settings_that_this_machine_does_not_take_change_nothing(

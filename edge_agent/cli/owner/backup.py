@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from datetime import datetime
 from pathlib import Path
+from socket import socket
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -77,7 +78,7 @@ def restore(
     brought = read(file)
     main = _main_file(config_file)
     new = _settings_of(brought, main)
-    _check_stopped(config_file)
+    place = _stopped(config_file)
     counts = ", ".join(
         f"{words}: {len(brought.of(kind))}"
         for kind, words in (
@@ -110,6 +111,8 @@ def restore(
     if gone or stale:
         names = ", ".join(harmless(path.name) for path in (*gone, *stale))
         note(f"gone, because the backup has it not: {names}")
+    if place is not None:
+        place.close()
     typer.echo("It is back.  Start it: sudo systemctl restart edge-agent")
     if not brought.of(SECRETS):
         note("the backup had no key; the one of this machine, if there is one, stays")
@@ -257,10 +260,15 @@ def _for_the_service(secrets: list[Path]) -> None:
         os.chown(path, 0, group)
 
 
-def _check_stopped(config_file: Path | None) -> None:
-    """Raises `BackupError` while a speaker runs: it would write its own state over it."""
+def _stopped(config_file: Path | None) -> socket | None:
+    """Raises `BackupError` while a speaker runs: it would write its own state over it.
+
+    With this machine's own settings what it returns keeps a service from starting until it is
+    closed; systemd tries again after some seconds.
+    """
     from edge_agent.contract.errors import ConfigError
     from edge_agent.host.service.control import ControlError, NotRunning, ask, client_paths
+    from edge_agent.host.service.place import PlaceTaken, taken_place
     from edge_agent.host.settings.load import load
     from edge_agent.host.stores.backup import BackupError
 
@@ -270,7 +278,9 @@ def _check_stopped(config_file: Path | None) -> None:
     try:
         ask({"do": "status"}, client_paths(setting))
     except NotRunning:
-        return
+        # It may be about to start, and not answer yet.
+        with contextlib.suppress(PlaceTaken):
+            return taken_place({}) if config_file is None else None
     except ControlError:
         pass  # it is there, whatever it says
     raise BackupError(
