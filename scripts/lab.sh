@@ -4,7 +4,7 @@
 #   scripts/lab.sh [--real-time] [options of chaos.sh --sockets]    figures: benchmarks/chaos_sockets.*
 #   scripts/lab.sh --weather                                        only what needs netem
 #   scripts/lab.sh --boards                                         real sound cards and GPIO lines
-#   scripts/lab.sh --units                                          the installed service, see below
+#   scripts/lab.sh --units [bookworm|trixie]                        the installed service, see below
 #   scripts/lab.sh --desktop                                        PipeWire and install.sh --card
 #   scripts/lab.sh --rounds 1 --only 'loss 20'                      what is measured; see --help
 #
@@ -22,8 +22,9 @@
 # 15 minutes on two cores.  All of it stays in $EDGE_AGENT_LAB (~/.cache/edge-agent-lab); remove
 # that folder to be rid of it.
 #
-# --units is another lab: a Debian 13 booted in a container, in which the installer runs and what the
-# units promise is tried (confinement, tool servers, root's commands).  Two minutes; needs root.
+# --units is another lab: a Debian 12 or 13 (bookworm, trixie; 13 unless named) booted in a container,
+# in which the installer runs and what the units promise is tried (confinement, tool servers, root's
+# commands).  Two minutes; needs root.
 #
 # --boards needs alsa-utils, and for GPIO the package lgpio in the virtual environment: its cards are
 # snd-aloop's, its chip is gpio-sim's, the checks are those of tests/lab/boards.py.
@@ -32,7 +33,7 @@
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 case ${1:-} in
---units) exec "$ROOT/tests/lab/units.sh" ;;
+--units) exec "$ROOT/tests/lab/units.sh" "${@:2}" ;;
 --desktop) exec "$ROOT/tests/lab/desktop.sh" "${@:2}" ;;
 esac
 

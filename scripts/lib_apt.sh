@@ -182,6 +182,7 @@ apt_failed() {
     elif grep -qi 'No space left on device\|enough free space' "$LOG"; then
         fail "$EXIT_UNAVAILABLE" "the disk is full; the system packages need $(system_mb "$1") MB below /usr and /var; make room and start again."
     elif grep -qi 'Could not resolve\|Temporary failure resolving\|Could not connect\|Network is unreachable' "$LOG"; then
+        [[ -z $WHEELS ]] || fail "$EXIT_UNAVAILABLE" "the package archive cannot be reached, and wheels are Python packages alone; these Debian packages and what they depend on must be on this machine first: ${1##*-recommends }"
         fail "$EXIT_UNAVAILABLE" "the package archive cannot be reached; connect this machine to the internet and start again."
     fi
     fail "$EXIT_UNAVAILABLE" "apt could not install the system packages (details in $LOG); run: $1"

@@ -4,14 +4,16 @@
 #   sudo scripts/install.sh --wheels FOLDER     on the other one, from the same version of edge-agent
 #   scripts/demo.sh --wheels FOLDER
 # Both machines need the same Python (3.11, 3.12, 3.13) and processor.  Nothing is compiled on the
-# second, which needs three packages from Debian: libportaudio2, python3-venv, ca-certificates.
+# second.  Packages of Debian are not in the folder: these must be on that machine before, with what
+# they depend on (from its own medium, or as files that `apt-get download` fetched):
+#   libportaudio2 python3-venv ca-certificates    and, for sentences of its own: espeak-ng
 # What is fetched is held against the locks; what is compiled here the other machine holds against
 # the sums that are written beside it.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 case ${1:-} in
 "" | -h | --help)
-    sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
     exit $(($# ? 0 : 2))
     ;;
 -*) fail 2 "there is no option $1; see: $0 --help" ;;
@@ -57,3 +59,4 @@ rm -rf -- "$VENV"
 sync -f -- "$folder"
 mv -- "$folder/fits.new" "$folder/fits"
 say "done: $(du -sm -- "$folder" | cut -f1) MB in $folder, for $(head -n 1 "$folder/fits")"
+say "not in it, and needed on that machine first: libportaudio2 python3-venv ca-certificates, and espeak-ng for a voice"

@@ -6,11 +6,13 @@ Python that is already there.
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,9 @@ CONTENTS: dict[str, list[str | None]] = {
     "dev": [None, "echo", "demo", "mcp", "dev"],
     "pi": ["pi"],
 }
+
+COMES_ALONG = {"pydantic_core", "anyio", "httpx2", "mcp_types"}
+"""Modules that are a part of the interface of another: of pydantic's, and of the MCP SDK's."""
 
 
 def read_lock(path: Path) -> dict[str, tuple[Requirement, frozenset[str]]]:
@@ -82,6 +87,25 @@ def test_smaller_locks_are_parts_of_larger_ones() -> None:
     build = read_lock(ROOT / "requirements" / "build.txt")
     for name in build.keys() & dev.keys():
         assert build[name] == dev[name], "set-up would install it twice"
+
+
+def test_what_is_imported_is_named_as_a_dependency() -> None:
+    named = {
+        Requirement(text).name
+        for texts in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
+        for text in texts
+    }
+    makers = packages_distributions()
+    for path in (ROOT / "edge_agent").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                modules = [node.module]
+            for module in {one.partition(".")[0] for one in modules}:
+                if module in sys.stdlib_module_names or module in ("edge_agent", *COMES_ALONG):
+                    continue
+                makes = {one.lower().replace("_", "-") for one in makers.get(module, [module])}
+                assert makes & named, f"{path.name} imports {module}, which is not named"
 
 
 def test_every_dependency_has_a_reason() -> None:

@@ -100,7 +100,14 @@ class Daemon:
     # --- the parts, in the order in which they need one another -----------------------------
 
     def _build_sound(self) -> None:
-        self._status_line = StatusLine(self.world.notifier, lambda: self.sound.supervisor.present)
+        self._status_line = StatusLine(
+            self.world.notifier,
+            {
+                "no sound device": lambda: not self.sound.supervisor.present,
+                "today's budget is spent": lambda: self.ledger.spending.is_spent,
+                "mute and volume cannot be saved": lambda: self._state.is_unsaved,
+            },
+        )
         self.sound = SoundChain(
             self.settings,
             self.world.device,
@@ -256,6 +263,7 @@ class Daemon:
                 self.agent.collect,
                 self._state.look,
                 self.running.look,
+                self._status_line.look,
             ),
         )
         self.status = SpeakerStatus(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from edge_agent.app.endpoints import KeySource
+from edge_agent.host.secret_files import KeySource
 from edge_agent.host.stores.json_file import NoteFunction
 
 Stamp = tuple[int, int, int, int]

@@ -6,7 +6,7 @@ observer of the pump and remembers what only passes by; `snapshot` asks the part
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -43,12 +43,16 @@ ANSWERS = {"no_quota": "no quota", "bad_key": "wrong key", "refused": "account r
 
 
 class StatusLine:
-    """What the service manager shows beside the unit's name."""
+    """What the service manager shows beside the unit's name.
 
-    def __init__(self, notifier: Notifier, is_device_present: Callable[[], bool]) -> None:
+    `lacks`: what the dialogue's line does not say, and whether it is so.  Call `look` now and then.
+    """
+
+    def __init__(self, notifier: Notifier, lacks: Mapping[str, Callable[[], bool]]) -> None:
         self._notifier = notifier
-        self._is_device_present = is_device_present
+        self._lacks = lacks
         self._text = self._trouble = self._answers = ""
+        self._shown: tuple[str, ...] = ()
 
     def on_event(self, event: Event, _commands: list[Command], _at: float) -> None:
         """An observer of the pump: why answers fail though there is a session."""
@@ -69,9 +73,16 @@ class StatusLine:
             parts.append(name_of(self._trouble))
         elif self._answers:
             parts.append(self._answers)
-        if not self._is_device_present():
-            parts.append("no sound device")
-        self._notifier.status("; ".join(parts) if self._text else "")
+        self._shown = self._lacking()
+        self._notifier.status("; ".join((*parts, *self._shown)) if self._text else "")
+
+    def look(self) -> None:
+        """Show what has come to be lacking, or is there again."""
+        if self._lacking() != self._shown:
+            self.show()
+
+    def _lacking(self) -> tuple[str, ...]:
+        return tuple(words for words, is_so in self._lacks.items() if is_so())
 
 
 class SpeakerStatus:

@@ -1,9 +1,9 @@
 """Secret files: the one reader of small files with a key, a token, or lines of names and values.
 
-Call `read_token` for a file that holds one secret, `read_headers` or `read_variables` for lines of
-them, and `read_text` with `why_not` where the caller has its own words for a mistake.  Thread: any
-that may block on a disk.  It must never repeat a value in an error, or take one that could smuggle
-a second header or variable in.
+Call `read_token` for a file that holds one secret, `KeySource` for a key that may change,
+`read_headers` or `read_variables` for lines of them, and `read_text` with `why_not` where the
+caller has its own words for a mistake.  Thread: any that may block on a disk.  It must never
+repeat a value in an error, or take one that could smuggle a second header or variable in.
 """
 
 from __future__ import annotations
@@ -12,11 +12,17 @@ import grp
 import re
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.secrets import in_use
 from edge_agent.host.settings.files import read_bytes
 
+if TYPE_CHECKING:
+    from edge_agent.host.settings.root import Realtime
+
+NOT_A_KEY = "\N{REPLACEMENT CHARACTER}"
+"""Stands for what is no text: it is refused as a key, with the sentence for a bad one."""
 SERVICE_GROUP = "edge-agent"
 """Of the account that scripts/install.sh makes."""
 FILE_MAX_BYTES = 65_536
@@ -71,6 +77,48 @@ def read_headers(path: Path) -> dict[str, str]:
 def read_variables(path: Path) -> dict[str, str]:
     """`NAME=value` in each line, as `read_headers`.  Raises `ConfigError`."""
     return _pairs(path, "=", VARIABLE_NAME)
+
+
+class KeySource:
+    """The key for the next dial.  One that came from `realtime.api_key_file` is read anew every
+    time, so that a key put in place later is found without a restart."""
+
+    def __init__(self, key: str, file: str) -> None:
+        self._key = key
+        self._file = Path(file) if file else None
+        # Environment and credential are stronger than the file: then it is not followed.
+        if self._file is not None and key and self._try_read() != key:
+            self._file = None
+
+    @classmethod
+    def of(cls, realtime: Realtime) -> KeySource:
+        """That of the service in `[realtime]`, and of all that share its key."""
+        return cls(realtime.api_key.get_secret_value(), realtime.api_key_file)
+
+    @property
+    def file(self) -> Path | None:
+        """The file that is followed; None: the key is the one of the start."""
+        return self._file
+
+    def __call__(self) -> str | None:
+        """The key, None without one.  Raises `OSError` if its file cannot be read now."""
+        try:
+            return (self._read(self._file) if self._file is not None else self._key) or None
+        except FileNotFoundError:
+            return None
+
+    def _try_read(self) -> str:
+        try:
+            return self._read(self._file) if self._file is not None else ""
+        except OSError:
+            return ""
+
+    @staticmethod
+    def _read(path: Path) -> str:
+        try:
+            return read_text(path)
+        except ValueError:
+            return NOT_A_KEY
 
 
 def is_open_to_others(path: Path) -> bool:

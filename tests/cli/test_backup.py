@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 
 from edge_agent.cli import main as cli
 from edge_agent.cli.owner import backup as verbs
-from edge_agent.host.service import account
+from edge_agent.host.service import account, place
 from edge_agent.host.settings.load import load
 from edge_agent.host.stores import backup
 from edge_agent.host.stores.backup import BackupError, Part
@@ -132,6 +132,40 @@ def test_what_is_remembered_comes_back(here: Machine, file: Path) -> None:
     assert stat.S_IMODE(here.state.stat().st_mode) == 0o600
 
 
+def test_what_came_since_goes_and_is_kept_and_told(here: Machine, file: Path) -> None:
+    """A file of settings that the backup has not would overrule it."""
+    invoke("backup", str(file), "-c", str(here.main))
+    card = here.main.parent / "config.d/card.toml"  # install.sh --card: this machine's
+    card.write_text('[device]\ncapture_device = "Jabra"\n')
+    kept = here.files()
+    for name, text in (
+        ("etc/config.d/20-more.toml", "[listen]\npre_roll_ms = 700\n"),
+        ("var/timers.json", "{}"),
+        ("var/facts.sqlite-journal", "of a write that was killed: it would be rolled back into"),
+    ):
+        (here.main.parents[1] / name).write_text(text)
+    (here.state.parent / "facts.sqlite").unlink()
+    back = invoke("restore", str(file), "--yes", "-c", str(here.main))
+    assert back.exit_code == 0, back.output
+    assert here.files() == kept
+    assert load(here.main).settings.listen.pre_roll_ms == 900
+    told = " ".join(back.output.split())
+    assert "20-more.toml" in told
+    assert "timers.json" in told
+    [before] = file.parent.glob("edge-agent-before-restore-*.tar.gz")
+    assert {part.name for part in backup.read(before).parts} >= {
+        "settings/config.d/20-more.toml",
+        "state/timers.json",
+    }
+
+
+def test_facts_in_whose_write_the_power_went_can_be_backed_up(here: Machine, file: Path) -> None:
+    (here.state.parent / "facts.sqlite-journal").write_text("half a page")
+    made = invoke("backup", str(file), "-c", str(here.main))
+    assert made.exit_code == 0, made.output
+    assert "state/facts.sqlite" in {part.name for part in backup.read(file).parts}
+
+
 def test_without_being_asked_no_secret_and_no_talk_is_in_it(here: Machine, file: Path) -> None:
     said = invoke("backup", str(file), "-c", str(here.main)).output
     assert "--with-key" in said
@@ -166,6 +200,23 @@ def test_a_speaker_that_runs_is_in_the_way(here: Machine, file: Path) -> None:
     assert "systemctl stop" in refused.output
     here.socket.unlink()
     assert here.files() == before
+
+
+def test_a_speaker_that_starts_is_in_the_way_and_one_that_wants_to_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place, "NAME", f"\0edge-agent/{tmp_path}")
+    monkeypatch.setenv("EDGE_AGENT_CONTROL__PATH", str(tmp_path / "none.sock"))
+    speaker = place.taken_place({})
+    assert speaker is not None
+    with pytest.raises(BackupError, match="The speaker runs"):
+        verbs._stopped(None)
+    speaker.close()
+    held = verbs._stopped(None)
+    assert held is not None
+    with pytest.raises(place.PlaceTaken):
+        place.taken_place({})
+    held.close()
 
 
 def test_settings_that_this_machine_does_not_take_change_nothing(

@@ -80,6 +80,11 @@ def test_quiet_phases_and_a_control_that_is_seen_are_a_proof() -> None:
     assert (code, why.split(":")[0]) == (0, "proven")
 
 
+def test_packets_of_the_talk_that_a_busy_machine_sent_again_are_no_disagreement() -> None:
+    talk = replace(TALK, seconds=45.3, counted=2_299_938, captured=2_304_958)
+    assert verdict([QUIET, talk], lost=0)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("phases", "lost", "code"),
     [
@@ -90,6 +95,7 @@ def test_quiet_phases_and_a_control_that_is_seen_are_a_proof() -> None:
         ([QUIET, replace(TALK, counted=30, captured=30)], 0, 3),
         ([QUIET, replace(TALK, counted=0)], 0, 3),
         ([replace(QUIET, counted=1_280), TALK], 0, 3),  # the two counts do not agree
+        ([QUIET, replace(TALK, counted=round(TALK.captured * 0.95))], 0, 3),
     ],
 )
 def test_what_is_no_proof(phases: list[Phase], lost: int, code: int) -> None:
@@ -185,7 +191,8 @@ def test_nothing_but_pings_leaves_outside_of_a_talk(tmp_path: Path, another_way:
         "after the talk",
         "muted",
     ]
-    assert all(counted == captured for _name, counted, captured in lines)
+    # A busy machine may send packets of the talk twice.
+    assert all(counted == captured for name, counted, captured in lines if name != "talk")
     assert not (tmp_path / "state.json").exists()
 
 

@@ -85,6 +85,39 @@ def test_a_cancelled_question_is_not_waited_for_and_the_next_one_is_answered(
     asyncio.run(main())
 
 
+def test_a_shared_key_that_is_put_right_works_at_once(
+    text_service: TextService, tmp_path: Path
+) -> None:
+    file = tmp_path / "keys/shared"
+    file.parent.mkdir()
+    file.write_text("sk-wrong")
+    realtime: dict[str, object] = {"api_key": "sk-wrong", "api_key_file": str(file)}
+    realtime["url"] = text_service.base.replace("http", "ws") + "/realtime"
+
+    async def main() -> None:
+        house = House(tmp_path, supervisor={"model": "gpt-5"}, realtime=realtime)
+
+        async def asked() -> bool:
+            house.hands.run("c", "answer", '{"question": "why"}')
+            return ANSWER.splitlines()[0] in (await house.results.get()).output
+
+        assert not await asked()
+        file.write_text(KEY)
+        assert await asked()
+        file.write_bytes(b"\xff\xfe")
+        assert not await asked()
+        file.unlink()
+        assert not await asked()
+        file.parent.rmdir()
+        file.parent.write_text("a file in the place of a folder")
+        assert not await asked()
+        codes = [fields["code"] for code, fields in house.notes if code == "supervisor.failed"]
+        assert codes == ["link.bad_key", "link.bad_key", "link.no_key", "link.key_unreadable"]
+        await house.close()
+
+    asyncio.run(main())
+
+
 def test_a_model_that_hangs_is_told_in_words(
     text_service: TextService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -142,6 +142,12 @@ def test_an_answer_that_breaks_off_is_said_to(text_service: TextService, tmp_pat
     play(talk())
 
 
+def unit_line(stage: Stage) -> str:
+    """What `systemctl status` shows now."""
+    lines = [line for _, told in stage.notifier.told for line in told.splitlines()]
+    return [line for line in lines if line.startswith("STATUS=")][-1]
+
+
 def test_what_it_costs_counts_and_past_the_limit_it_is_not_asked_again(
     text_service: TextService, tmp_path: Path
 ) -> None:
@@ -172,6 +178,7 @@ def test_what_it_costs_counts_and_past_the_limit_it_is_not_asked_again(
             assert refused["code"] == "budget.spent"
             today = stage.daemon.ledger.store.today
             assert (today.beside, today.beside_microusd) == (1, 36_000)
+            assert unit_line(stage).endswith("; today's budget is spent")
             assert not faults(stage)
 
     play(talk())

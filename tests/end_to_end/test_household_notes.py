@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
+import pytest
 from speech_service import KEY
 from text_service import TextService
 
-from edge_agent.app.tools.summaries import Notes
+from edge_agent.app.tools.summaries import Notes, TextSummarizer
 from edge_agent.contract.commands import Summarise
-from edge_agent.contract.errors import AgentError
+from edge_agent.contract.errors import AgentError, LinkRefused
 from edge_agent.contract.events import Event, SummaryMade
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
@@ -67,6 +69,21 @@ def supervised(text_service: TextService, key: str = KEY) -> dict[str, Any]:
         "realtime": {"api_key": key, "url": text_service.base.replace("http", "ws") + "/realtime"},
         "privacy": {"redact_names": ["Anna"]},
     }
+
+
+def test_a_shared_key_that_is_put_right_works_at_once(
+    text_service: TextService, tmp_path: Path
+) -> None:
+    text_service.text = "- Tea."
+    raw = supervised(text_service, "sk-wrong")
+    file = tmp_path / "shared"
+    file.write_text("sk-wrong")
+    raw["realtime"]["api_key_file"] = str(file)
+    summarizer = TextSummarizer(Settings(**raw), lambda _usage: None)
+    with pytest.raises(LinkRefused, match="does not accept the key"):
+        summarizer.summarise("Brief.", "Tea?")
+    file.write_text(KEY)
+    assert summarizer.summarise("Brief.", "Tea?") == "- Tea."
 
 
 def test_words_are_redacted_before_they_leave(text_service: TextService) -> None:

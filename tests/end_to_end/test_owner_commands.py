@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,6 +46,29 @@ def test_a_text_is_heard_and_stands_in_no_journal() -> None:
             await ask(stage, "volume", to=0)
             with pytest.raises(ControlError, match="the volume is 0"):
                 await ask(stage, "say", text=TEXT)
+            assert not faults(stage)
+
+    play(house())
+
+
+def test_the_unit_says_that_the_disk_takes_nothing_until_it_does(tmp_path: Path) -> None:
+    place, words = tmp_path / "state", "mute and volume cannot be saved"
+    settings = {"state": {"path": str(place / "state.json")}}
+
+    def line(stage: Stage) -> str:
+        told = [text for _, told in stage.notifier.told for text in told.splitlines()]
+        return [text for text in told if text.startswith("STATUS=")][-1]
+
+    async def house() -> None:
+        async with Stage(brain=Answers("answer_tea"), settings=settings) as stage:
+            await ready(stage)
+            assert words not in line(stage)
+            shutil.rmtree(place)
+            place.write_text("a file in the place of the folder")
+            await ask(stage, "mute", to="on")
+            await stage.until(lambda: line(stage).endswith(f"muted; {words}"), 3.0, "told")
+            place.unlink()
+            await stage.until(lambda: words not in line(stage), 10.0, "and no more")
             assert not faults(stage)
 
     play(house())

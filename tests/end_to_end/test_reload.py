@@ -11,10 +11,10 @@ import pytest
 from whole_house import PATIENCE_S, Answers, answered, faults, play, ready, whole_turn
 
 from edge_agent.app.daemon import Daemon
-from edge_agent.app.endpoints import KeySource
 from edge_agent.app.key_watch import KeyWatch
 from edge_agent.app.reload import KEY_FILE, LIVE, value_of
 from edge_agent.demo.stage import Stage
+from edge_agent.host.secret_files import KeySource
 from edge_agent.host.service.control import ASKED_BY, ControlError
 from edge_agent.host.settings.complaints import Problem
 from edge_agent.host.settings.load import SettingsError
@@ -233,7 +233,7 @@ def test_a_key_that_cannot_be_read_is_told_at_once_and_drops_nothing(
 
     file.write_text("sk-two")
     with monkeypatch.context() as patched:
-        patched.setattr("edge_agent.app.endpoints.read_text", refused)
+        patched.setattr("edge_agent.host.secret_files.read_text", refused)
         watch.look()
     assert (redials, notes) == ([], [("link.key_unreadable", "Permission denied")])
     file.chmod(0o600)  # its rights are mended: only the time of that has changed

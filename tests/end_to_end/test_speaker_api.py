@@ -238,7 +238,7 @@ class Unit(Notifier):
 
 def test_the_line_of_the_unit_says_that_there_is_no_sound() -> None:
     unit, present = Unit(), True
-    line = StatusLine(unit, lambda: present)
+    line = StatusLine(unit, {"no sound device": lambda: not present})
     line.show()
     line.show("asleep")
     present = False
@@ -266,13 +266,13 @@ def test_the_line_of_the_unit_says_that_there_is_no_sound() -> None:
 )
 def test_each_trouble_has_a_name_of_its_own_in_that_line(code: str, words: str) -> None:
     unit = Unit()
-    StatusLine(unit, lambda: True).show("asleep; link down; microphone open", code)
+    StatusLine(unit, {}).show("asleep; link down; microphone open", code)
     assert unit.lines == [f"asleep; link down; microphone open; {words}"]
 
 
 def test_answers_that_are_not_paid_for_are_named_though_there_is_a_session() -> None:
     unit = Unit()
-    line = StatusLine(unit, lambda: True)
+    line = StatusLine(unit, {})
     line.show("asleep; link ready")
 
     def ended(status: str, code: str = "") -> str:
@@ -283,3 +283,18 @@ def test_answers_that_are_not_paid_for_are_named_though_there_is_a_session() -> 
     assert ended("failed", "invalid_api_key") == "asleep; link ready; wrong key"
     assert ended("completed") == "asleep; link ready"
     assert ended("failed", "server_error") == "asleep; link ready"
+
+
+def test_what_has_come_to_be_lacking_is_shown_at_the_next_look_and_once() -> None:
+    unit, lacking = Unit(), set[str]()
+    line = StatusLine(
+        unit, {"sound": lambda: "sound" in lacking, "money": lambda: "money" in lacking}
+    )
+    line.show("asleep")
+    line.look()
+    lacking |= {"money", "sound"}
+    line.look()
+    line.look()
+    lacking.clear()
+    line.look()
+    assert unit.lines == ["asleep", "asleep; sound; money", "asleep"]

@@ -8,10 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from edge_agent.app.endpoints import NOT_A_KEY, KeySource
 from edge_agent.contract.errors import ConfigError
 from edge_agent.host.secret_files import (
     FILE_MAX_BYTES,
+    NOT_A_KEY,
+    KeySource,
     is_open_to_others,
     read_headers,
     read_token,

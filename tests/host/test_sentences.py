@@ -274,6 +274,28 @@ def test_a_daemon_that_stops_waits_for_one_sentence_at_most(tmp_path: Path) -> N
     assert len(list((tmp_path / "cache" / ".cache").iterdir())) == 1  # kept for the next start
 
 
+def test_espeak_leaves_nothing_in_the_home_or_where_programs_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian 12's makes a folder for a sound server that it does not need."""
+    home, scratch = tmp_path / "home", tmp_path / "tmp"
+    for folder in (home, scratch, tmp_path / "bin"):
+        folder.mkdir()
+    program = tmp_path / "bin/espeak-ng"
+    program.write_text(
+        "#!/bin/sh\n"
+        'PATH=/usr/bin:/bin; for one in "$HOME/.config" "$XDG_CONFIG_HOME" "$XDG_RUNTIME_DIR"; do\n'
+        'mkdir -p "$one/pulse"; done; mkdir "$TMPDIR/pulse-x"; exit 1\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    monkeypatch.setenv("PATH", str(program.parent))
+    with pytest.raises(EspeakError, match="could not speak"):
+        Espeak("en", resampled).speak("hello")
+    assert [*home.iterdir(), *scratch.iterdir()] == []
+
+
 def test_espeak_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EspeakError, match='language "qqq"'):
         Espeak("qqq", resampled).speak("hello")

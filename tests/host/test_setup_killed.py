@@ -5,10 +5,11 @@ Steps of each kind are stopped here; `python tests/lab/killed.py` stops every on
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
-from lab.killed import STOPPED, Machine
+from lab.killed import CARD, STOPPED, Machine
 
 STOP_WORDS = "stopped; start it again whenever you like.\n"
 
@@ -243,3 +244,36 @@ def test_wheels_from_a_folder_are_all_that_is_used(bare: Machine, tmp_path: Path
     assert all(f"--no-index --find-links {folder}" in line for line in pip[:2])
     assert "--no-index --no-deps -e" in pip[2]
     assert "gcc" not in machine.did(), "nothing is compiled"
+
+
+def test_without_a_network_the_packages_that_wheels_are_not_are_named(
+    bare: Machine, tmp_path: Path
+) -> None:
+    (tmp_path / "log").write_text("W: Could not resolve 'archive'\n")
+    code = f"""source {bare.checkout}/scripts/lib.sh; LOG={tmp_path}/log WHEELS=$1
+        apt_failed "$(apt_line libportaudio2 python3.11-venv)" """
+    said = [
+        subprocess.run(
+            ["bash", "-c", code, "demo.sh", wheels], capture_output=True, text=True, check=False
+        )
+        for wheels in ("", "/stick")
+    ]
+    assert [one.returncode for one in said] == [69, 69]
+    assert "connect this machine to the internet" in said[0].stderr
+    assert said[1].stderr.endswith("on this machine first: libportaudio2 python3.11-venv\n")
+
+
+def test_a_card_that_was_half_given_to_the_speaker_is_its_own_after_the_next_run(
+    installed: Machine, tmp_path: Path
+) -> None:
+    machine = installed.copy(tmp_path)
+    rule, settings = (
+        "etc/udev/rules.d/90-edge-agent-card.rules",
+        "etc/edge-agent/config.d/card.toml",
+    )
+    stopped = machine.run("install.sh", "--card", CARD, kill_at="*own_card*")
+    assert (stopped.status, "own_card" in machine.killed_in()) == (STOPPED["KILL"], True)
+    assert (rule in machine.tree(), settings in machine.tree()) == (True, False)
+    done = machine.run("install.sh", "--card", CARD)
+    assert done.status == 0, done.said
+    assert f'capture_device = "{CARD}"' in machine.tree()[settings]

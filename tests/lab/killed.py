@@ -30,6 +30,8 @@ FAKED = (
 )
 SIGNALS = ("KILL", "INT")
 STOPPED = {"KILL": -signal.SIGKILL, "INT": 130}
+CARD = "Jabra"
+"""The sound card of every machine."""
 DIFFERS = ("/setup.log", "/debian-packages.txt", "/edge-agent.setup/home")
 """A log, what apt was asked for (again after a stop), and a name of the machine's own folder."""
 
@@ -60,6 +62,10 @@ class Machine:
             (machine.own / "bin" / name).symlink_to(FAKE)
         (machine.own / "free-mb").write_text("9999\n")
         (machine.root / "opt").mkdir(parents=True)
+        for side in ("pcm0p", "pcm0c"):
+            (machine.root / "proc/asound/card0" / side).mkdir(parents=True)
+            (machine.root / "proc/asound/card0" / side / "info").write_text("id: USB Audio\n")
+        (machine.root / "proc/asound/cards").write_text(f" 0 [{CARD} ]: USB-Audio - {CARD}\n")
         for name in ("scripts", "systemd", "config", "requirements"):
             shutil.copytree(REPO / name, machine.checkout / name)
         for name in ("pyproject.toml", "setup.py"):
@@ -116,6 +122,7 @@ class Machine:
             "REAL_PATH": path,
             "MACHINE": str(self.own),
             "PLACE": str(self.root),
+            "REPO": str(REPO),
             "DPKG_ADMINDIR": str(self.own / "dpkg"),
             "KILL_AT": str(kill_at),
             "KILL_BY": by,
@@ -168,6 +175,8 @@ class Machine:
 
     def _files(self) -> Iterator[tuple[Path, str]]:
         for path in sorted(self.root.rglob("*")):
+            if path.is_relative_to(self.root / "proc"):
+                continue
             if path.is_symlink():
                 yield path, f"-> {str(path.readlink()).replace(str(self.folder), '')}"
             elif path.is_dir():
@@ -212,18 +221,26 @@ def _by_use(tree: dict[str, str]) -> dict[str, str]:
 
 
 def sweep(folder: Path) -> int:
-    """Every step of a first installation and of an update, by both signals; tells of each."""
+    """Every step of a first installation, of an update, and of one that takes and gives back a
+    card, by both signals; tells of each."""
     bad = 0
     start = Machine.bare(folder / "bare")
     before = start.copy(folder / "before")
     before.run("install.sh")
     before.version("the second")
-    for name, origin in (("first", start), ("update", before)):
+    has_card = before.copy(folder / "has-card")
+    has_card.run("install.sh", "--card", CARD)
+    for name, origin, arguments in (
+        ("first", start, ()),
+        ("update", before, ()),
+        ("card", before, ("--card", CARD)),
+        ("none", has_card, ("--card", "none")),
+    ):
         whole = origin.copy(folder / f"{name}-whole")
-        whole.run("install.sh")
+        whole.run("install.sh", *arguments)
         for by in SIGNALS:
             for step in itertools.count(1):
-                where, found = _tried(origin, whole, folder / "try", step, by)
+                where, found = _tried(origin, whole, folder / "try", arguments, step, by)
                 if not where:
                     break
                 bad += bool(found)
@@ -234,13 +251,13 @@ def sweep(folder: Path) -> int:
 
 
 def _tried(
-    origin: Machine, whole: Machine, folder: Path, step: int, by: str
+    origin: Machine, whole: Machine, folder: Path, arguments: tuple[str, ...], step: int, by: str
 ) -> tuple[str, list[str]]:
     """Stopped at one step: which it was, and what is wrong afterwards."""
     machine = origin.copy(folder)
-    stopped = machine.run("install.sh", kill_at=step, by=by)
+    stopped = machine.run("install.sh", *arguments, kill_at=step, by=by)
     where, between = machine.killed_in(), machine.program()
-    again = machine.run("install.sh")
+    again = machine.run("install.sh", *arguments)
     found = machine.problems(whole)
     if where and stopped.status != STOPPED[by]:
         found.append(f"ended with {stopped.status}")

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# The installed service in a booted Debian 13: confinement, tool servers as units, root's commands.
-# Called by `scripts/lab.sh --units`.  Needs root, mmdebstrap and systemd-container (both from apt);
-# the container's root is made once in $EDGE_AGENT_LAB/trixie (a minute) and used through an overlay.
+# The installed service in a booted Debian 12 or 13: confinement, tool servers as units, root's commands.
+# Called by `scripts/lab.sh --units [bookworm|trixie]`.  Needs root, mmdebstrap and systemd-container
+# (both from apt); the container's root is made once in $EDGE_AGENT_LAB/SUITE (a minute).
 set -euo pipefail
 
 ROOT="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)"
 LAB=${EDGE_AGENT_LAB:-${XDG_CACHE_HOME:-$HOME/.cache}/edge-agent-lab}
-TREE=$LAB/trixie
+SUITE=${1:-trixie}
+TREE=$LAB/$SUITE
 SECURITY_TENTHS_MAX=15
 FAILED=0
 mkdir -p -- "$LAB"
@@ -17,6 +18,7 @@ fail() {
 }
 
 ((EUID == 0)) || fail "a container needs root; run: sudo $ROOT/scripts/lab.sh --units"
+[[ $SUITE == bookworm || $SUITE == trixie ]] || fail "there is a lab of bookworm (Debian 12) and trixie (Debian 13), not of $SUITE"
 for tool in mmdebstrap systemd-nspawn; do
     command -v "$tool" >/dev/null || fail "$tool is missing; run: sudo apt-get install -y mmdebstrap systemd-container"
 done
@@ -28,9 +30,9 @@ PACKAGES+=,portaudio19-dev,libsystemd-dev,ca-certificates,procps,pulseaudio,liba
 if [[ ! -e $TREE/etc/lab.made ]]; then
     mirror=$(grep -hE '^(URIs:|deb )' /etc/apt/sources.list /etc/apt/sources.list.d/*.sources 2>/dev/null | grep -oE 'https?://[^ ]+' | head -n 1) || true
     rm -rf -- "$TREE"
-    mmdebstrap --quiet --variant=minbase --include="$PACKAGES" trixie "$TREE" "$mirror"
+    mmdebstrap --quiet --variant=minbase --include="$PACKAGES" "$SUITE" "$TREE" "$mirror"
     # This machine's way to the package registries.
-    cp -rL /etc/ssl/certs/. "$TREE/etc/ssl/certs/" || true
+    cp -rL --remove-destination /etc/ssl/certs/. "$TREE/etc/ssl/certs/" || true
     cp -r /etc/apt/apt.conf.d/. "$TREE/etc/apt/apt.conf.d/"
     for file in /etc/pip.conf /etc/hosts /etc/resolv.conf; do
         if [[ -e $file ]]; then cp --remove-destination -L "$file" "$TREE$file"; fi
@@ -115,17 +117,17 @@ halt() {
     kill "$container" || true
 }
 
-# holds "what" command...: one line, and a red end if it does not.
+# holds "what" command...: one line with the seconds it took, and a red end if it does not.
 holds() {
-    local what=$1 status=0
+    local what=$1 status=0 began=$SECONDS
     shift
     inside bash -c "$*" >"$LAB/last.txt" 2>&1 || status=$?
     if ((status)); then
         FAILED=1
-        printf 'BAD  %s\n' "$what"
+        printf 'BAD  %3d s  %s\n' "$((SECONDS - began))" "$what"
         tail -n 8 "$LAB/last.txt"
     else
-        printf 'ok   %s\n' "$what"
+        printf 'ok   %3d s  %s\n' "$((SECONDS - began))" "$what"
     fi
 }
 
@@ -184,11 +186,31 @@ becomes() { printf "for _ in \$(seq 120); do grep -q 'muted.: %s' %s/state.json 
 holds "its state moves to a disk of 1 MB" "systemctl stop edge-agent && cp -a $state /srv/state && mount -t tmpfs -o size=1m,mode=700 tmpfs $state && chown edge-agent: $state && cp -a /srv/state/. $state/ && systemctl start edge-agent && $(says 'ready (openai')"
 verbs="'facts list' 'facts forget --all --yes' 'messages delete --all' usage 'timers add 10m' 'volume 40' 'voice-pack build --engine espeak' 'privacy --delete usage --yes' 'guest off'"
 holds "on a full disk no verb calls that a fault of the program" "head -c 2M /dev/zero >$state/fill; for verb in $verbs; do echo \"== \$verb\"; edge-agent \$verb; done >/tmp/walk 2>&1; cat /tmp/walk; rm -rf $state/fill $state/voice-pack; ! grep 'fault in the program' /tmp/walk"
-holds "a full disk: muting is refused as not saved, by exit code and in status, and is in force" "head -c 2M /dev/zero >$state/fill; ! edge-agent mute on && $(says 'cannot be saved') && $(says 'Microphone: *off .muted') && grep -Eq '\"muted\": ?false' $state/state.json"
-holds "with room again it is saved by itself" "rm $state/fill; $(becomes true)"
+holds "a full disk: muting is refused as not saved, by exit code and in status, and is in force" "head -c 2M /dev/zero >$state/fill; ! edge-agent mute on && $(says 'cannot be saved') && $(says 'Microphone: *off .muted') && $(status_says 'mute and volume cannot be saved') && grep -Eq '\"muted\": ?false' $state/state.json"
+holds "with room again it is saved by itself" "rm $state/fill; ( $(becomes true) ) && $(within 3 "! $(status_says 'cannot be saved')")"
 holds "a read-only disk: the same for opening the microphone" "mount -o remount,ro $state && ! edge-agent mute off && $(says 'cannot be saved') && $(says 'Microphone: *on') && mount -o remount,rw $state; $(becomes false)"
 holds "the journal tells of both, and the speaker ran on" "journalctl -u edge-agent | grep -q 'cannot be saved (No space left on device)' && journalctl -u edge-agent | grep -q 'cannot be saved (Read-only file system)' && systemctl show -P NRestarts edge-agent | grep -qx 0"
 holds "its state moves back" "systemctl stop edge-agent && cp -a $state/. /srv/state/ && umount $state && cp -a /srv/state/. $state/ && rm -r /srv/state && systemctl start edge-agent && $(says 'ready (openai')"
+# A backup of this machine, and that of the other Debian if its lab has run, put back beside the
+# installed service.  Each holds the same: muted, volume 35, a timer, follow_up_s 7, the key.
+backup=/srv/backup.tar.gz
+ours="printf '[listen]\nfollow_up_s = 7\n' >$more && edge-agent mute on && edge-agent volume 35 && edge-agent timers add 9h bread && sleep 1"
+others="printf '[listen]\nfollow_up_s = 9\n' >$more && edge-agent mute off && edge-agent volume 60 && edge-agent timers cancel bread && sleep 1"
+is_ours="edge-agent status | tee /dev/stderr | grep -q 'Microphone: *off .muted' && edge-agent status | grep -q 'Volume: *35' && edge-agent timers list | grep -q bread && edge-agent config show | grep -q 'follow_up_s = 7'"
+is_as_it_was="stat -c %U:%G:%a $key | tee /dev/stderr | grep -qx root:edge-agent:640 && ! find $state ! -user edge-agent | grep ."
+put_back() { printf "echo sk-other >%s; printf '[listen]\\nfollow_up_s = 5\\n' >/etc/edge-agent/config.d/since.toml; systemctl stop edge-agent && edge-agent restore %s --yes && systemctl start edge-agent && %s && grep -qx sk-lab %s && { %s; } && { %s; }" "$key" "$1" "$(says 'ready (openai')" "$key" "$is_ours" "$is_as_it_was"; }
+holds "a backup of a speaker that runs, for root alone to read" "rm -f /srv/*.tar.gz; $ours; edge-agent backup $backup --with-key && stat -c %U:%a $backup | grep -qx root:600"
+holds "beside a speaker that runs nothing is restored" "$others; edge-agent restore $backup --yes 2>/tmp/said; [[ \$? != 0 ]] && grep -q 'sudo systemctl stop edge-agent' /tmp/said && grep -q 'follow_up_s = 9' $more && edge-agent status | grep -q 'Volume: *60' && ! ls /srv/edge-agent-before-restore*"
+holds "stopped, restored and started it is as it was: microphone, volume, timer, settings, key" "$(put_back $backup)"
+holds "what was there before is kept in a backup, which can be put back" "systemctl stop edge-agent && edge-agent restore /srv/edge-agent-before-restore*.tar.gz --yes && grep -q 'follow_up_s = 9' $more && echo sk-lab >$key && systemctl start edge-agent && $(says 'Volume: *60')"
+for other in "$LAB"/backup-*.tar.gz; do
+    if [[ ! -e $other || $other == */backup-$SUITE.tar.gz ]]; then continue; fi
+    from=${other##*/backup-}
+    cp -- "$other" "$TREE/srv/other.tar.gz"
+    holds "and so is that of a ${from%.tar.gz} machine" "$(put_back /srv/other.tar.gz)"
+done
+cp -- "$TREE$backup" "$LAB/backup-$SUITE.tar.gz"
+holds "the lab's own settings once more" "rm -f $more /srv/*.tar.gz; edge-agent mute off; edge-agent timers cancel bread; systemctl restart edge-agent; $(says 'ready (openai')"
 holds "root sees the bytes on the speaker's connections" "edge-agent privacy --watch --seconds 2 | tee /dev/stderr | grep -q 'link ready: .* port 8765'"
 holds "nothing but pings leaves outside of a talk" "edge-agent privacy --prove"
 holds "systemd finds it tight" "systemd-analyze security $tenths edge-agent"

@@ -17,6 +17,7 @@ from typing import Any
 
 from edge_agent.app.tools.facts import redactor
 from edge_agent.contract.errors import AgentError
+from edge_agent.host.secret_files import KeySource
 from edge_agent.host.service.control import ControlError
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
@@ -72,6 +73,7 @@ class Desk:
         self._rng = rng
         self._may_ask = may_ask
         self._used = used
+        self._shared_key = KeySource.of(settings.realtime)
         self._store = MessageStore(messages_path(settings.state.path), note)
         self.box = MessageBox(
             self._store.load(), keep=self._messages.keep, per_hour=self._messages.per_hour
@@ -101,7 +103,7 @@ class Desk:
             self._may_ask()
             # Made anew each time: a key that was put right works at once.
             answered = await self._io_pool.run(
-                lambda: text_model(settings, used=self._used).ask(
+                lambda: text_model(settings, used=self._used, shared_key=self._shared_key).ask(
                     told, asked, max_output_tokens=desk.max_output_tokens
                 )
             )

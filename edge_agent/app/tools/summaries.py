@@ -14,6 +14,7 @@ from edge_agent.contract.commands import Summarise
 from edge_agent.contract.errors import AgentError
 from edge_agent.contract.events import Event, SummaryMade
 from edge_agent.contract.ports import Summarizer
+from edge_agent.host.secret_files import KeySource
 from edge_agent.host.service.worker import Worker
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.stores.json_file import NoteFunction
@@ -31,11 +32,14 @@ class TextSummarizer(Summarizer):
     def __init__(self, settings: Settings, used: UsedFunction) -> None:
         self._settings = settings
         self._used = used
+        self._shared_key = KeySource.of(settings.realtime)
         self._redact = redactor(settings).redact
 
     def summarise(self, instructions: str, text: str) -> str:
         """As the port says; the model is made anew, so that a key put right works at once."""
-        model = text_model(self._settings, max_seconds=MAX_S, used=self._used)
+        model = text_model(
+            self._settings, max_seconds=MAX_S, used=self._used, shared_key=self._shared_key
+        )
         return model.answer(instructions, self._redact(text), max_output_tokens=MAX_TOKENS)
 
 

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from datetime import datetime
 from pathlib import Path
+from socket import socket
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -61,14 +62,23 @@ def restore(
 ) -> None:
     """Put a backup in the place of this machine's settings and state; the speaker must be stopped.
 
-    What is here now is put into a backup of its own first.
+    What is here now is put into a backup of its own first; what the other has not goes, but for
+    keys and tokens.
     """
-    from edge_agent.host.stores.backup import SECRETS, SETTINGS, STATE, put_back, read, write
+    from edge_agent.host.stores.backup import (
+        SECRETS,
+        SETTINGS,
+        STATE,
+        put_back,
+        read,
+        take_away,
+        write,
+    )
 
     brought = read(file)
     main = _main_file(config_file)
     new = _settings_of(brought, main)
-    _check_stopped(config_file)
+    place = _stopped(config_file)
     counts = ", ".join(
         f"{words}: {len(brought.of(kind))}"
         for kind, words in (
@@ -85,16 +95,24 @@ def restore(
         kept = file.parent / f"edge-agent-before-restore-{at:%Y%m%d-%H%M%S}.tar.gz"
         write(before, kept, at, this_build())
         typer.echo(f"What was here is in {kept}.")
-    put_back(_places(brought.of(SETTINGS), main), SETTINGS_MODE)
+    settings = _places(brought.of(SETTINGS), main)
+    put_back(settings, SETTINGS_MODE)
+    gone = _others(_places([part for part in before if part.kind == SETTINGS], main), settings)
+    take_away(gone)
     secrets = _places(brought.of(SECRETS), main)
     put_back(secrets, SECRET_MODE)
     _for_the_service([path for _, path in secrets])
     state = _state_file(new)
     _own_folder(state.parent)
-    put_back(
-        ((part, _state_place(part, state, new)) for part in brought.of(STATE)),
-        STATE_MODE,
-    )
+    remembered = [(part, _state_place(part, state, new)) for part in brought.of(STATE)]
+    put_back(remembered, STATE_MODE)
+    was = [(part, _state_place(part, state, new)) for part in before if part.kind == STATE]
+    take_away(stale := _others(was, remembered))
+    if gone or stale:
+        names = ", ".join(harmless(path.name) for path in (*gone, *stale))
+        note(f"gone, because the backup has it not: {names}")
+    if place is not None:
+        place.close()
     typer.echo("It is back.  Start it: sudo systemctl restart edge-agent")
     if not brought.of(SECRETS):
         note("the backup had no key; the one of this machine, if there is one, stays")
@@ -188,6 +206,15 @@ def _places(parts: list[Part], main: Path) -> list[tuple[Part, Path]]:
     ]
 
 
+def _others(was: list[tuple[Part, Path]], now: list[tuple[Part, Path]]) -> list[Path]:
+    """Places of the one that are none of the other's.  The sound card of `install.sh --card` is
+    this machine's, as the rule is that a desktop follows."""
+    from edge_agent.cli.own_card import DROP_IN
+
+    taken = {path for _, path in now}
+    return [path for _, path in was if path not in taken and path.name != DROP_IN.name]
+
+
 def _state_file(settings: Settings) -> Path:
     from edge_agent.host.stores.state import state_path
 
@@ -233,10 +260,15 @@ def _for_the_service(secrets: list[Path]) -> None:
         os.chown(path, 0, group)
 
 
-def _check_stopped(config_file: Path | None) -> None:
-    """Raises `BackupError` while a speaker runs: it would write its own state over it."""
+def _stopped(config_file: Path | None) -> socket | None:
+    """Raises `BackupError` while a speaker runs: it would write its own state over it.
+
+    With this machine's own settings what it returns keeps a service from starting until it is
+    closed; systemd tries again after some seconds.
+    """
     from edge_agent.contract.errors import ConfigError
     from edge_agent.host.service.control import ControlError, NotRunning, ask, client_paths
+    from edge_agent.host.service.place import PlaceTaken, taken_place
     from edge_agent.host.settings.load import load
     from edge_agent.host.stores.backup import BackupError
 
@@ -246,7 +278,9 @@ def _check_stopped(config_file: Path | None) -> None:
     try:
         ask({"do": "status"}, client_paths(setting))
     except NotRunning:
-        return
+        # It may be about to start, and not answer yet.
+        with contextlib.suppress(PlaceTaken):
+            return taken_place({}) if config_file is None else None
     except ControlError:
         pass  # it is there, whatever it says
     raise BackupError(

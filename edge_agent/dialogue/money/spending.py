@@ -49,6 +49,11 @@ class Spending:
         """Past the limit only a press of the button buys one more turn."""
         return self.budget.may_start_turn(self.day, button_held=by_button)
 
+    @property
+    def is_spent(self) -> bool:
+        """The day's limit is reached."""
+        return not self.may_start_turn(by_button=False)
+
     def count(self, usage: Usage | None, *, beside: bool = False) -> Counted:
         """Count one response of the model that talks, in the talk or `beside` it; a sentence for
         the household ("" if none), and the commands."""

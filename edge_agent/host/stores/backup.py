@@ -61,6 +61,8 @@ where the owner asked for it, and nothing that is made again by itself."""
 VOICE_PACK = "voice-pack"
 
 SQLITE_START = b"SQLite format 3\0"
+SQLITE_COMPANIONS = ("-journal", "-wal", "-shm")
+"""Left by a write that was killed; beside another data base they would be rolled into it."""
 
 
 class BackupError(AgentError):
@@ -177,7 +179,8 @@ def read_plain(path: Path) -> bytes | None:
 
 def _whole_database(path: Path) -> bytes:
     """A copy as of one moment, also while the speaker writes."""
-    source = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5.0)
+    # Not read-only: a write that was killed is rolled back first.
+    source = sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=5.0)
     try:
         return bytes(source.serialize())
     except sqlite3.Error as problem:
@@ -306,7 +309,18 @@ def put_back(parts: Iterable[tuple[Part, Path]], mode: int) -> None:
     for part, path in parts:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            for tail in SQLITE_COMPANIONS if part.content.startswith(SQLITE_START) else ():
+                path.with_name(path.name + tail).unlink(missing_ok=True)
             with _replaced(path, mode) as file:
                 file.write(part.content)
         except OSError as problem:
             raise BackupError(f"{path} cannot be written: {problem.strerror}.") from None
+
+
+def take_away(paths: Iterable[Path]) -> None:
+    """Remove what a backup has not.  Raises `BackupError`."""
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as problem:
+            raise BackupError(f"{path} cannot be removed: {problem.strerror}.") from None

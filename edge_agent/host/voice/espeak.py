@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from edge_agent.contract.errors import AgentError
 from edge_agent.contract.pcm import WIRE_RATE_HZ
 
 PROGRAM = "espeak-ng"
+PLACES = ("HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "TMPDIR")
+"""Where a program may leave something."""
 TIMEOUT_S = 30.0
 """A sentence takes some 50 ms; a small board that is busy some 2 s."""
 NICENESS_STEPS = 30
@@ -82,12 +85,16 @@ class Espeak:
             wav = Path(scratch) / "said.wav"
             # The words on standard input: no text can be taken for an option.
             command = [PROGRAM, "-v", self._language, "-s", str(WORDS_PER_MINUTE), "-b", "1"]
+            # Debian 12's looks for a sound server although it writes a file, and leaves a folder
+            # in the home and another in /tmp: both go with the scratch.
+            places = dict.fromkeys(PLACES, scratch)
             if nice := shutil.which("nice"):  # the daemon's own rank is made for live sound
                 command = [nice, "-n", str(NICENESS_STEPS), *command]
             try:
                 subprocess.run(  # noqa: S603  (the language comes from our own catalogues)
                     [*command, "-w", str(wav), "--stdin"],
                     input=text.encode(),
+                    env={**os.environ, **places},
                     capture_output=True,
                     check=True,
                     timeout=TIMEOUT_S,

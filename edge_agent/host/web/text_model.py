@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from edge_agent.contract import net_faults
 from edge_agent.contract.errors import AgentError, LinkRefused
 from edge_agent.contract.events import Usage
-from edge_agent.contract.net_faults import Peer
+from edge_agent.contract.net_faults import Peer, error_for
 from edge_agent.host.price_list import load_providers, owners_path
-from edge_agent.host.secret_files import read_token
+from edge_agent.host.secret_files import NOT_A_KEY, KeySource, read_token
 from edge_agent.host.web.http_api import HttpApi, api_base
 from edge_agent.host.web.http_faults import garbage, refused_inside, web_page
 from edge_agent.host.web.http_retry import TALK_PATIENCE, Patience
@@ -170,13 +171,15 @@ def text_model(
     peer: Peer = PEER,
     patience: Patience = TALK_PATIENCE,
     used: UsedFunction = lambda _usage: None,
+    shared_key: KeySource | None = None,
 ) -> TextModel:
     """The model of the settings' `[supervisor]`; `model` in its place, `max_seconds` (0: the
     settings') for the whole call, `patience` for when it is busy; `used` as in `TextModel`.  Reads
-    the key's file.
+    the key's file.  `shared_key`: that of the Realtime service, from before its file may have
+    changed; None: as the settings were read.
 
-    Raises ConfigError for an address or a file that will not do, and LinkRefused (`link.no_key`)
-    where a key is needed and there is none.
+    Raises ConfigError for an address or a file that will not do, and LinkRefused where a key is
+    needed and there is none (`link.no_key`), or it cannot be read (`link.key_unreadable`).
     """
     realtime, desk = settings.realtime, settings.supervisor
     record = load_providers(owners_path(realtime.providers_file)).record(realtime.provider)
@@ -193,7 +196,7 @@ def text_model(
     if desk.api_key_file:
         key = read_token(Path(desk.api_key_file), "supervisor.api_key_file")
     else:
-        key = realtime.api_key.get_secret_value() if is_same else ""
+        key = _shared(shared_key or KeySource.of(realtime), peer) if is_same else ""
         if not key and is_same and record.needs_key:
             raise LinkRefused(
                 "There is no key for the text model.",
@@ -215,6 +218,20 @@ def text_model(
         call_timeout_s=seconds,
         patience=patience,
     )
+
+
+def _shared(source: KeySource, peer: Peer) -> str:
+    try:
+        key = source() or ""
+    except OSError as problem:
+        raise LinkRefused(
+            f"The key cannot be read: {problem.strerror or type(problem).__name__}.",
+            fix="Let the service read it: sudo systemctl reload edge-agent",
+            code="link.key_unreadable",
+        ) from None
+    if key == NOT_A_KEY:
+        raise error_for(net_faults.BAD_KEY, peer)
+    return key
 
 
 def usage_in(told: Any) -> Usage | None:
