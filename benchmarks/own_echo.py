@@ -17,7 +17,7 @@ from edge_agent.simulation import clock
 TITLE = "Own echo"
 SETTING = (
     "Virtual time, nobody speaks but us: shipped answers at the default volume, one after the "
-    "other, AEC3 and the linear canceller as in service. Rooms of one minute each; echo level (our "
+    "other, canceller and detector as in service. Rooms of one minute each; echo level (our "
     "voice at the microphone against what the loudspeaker was given), reverberation, delay and "
     "noise differ. Every room begins with a speaker that was just switched on."
 )

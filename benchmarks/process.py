@@ -32,8 +32,8 @@ from pulse import PATIENCE_S, PulseServer, prepare_environment, wait_for
 TITLE = "The daemon as a process"
 SETTING = (
     "`edge-agent run` over PyAudio and a private PulseAudio with null sinks, 48 kHz, against "
-    "`edge-agent simulate-server` (a parrot) in a process of its own; wake word on, AEC3 loaded "
-    "after READY. Idle: asleep for more than 10 s, so that the loudspeaker's stream rests, pink "
+    "`edge-agent simulate-server` (a parrot) in a process of its own; wake word on. "
+    "Idle: asleep for more than 10 s, so that the loudspeaker's stream rests, pink "
     "noise of -55 dBFS at the microphone. Talking: an open microphone, questions of 2 s and the "
     "parrot's repetition of each."
 )
@@ -41,7 +41,7 @@ SETTING = (
 IDLE_S = 15.0
 TALK_S = 15.0
 SETTLE_S = 3.0
-"""After AEC3 is loaded, before load is measured."""
+"""After it is connected, before load is measured."""
 
 JUST_ASLEEP_S = 5.0
 RESTS_S = 6.0
@@ -52,8 +52,6 @@ QUESTION_S = 2.0
 """Said, then repeated by the parrot: half of the time is speaking."""
 
 MEBIBYTE = 1024.0 * 1024.0
-AEC3_LIBRARY = "livekit"
-"""Its shared library is mapped into the daemon's memory once AEC3 is loaded."""
 
 
 def figures() -> list[Figure]:
@@ -61,7 +59,6 @@ def figures() -> list[Figure]:
     return [
         Figure("process.ready", "start of the process → READY", "s", Target("max", "≤", 1.5)),
         Figure("process.connected", "start of the process → session confirmed", "s"),
-        Figure("process.aec3", "start of the process → AEC3's library in memory", "s"),
         Figure("process.idle", "processor time, idle", "% of a core", Target("max", "≤", 3.0)),
         Figure("process.just_asleep", "the same, loudspeaker not at rest yet", "% of a core"),
         Figure("process.talking", "processor time, talking", "% of a core"),
@@ -203,12 +200,6 @@ class _Daemon:
                 return int(line.split()[1]) * 1024 / MEBIBYTE
         raise RuntimeError("the daemon has ended")
 
-    def has_aec3(self) -> bool:
-        """Whether AEC3's library is in its memory."""
-        if self._process.poll() is not None:
-            raise RuntimeError(f"edge-agent run ended with {self._process.returncode}")
-        return AEC3_LIBRARY in (self._proc / "maps").read_text(encoding="utf-8", errors="replace")
-
 
 @contextlib.contextmanager
 def _daemon(sheet: Sheet, provider: _Provider, mode: str) -> Iterator[_Daemon]:
@@ -235,8 +226,6 @@ def _daemon(sheet: Sheet, provider: _Provider, mode: str) -> Iterator[_Daemon]:
         wait_for(lambda: manager.ready_at > 0, "READY")
         sheet["process.ready"].add(manager.ready_at - begin)
         daemon = _Daemon(process)
-        wait_for(daemon.has_aec3, "AEC3 in the daemon")
-        sheet["process.aec3"].add(time.monotonic() - begin)
         wait_for(lambda: provider.confirmed_at > begin, "a confirmed session")
         sheet["process.connected"].add(provider.confirmed_at - begin)
         yield daemon

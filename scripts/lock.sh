@@ -29,12 +29,11 @@ mkdir -p requirements
 printf '%s\n' 'setuptools>=77' wheel >"$tools/build.in" # wheel: pip 23 builds setup.py projects with it
 compile build.txt "$@" "$tools/build.in"
 # The largest first; the others are cut from it, so that each is a part of the next.
-compile dev.txt "$@" -c requirements/build.txt --extra echo --extra demo --extra mcp --extra dev \
-    pyproject.toml
-compile demo.txt -c requirements/dev.txt --extra echo --extra demo pyproject.toml
-compile run.txt -c requirements/dev.txt --extra echo pyproject.toml
+compile dev.txt "$@" -c requirements/build.txt --extra demo --extra mcp --extra dev pyproject.toml
+compile demo.txt -c requirements/dev.txt --extra demo pyproject.toml
+compile run.txt -c requirements/dev.txt pyproject.toml
 "$PYTHON" -c 'import tomllib
 print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["pi"]))' >"$tools/pi.in"
-compile mcp.txt -c requirements/dev.txt --extra echo --extra mcp pyproject.toml
+compile mcp.txt -c requirements/dev.txt --extra mcp pyproject.toml
 compile pi.txt "$@" -c requirements/dev.txt "$tools/pi.in"
 say "done; run scripts/test.sh"

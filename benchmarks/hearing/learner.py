@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks.hearing.places import Floats
-from benchmarks.hearing.speech_features import COUNT
-from benchmarks.hearing.speech_net import INPUTS, UNITS
+from edge_agent.audio.cancel.speech_features import COUNT
+
+INPUTS = 32
+UNITS = 40
+"""Of one half of the net; see `joined`."""
 
 LEARNED = ("dense", "dense_bias", "gates", "gates_bias", "memory", "memory_bias", "out", "out_bias")
 FIRST_MOMENT, SECOND_MOMENT, TINY = 0.9, 0.999, 1e-8
-WEIGHT_DECAY = 1e-3
+WEIGHT_DECAY = 1e-2
 LONGEST_GRADIENT = 1.0
 ALARM_WEIGHT = 6.0
 """A frame that would be a false alarm counts up to so many times more, the surer the more."""
@@ -54,16 +57,23 @@ class Learner:
         self.steps = 0
 
     def gradients(
-        self, numbers: Floats, state: Floats, wanted: Floats, counts: Floats
+        self,
+        numbers: Floats,
+        state: Floats,
+        wanted: Floats,
+        counts: Floats,
+        kept: Floats | None = None,
     ) -> tuple[float, dict[str, Floats], Floats]:
         """Loss, its gradients, and the state to go on with.
 
         `numbers` is (frames, sessions, features), standardised; `wanted` and `counts` are (frames,
-        sessions): whether a person speaks, and what the frame counts.
+        sessions): whether a person speaks, and what the frame counts.  `kept`, (sessions, INPUTS),
+        is what each unit of the first layer gives is multiplied by: zeros make it do without some.
         """
         w = self.numbers
         frames, sessions, _ = numbers.shape
-        inner = np.tanh(numbers @ w["dense"].T + w["dense_bias"])
+        raw = np.tanh(numbers @ w["dense"].T + w["dense_bias"])
+        inner = raw if kept is None else raw * kept
         given = inner @ w["gates"].T + w["gates_bias"]
         memory = np.ascontiguousarray(w["memory"].T)
         before = np.empty((frames, sessions, UNITS), np.float32)
@@ -101,7 +111,9 @@ class Learner:
             d_old[t, :, 2 * UNITS :] *= reset
             d_state = d_state * keep + d_old[t] @ back
         flat_given, flat_old = d_given.reshape(-1, 3 * UNITS), d_old.reshape(-1, 3 * UNITS)
-        d_inner = (flat_given @ w["gates"]) * (1 - inner.reshape(-1, INPUTS) ** 2)
+        d_inner = (flat_given @ w["gates"]) * (1 - raw.reshape(-1, INPUTS) ** 2)
+        if kept is not None:
+            d_inner *= np.broadcast_to(kept, raw.shape).reshape(-1, INPUTS)
         found = {
             "dense": d_inner.T @ numbers.reshape(-1, COUNT),
             "dense_bias": d_inner.sum(axis=0),
@@ -115,10 +127,16 @@ class Learner:
         return float(np.sum(weight * losses)), found, state
 
     def step(
-        self, numbers: Floats, state: Floats, wanted: Floats, counts: Floats, rate: float
+        self,
+        numbers: Floats,
+        state: Floats,
+        wanted: Floats,
+        counts: Floats,
+        rate: float,
+        kept: Floats | None = None,
     ) -> tuple[float, Floats]:
         """Learn from one batch; returns its loss and the state to go on with."""
-        loss, found, state = self.gradients(numbers, state, wanted, counts)
+        loss, found, state = self.gradients(numbers, state, wanted, counts, kept)
         length = float(np.sqrt(sum(float(np.sum(value**2)) for value in found.values())))
         shorten = min(1.0, LONGEST_GRADIENT / (length + TINY))
         self.steps += 1
@@ -156,3 +174,25 @@ def averaged(learners: list[dict[str, Any]]) -> dict[str, Any]:
     """What several have learned from the same beginning, in one."""
     mean = {name: np.mean([one[name] for one in learners], axis=0) for name in learners[0]}
     return {**mean, "steps": learners[0]["steps"]}
+
+
+def joined(halves: list[dict[str, Any]]) -> dict[str, Any]:
+    """Nets that learned apart, as one whose score is the mean of theirs.
+
+    What one of them overlooks or imagines the other does not, or not at the same moment.
+    """
+    many = len(halves)
+    whole: dict[str, Any] = {
+        "dense": np.concatenate([half["dense"] for half in halves]),
+        "dense_bias": np.concatenate([half["dense_bias"] for half in halves]),
+        "out": np.concatenate([half["out"] for half in halves]) / many,
+        "out_bias": np.mean([half["out_bias"] for half in halves]),
+    }
+    for name, inputs in (("gates", INPUTS), ("memory", UNITS)):
+        blocks = np.zeros((3, many, UNITS, many, inputs), np.float32)
+        for number, half in enumerate(halves):
+            blocks[:, number, :, number] = half[name].reshape(3, UNITS, inputs)
+        whole[name] = blocks.reshape(3 * many * UNITS, many * inputs)
+        biases = [half[f"{name}_bias"].reshape(3, UNITS) for half in halves]
+        whole[f"{name}_bias"] = np.stack(biases, axis=1).reshape(-1)
+    return {name: np.asarray(value, np.float32) for name, value in whole.items()}

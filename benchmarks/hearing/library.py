@@ -33,6 +33,10 @@ from benchmarks.hearing.places import RATE_HZ, Sound
 from edge_agent.simulation.sound.acoustics import active_level_dbfs, from_pcm, resample
 
 PARTS = ("train", "tune", "report")
+LETTERS = "letters "
+"""How the sources begin that say single letters: "s" is a hiss and "p" a knock, and nobody
+interrupts with them."""
+
 LEVEL_DBFS = -24.0
 """Active level that every clip of speech is brought to."""
 
@@ -84,11 +88,12 @@ VOICES = (
     Voice("espeak", "en-gb-x-gbclan+m7", "report", near=True),
 )
 
-VOCAL = re.compile(
-    r"(?i)hog|hell_|kiss|duck|bird|yoohoo|chant|croud|farm|school|university|residential|market|"
-    r"commune|health|shanty|parkland|green|cry|defeated|alert|takeover|coward|sportsc"
+HOUSEHOLD = re.compile(
+    r"tree_hit|Got_Hit|Collision|bump|hammer|impact|_hit|click|Click|steps|splash|reload|placed|"
+    r"skip|whipcrack|Droplet|Build|Blacksmith|Pottery|Tip\d|Raze|Recycle|Monument|Mill\d|OreMine"
 )
-"""Among the noises of games: those with people or animals in them."""
+"""Among the noises of games: knocks, clatter, tools and water.  Sirens, tunes, engines and animals
+are no noises of a room, and nobody could say of some of them that they are no voice."""
 
 
 def slot(name: str) -> str:
@@ -238,7 +243,7 @@ def _near(part: str, audio: Path, more: Path) -> Iterator[tuple[str, Sound]]:
     for folder in languages:
         if slot("letters " + folder.name) == part:
             for name, sound in _recordings(folder, "*/*.ogg"):
-                yield f"letters {folder.name} {name}", sound
+                yield f"{LETTERS}{folder.name} {name}", sound
     if part == "train":
         for name, sound in _recordings(more, "usr/share/asterisk/sounds/es_MX_f_Allison/*.wav"):
             yield name, sound[: 5 * RATE_HZ]
@@ -318,10 +323,15 @@ class Library:
                 self._bounds[kind] = list(zip([0, *ends[:-1]], ends, strict=True))
                 sources: dict[str, list[int]] = {}
                 for number, name in enumerate(stored["names"]):
-                    if kind == "effects" and VOCAL.search(str(name)):
+                    if kind == "effects" and not HOUSEHOLD.search(str(name)):
                         continue
                     sources.setdefault(str(name).split("/")[0], []).append(number)
                 self.sources[kind] = sources
+        people = self.sources["near"]
+        # Of the people: those who say single letters and syllables.
+        self.sources["letters"] = {n: people.pop(n) for n in list(people) if n.startswith(LETTERS)}
+        self._sounds["letters"] = self._sounds["near"]
+        self._bounds["letters"] = self._bounds["near"]
 
     def clip(self, kind: str, number: int) -> Sound:
         """One clip, full scale 1.0."""

@@ -101,7 +101,44 @@ def cough(rng: np.random.Generator) -> Floats:
     return _several(rng, bursts, [rng.uniform(0.25, 0.6) for _ in bursts[1:]])
 
 
-TRANSIENTS = (knocks, slam, clatter, rustle)
+def ringing(rng: np.random.Generator) -> Floats:
+    """Metal, glass, a pot lid, an anvil: struck one to six times, and it sounds on."""
+    base = float(np.exp(rng.uniform(np.log(250), np.log(3500))))
+    decay_s = float(np.exp(rng.uniform(np.log(0.08), np.log(0.9))))
+    ratios = np.concatenate(([1.0], np.sort(rng.uniform(1.3, 8.0, int(rng.integers(2, 7))))))
+    strengths = rng.uniform(0.1, 1, len(ratios))
+    decays = decay_s * rng.uniform(0.3, 1, len(ratios)) / np.sqrt(ratios)
+    hits = []
+    for _ in range(int(rng.integers(1, 7))):
+        size = round(min(1.5, 5 * decay_s) * RATE_HZ)
+        hit = np.zeros(size)
+        for ratio, strength, decay in zip(ratios, strengths, decays, strict=True):
+            if base * ratio < 7800:
+                hit += strength * rng.uniform(0.5, 1) * _ring(size, base * ratio, decay, rng)
+        click = round(rng.uniform(0.001, 0.008) * RATE_HZ)
+        hit[:click] += rng.standard_normal(click) * rng.uniform(0.5, 3)
+        hits.append(hit)
+    return _several(rng, hits, [rng.uniform(0.12, 0.8) for _ in hits[1:]])
+
+
+def crack(rng: np.random.Generator) -> Floats:
+    """A whip, a clap, a balloon, something that breaks: a burst, and noise that dies away."""
+    bursts = []
+    for _ in range(int(rng.integers(1, 4))):
+        size = round(rng.uniform(0.15, 0.9) * RATE_HZ)
+        seconds = np.arange(size) / RATE_HZ
+        low = rng.uniform(150, 1500)
+        sound = band(rng.standard_normal(size), low, min(7800, low * rng.uniform(2, 12)), 1.0)
+        envelope = np.exp(-seconds / rng.uniform(0.004, 0.03))
+        envelope += rng.uniform(0.02, 0.4) * np.exp(-seconds / rng.uniform(0.05, 0.3))
+        if rng.random() < 0.4:  # it hisses before it cracks
+            rise = round(rng.uniform(0.05, 0.3) * size)
+            envelope = np.concatenate((0.1 * np.linspace(0, 1, rise) ** 2, envelope[: size - rise]))
+        bursts.append(sound * envelope)
+    return _several(rng, bursts, [rng.uniform(0.1, 0.7) for _ in bursts[1:]])
+
+
+TRANSIENTS = (knocks, slam, clatter, rustle, ringing, crack)
 
 
 def room_noise(size: int, rng: np.random.Generator, *, moving: bool) -> Floats:

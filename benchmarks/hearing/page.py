@@ -28,6 +28,7 @@ WORDS = {
     "near-20": "-20 dB",
     "near0_noise": "0 dB, noise 8 to 18 dB under the echo",
     "near0_drift": "0 dB, 200 ppm",
+    "near0_letters": "0 dB, a single letter or syllable",
     "near0_late": "0 dB, stamps 50 ms late",
     "near_apart": "our voice does not reach the microphone",
 }
@@ -38,10 +39,10 @@ Made by `python -m benchmarks.hearing`; what a session is made of stands in
 `benchmarks/hearing/scenes.py`, how it is counted in `benchmarks/hearing/judge.py`. Rooms (RT60 0.15
 to 0.8 s), voices, texts and noises of this page have taken no part in training or in choosing
 thresholds. All echo is simulated, half a minute a session, each from a cold start; a false cut
-counts from the third second of our own voice on. In brackets: 95 % bounds. `product` is the front
-end with the rule of barge-in as the daemon wires them, with the time stamps of a sound card;
-`package` is WebRTC's AEC3 with webrtcvad, 8 of 10 frames; `net` is the trained detector behind a
-linear canceller that knows where the echo is.
+counts from the third second of our own voice on. In brackets: 95 % bounds. `cautious`, `normal` and
+`eager` are the product at each `barge_in.sensitivity`: its echo stage with its own search for the
+echo, with the time stamps of a sound card. `package` is WebRTC's AEC3 with its noise suppression
+and webrtcvad, 8 of 10 frames.
 """
 
 

@@ -32,6 +32,9 @@ NEAR_FLOOR_DB = -20.0
 LEARNABLE_DB = 4.0
 """A person nearer to the noise teaches nothing but to fire at noise."""
 
+AFTER_COUGH = 20
+"""Frames in which a detector may still believe in a person."""
+
 BRIDGED_FRAMES = 12
 """Shorter holes in a person's speech are speech: a stop, not a pause."""
 
@@ -43,6 +46,8 @@ class Kind:
     name: str
     near_db: tuple[float, ...] = ()
     """Near-to-echo ratios to draw from; empty: nobody speaks but us."""
+    letters: float = 0.0
+    """Share of the people who say a single letter or a syllable."""
     transients: float = 0.0
     """Share of sessions with knocks and so on, unless `hits` says how many there are."""
     hits: int = 0
@@ -95,12 +100,14 @@ KINDS = {
         replace(TALK, name="near-20", near_db=(-20.0,)),
         replace(TALK, name="near0_noise", near_db=(0.0,), noise_db=(-18.0, -8.0)),
         replace(TALK, name="near0_drift", near_db=(0.0,), drift_ppm=(200.0, 200.0)),
+        replace(TALK, name="near0_letters", near_db=(0.0,), letters=1.0),
         replace(TALK, name="near0_late", near_db=(0.0,), stamps_s=(0.05, 0.05)),
         replace(TALK, name="near_apart", near_db=(0.0,), apart=True, transients=0.15),
         # For training alone: everything at once, at random.
         Kind(
             "any_talk",
-            near_db=(14, 8, 4, 0, -4, -8, -12, -16, -20),
+            letters=0.1,
+            near_db=(16, 12, 8, 4, 0, -4, -8, -12, -16, -20, -24),
             transients=0.2,
             swell=0.5,
             rattle=0.15,
@@ -110,7 +117,8 @@ KINDS = {
         ),
         Kind(
             "any_apart",
-            near_db=(10, 5, 0, -5, -10),
+            letters=0.1,
+            near_db=(15, 10, 5, 0, -5, -10),
             apart=True,
             transients=0.4,
             swell=0.6,
@@ -130,7 +138,7 @@ KINDS = {
         Kind(
             "any_hits",
             hits=9,
-            recorded=0.75,
+            recorded=0.5,
             coughs=1,
             volume=True,
             swell=0.7,
@@ -266,7 +274,9 @@ def _add(mix: Sound, sound: Sound, at: int) -> None:
 
 def _transient(library: Library, kind: Kind, rng: np.random.Generator) -> Sound:
     if library.sources["effects"] and rng.random() < kind.recorded:
-        return library.draw("effects", rng)[1]
+        sound = library.draw("effects", rng)[1]
+        # There are few: each is many things to learn from.
+        return altered(sound, float(rng.uniform(-0.3, 0.3))) if library.part == "train" else sound
     made = noises.TRANSIENTS[int(rng.integers(0, len(noises.TRANSIENTS)))](rng)
     return (made / np.max(np.abs(made))).astype(np.float32)
 
@@ -298,9 +308,13 @@ def _people(
         return people
     at_s = float(rng.uniform(3.5, 5.5))
     while at_s < SESSION_S - 3.5:
-        source, voice = library.draw("near", rng)
-        if library.part == "train" and rng.random() < 0.7:
-            voice = altered(voice, float(rng.uniform(-0.1, 0.1)))
+        alone = rng.random() < kind.letters and library.sources["letters"]
+        source, voice = library.draw("letters" if alone else "near", rng)
+        if library.part == "train":
+            if rng.random() < 0.7:
+                voice = altered(voice, float(rng.uniform(-0.15, 0.15)))
+            if rng.random() < 0.5:
+                voice = voice[: round(float(rng.uniform(0.35, 1.5)) * RATE_HZ)]
         image = convolve(voice[: round(3.2 * RATE_HZ)], place.voice_path(rng))
         near_db = float(rng.choice(kind.near_db))
         near_db += float(rng.uniform(-2, 2)) if len(kind.near_db) > 1 else 0.0
@@ -354,14 +368,20 @@ def scene(library: Library, kind: Kind, number: int) -> Scene:
     mix = echo + people.mix
     noise = noises.room_noise(size, rng, moving=bool(rng.random() < kind.swell))
     mix += (noise * gain(max(loud + noise_db, -80))).astype(np.float32)
-    for _ in range(kind.hits or int(rng.random() < kind.transients) * int(rng.integers(1, 5))):
-        hit = convolve(_transient(library, kind, rng), place.voice_path(rng))
-        hit *= gain(loud + rng.uniform(-14, 16)) / max(1e-6, float(np.sqrt(np.mean(hit**2))) * 3)
-        _add(mix, hit, int(rng.integers(RATE_HZ, size - RATE_HZ)))
+    hits = kind.hits or int(rng.random() < kind.transients) * int(rng.integers(1, 5))
+    # From a generator of their own: other noises leave sessions without any as they are.
+    dice = _generator(part, 5, number, *seed)
+    for _ in range(hits):
+        hit = convolve(_transient(library, kind, dice), place.voice_path(dice))
+        hit *= gain(loud + dice.uniform(-14, 16)) / max(1e-6, float(np.sqrt(np.mean(hit**2))) * 3)
+        _add(mix, hit, int(dice.integers(RATE_HZ, size - RATE_HZ)))
     for _ in range(kind.coughs):
         hit = convolve(noises.cough(rng).astype(np.float32), place.voice_path(rng))
         hit *= gain(loud + rng.uniform(-8, 12) - active_level_dbfs(hit, RATE_HZ))
-        _add(mix, hit, int(rng.integers(3 * RATE_HZ, size - 2 * RATE_HZ)))
+        start = int(rng.integers(3 * RATE_HZ, size - 2 * RATE_HZ))
+        _add(mix, hit, start)
+        if part == "train":  # a voice, and yet nobody speaks
+            people.blurred[start // FRAME : (start + len(hit)) // FRAME + AFTER_COUGH] = True
     if kind.around:
         mix += _around(library, place, kind, loud, rng)
     drift = float(rng.choice([-1, 1])) * float(rng.uniform(*kind.drift_ppm))
@@ -375,8 +395,11 @@ def scene(library: Library, kind: Kind, number: int) -> Scene:
         mix = np.concatenate((mix[:start], mix[start + lost :]))
     mix = np.pad(mix, (0, max(0, size - len(mix))))[:size]
     mix += rng.standard_normal(size).astype(np.float32) * gain(rng.uniform(-96, -80))
+    peak_db = 20 * np.log10(float(np.max(np.abs(mix))) + 1e-9)
     if rng.random() < 0.1:  # a microphone that is turned up too far
-        mix = mix * gain(rng.uniform(0, 12) - 20 * np.log10(np.max(np.abs(mix)) + 1e-9))
+        mix = mix * gain(rng.uniform(0, 12) - peak_db)
+    elif peak_db > 0:
+        mix = mix * gain(-1 - peak_db)
     return Scene(
         name=f"{part}-{kind.name}-{number}",
         place=which,

@@ -21,7 +21,7 @@ import numpy as np
 from edge_agent.contract.errors import ConfigError
 
 DETECTOR_RATE_HZ = 16_000
-"""The wake models were trained at it, and webrtcvad and AEC3 take it."""
+"""The wake models were trained at it, and webrtcvad takes it."""
 
 FRAME_SAMPLES = 160
 FRAME_BYTES = FRAME_SAMPLES * 2

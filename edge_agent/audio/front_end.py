@@ -21,8 +21,8 @@ from queue import Empty, SimpleQueue
 import numpy as np
 
 from edge_agent.audio.cancel.canceller import Float32Array
-from edge_agent.audio.cancel.echo import ReferenceTrack
 from edge_agent.audio.cancel.echo_stage import EchoChoice, EchoStage, Heard
+from edge_agent.audio.cancel.reference import ReferenceTrack
 from edge_agent.audio.detectors import (
     DETECTOR_RATE_HZ,
     FRAME_BYTES,
@@ -88,9 +88,9 @@ class FrontEnd:
     `emit` gets each `HeardFrame` on the front end's thread (the app wraps it in
     `loop.call_soon_threadsafe`); `emit_many`, where given, gets those of a batch at once instead,
     so that the event loop wakes once for all of them.  `wake` is None where the button alone
-    wakes.  `echo` is `aec3`, `linear` or `off`.  Order of calls: `start` when the device is open,
-    `on_capture` for each block, `stop` before the device is opened anew; `load` once, off the
-    event loop.
+    wakes.  `echo` is `linear` or `off`; `sensitivity`: how easily a person over our voice is heard.
+    Order of calls: `start` when the device is open, `on_capture` for each block, `stop` before the
+    device is opened anew; `load` once, off the event loop.
     """
 
     def __init__(
@@ -101,6 +101,7 @@ class FrontEnd:
         voice: VoiceDetector,
         reference: ReferenceTrack,
         echo: str,
+        sensitivity: str = "normal",
         on_fault: Callable[[Exception], None] | None = None,
         emit_many: Callable[[list[HeardFrame]], None] | None = None,
     ) -> None:
@@ -108,7 +109,7 @@ class FrontEnd:
         self._emit_many = emit_many
         self._wake = wake
         self._voice = voice
-        self._stage = EchoStage(reference, EchoChoice(echo))
+        self._stage = EchoStage(reference, EchoChoice(echo), sensitivity)
         self._on_fault = on_fault
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -133,7 +134,7 @@ class FrontEnd:
     # --- life ---------------------------------------------------------------------------
 
     def load(self) -> None:
-        """Load what is heavy (AEC3).  Raises `ConfigError` where it is not installed."""
+        """Load what was learned.  Raises `ConfigError` where it is missing or damaged."""
         self._stage.load()
 
     def start(
@@ -332,7 +333,6 @@ class FrontEnd:
         except Exception as error:
             # A deaf speaker is worse than one that hears its own echo.
             self._report(error)
-            self._stage.give_up_aec3()
             return Heard(frame, False, self._stage.is_audible(at))
 
     def _emit_frame(

@@ -10,7 +10,7 @@ WIRE_RATE_HZ = 24_000
 """The only PCM rate the Realtime GA protocol takes and gives (PROTOCOL section 4.1)."""
 
 FRAME_MS = 10
-"""One heard frame: the step of AEC3 and of the wake model, the shortest webrtcvad takes."""
+"""One heard frame: the step of canceller and wake model, the shortest webrtcvad takes."""
 
 BYTES_PER_SAMPLE = 2
 WIRE_FRAME_SAMPLES = WIRE_RATE_HZ * FRAME_MS // 1000

@@ -18,8 +18,8 @@ GAP_S = 0.1
 class BargeIn:
     """k of the last n frames labelled speech, while our speaker is audible.
 
-    A decision cannot come sooner than the number of frames it wants; two more may be missed,
-    which bridges a stop consonant.  What a frame's label is worth, `audio.cancel.echo_stage` tells.
+    A decision cannot come sooner than the number of frames it wants.  What a frame's label is
+    worth, `audio.cancel.double_talk` tells.
     """
 
     def __init__(self, window_frames: int, speech_frames: int, min_after_start_ms: int) -> None:

@@ -55,8 +55,8 @@ class DialogueConfig:
     barge_in_by_speech: bool
     barge_in_window_frames: int
     barge_in_speech_frames: int
-    """7 of the last 9 frames: no false cut in 30 simulated minutes of own echo in 30 rooms, a
-    third of them with a loudspeaker that clips hard; each frame more is 10 ms later."""
+    """Of the last frames over our voice so many have to be speech.  How sure each of them is, the
+    front end's sensitivity says."""
     barge_in_min_after_start_ms: int
     """The canceller meets a new answer: its first frames are not evidence."""
     memory_turns: int

@@ -26,7 +26,10 @@ OVER_PLAYBACK_SPEECH_FRAMES = 7
 SERVER_LAG_S = 1.5
 """The server tells of speech so much later at most: the lag of its detector and of a slow line."""
 NEAR_SPEECH_FRAMES = 15
-"""Frames around detected speech that pass over playback: the detector misses a fifth."""
+"""Frames after detected speech that pass over playback: a stop, a breath."""
+LATE_FRAMES = 35
+"""Frames before it that pass as well: who speaks softly over us is believed so long after their
+first sound, and it belongs to their words.  More would send more of our own voice with them."""
 
 
 class GateState(Enum):
@@ -144,7 +147,7 @@ class Gate:
     def _cleaned(frames: list[HeardFrame]) -> list[bytes]:
         out = []
         for index, frame in enumerate(frames):
-            around = frames[max(0, index - NEAR_SPEECH_FRAMES) : index + NEAR_SPEECH_FRAMES + 1]
+            around = frames[max(0, index - NEAR_SPEECH_FRAMES) : index + LATE_FRAMES + 1]
             own_voice = frame.over_playback and not any(near.speech for near in around)
             out.append(SILENT_FRAME if own_voice else frame.pcm24k)
         return out

@@ -9,7 +9,7 @@ from synthetic import FloatArray, babble, clip, echo_of, room_noise
 from edge_agent.audio.cancel.alignment import LEAD_S, UNSETTLED_BLOCKS, Alignment
 from edge_agent.audio.cancel.canceller import BLOCK, RATE_HZ, Float32Array
 from edge_agent.audio.cancel.delay_search import EARLIEST, HEARD, LATEST, DelaySearch
-from edge_agent.audio.cancel.echo import ReferenceTrack
+from edge_agent.audio.cancel.reference import ReferenceTrack
 from edge_agent.audio.resample import Resampler
 
 TONE_HZ = 1000.0

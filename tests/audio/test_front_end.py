@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import babble, pcm, room_noise
 
-from edge_agent.audio.cancel.echo import ReferenceTrack
+from edge_agent.audio.cancel.reference import ReferenceTrack
 from edge_agent.audio.detectors import VoiceDetector
 from edge_agent.audio.front_end import RELAXED_BLOCKS, FrontEnd
 from edge_agent.audio.resample import level_dbfs, pcm_to_array

@@ -11,13 +11,13 @@ import pytest
 
 from benchmarks.hearing import library as sounds
 from benchmarks.hearing.judge import Tally, poisson_bounds, share_bounds
-from benchmarks.hearing.learner import LEARNED, Learner, averaged
+from benchmarks.hearing.learner import INPUTS, LEARNED, UNITS, Learner, averaged, joined
 from benchmarks.hearing.page import WORDS, page
 from benchmarks.hearing.places import RATE_HZ, Place, faster
 from benchmarks.hearing.scenes import FRAMES, KINDS, ROOMS, Scene, place_of, scene
-from benchmarks.hearing.speech_features import COUNT
-from benchmarks.hearing.speech_net import UNITS, SpeechNet
 from benchmarks.hearing.tune import threshold
+from edge_agent.audio.cancel.speech_features import COUNT
+from edge_agent.audio.cancel.speech_net import SHAPES, SpeechNet
 
 PARTS = sounds.PARTS
 
@@ -181,6 +181,30 @@ def test_the_detector_judges_as_the_learner_does() -> None:
         net.hear(row)
         _, _, state = learner.gradients(row[None], state, many, many)
         assert np.allclose(net._state, state, atol=1e-5)
+
+
+def test_two_nets_side_by_side_have_the_mean_of_their_scores() -> None:
+    rng = np.random.default_rng(6)
+    even: Any = {"mean": np.zeros(COUNT), "scale": np.ones(COUNT), "thresholds": np.zeros(3)}
+    halves = [Learner(seed).numbers for seed in (7, 8)]
+    whole = joined(halves)
+    assert {name: value.shape for name, value in whole.items()} == {n: SHAPES[n] for n in LEARNED}
+    apart = [SpeechNet({**half, **even}) for half in halves]
+    both = SpeechNet({**whole, **even})
+    for _ in range(20):
+        numbers = rng.standard_normal(COUNT).astype(np.float32)
+        wanted = np.mean([float(net.hear(numbers)) for net in apart])
+        assert float(both.hear(numbers)) == pytest.approx(wanted, abs=1e-4)
+
+
+def test_what_a_unit_does_not_give_it_does_not_learn_from() -> None:
+    learner, given = Learner(1), a_lesson()
+    kept = np.ones((3, INPUTS), np.float32)
+    kept[:, 5] = 0.0
+    _, found, _ = learner.gradients(given[0], given[1], given[2], given[3], kept)
+    assert np.all(found["dense"][5] == 0)
+    assert np.all(found["gates"][:, 5] == 0)
+    assert np.any(found["dense"][4] != 0)
 
 
 # --- counts -----------------------------------------------------------------------------------

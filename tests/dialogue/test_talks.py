@@ -490,7 +490,7 @@ def test_an_answer_to_a_muted_house_is_heard_out_and_opens_no_window() -> None:
 def test_barge_in_by_the_server() -> None:
     house = question(awake_house())
     for start_s in (3.5, 3.7):  # too little for our own decision
-        house.says(start_s, start_s + 0.05)
+        house.says(start_s, start_s + 0.04)
     house.run(4.0)
     assert house.speaker.audible
     house.send(e.UserSpeechStarted(at=house.now, item="late"))

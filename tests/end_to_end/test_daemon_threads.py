@@ -180,11 +180,8 @@ def test_the_process_itself_ends_although_a_thread_hangs(tmp_path: Path) -> None
     assert "[shutdown.timeout]" in rest
 
 
-def test_without_aec3_it_says_so_and_works_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(_rate_hz: int) -> object:
-        raise ImportError("No module named 'livekit'")
-
-    monkeypatch.setattr("edge_agent.audio.cancel.echo_stage.WebRtcEcho", missing)
+def test_without_its_weights_it_says_so_and_works_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_agent.audio.cancel.speech_net.WEIGHTS", "there_is_no.npz")
 
     async def talk() -> None:
         async with Stage() as stage:

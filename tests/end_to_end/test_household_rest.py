@@ -55,7 +55,7 @@ def test_an_answer_after_a_rest_can_be_interrupted_and_does_not_interrupt_itself
             await rests(stage)
             said = await stage.say("wake_what_time")
             first = await first_sound(stage, said.offset_at)
-            await stage.sleep_until(first + 1.0)
+            await stage.sleep_until(first + 1.5)  # a second until it knows its own voice
             assert not stage.score.codes("talk.interrupted")
             over = await stage.say("stop_wait")
             silent = await silence(stage, over.onset_at)

@@ -62,8 +62,8 @@ def test_wake_and_question_in_one_breath() -> None:
 
 def test_a_soft_chime_into_the_first_words_leaves_them_whole() -> None:
     async def talk() -> None:
-        # Without AEC3 and before the room is learnt, no frame under our sound is called speech.
-        settings = {"listen": {"chime": "always"}, "echo": {"mode": "linear"}}
+        # Before the room is learnt, no frame under our sound is called speech.
+        settings = {"listen": {"chime": "always"}}
         async with Stage(brain=Answers("answer_tea"), settings=settings) as stage:
             await ready(stage)
             begin = stage.now()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge_agent.app.hearing import FLOOR_FRAMES, FLOORS_MAX, Meter
-from edge_agent.audio.cancel.echo import ReferenceTrack
+from edge_agent.audio.cancel.reference import ReferenceTrack
 from edge_agent.audio.detectors import FRAME_BYTES, VoiceDetector, WakeDetector
 from edge_agent.audio.front_end import FrontEnd
 from edge_agent.contract.events import HeardFrame

@@ -58,7 +58,7 @@ call = "hostile__echo"
 say = "That was it."
 """
 SETTLE_S = 3.0
-"""From READY: AEC3 is being loaded, which is nobody's attack."""
+"""From READY: what starts late is nobody's attack."""
 
 
 @dataclass

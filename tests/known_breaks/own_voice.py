@@ -12,7 +12,7 @@ from importlib.resources import files
 import numpy as np
 from known import given
 
-from edge_agent.audio.cancel.echo import ReferenceTrack
+from edge_agent.audio.cancel.reference import ReferenceTrack
 from edge_agent.audio.detectors import VoiceDetector
 from edge_agent.audio.front_end import FrontEnd
 from edge_agent.contract.events import HeardFrame
@@ -61,7 +61,7 @@ def cuts(place: Place, seconds: float) -> list[float]:
     frames: list[HeardFrame] = []
     reference = ReferenceTrack(RATE_HZ, tail_s=0.25)
     front = FrontEnd(
-        frames.append, wake=None, voice=VoiceDetector(3), reference=reference, echo="aec3"
+        frames.append, wake=None, voice=VoiceDetector(3), reference=reference, echo="linear"
     )
     front.load()
     front.start(RATE_HZ, threaded=False)
@@ -80,7 +80,7 @@ def cuts(place: Place, seconds: float) -> list[float]:
 
 
 def _decisions(frames: list[HeardFrame]) -> list[float]:
-    barge_in = BargeIn(window_frames=9, speech_frames=7, min_after_start_ms=250)
+    barge_in = BargeIn(window_frames=6, speech_frames=5, min_after_start_ms=250)
     barge_in.playback_started(100.0)
     found: list[float] = []
     for frame in frames:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from edge_agent.app.sound.ears import Ears
 from edge_agent.app.sound.frames import FrameDoor
 from edge_agent.app.wiring import wake_detector
-from edge_agent.audio.cancel.echo import ReferenceTrack
+from edge_agent.audio.cancel.reference import ReferenceTrack
 from edge_agent.audio.detectors import VoiceDetector
 from edge_agent.audio.device.standby import Standby
 from edge_agent.audio.device.supervisor import DeviceSupervisor
@@ -106,6 +106,7 @@ class SoundChain:
             voice=VoiceDetector(settings.listen.vad_mode),
             reference=self.reference,
             echo=settings.echo.mode,
+            sensitivity=settings.barge_in.sensitivity,
             on_fault=self._front_end_fault,
             emit_many=self.door.many if threads else None,
         )

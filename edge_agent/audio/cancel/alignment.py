@@ -19,7 +19,7 @@ from math import floor
 import numpy as np
 
 from edge_agent.audio.cancel.canceller import BLOCK, PARTITIONS, RATE_HZ, Float32Array
-from edge_agent.audio.cancel.echo import ReferenceTrack
+from edge_agent.audio.cancel.reference import ReferenceTrack
 from edge_agent.audio.resample import Resampler
 
 LEAD_S = 0.010

@@ -8,9 +8,8 @@ Thread: the front end's, which is its one owner; `load` may run elsewhere.  It m
 sound while our speaker has been silent for longer than the tail, nor work then: idle costs nothing.
 
 There is one linear canceller.  It keeps the words, so its output is what is streamed, what the
-pre-roll holds and what the wake model hears.  AEC3 swallows the words but leaves little echo; its
-voice label lowers the bar for the double-talk detector.  In silence AEC3 is not fed: measured, it
-resumes as if no time had passed.
+pre-roll holds and what the wake model hears.  Whether somebody speaks over our voice the detector
+of double talk tells, from all that the canceller knows.
 """
 
 from __future__ import annotations
@@ -33,32 +32,16 @@ from edge_agent.audio.cancel.canceller import (
 )
 from edge_agent.audio.cancel.delay_search import EARLIEST, HEARD, PLAYED, DelaySearch
 from edge_agent.audio.cancel.double_talk import DoubleTalkDetector
-from edge_agent.audio.cancel.echo import ReferenceTrack, WebRtcEcho
 from edge_agent.audio.cancel.echo_search import EchoSearch
-from edge_agent.audio.detectors import VoiceDetector
-from edge_agent.audio.resample import array_to_pcm, to_int16
+from edge_agent.audio.cancel.reference import ReferenceTrack
 from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.ports import EchoPath
-
-EXCESS_ALONE_DB = 2.0
-"""A frame is speech when the double-talk detector is that sure.  Simulated, 30 minutes of own
-voice in 60 rooms, a cold start in each: never 70 ms of it (at 1 dB it happens)."""
-
-EXCESS_WITH_AEC3_DB = 1.0
-"""Enough when a voice is left after AEC3 as well: still none in 30 minutes, and quicker; at
-0.5 dB it is two.  AEC3 and a voice detector alone: 95."""
 
 TRUST_ERLE_DB = 4.0
 """The echo counts as found once the canceller has removed so much, or the search has heard it where
 the canceller expects it.  Until then, unless our voice does not reach the microphone at all
 (`EchoSearch`), no frame over our voice is speech: better a button or a wake word to interrupt than
 a speaker that interrupts itself."""
-
-AEC3_VAD_MODE = 3
-"""webrtcvad's strictest: no false start at 20 dB over pink noise, onset 16 ms."""
-
-RESIDUAL_VAD_MODE = 2
-"""On the linear residual: mode 3 misses every seventh utterance at 0 dB, 2 none."""
 
 LOOK_EVERY_BLOCKS = 15
 """Seven looks a second for the delay, 2 % of the work of cancelling, and only while it is needed:
@@ -76,8 +59,6 @@ SOONEST = BLOCK // 2
 FOUND_BLOCKS = 20
 """ERLE of less than 0.2 s of sound proves nothing."""
 
-FULL_SCALE = 32768.0
-
 
 class EchoChoice(Enum):
     """How our own voice is kept out of the microphone.
@@ -85,7 +66,6 @@ class EchoChoice(Enum):
     `OFF` is for devices with a canceller of their own; the microphone is believed as it is.
     """
 
-    AEC3 = "aec3"
     LINEAR = "linear"
     OFF = "off"
 
@@ -104,7 +84,7 @@ class Heard(NamedTuple):
 class EchoStage:
     """See the module's text."""
 
-    def __init__(self, reference: ReferenceTrack, choice: EchoChoice) -> None:
+    def __init__(self, reference: ReferenceTrack, choice: EchoChoice, sensitivity: str) -> None:
         self.reference = reference
         self.choice = choice
         self.erle_db = 0.0
@@ -114,12 +94,11 @@ class EchoStage:
         playback whose echo was found."""
         self.alignment = Alignment(reference)
         self._canceller = Canceller()
-        self._double_talk = DoubleTalkDetector(RATE_HZ)
+        self._double_talk = DoubleTalkDetector(sensitivity)
         self._delay = DelaySearch()
         self._search = EchoSearch()
-        self._aec3: WebRtcEcho | None = None
-        self._residual_voice = VoiceDetector(RESIDUAL_VAD_MODE)
-        self._aec3_voice = VoiceDetector(AEC3_VAD_MODE)
+        self._is_deaf = False
+        """The detector cannot be used."""
         self._fade_in: Float32Array = ((np.arange(BLOCK) + 1) / BLOCK).astype(np.float32)
         self._nothing: Float32Array = np.zeros(BLOCK, np.float32)
         self._silence: Float32Array = np.zeros((PARTITIONS + 1) * BLOCK, np.float32)
@@ -137,39 +116,29 @@ class EchoStage:
 
     @property
     def unsettled(self) -> bool:
-        """The sound has just slipped: for 0.3 s nothing that is left of it is to be believed."""
+        """The sound has just slipped, or the echo was just found: for 0.3 s nothing that is left of
+        it is to be believed."""
         return self._unsettled > 0
 
     @property
     def echo(self) -> str:
-        """`found` · `none` (our voice does not reach the microphone) · `searching` · `off`."""
+        """`found` · `none` (our voice does not reach the microphone) · `searching` · `off` · `deaf`
+        (nobody is heard over our voice: the detector cannot be used)."""
         if self.choice is EchoChoice.OFF:
             return "off"
+        if self._is_deaf:
+            return "deaf"
         return "found" if self._found else "none" if self._search.none_found else "searching"
 
-    @property
-    def aec3_loaded(self) -> bool:
-        """Whether AEC3 takes part; until it is loaded the canceller works alone."""
-        return self._aec3 is not None
-
     def load(self) -> None:
-        """Load AEC3 if it was chosen (0.1 to 1 s; any thread).  `ConfigError` if not installed."""
-        if self.choice is not EchoChoice.AEC3 or self._aec3 is not None:
+        """Load what the detector has learned (any thread).  `ConfigError` where it is damaged."""
+        if self.choice is EchoChoice.OFF:
             return
         try:
-            self._aec3 = WebRtcEcho(RATE_HZ)
-        except ImportError as error:
-            raise ConfigError(
-                "The echo canceller AEC3 is not installed.",
-                fix="Install the extra 'echo' (package livekit), or choose echo 'linear'.",
-                code="config.no_aec3",
-            ) from error
-
-    def give_up_aec3(self) -> None:
-        """Go on with the canceller alone, after AEC3 has failed."""
-        self._aec3 = None
-        if self.choice is EchoChoice.AEC3:
-            self.choice = EchoChoice.LINEAR
+            self._double_talk.load()
+        except ConfigError:
+            self._is_deaf = True
+            raise
 
     def begin(self, known: EchoPath | None = None) -> None:
         """A device was opened: the room is new, and the delay, unless it is `known`.
@@ -184,6 +153,7 @@ class EchoStage:
         self._search.reset()
         self._active = False
         self._found = False
+        self._was_trusted = False
         self._unsettled = 0
         self._realignments = self.alignment.realignments
         self._blocks = 0
@@ -272,6 +242,10 @@ class EchoStage:
             self._best_erle_db = max(self._best_erle_db, self._canceller.erle_db)
             self._found = self._found or self._best_erle_db > TRUST_ERLE_DB
         self._look(microphone)
+        if self.trusted != self._was_trusted:
+            # What was made of the sound until now was made without knowing our own voice in it.
+            self._was_trusted = self.trusted
+            self._unsettled = UNSETTLED_BLOCKS
         if self._search.none_found and not self._found:
             # Nothing of ours is in it: nothing of it is to be touched.  The canceller goes on
             # listening, for somebody may turn the loudspeaker up.
@@ -303,25 +277,10 @@ class EchoStage:
     # --- who speaks -------------------------------------------------------------------------
 
     def _speech(self, cancelled: Cancelled) -> bool:
-        excess_db = self._double_talk.excess_db(
-            cancelled.residual * FULL_SCALE,
-            cancelled.echo * FULL_SCALE,
-            cancelled.uncertainty * FULL_SCALE**2,
-        )
-        voiced = self._residual_voice.is_speech(_pcm(cancelled.residual))
-        limit_db = EXCESS_ALONE_DB
-        if self._aec3 is not None:
-            left = self._aec3.process(_pcm(cancelled.microphone), _pcm(cancelled.reference))
-            if self._aec3_voice.is_speech(left):
-                limit_db = EXCESS_WITH_AEC3_DB
-        believed = self.trusted and not self.unsettled
-        return believed and voiced and excess_db > limit_db
+        speaks = self._double_talk.hear(cancelled)
+        return speaks and self.trusted and not self.unsettled
 
 
 def _wrong_by(late: int) -> int:
     """Blocks by which the reference should come later (negative: earlier)."""
     return 0 if RIGHT_DELAY[0] <= late <= RIGHT_DELAY[1] else (late - SOONEST) // BLOCK
-
-
-def _pcm(sound: Float32Array) -> bytes:
-    return array_to_pcm(to_int16(sound * FULL_SCALE))

@@ -35,7 +35,7 @@ FAINT_DBFS = -75.0
 LOUD_ROOM_DBFS = -35.0
 CLIPPED_SAMPLES = 20
 ECHO_LATEST_MS = 450.0
-"""AEC3 was measured to follow 460 ms and to lose the echo at 660."""
+"""The front end looks for the echo up to 500 ms after its time stamps."""
 ECHO_LOUD_DB = 6.0
 """Louder than it was played: speech over it drowns, and the microphone is near its limit."""
 MANY_CHANNELS, MAX_PROBED_CHANNELS = 3, 8

@@ -489,9 +489,9 @@ MESSAGES: dict[str, Message] = {
     ),
     "echo.unavailable": Message(
         ERROR,
-        "Echo cannot be cancelled as set[: {message}][ {fix}]",
-        "Talking over the speaker is not safe to notice without it: wake word and button still "
-        "interrupt.",
+        "Nobody is heard over the speaker's own voice[: {message}][ {fix}]",
+        "Talking over the speaker is not safe to notice: wake word and button still interrupt, and "
+        "our own voice is still taken out of what is heard.",
     ),
     "echo.found": Message(
         INFO,

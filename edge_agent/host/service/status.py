@@ -257,6 +257,7 @@ def _echo(status: Status) -> str:
         "none": "our own voice does not reach the microphone",
         "searching": "not found yet; it is looked for while the speaker talks",
         "off": "not cancelled (echo.mode)",
+        "deaf": "nobody is heard over our own voice: the detector cannot be used",
     }
     return words.get(status.echo, status.echo)
 

@@ -142,10 +142,14 @@ class BargeIn(Section):
     """Whether an answer can be interrupted at all.  The button always can."""
     by_speech: bool = True
     """Interrupt by just talking.  false: only wake word and button interrupt."""
-    window_frames: int = Field(default=9, ge=3, le=100)
+    sensitivity: Literal["cautious", "normal", "eager"] = "normal"
+    """How easily a voice over the speaker's own is believed.  `cautious`: hardly ever wrong, and
+    soft voices need longer.  `eager`: quick, and wrong a few times in an hour of its own voice."""
+    window_frames: int = Field(default=6, ge=3, le=100)
     """How many of the last 10 ms frames are looked at."""
-    speech_frames: int = Field(default=7, ge=2, le=100)
-    """How many of them must be speech.  7 of 9 is quick; 16 of 20 errs less."""
+    speech_frames: int = Field(default=5, ge=2, le=100)
+    """How many of them must be speech.  Each more makes every interruption 10 ms later and hardly
+    any rarer: `sensitivity` is for that."""
     min_after_start_ms: int = Field(default=250, ge=0, le=5000)
     """No interruption by speech in the first moments of an answer, while the echo canceller
     still learns the room."""
@@ -160,11 +164,16 @@ class BargeIn(Section):
 class Echo(Section):
     """Removing our own voice from what the microphone hears."""
 
-    mode: Literal["aec3", "linear", "off"] = "aec3"
-    """`aec3`: WebRTC's canceller (needs the `echo` extra).  `linear`: our own, lighter one.
-    `off`: only for headphones or a microphone that cancels echo itself."""
+    mode: Literal["linear", "off"] = "linear"
+    """`linear`: our own canceller.  `off`: only for headphones or a microphone that cancels echo
+    itself.  `aec3`, an older canceller, means linear."""
     tail_ms: int = Field(default=200, ge=50, le=1000)
     """How long after our last sound the room may still carry it."""
+
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _once_there_were_two(cls, given: object) -> object:
+        return "linear" if given == "aec3" else given
 
 
 ProviderName = Annotated[str, Field(pattern=NAME_FORM)]

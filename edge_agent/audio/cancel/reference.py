@@ -1,4 +1,4 @@
-"""Echo: what the loudspeaker played, and WebRTC's canceller.
+"""Reference: what the loudspeaker played, and when each of its samples was audible.
 
 Thread: `ReferenceTrack.write` belongs to the render callback, everything else to the front end.  It
 must never block the render callback: a write copies under a lock that is held for microseconds
@@ -7,10 +7,8 @@ only, and an old reference is overwritten, never waited for.
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from collections import deque
-from typing import Any
 
 import numpy as np
 
@@ -166,50 +164,3 @@ class ReferenceTrack:
             # What is still given to the device goes on, even if by its stamps it is long over.
             now = min(now, self._written)
             return any(first - early <= now <= last + tail for first, last in self._sounding)
-
-
-def _let_it_call_nothing() -> None:
-    """Have the threads of `livekit` call a function of the C library that does nothing.
-
-    They would forward its log lines to Python, and one that waits for the interpreter while that
-    ends takes the process down with it (SIGABRT after all was done).  What we ask the library is
-    answered within the call.  Its callback has no public setting; the version is locked.  Call this
-    before its first object is made.
-    """
-    from livekit.rtc import _ffi_client
-
-    nothing = ctypes.CDLL(None).labs
-    _ffi_client.ffi_event_callback = ctypes.cast(nothing, _ffi_client.ffi_cb_fnc)
-
-
-class WebRtcEcho:
-    """WebRTC's AEC3 (`livekit`), frames of 10 ms at 16 kHz.
-
-    Building imports a native library (0.1 to 1 s): do it off the event loop.  Raises `ImportError`
-    where the `echo` extra is not installed.  It decides well *that* somebody speaks, but swallows
-    the words; do not stream its output.
-    """
-
-    def __init__(self, rate_hz: int = 16_000) -> None:
-        from livekit.rtc import AudioFrame
-        from livekit.rtc.apm import AudioProcessingModule
-
-        _let_it_call_nothing()
-        self.rate_hz = rate_hz
-        self._samples = rate_hz // 100
-        self._frame: Any = AudioFrame
-        # Gain control raises the residual echo to speech level (12 false barge-ins a minute).
-        self._apm: Any = AudioProcessingModule(
-            echo_cancellation=True,
-            noise_suppression=False,
-            high_pass_filter=False,
-            auto_gain_control=False,
-        )
-
-    def process(self, microphone: bytes, reference: bytes) -> bytes:
-        """Return the microphone frame without echo; the reference goes in first."""
-        far = self._frame(bytearray(reference), self.rate_hz, 1, self._samples)
-        self._apm.process_reverse_stream(far)
-        near = self._frame(bytearray(microphone), self.rate_hz, 1, self._samples)
-        self._apm.process_stream(near)
-        return bytes(near.data)

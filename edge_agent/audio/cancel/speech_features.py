@@ -1,0 +1,155 @@
+"""What the canceller's signals look like while somebody speaks, or nobody: 160 numbers per frame.
+
+Call `SpeechFeatures.of` with each 10 ms frame while our speaker sounds; `speech_net` judges them.
+
+Thread: the front end's, which is its one owner.  It must never look ahead, and never be changed
+without training the net anew: the weights hold for these numbers alone (`VERSION` is stored with
+them).
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from edge_agent.audio.cancel.canceller import BINS, BLOCK, RATE_HZ, Cancelled
+
+VERSION = 2
+
+BANDS = 20
+LOWEST_HZ = 100.0
+HIGHEST_HZ = 7600.0
+COUNT = 8 * BANDS
+EXCESS = slice(3 * BANDS, 4 * BANDS)
+"""Where the features say by how many dB the residual stands above what is to be expected of it."""
+
+SMOOTHING = 0.85
+"""Of the cross spectra: 60 ms, or a coherence would always be one."""
+
+TAIL_DECAY = 0.88
+"""Of the expected echo power per frame: 60 dB in 1.1 s, the longest room."""
+
+FIRST_LEAK_DB = -5.0
+HIGHEST_LEAK_DB = 3.0
+LEAK_STEP_DB = 0.3
+LEAK_QUANTILE = 0.85
+"""The leak of a band follows what the residual stays under in 85 % of the frames."""
+
+NOISE_FACTOR = 2.0
+NOISE_RISE = 1.002
+NOISE_FALL = 0.9
+"""Per frame: the floor rises 0.9 dB a second and falls within 100 ms."""
+
+FLOOR = 1.5e-7
+"""Power of one bin of a block whose samples are 1 LSB of 16 bits each."""
+
+ECHO_FLOOR = 2e-5
+"""Below this expected echo in a band (about 12 LSB) there is nothing to learn a leak from."""
+
+Floats: TypeAlias = Any
+
+
+def _mel_bands() -> Floats:
+    """Triangles of equal width in mel, as `(bins, bands)`; each sums to one."""
+
+    def mel(hertz: float) -> float:
+        return float(2595 * np.log10(1 + hertz / 700))
+
+    edges = 700 * (10 ** (np.linspace(mel(LOWEST_HZ), mel(HIGHEST_HZ), BANDS + 2) / 2595) - 1)
+    hertz = np.arange(BINS) * RATE_HZ / (2 * BLOCK)
+    rising = (hertz[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - hertz[:, None]) / (edges[2:] - edges[1:-1])
+    bands = np.clip(np.minimum(rising, falling), 0, None)
+    # The lowest bands are narrower than a bin: then the nearest bin is the band.
+    for number in np.flatnonzero(bands.sum(axis=0) < 0.5):
+        bands[int(np.argmin(np.abs(hertz - edges[number + 1]))), number] = 1.0
+    return np.asarray(bands / bands.sum(axis=0), np.float32)
+
+
+# Rows of the levels, each of a band's power:
+_HEARD, _ECHO, _LEFT, _PLAYED, _UNSURE, _TAIL, _NOISE, _ALLOWED = range(8)
+
+
+class SpeechFeatures:
+    """Make the numbers of one frame from the canceller's signals.
+
+    `reset` with each device, `restart` with each playback: the room's leak and noise are kept.
+    """
+
+    def __init__(self) -> None:
+        self._bands = _mel_bands()
+        half = np.arange(2 * BLOCK) / (2 * BLOCK)
+        self._window = np.sin(np.pi * half).astype(np.float32)
+        self._powers = np.zeros((5, BINS), np.float32)
+        self._levels = np.zeros((8, BANDS), np.float32)
+        self.reset()
+
+    def reset(self) -> None:
+        """Another device: nothing is known of the room."""
+        self._leak_db = np.full(BANDS, FIRST_LEAK_DB, np.float32)
+        self._has_noise = False
+        self.restart()
+
+    def restart(self) -> None:
+        """Another playback: what sounded before it is over."""
+        self._frames = np.zeros((4, 2 * BLOCK), np.float32)
+        self._levels[_TAIL] = 0.0
+        self._power = np.full((3, BINS), FLOOR, np.float32)
+        self._cross: Any = np.zeros((2, BINS), np.complex64)
+
+    def of(self, cancelled: Cancelled) -> Floats:
+        """The features of one block, as `(160,)` of float32."""
+        frames = self._frames
+        frames[:, :BLOCK] = frames[:, BLOCK:]
+        frames[_HEARD, BLOCK:] = cancelled.microphone
+        frames[_ECHO, BLOCK:] = cancelled.echo
+        frames[_LEFT, BLOCK:] = cancelled.residual
+        frames[_PLAYED, BLOCK:] = cancelled.reference
+        spectra: Any = np.fft.rfft(frames * self._window, axis=1)
+        powers = self._powers
+        powers[:4] = spectra.real**2 + spectra.imag**2
+        powers[_UNSURE] = cancelled.uncertainty
+        self._follow(powers @ self._bands)
+        found: Floats = np.empty((8, BANDS), np.float32)
+        found[6:] = self._coherence(spectra)[::-1]
+        decibels = np.log10(self._levels + np.float32(FLOOR)) * np.float32(10)
+        left_db = decibels[_LEFT]
+        # Nothing here knows how far a microphone is turned up.
+        found[0] = left_db - decibels[_NOISE]
+        found[1:3] = decibels[:2] - left_db
+        found[3] = left_db - decibels[_ALLOWED]
+        found[4] = decibels[_PLAYED]
+        found[5] = decibels[_UNSURE] - left_db
+        self._learn_leak(left_db - decibels[_TAIL])
+        return found.reshape(-1)
+
+    def _follow(self, bands: Floats) -> None:
+        """Bring the levels up to date: tail and noise remember, the rest is of this block."""
+        levels = self._levels
+        levels[:5] = bands
+        left, tail, noise = levels[_LEFT], levels[_TAIL], levels[_NOISE]
+        tail *= np.float32(TAIL_DECAY)
+        np.maximum(levels[_ECHO], tail, out=tail)
+        if not self._has_noise:
+            self._has_noise = True
+            noise[:] = left
+        falling = np.maximum(left, np.float32(NOISE_FALL) * noise)
+        np.minimum(np.float32(NOISE_RISE) * noise + np.float32(1e-12), falling, out=noise)
+        leak = np.float32(10) ** (self._leak_db / np.float32(10))
+        levels[_ALLOWED] = leak * tail + np.float32(NOISE_FACTOR) * noise
+
+    def _coherence(self, spectra: Any) -> Floats:
+        """What microphone and residual have in common with the echo, per band, 0 to 1."""
+        self._power *= SMOOTHING
+        self._power += (1 - SMOOTHING) * self._powers[:3]
+        self._cross *= SMOOTHING
+        self._cross += (1 - SMOOTHING) * spectra[0:3:2] * spectra[_ECHO].conj()
+        smooth = self._power + np.float32(FLOOR)
+        cross = self._cross.real**2 + self._cross.imag**2
+        return np.asarray((cross / (smooth[0:3:2] * smooth[_ECHO])) @ self._bands)
+
+    def _learn_leak(self, ratio_db: Floats) -> None:
+        wish = np.where(ratio_db > self._leak_db, LEAK_QUANTILE, LEAK_QUANTILE - 1)
+        step = np.where(self._levels[_TAIL] > ECHO_FLOOR, LEAK_STEP_DB * wish, 0.0)
+        self._leak_db = np.minimum(self._leak_db + step.astype(np.float32), HIGHEST_LEAK_DB)
