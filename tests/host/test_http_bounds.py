@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import itertools
 import socket
 import threading
@@ -100,3 +101,22 @@ def test_what_a_refusal_says_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> 
     code, looks = refused(begin, b"a", limit_bytes=0)
     assert code == "link.bad_key"  # its status says enough
     assert looks <= CALL_S + 3
+
+
+def test_a_proxys_refusal_that_the_library_leaves_open_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As Python 3.11.2, which is Debian 12's, does."""
+    left = list[http.client.HTTPResponse]()
+
+    def tunnel(connection: http.client.HTTPConnection) -> None:
+        left.append(connection.response_class(connection.sock, method="CONNECT"))
+        raise OSError("Tunnel connection failed: 403 Forbidden")
+
+    monkeypatch.setattr(http.client.HTTPConnection, "_tunnel", tunnel)
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        api = HttpApi("https://provider.invalid/v1", "", peer=PEER)
+        with pytest.raises(AgentError):
+            api.post("", b"", "text/plain", 0)
+    assert [answer.isclosed() for answer in left] == [True]

@@ -58,8 +58,10 @@ class Machine:
         machine = cls(folder)
         for place in ("bin", "dpkg/updates"):
             (machine.own / place).mkdir(parents=True)
+        # A copy: the checkout may lie in somebody's home, where the installer takes no Python from.
+        shutil.copy(FAKE, machine.own / "fake")
         for name in FAKED:
-            (machine.own / "bin" / name).symlink_to(FAKE)
+            (machine.own / "bin" / name).symlink_to("../fake")
         (machine.own / "free-mb").write_text("9999\n")
         (machine.root / "opt").mkdir(parents=True)
         for side in ("pcm0p", "pcm0c"):

@@ -70,12 +70,16 @@ class BoundedReader(io.RawIOBase):
         super().close()
 
 
-def _bounded(connect: Callable[..., Any], bounds: Bounds) -> Callable[..., Any]:
-    """`connect` makes a connection; its answers, a proxy's among them, get these bounds."""
+def _bounded(
+    connect: Callable[..., Any], bounds: Bounds, made: list[http.client.HTTPResponse]
+) -> Callable[..., Any]:
+    """`connect` makes a connection; its answers, a proxy's among them, get these bounds, and are
+    put into `made`."""
 
     class Response(http.client.HTTPResponse):
         def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
             super().__init__(sock, *arguments, **options)
+            made.append(self)
             raw = self.fp.detach()
             self.fp = io.BufferedReader(BoundedReader(raw, sock, bounds))
 
@@ -87,14 +91,29 @@ def _bounded(connect: Callable[..., Any], bounds: Bounds) -> Callable[..., Any]:
     return connected
 
 
+def _opened(
+    do_open: Callable[..., http.client.HTTPResponse],
+    http_class: Any,
+    req: Any,
+    options: dict[str, Any],
+) -> http.client.HTTPResponse:
+    made: list[http.client.HTTPResponse] = []
+    try:
+        return do_open(_bounded(http_class, req.bounds, made), req, **options)
+    except BaseException:
+        for answer in made:  # Python before 3.11.4 leaves a proxy's refusal open, and its socket
+            answer.close()
+        raise
+
+
 class _Http(urllib.request.HTTPHandler):
     def do_open(self, http_class: Any, req: Any, **options: Any) -> http.client.HTTPResponse:
-        return super().do_open(_bounded(http_class, req.bounds), req, **options)
+        return _opened(super().do_open, http_class, req, options)
 
 
 class _Https(urllib.request.HTTPSHandler):
     def do_open(self, http_class: Any, req: Any, **options: Any) -> http.client.HTTPResponse:
-        return super().do_open(_bounded(http_class, req.bounds), req, **options)
+        return _opened(super().do_open, http_class, req, options)
 
 
 def handlers(tls: ssl.SSLContext) -> tuple[urllib.request.BaseHandler, ...]:
