@@ -24,10 +24,10 @@ LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 SCRIPTS = sorted([*(ROOT / "scripts").glob("*.sh"), ROOT / ".ci" / "run"])
 # Which extras of pyproject.toml each lock holds; `None` stands for the plain dependencies.
 CONTENTS: dict[str, list[str | None]] = {
-    "run": [None, "echo"],
-    "demo": [None, "echo", "demo"],
-    "mcp": [None, "echo", "mcp"],
-    "dev": [None, "echo", "demo", "mcp", "dev"],
+    "run": [None],
+    "demo": [None, "demo"],
+    "mcp": [None, "mcp"],
+    "dev": [None, "demo", "mcp", "dev"],
     "pi": ["pi"],
 }
 

@@ -101,7 +101,7 @@ class FrontEnd:
         voice: VoiceDetector,
         reference: ReferenceTrack,
         echo: str,
-        sensitivity: str = "normal",
+        sensitivity: str,
         on_fault: Callable[[Exception], None] | None = None,
         emit_many: Callable[[list[HeardFrame]], None] | None = None,
     ) -> None:

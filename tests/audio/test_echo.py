@@ -227,6 +227,7 @@ class Talk:
             voice=VoiceDetector(3),
             reference=self.reference,
             echo=echo,
+            sensitivity="normal",
             on_fault=self.faults.append,
         )
         if load:

@@ -32,6 +32,7 @@ class Ear:
             voice=VoiceDetector(3),
             reference=self.reference,
             echo=echo,
+            sensitivity="normal",
             on_fault=self.faults.append,
         )
         self.front.start(rate_hz, threaded=False)
@@ -202,6 +203,7 @@ def test_faults_in_every_frame_are_not_reported_in_every_frame() -> None:
         voice=VoiceDetector(3),
         reference=ReferenceTrack(48_000, tail_s=0.25),
         echo="off",
+        sensitivity="normal",
         on_fault=reports.append,
     )
     front.start(48_000, threaded=False)
@@ -254,6 +256,7 @@ class Threaded:
             voice=VoiceDetector(3),
             reference=ReferenceTrack(48_000, tail_s=0.25),
             echo="off",
+            sensitivity="normal",
         )
         self.front.start(48_000)
 
@@ -358,6 +361,7 @@ def test_frames_of_a_block_may_be_handed_over_together() -> None:
         voice=VoiceDetector(3),
         reference=ReferenceTrack(48_000, tail_s=0.25),
         echo="linear",
+        sensitivity="normal",
         emit_many=batches.append,
     )
     front.start(48_000, threaded=False)

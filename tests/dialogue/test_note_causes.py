@@ -40,7 +40,7 @@ def interrupted_by(cause: str) -> House:
         house.says(4.5, 5.5)
     else:
         for start_s in (4.1, 4.3):  # too little for our own decision
-            house.says(start_s, start_s + 0.05)
+            house.says(start_s, start_s + 0.04)
         house.at(4.5, lambda: house.send(e.UserSpeechStarted(at=house.now, item="late")))
     return house.run(6.0)
 

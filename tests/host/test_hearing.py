@@ -61,6 +61,7 @@ def test_scores_are_gathered_only_while_they_are_asked_for(monkeypatch: pytest.M
         voice=VoiceDetector(2),
         reference=ReferenceTrack(24_000, tail_s=0.3),
         echo="linear",
+        sensitivity="normal",
     )
     (model,) = vars(detector)["_models"].values()
     scores = iter([0.2, 0.6, 0.1, 0.3, 0.9])

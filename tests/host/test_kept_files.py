@@ -19,7 +19,10 @@ from edge_agent.host.stores.timer_store import TimerStore, timers_path
 from edge_agent.host.stores.usage_store import UsageStore, usage_path
 
 MADE = Path(__file__).parent / "fixtures_944647c"
-REWORDED = {("listen", "chime", "true"): "on_pause"}
+REWORDED = {
+    ("listen", "chime", "true"): "on_pause",
+    ("echo", "mode", '"aec3"'): "linear",
+}
 """What meant one thing then is told so now, and means the same."""
 
 

@@ -61,7 +61,12 @@ def cuts(place: Place, seconds: float) -> list[float]:
     frames: list[HeardFrame] = []
     reference = ReferenceTrack(RATE_HZ, tail_s=0.25)
     front = FrontEnd(
-        frames.append, wake=None, voice=VoiceDetector(3), reference=reference, echo="linear"
+        frames.append,
+        wake=None,
+        voice=VoiceDetector(3),
+        reference=reference,
+        echo="linear",
+        sensitivity="normal",
     )
     front.load()
     front.start(RATE_HZ, threaded=False)
