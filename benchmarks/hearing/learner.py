@@ -1,10 +1,10 @@
 """The net while it learns: forward, backward, one step of AdamW, in numpy.
 
 `Learner.step` takes a batch of pieces of sessions; what it has learned is in `numbers`, in the
-names and shapes of `audio.cancel.speech_net`.
+names of `audio.cancel.speech_net`; `joined` makes its weights of several.
 
 Thread: the caller's; several may learn in processes of their own and be averaged.  It must never be
-more than that net: for one this small numpy is three times as quick as a framework, and none has
+more than one half of that net: for one this small numpy is three times as quick as a framework, and none has
 to be installed.
 """
 

@@ -4,8 +4,8 @@ Call `process` with each 10 ms block while our speaker is audible; the learned r
 between.  All sound is float32 at 16 kHz with a full scale of 1.0.
 
 Thread: the front end's, which is its one owner.  It must never suppress: it only subtracts what an
-adaptive linear model of the room predicts, so words spoken over our voice stay whole (a
-canceller with a post-filter, as WebRTC's AEC3, eats them).
+adaptive linear model of the room predicts, so words spoken over our voice stay whole (a canceller
+with a post-filter, as WebRTC's AEC3, eats them).
 
 A partitioned-block frequency-domain Kalman filter (Enzner & Vary 2006; Kuech et al. 2014): the
 room's impulse response in partitions of one block, each bin of each partition with its own

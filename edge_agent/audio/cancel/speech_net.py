@@ -1,6 +1,6 @@
 """The trained decision: does a person speak while our own voice sounds?
 
-Build with `load`, then `hear` the features of each frame; `sure` is the answer so far.
+Build it with `read_weights`, then `hear` the features of each frame; `sure` is the answer so far.
 
 Thread: the front end's, which is its one owner; training judges many sessions at once, as a leading
 axis of the arrays.  It must never run on weights that were trained on other features.
