@@ -4,8 +4,8 @@
 names of `audio.cancel.speech_net`; `joined` makes its weights of several.
 
 Thread: the caller's; several may learn in processes of their own and be averaged.  It must never be
-more than one half of that net: for one this small numpy is three times as quick as a framework, and none has
-to be installed.
+more than one half of that net: for one this small numpy is three times as quick as a framework, and
+none has to be installed.
 """
 
 from __future__ import annotations
