@@ -175,9 +175,9 @@ class Speaker:
     """Device, canceller and decision; counts when it would have cut itself."""
 
     def __init__(self) -> None:
+        from edge_agent.audio.cancel.reference import ReferenceTrack
         from edge_agent.audio.detectors import VoiceDetector
         from edge_agent.audio.device.portaudio import PortAudioDevice
-        from edge_agent.audio.cancel.reference import ReferenceTrack
         from edge_agent.audio.front_end import FrontEnd
         from edge_agent.dialogue.barge_in import BargeIn
         from edge_agent.host.settings.root import Settings
