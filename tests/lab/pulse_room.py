@@ -1,6 +1,6 @@
 """Our voice through a real sound server whose clocks drift and whose loudspeaker is late.
 
-    python tests/lab/pulse_room.py [--minutes 2] [CONDITION ...]
+    scripts/lab.sh --pulse [--minutes 2] [CONDITION ...]
 
 PyAudio, the echo canceller and `BargeIn` as the daemon wires them; only the room is made up: a
 program of its own takes what PulseAudio's loudspeaker gets, makes echo, noise and people of it, and
@@ -134,7 +134,7 @@ class Room:
         at = np.arange(self._phase, CHUNK, step)
         self._phase = at[-1] + step - CHUNK
         self._last = heard[-1]
-        return np.interp(at, np.arange(CHUNK + 1), line)
+        return np.asarray(np.interp(at, np.arange(CHUNK + 1), line))
 
 
 def be_the_room(name: str, seconds: float, pipe: str) -> None:
