@@ -113,6 +113,12 @@ class PulseServer:
     def running(self) -> bool:
         return self._daemon is not None and self._daemon.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Of the daemon, which runs."""
+        assert self._daemon is not None
+        return self._daemon.pid
+
     def start(self) -> None:
         """Start the daemon and wait until it answers."""
         missing = [name for name in PROGRAMS if shutil.which(name) is None]

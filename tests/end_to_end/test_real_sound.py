@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import re
 import signal
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +18,13 @@ from program import LINE, Manager, Program, environment, program, simulated_serv
 from pulse import RATE_HZ, PulseServer, wait_for
 
 from edge_agent.demo.judge import measure
+from edge_agent.demo.judge.pressure import Pressure, waited_by_threads
 from edge_agent.simulation.sound import voices
 
 KEY = "sk-this-must-never-be-seen"
 HEAD_S = 1.5
+ATTEMPTS = 4
+"""How often a machine that gives its programs no turn may put holes into the sound."""
 CLIPS = ("answer_lisbon", "answer_weather")
 
 
@@ -72,13 +78,62 @@ def journal_is_clean(daemon: Program) -> None:
     assert "Traceback" not in daemon.text
 
 
-def test_a_spoken_talk_with_an_interruption(pulse: PulseServer, tmp_path: Path) -> None:
+@dataclass
+class Talk:
+    """What a spoken talk was on tape and in the journal."""
+
+    tape: measure.Sound
+    interrupted: str
+    """The journal's line."""
+    last_line: str
+    crowded: bool
+    """A program of it waited for a processor, for half of half a second or longer."""
+
+    @property
+    def head(self) -> measure.Likeness:
+        """The beginning of the first answer."""
+        answer = clip("answer_lisbon")
+        return measure.likeness(answer[: round(HEAD_S * measure.COMPARE_RATE_HZ)], self.tape)
+
+    @property
+    def next_one(self) -> measure.Likeness:
+        """The answer to whom interrupted."""
+        return measure.likeness(clip("answer_weather"), self.tape)
+
+    @property
+    def whole(self) -> bool:
+        """Nothing of what was to be heard is missing."""
+        return self.head.begins_whole and self.head.coverage > 0.9 and self.next_one.is_whole
+
+
+@contextmanager
+def watched(processes: Sequence[int]) -> Iterator[Callable[[], bool]]:
+    """Gives whether one of them was kept waiting for a processor since."""
+
+    def reader(pid: int) -> Callable[[], dict[int, float] | None]:
+        return lambda: waited_by_threads(Path(f"/proc/{pid}/task"))
+
+    begin = time.monotonic()
+    watches = [Pressure(time.monotonic, reader(pid)) for pid in processes]
+    for watch in watches:
+        watch.start()
+    try:
+        yield lambda: any(watch.crowded(begin, time.monotonic()) for watch in watches)
+    finally:
+        for watch in watches:
+            watch.stop()
+
+
+def spoken_talk(pulse: PulseServer, tmp_path: Path) -> Talk:
+    """Wake word and question; an answer that is talked over; the answer to that."""
+    tmp_path.mkdir()
     play = str(voices.play_path())
     with simulated_server(environment(tmp_path), "--play", play) as (server, url):
         env = settings(tmp_path, url) | {"NOTIFY_SOCKET": str(tmp_path / "notify")}
         with (
             closing(Manager(tmp_path / "notify")) as manager,
             program("run", env=env) as daemon,
+            watched((pulse.pid, server.process.pid, daemon.process.pid)) as crowded,
             pulse.recording() as tape,
         ):
             started(daemon)
@@ -94,28 +149,34 @@ def test_a_spoken_talk_with_an_interruption(pulse: PulseServer, tmp_path: Path) 
             server.wait_for("← conversation.item.truncated")
             daemon.wait_for("[talk.answer_done]")
             tape.wait_for_seconds(0.5)
+            was_crowded = crowded()
             assert daemon.end(signal.SIGTERM) == 0
         journal_is_clean(daemon)
         assert manager.lines.count("READY=1") == 1
         told = [line for line in manager.lines if line != "WATCHDOG=1"]  # that goes on to the end
         assert told[-2:] == ["STOPPING=1", "STATUS=stopping"]
-    recording = tape_sound(tape.pcm)
-    answer, weather = clip("answer_lisbon"), clip("answer_weather")
-    head = measure.likeness(answer[: round(HEAD_S * measure.COMPARE_RATE_HZ)], recording)
+    return Talk(tape_sound(tape.pcm), line, daemon.lines[-1], was_crowded)
+
+
+def test_a_spoken_talk_with_an_interruption(pulse: PulseServer, tmp_path: Path) -> None:
+    for attempt in range(ATTEMPTS):
+        talk = spoken_talk(pulse, tmp_path / str(attempt))
+        if talk.whole or not talk.crowded:
+            break
+    head, next_one = talk.head, talk.next_one
     assert head.begins_whole
     assert head.coverage > 0.9
-    next_one = measure.likeness(weather, recording)
     assert next_one.is_whole
     # The end of the first answer was never heard.
-    assert measure.likeness(answer, recording).missing_tail_ms > 500
+    assert measure.likeness(clip("answer_lisbon"), talk.tape).missing_tail_ms > 500
     # What the model was told agrees with what the loudspeaker got.
     begin, end = (round(at * measure.COMPARE_RATE_HZ) for at in (head.at_s, next_one.at_s))
-    loud = np.flatnonzero(np.abs(recording[begin : end - 800]) > 0.003)
+    loud = np.flatnonzero(np.abs(talk.tape[begin : end - 800]) > 0.003)
     emitted_ms = float(loud[-1]) / measure.COMPARE_RATE_HZ * 1000
-    found = re.search(r"; (\d+) ms of the answer", line)
+    found = re.search(r"; (\d+) ms of the answer", talk.interrupted)
     assert found
     assert abs(int(found[1]) - emitted_ms) < 150
-    assert daemon.lines[-1].endswith("[agent.stopped]")
+    assert talk.last_line.endswith("[agent.stopped]")
 
 
 def test_the_sound_server_dies_and_comes_back(pulse: PulseServer, tmp_path: Path) -> None:
