@@ -6,6 +6,7 @@
 #   scripts/lab.sh --boards                                         real sound cards and GPIO lines
 #   scripts/lab.sh --units [bookworm|trixie]                        the installed service, see below
 #   scripts/lab.sh --desktop                                        PipeWire and install.sh --card
+#   scripts/lab.sh --pulse                                          late, drifting sound servers
 #   scripts/lab.sh --rounds 1 --only 'loss 20'                      what is measured; see --help
 #
 # The kernel is User Mode Linux from the distribution's own linux-source package: a program like
@@ -30,11 +31,18 @@
 # snd-aloop's, its chip is gpio-sim's, the checks are those of tests/lab/boards.py.
 #
 # --desktop looks at PipeWire and WirePlumber of Debian 12 and 13, see tests/lab/desktop.sh.
+#
+# --pulse is PulseAudio without a kernel of its own, see tests/lab/pulse_room.py: real time, so that
+# it wants a quiet machine.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 case ${1:-} in
 --units) exec "$ROOT/tests/lab/units.sh" "${@:2}" ;;
 --desktop) exec "$ROOT/tests/lab/desktop.sh" "${@:2}" ;;
+--pulse)
+    setup dev
+    exec "$PYTHON" "$ROOT/tests/lab/pulse_room.py" "${@:2}"
+    ;;
 esac
 
 LAB=${EDGE_AGENT_LAB:-${XDG_CACHE_HOME:-$HOME/.cache}/edge-agent-lab}

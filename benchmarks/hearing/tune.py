@@ -59,7 +59,7 @@ def scores(weights: dict[str, Any], paths: list[Path]) -> NDArray[np.float32]:
         some = paths[start : start + BATCH]
         features = np.stack([np.load(path)["features"] for path in some]).astype(np.float32)
         believed = np.stack([np.load(path)["believed"] for path in some])
-        net = SpeechNet(weights, many=(len(some),))
+        net = SpeechNet(weights, "normal", many=(len(some),))
         for frame in range(FRAMES):
             out[start : start + len(some), frame] = net.hear(features[:, frame])
             net.forget(~features[:, frame].any(axis=1))  # nothing of ours sounds yet

@@ -414,6 +414,26 @@ def test_without_any_echo_a_person_interrupts_at_once(
     assert talk.front.echo == "none"
 
 
+def test_without_any_echo_a_person_who_cuts_every_answer_soon_is_heard_from_the_fourth_on(
+    scene: tuple[FloatArray, FloatArray, FloatArray],
+) -> None:
+    """Headphones, and a household that lets no answer speak for longer than a second."""
+    _, _, near = scene
+    said = near[6 * RATE_HZ : 7 * RATE_HZ]
+    answer, pause = 2 * RATE_HZ, RATE_HZ
+    far, heard = np.zeros(6 * (answer + pause)), room_noise(6 * (answer + pause), 48)
+    for start in range(0, far.size, answer + pause):
+        far[start : start + answer] = babble(2, RATE_HZ, seed=start, pauses=False)
+        heard[start + RATE_HZ : start + RATE_HZ + said.size] += said
+    talk = Talk("linear")
+    talk.play(far, heard)
+    assert talk.front.echo == "none"
+    for number in (3, 4, 5):
+        onset = number * (answer + pause) // BLOCK + 100
+        assert talk.interruptions(onset, 25), number
+    assert all(hit % 300 >= 100 for hit in talk.interruptions())
+
+
 def test_an_echo_louder_than_what_was_played_is_no_person() -> None:
     """A sensitive microphone beside a soft loudspeaker (20 dB), and a cold canceller."""
     for seed in (51, 52, 53):

@@ -52,3 +52,46 @@ def test_soft_sounds_prove_nothing_and_louder_ones_want_a_new_proof() -> None:
     assert search.none_found
     search.hear(unit(silence[:BLOCK]), unit(np.full(BLOCK, 30_000.0)))
     assert not search.none_found
+
+
+ANSWER_S = 2.0
+
+
+def answers_talked_over(count: int, echo: FloatArray | float) -> tuple[FloatArray, FloatArray]:
+    """Microphone and our voice of `count` short answers, each talked over after a second."""
+    far = babble(count * ANSWER_S, RATE_HZ, seed=50)
+    microphone = room_noise(far.size, 51) + echo
+    person = babble(ANSWER_S / 2, RATE_HZ, seed=52, pitch_hz=190.0)
+    for answer in range(count):
+        start = round((answer * ANSWER_S + ANSWER_S / 2) * RATE_HZ)
+        microphone[start : start + person.size] += person
+    return microphone, far
+
+
+def test_headphones_are_found_out_though_each_answer_is_talked_over() -> None:
+    microphone, far = answers_talked_over(6, 0.0)
+    assert 0 < search_of(microphone, far) < 4 * ANSWER_S * 100
+
+
+@pytest.mark.parametrize("delay_ms", [10, 200, 450])
+@pytest.mark.parametrize("gain", [1.0, 0.03])
+def test_an_echo_is_none_though_each_answer_is_talked_over(delay_ms: int, gain: float) -> None:
+    echo = echo_of(babble(30, RATE_HZ, seed=50), RATE_HZ, delay_ms, gain=gain)
+    microphone, far = answers_talked_over(15, echo)
+    search = EchoSearch()
+    search.wait([(12 / 32768) ** 2] * 50)
+    assert search_of(microphone, far, search) == -1
+
+
+def test_headphones_are_found_out_where_the_rooms_noise_swells() -> None:
+    far = babble(30, RATE_HZ, seed=53)
+    seconds = np.arange(far.size) / RATE_HZ
+    swelling = np.where(seconds % 4.0 < 1.5, 10.0, 1.0)
+    assert 0 < search_of(room_noise(far.size, 54) * swelling, far) < 1500
+
+
+def test_what_sounds_elsewhere_for_most_of_the_time_hides_an_echo_perhaps() -> None:
+    far = babble(20, RATE_HZ, seed=55)
+    seconds = np.arange(far.size) / RATE_HZ
+    swelling = np.where(seconds % 2.0 < 1.4, 10.0, 1.0)
+    assert search_of(room_noise(far.size, 56) * swelling, far) == -1

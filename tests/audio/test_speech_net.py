@@ -85,7 +85,7 @@ def test_the_net_is_a_gated_recurrent_unit() -> None:
     """Against the textbook's formulas, in double precision."""
     weights = some_weights()
     w = {name: value.astype(np.float64) for name, value in weights.items()}
-    net = SpeechNet(weights)
+    net = SpeechNet(weights, "normal")
     rng = np.random.default_rng(5)
     state = np.zeros(UNITS)
 
@@ -109,7 +109,7 @@ def test_the_net_is_a_gated_recurrent_unit() -> None:
 
 
 def test_another_playback_begins_without_what_was_heard_before() -> None:
-    net, fresh = SpeechNet(some_weights()), SpeechNet(some_weights())
+    net, fresh = (SpeechNet(some_weights(), "normal") for _ in range(2))
     numbers = np.ones(COUNT, np.float32)
     for _ in range(9):
         net.hear(numbers)

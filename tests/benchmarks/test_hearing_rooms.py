@@ -209,7 +209,7 @@ def test_what_was_learned_lasts_and_lessens_the_loss() -> None:
 def test_the_detector_judges_as_the_learner_does() -> None:
     learner, (numbers, _, _, _) = Learner(4), a_lesson()
     weights: Any = {**learner.numbers, "mean": np.zeros(COUNT), "scale": np.ones(COUNT)}
-    net = SpeechNet({**weights, "thresholds": np.zeros(3)}, many=(3,))
+    net = SpeechNet({**weights, "thresholds": np.zeros(3)}, "normal", many=(3,))
     state = np.zeros((3, UNITS), np.float32)
     many = np.ones((1, 3), np.float32)
     for row in numbers:
@@ -224,8 +224,8 @@ def test_two_nets_side_by_side_have_the_mean_of_their_scores() -> None:
     halves = [Learner(seed).numbers for seed in (7, 8)]
     whole = joined(halves)
     assert {name: value.shape for name, value in whole.items()} == {n: SHAPES[n] for n in LEARNED}
-    apart = [SpeechNet({**half, **even}) for half in halves]
-    both = SpeechNet({**whole, **even})
+    apart = [SpeechNet({**half, **even}, "normal") for half in halves]
+    both = SpeechNet({**whole, **even}, "normal")
     for _ in range(20):
         numbers = rng.standard_normal(COUNT).astype(np.float32)
         wanted = np.mean([float(net.hear(numbers)) for net in apart])

@@ -5,18 +5,38 @@ because the linear canceller has found none, and a wrong "no" lets the speaker i
 
 Headphones, a loudspeaker in another room, a microphone array that cancels echo by itself: there
 the canceller finds nothing for ever, and waiting for it would make every interruption slow.
+
+A microphone that leaves its floor has heard an echo or something else: a person who talks over us,
+a noise that swells.  An echo of a certain lag is heard whenever we were loud so long before, while
+others are silent now and then; so evidence is kept for each lag by itself, and there is none where
+it speaks against all of them.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 
 from edge_agent.audio.cancel.canceller import Float32Array
 
 FRAMES = 200
-"""So many frames of 10 ms in which we were loud, while the microphone never left its floor.
-Bluetooth, the latest of sound paths, has 0.4 s: any echo would have shown itself; and in its own
-pauses a late one stays away for half of that."""
+"""So many frames of 10 ms in which we were loud are listened to before anything is concluded."""
+
+UNHEARD = 25.0
+"""And so much of our voice, in frames as loud as its peaks, has to have gone unheard at each lag:
+two to three seconds of speech."""
+
+CONTRADICTS = 2.0
+"""A frame in which the microphone left its floor speaks for an echo so much more than one at the
+floor speaks against it.  At the lag of a real echo our loudest frames are at the floor one time in
+ten or less; where somebody else makes the sound, as often as that person is silent."""
+
+LAGS = range(0, 46, 5)
+"""In frames: an echo may be 0.45 s late (Bluetooth, the latest of sound paths, has 0.4 s).  The
+microphone's power is smoothed over the frames between two of them."""
+
+PEAK_FALL = 0.9985
+"""Per frame, 0.65 dB a second: what counts as one of our peaks."""
 
 LOUD_POWER = 3.2e-5
 """Of our voice, per sample (full scale 1.0): -45 dBFS.  Softer sound proves nothing."""
@@ -41,7 +61,8 @@ in the room's noise may come out of it.  It has to be proved anew."""
 class EchoSearch:
     """Listen whether the microphone hears what we play.
 
-    Call `hear` with every frame while we sound (full scale 1.0), `wait` with all others' powers.
+    Call `hear` with every frame while we sound and no echo was found (full scale 1.0), `wait` with
+    the powers of all others.
     """
 
     def __init__(self) -> None:
@@ -51,9 +72,16 @@ class EchoSearch:
         """Another device: nothing is known."""
         self._power = -1.0
         self._floor = 0.0
-        self._frames = 0
-        self._loudest = 0.0
         self._unheard = 0.0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._frames = 0
+        self._peak = LOUD_POWER
+        self._against = [0.0] * len(LAGS)
+        """Per lag: what speaks against an echo that comes so late."""
+        self._recent: deque[float] = deque(maxlen=LAGS[-1] + 1)
+        """Our last frames' power against our peaks, newest first; soft ones are 0."""
 
     @property
     def none_found(self) -> bool:
@@ -62,6 +90,7 @@ class EchoSearch:
 
     def wait(self, powers: Iterable[float]) -> None:
         """Take the microphone's powers per sample of frames in which our speaker is silent."""
+        self._recent.clear()
         for power in powers:
             self._follow(power)
 
@@ -74,16 +103,17 @@ class EchoSearch:
     def hear(self, microphone: Float32Array, played: Float32Array) -> None:
         """Take the next frame in which our speaker sounds."""
         self._follow(float(microphone @ microphone) / microphone.size)
-        if self._power > MARGIN * self._floor:
-            self._frames = 0
-            self._loudest = 0.0
         ours = float(played @ played) / played.size
         if ours > LOUDER * self._unheard > 0.0:
             self._unheard = 0.0
-            self._frames = 0
-        if ours < LOUD_POWER or self._power > MARGIN * self._floor:
-            return
-        self._frames += 1
-        self._loudest = max(self._loudest, ours)
-        if self._frames >= FRAMES:
-            self._unheard = max(self._unheard, self._loudest)
+            self._begin()
+        self._peak = max(ours, PEAK_FALL * self._peak, LOUD_POWER)
+        loud = ours >= LOUD_POWER
+        self._frames += loud
+        self._recent.appendleft(ours / self._peak if loud else 0.0)
+        sign = -CONTRADICTS if self._power > MARGIN * self._floor else 1.0
+        for number, lag in enumerate(LAGS):
+            if lag < len(self._recent):
+                self._against[number] = max(0.0, self._against[number] + sign * self._recent[lag])
+        if self._frames >= FRAMES and min(self._against) >= UNHEARD:
+            self._unheard = max(self._unheard, self._peak)

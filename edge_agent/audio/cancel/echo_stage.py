@@ -198,7 +198,8 @@ class EchoStage:
         if audible and not was_active:
             self._restart()
         reference = self.alignment.next(at, drift)
-        self._search.hear(microphone, reference)
+        if not self._found:
+            self._search.hear(microphone, reference)
         cancelled = self._cancel(microphone, reference)
         residual = cancelled.residual
         if not audible:

@@ -86,7 +86,7 @@ class SpeechNet:
     """Judge frame by frame.  `many`: sessions side by side, as in `SpeechFeatures`."""
 
     def __init__(
-        self, weights: dict[str, Floats], sensitivity: str = "normal", many: tuple[int, ...] = ()
+        self, weights: dict[str, Floats], sensitivity: str, many: tuple[int, ...] = ()
     ) -> None:
         # Folded together once: (x - mean) / scale is part of the first product.
         scaled = weights["dense"] / weights["scale"]
