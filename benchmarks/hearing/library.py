@@ -35,12 +35,14 @@ from benchmarks.hearing.sources import (
     FIRST,
     KITS,
     LETTERS,
+    MUSIC,
     NOISES,
     OWN,
     PEOPLE,
     Recorded,
     slot,
-    unnumbered,
+    what,
+    where,
 )
 from edge_agent.simulation.sound.acoustics import active_level_dbfs, from_pcm, resample
 
@@ -260,12 +262,13 @@ def _whole(
             yield from _files(row, row.found(more, most))
 
 
-def _by_name(part: str, more: Path, rows: tuple[Recorded, ...]) -> Iterator[tuple[str, Sound]]:
-    """Noises, of which each belongs to a part with its other takes."""
+def _some(
+    part: str, more: Path, rows: tuple[Recorded, ...], belongs: Callable[[Recorded, Path], str]
+) -> Iterator[tuple[str, Sound]]:
+    """Of each row the files that belong to a part by what `belongs` calls them."""
     for row in rows:
         paths = row.found(more, CLIPS["noises"])
-        paths = [p for p in paths if slot(f"effect {row.package} {unnumbered(p)}") == part]
-        yield from _files(row, paths)
+        yield from _files(row, [path for path in paths if slot(belongs(row, path)) == part])
 
 
 def _far(part: str, audio: Path, more: Path) -> Iterator[tuple[str, Sound]]:
@@ -323,7 +326,7 @@ def _near(part: str, audio: Path, more: Path) -> Iterator[tuple[str, Sound]]:
 
 
 def _music(part: str, more: Path) -> Iterator[tuple[str, Sound]]:
-    for pattern in ("usr/share/games/*/[mM]usic/*.ogg", "usr/share/games/*/Data/Music/*.ogg"):
+    for pattern in MUSIC:
         for path in sorted(more.glob(pattern)):
             if slot("music " + path.name) == part:
                 yield path.name, read(path)[10 * RATE_HZ : 70 * RATE_HZ]
@@ -334,7 +337,7 @@ def _effects(part: str, more: Path) -> Iterator[tuple[str, Sound]]:
         paths = row.found(more, CLIPS["noises"])
         paths = [p for p in paths if slot(f"effect {p.parent.name}/{p.name}") == part]
         yield from _files(row, paths)
-    yield from _by_name(part, more, NOISES)
+    yield from _some(part, more, NOISES, where)
     yield from _whole(part, more, KITS, CLIPS["kit"])
 
 
@@ -346,7 +349,7 @@ def build(folder: Path, part: str, audio: Path, more: Path) -> str:
         "near": _near(part, audio, more),
         "music": _music(part, more),
         "effects": ((n, s[: round(NOISE_CLIP_S * RATE_HZ)]) for n, s in _effects(part, more)),
-        "ambience": _by_name(part, more, AMBIENCE),
+        "ambience": _some(part, more, AMBIENCE, what),
     }
     levels: dict[str, Callable[[Sound], Sound | None]] = {
         "music": lambda sound: sound,
