@@ -160,7 +160,7 @@ PEOPLE = (
         "pocketsphinx librivox",
         "usr/share/pocketsphinx/test/data/librivox/*.wav",
         "pocketsphinx-testdata",
-        "public domain (LibriVox)",
+        "BSD-2-clause",
     ),
     Recorded("alsa", "usr/share/sounds/alsa/[FRS]*.wav", "alsa-utils", "GPL-2"),
 )
@@ -224,7 +224,7 @@ NOISES = (
     _game(
         "widelands-data",
         "games/widelands/data/sound/**/*.ogg",
-        "GPL-2+, CC-BY-SA-3.0",
+        "GPL-2+",
         r"^(hammering|geologist_hammer|sharpening|smith|toolsmith|weav|woodcutting|fast_wood|tree_f|"
         r"goldping|ironping|sawmill|stone|click|falling_tools|mortar|benchsaw|sawing|beerb|wineb|"
         r"scythe|fisher|create_c)",
@@ -232,7 +232,7 @@ NOISES = (
     _game(
         "supertuxkart-data",
         "games/supertuxkart/data/sfx/*.ogg",
-        "CC-BY-SA-3.0, CC-BY-3.0, GPL-2+",
+        "CC-BY-SA-3.0, CC-BY-SA-4.0, CC-BY-3.0, GPL-2+, CC0, public domain",
         r"^(ball_b|bowling|break|crash|hammer|metal_clang|plopp|plunger|splash|strike|swatter|"
         r"wooden_bridge|locked|skid)",
     ),
@@ -260,7 +260,7 @@ NOISES = (
     _game(
         "ufoai-sound",
         "games/ufoai/base/sound/*/*.ogg",
-        "GPL-2+, CC-BY-SA-3.0, CC-BY-3.0",
+        "GPL-2+, CC-BY-SA-3.0, CC-BY-3.0, public domain",
         r"^(door|open_close|creak_low|carpet|dirt|grass|gravel|hitground|linoleum|metal|sand|snow|"
         r"splash|stone|tile|wood|water_(in|out)|crouch|stand|bullet-impact|knife|nail|water-impact|"
         r"waterbullet|break(glass|metal|wood)|click|item|reload|grenade-(bounce|pin)|melee)",
@@ -275,14 +275,14 @@ NOISES = (
     _game(
         "supertux-data",
         "games/supertux2/sounds/*.*",
-        "GPL-2+, CC-BY-SA-3.0, CC0-1.0",
+        "GPL-3+",
         r"^(brick|cracking|crystallo-sh|darthit|door|iceblock|icecrash|kick|locked|pop|splash|splat|"
         r"stomp|switch|thud|turnkey|wood|flip|flop|squish|skid|ticking|fizz|sizzle|mr_treehit)",
     ),
     _game(
         "lugaru-data",
         "games/lugaru/Sounds/*.ogg",
-        "CC-BY-SA-3.0, CC-BY-SA-4.0",
+        "CC-BY-SA-3.0",
         r"^(Break|Broken|Bush|Clank|FleshStab|FootStep|HeavyImpact|Knife|Land|MetalHit|Skid|SnowSkid|"
         r"Splatter|Staff|Sword|Thud|WhooshHit|FireStart|FireEnd|MoveWhoosh)",
     ),
@@ -382,7 +382,7 @@ KITS = (
     _kit("Millo_MultiLayered2", "GPL-2"),
     _kit("Millo_MultiLayered3", "GPL-2"),
     _kit("Millo-Drums_v.1", "GPL-2"),
-    _kit("BJA_Pacific", "CC-BY-SA-3.0"),
+    _kit("BJA_Pacific", "CC-BY-SA-3.0-us"),
     _kit("rumpf_kit_z01_h2", "CC-BY-3.0"),
 )
 """Drums as knocks; a kit belongs to one part, since its drums sound in one room.  GMRockKit is The
@@ -398,13 +398,13 @@ AMBIENCE = (
     _game(
         "supertuxkart-data",
         "games/supertuxkart/data/sfx/*.ogg",
-        "CC-BY-SA-3.0, CC-BY-3.0, GPL-2+",
+        "CC-BY-SA-3.0, CC-BY-SA-4.0, CC-BY-3.0, GPL-2+, CC0, public domain",
         r"^(rain|river|waterfall|machine_sound)",
     ),
     _game(
         "ufoai-sound",
         "games/ufoai/base/sound/ambience/*.ogg",
-        "GPL-2+, CC-BY-SA-3.0, CC-BY-3.0",
+        "GPL-2+, CC-BY-SA-3.0, CC-BY-3.0, public domain",
         r"^(fire|smallfire|arcticwind|hum|lights|machine1|minepump|steam|wind_|tv_static|water|"
         r"droning|alien-vent|sparks\.)",
     ),
@@ -426,7 +426,7 @@ AMBIENCE = (
         "CC-BY-SA-3.0",
         r"^(rain\.ogg|water\d\.wav)",
     ),
-    _game("supertux-data", "games/supertux2/sounds/*.wav", "GPL-2+", r"^(rain|waterfall)"),
+    _game("supertux-data", "games/supertux2/sounds/*.wav", "GPL-3+", r"^(rain|waterfall)"),
     _game("lugaru-data", "games/lugaru/Sounds/*.ogg", "CC-BY-SA-3.0", r"^(Wind|DesertAmb|Fire\.)"),
     _game(
         "wesnoth-1.16-data", "games/wesnoth/1.16/data/core/sounds/ambient/*", "GPL-2+", "^campfire"
