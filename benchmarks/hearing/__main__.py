@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.hearing.judge import Tally
-from benchmarks.hearing.library import PARTS, Library, build
+from benchmarks.hearing.library import Library, build
 from benchmarks.hearing.page import page
 from benchmarks.hearing.recording import prepare
 from benchmarks.hearing.scenes import KINDS, scene
+from benchmarks.hearing.sources import PARTS
 from benchmarks.hearing.systems import SYSTEMS
 from benchmarks.hearing.tune import held, scores
 from edge_agent.audio.cancel.speech_net import SENSITIVITIES, read_weights

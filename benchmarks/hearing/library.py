@@ -22,7 +22,7 @@ import subprocess
 import tempfile
 import wave
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,21 +30,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.hearing.places import RATE_HZ, Sound
+from benchmarks.hearing.sources import (
+    AMBIENCE,
+    FIRST,
+    KITS,
+    LETTERS,
+    MUSIC,
+    NOISES,
+    OWN,
+    PEOPLE,
+    Recorded,
+    slot,
+    what,
+    where,
+)
 from edge_agent.simulation.sound.acoustics import active_level_dbfs, from_pcm, resample
-
-PARTS = ("train", "tune", "report")
-LETTERS = "letters "
-"""How the sources begin that say single letters: "s" is a hiss and "p" a knock, and nobody
-interrupts with them."""
 
 LEVEL_DBFS = -24.0
 """Active level that every clip of speech is brought to."""
 
-SHARES = {"train": (0, 60), "tune": (60, 75), "report": (75, 100)}
-"""Of a hundred recordings by many people, by a hash of the name."""
-
 LONGEST_CLIP_S = 16.0
 FEWEST_S = 0.25
+FEWEST_NOISE_S = 0.06
+"""A click with the silence that is left around it."""
+
+NEAR_CLIP_S = 5.0
+NOISE_CLIP_S = 2.0
+NOISE_PEAK = 0.7
+AMBIENCE_S = (1.0, 30.0)
+MANY = 20
+"""Sources that the many people of one folder, whom nothing tells apart, count as in `draw`."""
+
+CLIPS = {"people": 250, "own": 400, "noises": 400, "kit": 60}
+"""Of one source at most."""
 
 FAR_MINUTES = {"train": 9.0, "tune": 3.0, "report": 7.0}
 """Of our own voice, by each synthetic voice, as far as the texts reach."""
@@ -86,21 +104,16 @@ VOICES = (
     Voice("festival", "ked_diphone", "report"),
     Voice("hibari", "heart", "report"),
     Voice("espeak", "en-gb-x-gbclan+m7", "report", near=True),
+    Voice("espeak", "en-us+m5", "train"),
+    Voice("espeak", "it+f1", "train"),
+    Voice("espeak", "sv+klatt4", "train"),
+    Voice("festival", "lp_diphone", "train"),
+    Voice("festival", "suo_fi_lj_diphone", "train"),
+    Voice("espeak", "pl+f3", "tune"),
+    Voice("festival", "hy_fi_mv_diphone", "tune"),
+    Voice("espeak", "pt+m4", "report"),
+    Voice("festival", "pc_diphone", "report"),
 )
-
-HOUSEHOLD = re.compile(
-    r"tree_hit|Got_Hit|Collision|bump|hammer|impact|_hit|click|Click|steps|splash|reload|placed|"
-    r"skip|whipcrack|Droplet|Build|Blacksmith|Pottery|Tip\d|Raze|Recycle|Monument|Mill\d|OreMine"
-)
-"""Among the noises of games: knocks, clatter, tools and water.  Sirens, tunes, engines and animals
-are no noises of a room, and nobody could say of some of them that they are no voice."""
-
-
-def slot(name: str) -> str:
-    """The part that a name belongs to."""
-    number = zlib.crc32(name.encode()) % 100
-    return next(part for part, (low, high) in SHARES.items() if low <= number < high)
-
 
 MODULES = {
     "tune": ("statistics", "difflib", "random", "calendar", "heapq", "shutil", "textwrap"),
@@ -188,15 +201,22 @@ def speak(voice: Voice, lines: list[str]) -> Iterator[Sound]:
 # --------------------------------------------------------------------------------- the library
 
 
-def level_off(sound: Sound) -> Sound | None:
-    """The clip without silence around it, at the common level; None where there is too little."""
+def trimmed(sound: Sound, fewest_s: float) -> Sound | None:
+    """The clip without silence around it; None where there is too little."""
     sound = sound[: round(LONGEST_CLIP_S * RATE_HZ)]
     loud = np.flatnonzero(np.abs(sound) > 0.02 * np.max(np.abs(sound), initial=0.0))
     if not len(loud):
         return None
     sound = sound[max(0, loud[0] - 320) : loud[-1] + 800]
-    if len(sound) < FEWEST_S * RATE_HZ:
+    return sound if len(sound) >= fewest_s * RATE_HZ else None
+
+
+def level_off(sound: Sound) -> Sound | None:
+    """A clip of speech without silence around it, at the common level."""
+    speech = trimmed(sound, FEWEST_S)
+    if speech is None:
         return None
+    sound = speech
     factor = 10 ** ((LEVEL_DBFS - active_level_dbfs(sound, RATE_HZ)) / 20)
     return np.clip(sound * np.float32(factor), -1, 1).astype(np.float32)
 
@@ -207,6 +227,48 @@ def _recordings(folder: Path, pattern: str) -> Iterator[tuple[str, Sound]]:
             yield f"{path.parent.name}/{path.name}", read(path)
         except (OSError, RuntimeError, ValueError):
             continue
+
+
+def _level_peak(sound: Sound) -> Sound | None:
+    """A knock without silence around it, as loud as it may be without being cut off."""
+    noise = trimmed(sound, FEWEST_NOISE_S)
+    return None if noise is None else noise * np.float32(NOISE_PEAK / np.max(np.abs(noise)))
+
+
+def _room(sound: Sound) -> Sound | None:
+    """A room's noise at the common level; None where there is too little to go on with."""
+    least, most = (round(seconds * RATE_HZ) for seconds in AMBIENCE_S)
+    sound = sound[:most]
+    rms = float(np.sqrt(np.mean(np.square(sound, dtype=np.float64)))) if len(sound) else 0.0
+    if len(sound) < least or rms < 1e-5:
+        return None
+    return np.clip(sound * np.float32(10 ** (LEVEL_DBFS / 20) / rms), -1, 1).astype(np.float32)
+
+
+def _files(recorded: Recorded, paths: list[Path]) -> Iterator[tuple[str, Sound]]:
+    for path in paths:
+        try:
+            yield f"{recorded.source}/{path.name}", read(path)
+        except (OSError, RuntimeError, ValueError):
+            continue
+
+
+def _whole(
+    part: str, more: Path, rows: tuple[Recorded, ...], most: int
+) -> Iterator[tuple[str, Sound]]:
+    """What belongs to a part as a whole: one speaker, one drum kit."""
+    for row in rows:
+        if slot(row.who or row.source) == part:
+            yield from _files(row, row.found(more, most))
+
+
+def _some(
+    part: str, more: Path, rows: tuple[Recorded, ...], belongs: Callable[[Recorded, Path], str]
+) -> Iterator[tuple[str, Sound]]:
+    """Of each row the files that belong to a part by what `belongs` calls them."""
+    for row in rows:
+        paths = row.found(more, CLIPS["noises"])
+        yield from _files(row, [path for path in paths if slot(belongs(row, path)) == part])
 
 
 def _far(part: str, audio: Path, more: Path) -> Iterator[tuple[str, Sound]]:
@@ -231,12 +293,15 @@ def _far(part: str, audio: Path, more: Path) -> Iterator[tuple[str, Sound]]:
     for name, sound in _recordings(more, f"usr/share/asterisk/sounds/{prompts}/*.wav"):
         if len(sound) > 2 * RATE_HZ:
             yield name, sound
+    for name, sound in _whole(part, more, OWN, CLIPS["own"]):
+        if len(sound) > 2 * RATE_HZ:
+            yield name, sound
 
 
 def _near(part: str, audio: Path, more: Path) -> Iterator[tuple[str, Sound]]:
     for name, sound in _recordings(audio / "near", "speech_to_intent/*.flac"):
         if slot(name) == part:
-            yield name, sound
+            yield f"commands {zlib.crc32(name.encode()) % MANY}/{name.split('/')[1]}", sound
     speaker = {"train": "nicolas", "tune": "jackson", "report": "yweweler"}[part]
     yield from _recordings(audio / "near", f"digits/*_{speaker}_*.flac")
     languages = sorted((more / "usr/share/klettres").glob("*/"))
@@ -250,6 +315,8 @@ def _near(part: str, audio: Path, more: Path) -> Iterator[tuple[str, Sound]]:
     if part == "report":
         for name, sound in _recordings(audio / "wake_real", "*/*.wav"):
             yield name, sound[: 5 * RATE_HZ]
+    for name, sound in _whole(part, more, PEOPLE, CLIPS["people"]):
+        yield name, sound[: round(NEAR_CLIP_S * RATE_HZ)]
     lines = texts(part)[::-1]
     for voice in VOICES:
         if voice.part == part and voice.near:
@@ -259,22 +326,19 @@ def _near(part: str, audio: Path, more: Path) -> Iterator[tuple[str, Sound]]:
 
 
 def _music(part: str, more: Path) -> Iterator[tuple[str, Sound]]:
-    for pattern in ("usr/share/games/*/[mM]usic/*.ogg", "usr/share/games/*/Data/Music/*.ogg"):
+    for pattern in MUSIC:
         for path in sorted(more.glob(pattern)):
             if slot("music " + path.name) == part:
                 yield path.name, read(path)[10 * RATE_HZ : 70 * RATE_HZ]
 
 
 def _effects(part: str, more: Path) -> Iterator[tuple[str, Sound]]:
-    for pattern in (
-        "usr/share/games/freedroid/sound/*.*",
-        "usr/share/games/etr/sounds/*.*",
-        "usr/share/games/hedgewars/Data/Sounds/*.*",
-        "usr/share/games/lincity-ng/sounds/*.*",
-    ):
-        for name, sound in _recordings(more, pattern):
-            if slot("effect " + name) == part:
-                yield name, sound[: 2 * RATE_HZ]
+    for row in FIRST:
+        paths = row.found(more, CLIPS["noises"])
+        paths = [p for p in paths if slot(f"effect {p.parent.name}/{p.name}") == part]
+        yield from _files(row, paths)
+    yield from _some(part, more, NOISES, where)
+    yield from _whole(part, more, KITS, CLIPS["kit"])
 
 
 def build(folder: Path, part: str, audio: Path, more: Path) -> str:
@@ -284,7 +348,13 @@ def build(folder: Path, part: str, audio: Path, more: Path) -> str:
         "far": _far(part, audio, more),
         "near": _near(part, audio, more),
         "music": _music(part, more),
-        "effects": _effects(part, more),
+        "effects": ((n, s[: round(NOISE_CLIP_S * RATE_HZ)]) for n, s in _effects(part, more)),
+        "ambience": _some(part, more, AMBIENCE, what),
+    }
+    levels: dict[str, Callable[[Sound], Sound | None]] = {
+        "music": lambda sound: sound,
+        "effects": _level_peak,
+        "ambience": _room,
     }
     told = []
     for kind, sounds in kinds.items():
@@ -292,7 +362,7 @@ def build(folder: Path, part: str, audio: Path, more: Path) -> str:
         if not target.exists():
             names, clips = [], []
             for name, sound in sounds:
-                even = level_off(sound) if kind != "music" else sound
+                even = levels.get(kind, level_off)(sound)
                 if even is not None and len(even):
                     names.append(name)
                     clips.append(np.clip(np.rint(even * 32767), -32768, 32767).astype(np.int16))
@@ -307,6 +377,9 @@ def build(folder: Path, part: str, audio: Path, more: Path) -> str:
     return f"{part}: " + "; ".join(told)
 
 
+KINDS = ("far", "near", "music", "effects", "ambience")
+
+
 class Library:
     """The clips of one part, by kind."""
 
@@ -316,15 +389,13 @@ class Library:
         self._bounds: dict[str, list[tuple[int, int]]] = {}
         self.sources: dict[str, dict[str, list[int]]] = {}
         """Kind → source (a voice, a folder of recordings) → its clips."""
-        for kind in ("far", "near", "music", "effects"):
+        for kind in KINDS:
             with np.load(folder / f"{part}-{kind}.npz") as stored:
                 self._sounds[kind] = stored["sound"]
                 ends = [int(end) for end in stored["ends"]]
                 self._bounds[kind] = list(zip([0, *ends[:-1]], ends, strict=True))
                 sources: dict[str, list[int]] = {}
                 for number, name in enumerate(stored["names"]):
-                    if kind == "effects" and not HOUSEHOLD.search(str(name)):
-                        continue
                     sources.setdefault(str(name).split("/")[0], []).append(number)
                 self.sources[kind] = sources
         people = self.sources["near"]

@@ -17,8 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.hearing import noises
-from benchmarks.hearing.library import PARTS, Library
-from benchmarks.hearing.places import RATE_HZ, Place, Sound, altered, faster, rattling, strained
+from benchmarks.hearing.library import Library
+from benchmarks.hearing.places import (
+    RATE_HZ,
+    Floats,
+    Place,
+    Sound,
+    altered,
+    faster,
+    rattling,
+    strained,
+)
+from benchmarks.hearing.sources import PARTS
 from edge_agent.simulation.sound.acoustics import active_level_dbfs, convolve, gain
 
 SESSION_S = 30.0
@@ -63,6 +73,8 @@ class Kind:
     swell: float = 0.5
     noise_db: tuple[float, float] = (-45.0, -22.0)
     """Level of the room's noise against the echo's active level."""
+    recorded_noise: float = 0.0
+    """Share of sessions whose room's noise is a recording: rain, a fire, a machine."""
     stamps_s: tuple[float, float] = (0.0, 0.0)
     dropouts: int = 0
     music: float = 0.2
@@ -106,6 +118,8 @@ KINDS = {
         # For training alone: everything at once, at random.
         Kind(
             "any_talk",
+            recorded_noise=0.3,
+            recorded=0.6,
             letters=0.1,
             near_db=(16, 12, 8, 4, 0, -4, -8, -12, -16, -20, -24),
             transients=0.2,
@@ -117,6 +131,8 @@ KINDS = {
         ),
         Kind(
             "any_apart",
+            recorded_noise=0.3,
+            recorded=0.6,
             letters=0.1,
             near_db=(15, 10, 5, 0, -5, -10),
             apart=True,
@@ -126,6 +142,8 @@ KINDS = {
         ),
         Kind(
             "any_own",
+            recorded_noise=0.3,
+            recorded=0.6,
             transients=0.4,
             swell=0.7,
             rattle=0.25,
@@ -137,8 +155,9 @@ KINDS = {
         ),
         Kind(
             "any_hits",
+            recorded_noise=0.3,
             hits=9,
-            recorded=0.5,
+            recorded=0.6,
             coughs=1,
             volume=True,
             swell=0.7,
@@ -149,6 +168,8 @@ KINDS = {
         ),
         Kind(
             "any_stress",
+            recorded_noise=0.3,
+            recorded=0.5,
             transients=0.3,
             hits=5,
             coughs=1,
@@ -367,6 +388,11 @@ def scene(library: Library, kind: Kind, number: int) -> Scene:
     people = _people(library, place, kind, loud, noise_db, rng)
     mix = echo + people.mix
     noise = noises.room_noise(size, rng, moving=bool(rng.random() < kind.swell))
+    if kind.recorded_noise:
+        # A generator of its own: the other kinds stay as they are.
+        dice = _generator(part, 6, number, *seed)
+        if library.sources["ambience"] and dice.random() < kind.recorded_noise:
+            noise = _recorded_room(library, size, dice)
     mix += (noise * gain(max(loud + noise_db, -80))).astype(np.float32)
     hits = kind.hits or int(rng.random() < kind.transients) * int(rng.integers(1, 5))
     # From a generator of their own: other noises leave sessions without any as they are.
@@ -413,6 +439,19 @@ def scene(library: Library, kind: Kind, number: int) -> Scene:
         said=people.said,
         own=frame_echo,
     )
+
+
+def _recorded_room(library: Library, size: int, rng: np.random.Generator) -> Floats:
+    """A recording that goes on for a session, of level 1; its ends run into each other."""
+    sound = library.draw("ambience", rng)[1].astype(np.float64)
+    if library.part == "train":
+        sound = altered(sound.astype(np.float32), float(rng.uniform(-0.2, 0.2))).astype(np.float64)
+    fade = min(RATE_HZ // 2, len(sound) // 4)
+    rise = np.sqrt(np.linspace(0, 1, fade))
+    sound[:fade] = sound[:fade] * rise + sound[-fade:] * rise[::-1]
+    sound = sound[:-fade]
+    noise = np.roll(np.resize(sound, size), int(rng.integers(0, size)))
+    return np.asarray(noise / max(1e-6, float(np.sqrt(np.mean(noise**2)))))
 
 
 def _around(

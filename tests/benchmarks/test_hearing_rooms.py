@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import wave
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -10,16 +12,16 @@ import numpy as np
 import pytest
 
 from benchmarks.hearing import library as sounds
+from benchmarks.hearing import sources
 from benchmarks.hearing.judge import Tally, poisson_bounds, share_bounds
 from benchmarks.hearing.learner import INPUTS, LEARNED, UNITS, Learner, averaged, joined
 from benchmarks.hearing.page import WORDS, page
 from benchmarks.hearing.places import RATE_HZ, Place, faster
 from benchmarks.hearing.scenes import FRAMES, KINDS, ROOMS, Scene, place_of, scene
+from benchmarks.hearing.sources import PARTS, slot
 from benchmarks.hearing.tune import threshold
 from edge_agent.audio.cancel.speech_features import COUNT
 from edge_agent.audio.cancel.speech_net import SHAPES, SpeechNet
-
-PARTS = sounds.PARTS
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library of made-up voices: tones that come in syllables."""
     place = tmp_path_factory.mktemp("library")
     for number, part in enumerate(PARTS):
-        for kind in ("far", "near", "music", "effects"):
+        for kind in sounds.KINDS:
             rng = np.random.default_rng([number, len(kind)])
             clips = []
             for _ in range(4):
@@ -60,10 +62,32 @@ def test_no_text_and_no_voice_belongs_to_two_parts() -> None:
 
 
 def test_every_recording_has_a_part_by_its_name_alone() -> None:
-    counts = [sounds.slot(f"recording {number}") for number in range(1000)]
+    counts = [slot(f"recording {number}") for number in range(1000)]
     shares = {part: counts.count(part) / 1000 for part in PARTS}
     assert shares["train"] == pytest.approx(0.60, abs=0.05)
     assert shares["report"] == pytest.approx(0.25, abs=0.05)
+
+
+def test_whoever_is_recorded_belongs_to_one_part() -> None:
+    everybody = (*sources.PEOPLE, *sources.OWN, *sources.KITS)
+    whose: dict[str, set[str]] = {}
+    for row in everybody:
+        whose.setdefault(row.source, set()).add(slot(row.who or row.source))
+    assert all(len(parts) == 1 for parts in whose.values())
+    assert set.union(*whose.values()) == set(PARTS)
+
+
+def test_a_folder_of_noises_belongs_to_one_part(tmp_path: Path) -> None:
+    names = [f"{what}/{name}" for what in ("doors", "cups", "steps") for name in ("a1", "b", "c2")]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        with wave.open(str(tmp_path / f"{name}.wav"), "wb") as file:
+            file.setparams((1, 2, RATE_HZ, 0, "NONE", ""))
+            file.writeframes(np.full(RATE_HZ // 5, 9000, "<i2").tobytes())
+    row = sources.Recorded("made", "*/*.wav", "made", "ours", never="c2")
+    found = [p for p in PARTS for _ in sounds._some(p, tmp_path, (row,), sources.where)]
+    assert len(found) == 6
+    assert all(found.count(part) in (0, 2, 4, 6) for part in PARTS)
 
 
 def test_no_room_belongs_to_two_parts() -> None:
@@ -75,6 +99,16 @@ def test_no_room_belongs_to_two_parts() -> None:
 
 
 # --- sessions ---------------------------------------------------------------------------------
+
+
+def test_a_recorded_room_leaves_the_rest_of_a_session_as_it_is(folder: Path) -> None:
+    kind = KINDS["any_own"]
+    library = sounds.Library(folder, "train")
+    made = scene(library, replace(kind, recorded_noise=0.0), 3)
+    recorded = scene(library, replace(kind, recorded_noise=1.0), 3)
+    assert np.array_equal(made.rendered, recorded.rendered)
+    assert made.drift_ppm == recorded.drift_ppm
+    assert not np.array_equal(made.heard, recorded.heard)
 
 
 def test_a_session_depends_on_its_part_kind_and_number_alone(folder: Path) -> None:
