@@ -73,7 +73,11 @@ def test_unit_and_program_agree() -> None:
         f"-+/usr/bin/chmod -f 640 {key}",
     ]
     assert unit["ExecStartPre"] == rights
-    assert unit["ExecReload"] == [*rights, "/bin/kill -HUP $MAINPID"]
+    assert unit["ExecReload"] == [*rights, "/bin/sh -c 'kill -HUP $MAINPID'"]
+    # Programs of packages that every Debian has; a minimal one has no procps.
+    commands = [*unit["ExecStartPre"], *unit["ExecReload"]]
+    programs = {command.lstrip("-+").split()[0] for command in commands}
+    assert programs == {"/usr/bin/chgrp", "/usr/bin/chmod", "/bin/sh"}
     assert float(unit["TimeoutStopSec"][0]) > Settings().health.stop_s
     # A stalled device is noticed, and reported, before systemd acts.
     assert float(unit["WatchdogSec"][0]) > 2 * Settings().health.stall_s
