@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.hearing.judge import Tally
+from benchmarks.hearing.kinds import KINDS
 from benchmarks.hearing.library import Library, build
 from benchmarks.hearing.page import page
 from benchmarks.hearing.recording import prepare
-from benchmarks.hearing.scenes import KINDS, scene
+from benchmarks.hearing.scenes import scene
 from benchmarks.hearing.sources import PARTS
 from benchmarks.hearing.systems import SYSTEMS
 from benchmarks.hearing.tune import held, scores
@@ -60,16 +61,19 @@ def _decide(system: str, library: Library, kind: str, numbers: range, cache: Pat
         rows["said"].append(np.array([s[:3] for s in session.said], np.float32).reshape(-1, 3))
         rows["place"].append(session.place)
     counts = [len(said) for said in rows["said"]]
-    np.savez(
-        target,
-        fires=np.stack(rows["fires"]),
-        near=np.stack(rows["near"]),
-        blurred=np.stack(rows["blurred"]),
-        said=np.concatenate(rows["said"]),
-        counts=counts,
-        place=rows["place"],
-        cpu_s=time.process_time() - began,
-    )
+    half_done = target.with_suffix(".part")
+    with half_done.open("wb") as file:
+        np.savez(
+            file,
+            fires=np.stack(rows["fires"]),
+            near=np.stack(rows["near"]),
+            blurred=np.stack(rows["blurred"]),
+            said=np.concatenate(rows["said"]),
+            counts=counts,
+            place=rows["place"],
+            cpu_s=time.process_time() - began,
+        )
+    half_done.rename(target)
 
 
 def _stored(system: str, cache: Path) -> dict[str, Tally]:

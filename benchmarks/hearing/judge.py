@@ -1,6 +1,6 @@
 """What a decision is worth: false cuts per hour, people detected, how fast.
 
-`Tally.take` one session after the other, then read `rows`.
+`Tally.take` one session after the other, then ask `told`.
 
 Thread: the caller's.  It must never count a rate without its evidence: each has its 95 % bounds.
 

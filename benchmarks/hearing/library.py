@@ -29,21 +29,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.hearing.noise_sources import AMBIENCE, FIRST, KITS, MUSIC, NOISES, what, where
 from benchmarks.hearing.places import RATE_HZ, Sound
-from benchmarks.hearing.sources import (
-    AMBIENCE,
-    FIRST,
-    KITS,
-    LETTERS,
-    MUSIC,
-    NOISES,
-    OWN,
-    PEOPLE,
-    Recorded,
-    slot,
-    what,
-    where,
-)
+from benchmarks.hearing.sources import LETTERS, OWN, PEOPLE, Recorded, slot
 from edge_agent.simulation.sound.acoustics import active_level_dbfs, from_pcm, resample
 
 LEVEL_DBFS = -24.0
@@ -216,9 +204,8 @@ def level_off(sound: Sound) -> Sound | None:
     speech = trimmed(sound, FEWEST_S)
     if speech is None:
         return None
-    sound = speech
-    factor = 10 ** ((LEVEL_DBFS - active_level_dbfs(sound, RATE_HZ)) / 20)
-    return np.clip(sound * np.float32(factor), -1, 1).astype(np.float32)
+    factor = 10 ** ((LEVEL_DBFS - active_level_dbfs(speech, RATE_HZ)) / 20)
+    return np.clip(speech * np.float32(factor), -1, 1).astype(np.float32)
 
 
 def _recordings(folder: Path, pattern: str) -> Iterator[tuple[str, Sound]]:
@@ -368,7 +355,9 @@ def build(folder: Path, part: str, audio: Path, more: Path) -> str:
                     clips.append(np.clip(np.rint(even * 32767), -32768, 32767).astype(np.int16))
             ends = np.cumsum([len(clip) for clip in clips], dtype=np.int64)
             whole = np.concatenate(clips) if clips else np.zeros(0, np.int16)
-            np.savez(target, sound=whole, ends=ends, names=np.array(names))
+            half_done = target.with_suffix(".part.npz")
+            np.savez(half_done, sound=whole, ends=ends, names=np.array(names))
+            half_done.rename(target)
         with np.load(target) as stored:
             told.append(
                 f"{kind}: {len(stored['ends'])} clips, {len(stored['sound']) / RATE_HZ / 60:.1f} "

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.hearing.kinds import KINDS
 from benchmarks.hearing.library import Library
 from benchmarks.hearing.places import RATE_HZ, Floats
-from benchmarks.hearing.scenes import FRAME, FRAMES, KINDS, Scene, scene
+from benchmarks.hearing.scenes import FRAME, FRAMES, Scene, scene
 from edge_agent.audio.cancel.canceller import Cancelled
 from edge_agent.audio.cancel.double_talk import DoubleTalkDetector
 from edge_agent.audio.cancel.echo_stage import EchoChoice, EchoStage

@@ -50,7 +50,7 @@ LEVEL_DB = 10.0
 
 
 class Half(NamedTuple):
-    """What one half of the net is kept by from learning the sessions by heart."""
+    """Regularisation of one half of the net."""
 
     varied: float
     """Of each feature's own spread: what a session is shifted by, at random."""

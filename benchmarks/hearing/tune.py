@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.hearing.judge import COLD_S
 from benchmarks.hearing.library import Library
 from benchmarks.hearing.recording import prepare
 from benchmarks.hearing.scenes import FRAMES, OWN_FROM_S
@@ -25,8 +26,9 @@ from edge_agent.audio.cancel.speech_net import SENSITIVITIES, SpeechNet, read_we
 from edge_agent.host.settings.root import Settings
 
 PER_HOUR = {"cautious": 6.0, "normal": 12.0, "eager": 20.0}
-"""False cuts per hour of own voice, over the sessions below taken together, of which most hold more
-that goes wrong than a household has in a day; where little does, it is a twentieth of that."""
+"""Sessions with a false cut per hour of own voice, over the sessions below taken together.  Most of
+them hold more that goes wrong than a household has in a day; where little does, it is a twentieth
+of that."""
 
 SESSIONS = {
     "mix": 160,
@@ -101,7 +103,7 @@ def main() -> None:
         paths += prepare(library, kind, range(round(count * given.share)), given.cache)
         print(f"{kind}: {round(count * given.share)} sessions", flush=True)
     found = scores(weights, paths)
-    warm = round((OWN_FROM_S + 3) * 100)
+    warm = round((OWN_FROM_S + COLD_S) * 100)
     peaks = held(found)[:, warm:].max(axis=1)
     hours = len(paths) * (FRAMES - warm) / 360_000
     chosen = [threshold(peaks, hours, PER_HOUR[name]) for name in SENSITIVITIES]

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from benchmarks.hearing import library as sounds
-from benchmarks.hearing import sources
+from benchmarks.hearing import noise_sources, sources
 from benchmarks.hearing.judge import Tally, poisson_bounds, share_bounds
+from benchmarks.hearing.kinds import KINDS
 from benchmarks.hearing.learner import INPUTS, LEARNED, UNITS, Learner, averaged, joined
 from benchmarks.hearing.page import WORDS, page
 from benchmarks.hearing.places import RATE_HZ, Place, faster
-from benchmarks.hearing.scenes import FRAMES, KINDS, ROOMS, Scene, place_of, scene
+from benchmarks.hearing.scenes import FRAMES, ROOMS, Scene, place_of, scene
 from benchmarks.hearing.sources import PARTS, slot
 from benchmarks.hearing.tune import threshold
 from edge_agent.audio.cancel.speech_features import COUNT
@@ -69,7 +70,7 @@ def test_every_recording_has_a_part_by_its_name_alone() -> None:
 
 
 def test_whoever_is_recorded_belongs_to_one_part() -> None:
-    everybody = (*sources.PEOPLE, *sources.OWN, *sources.KITS)
+    everybody = (*sources.PEOPLE, *sources.OWN, *noise_sources.KITS)
     whose: dict[str, set[str]] = {}
     for row in everybody:
         whose.setdefault(row.source, set()).add(slot(row.who or row.source))
@@ -85,7 +86,7 @@ def test_a_folder_of_noises_belongs_to_one_part(tmp_path: Path) -> None:
             file.setparams((1, 2, RATE_HZ, 0, "NONE", ""))
             file.writeframes(np.full(RATE_HZ // 5, 9000, "<i2").tobytes())
     row = sources.Recorded("made", "*/*.wav", "made", "ours", never="c2")
-    found = [p for p in PARTS for _ in sounds._some(p, tmp_path, (row,), sources.where)]
+    found = [p for p in PARTS for _ in sounds._some(p, tmp_path, (row,), noise_sources.where)]
     assert len(found) == 6
     assert all(found.count(part) in (0, 2, 4, 6) for part in PARTS)
 

@@ -2,15 +2,16 @@
 
     scripts/lab.sh --pulse [--minutes 2] [CONDITION ...]
 
-PyAudio, the echo canceller and `BargeIn` as the daemon wires them; only the room is made up: a
-program of its own takes what PulseAudio's loudspeaker gets, makes echo, noise and people of it, and
-is PulseAudio's microphone by way of a named pipe.  A pipe has the clock of who writes it, so the
-microphone may run some ppm faster than the loudspeaker; and what the room holds back, no time stamp
-knows of, as with a Bluetooth or HDMI loudspeaker.
+PyAudio, the echo canceller and `BargeIn` as the daemon wires them, but for the hold-off after an
+answer's start; only the room is made up: a program of its own takes what PulseAudio's loudspeaker
+gets, adds echo, noise and people, and feeds PulseAudio's microphone through a named pipe.  A pipe
+runs at the pace of its writer, so the microphone may run some ppm faster than the loudspeaker; and
+time stamps do not include the delay that the room adds, as with a Bluetooth or HDMI loudspeaker.
 
 Needs pulseaudio, pulseaudio-utils, libasound2-plugins, two quiet cores and real time, which is why
 it is no test of the suite.  Prints a row for each condition: false cuts, people heard, how soon.
-The exit code is 1 if somebody cut who was not there, or four people in five were not heard.
+The exit code is 1 if the speaker cut itself with nobody talking, or heard fewer than four people in
+five.
 """
 
 from __future__ import annotations

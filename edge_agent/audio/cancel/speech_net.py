@@ -83,7 +83,7 @@ def read_weights(source: Path | None = None) -> dict[str, Floats]:
 
 
 class SpeechNet:
-    """Judge frame by frame.  `many`: sessions side by side, as in `SpeechFeatures`."""
+    """Judge frame by frame.  `many`: leading axes of the features, for sessions side by side."""
 
     def __init__(
         self, weights: dict[str, Floats], sensitivity: str, many: tuple[int, ...] = ()
