@@ -47,6 +47,7 @@ from edge_agent.dialogue.state import Microphone
 from edge_agent.host.journal.journal import Journal
 from edge_agent.host.settings.root import Settings
 from edge_agent.host.stores.json_file import JsonFile
+from edge_agent.realtime.link.liveness import ProbedWire
 from edge_agent.simulation.sound.room import Room
 from edge_agent.tools.registry import Tool
 
@@ -343,8 +344,26 @@ class _WatchedWire:
     async def close(self, code: int = 1000, reason: str = "") -> None:
         await self._wire.close(code, reason)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._wire, name)
+
+class _WatchedProbedWire(_WatchedWire):
+    """One that can be pinged.  By methods of its own: what `__getattr__` gives is none to an
+    `isinstance` with a protocol, from Python 3.12 on."""
+
+    def __init__(self, wire: Wire, probed: ProbedWire, onlooker: Onlooker) -> None:
+        super().__init__(wire, onlooker)
+        self._probed = probed
+
+    async def ping(self) -> None:
+        await self._probed.ping()
+
+    def quiet_s(self) -> float | None:
+        return self._probed.quiet_s()
+
+
+def under_watch(wire: Wire, onlooker: Onlooker) -> Wire:
+    if isinstance(wire, ProbedWire):
+        return _WatchedProbedWire(wire, wire, onlooker)
+    return _WatchedWire(wire, onlooker)
 
 
 # --- the fixture ------------------------------------------------------------------------------
@@ -379,7 +398,7 @@ class Stages:
         onlooker, dial = self.onlookers[-1], world.dial
 
         async def watched(url: str, headers: Mapping[str, str]) -> Wire:
-            return _WatchedWire(await dial(url, headers), onlooker)
+            return under_watch(await dial(url, headers), onlooker)
 
         world = dataclasses.replace(world, dial=watched)
         daemon = Daemon(with_a_key(settings), world, journal)
