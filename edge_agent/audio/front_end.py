@@ -227,6 +227,10 @@ class FrontEnd:
                 self._take(batch)
 
     def _take(self, batch: Batch) -> None:
+        try:
+            self._pad_lost()
+        except Exception as error:
+            self._report(error)
         for block, at in batch:
             try:
                 self._process_block(block, at)
@@ -254,12 +258,15 @@ class FrontEnd:
 
     # --- work ---------------------------------------------------------------------------
 
-    def _process_block(self, block: bytes, at: float) -> None:
-        """Find out where a block belongs; it is worked on with the rest of its batch."""
+    def _pad_lost(self) -> None:
+        """Silence for the batches that were given up between the last one and this."""
         lost = self._lost_samples - self._lost_and_padded
         if lost:
             self._lost_and_padded += lost
             self._pad(lost)
+
+    def _process_block(self, block: bytes, at: float) -> None:
+        """Find out where a block belongs; it is worked on with the rest of its batch."""
         jump_s = self._clock.observe(self._samples_in, at)
         if 0.0 < jump_s <= LONGEST_PAD_S:
             self._clock.begin(self._samples_in, at - jump_s)
@@ -329,11 +336,15 @@ class FrontEnd:
 
     def _clean(self, frame: Float32Array, at: float) -> Heard:
         try:
-            return self._stage.process(frame, at, self._clock.drift)
+            heard = self._stage.process(frame, at, self._clock.drift)
+            if heard.sound[-1] != heard.sound[-1]:  # NaN: it would stay for ever
+                raise FloatingPointError("the echo canceller's output is not a number")
         except Exception as error:
             # A deaf speaker is worse than one that hears its own echo.
             self._report(error)
+            self._stage.begin(self._stage.learned)
             return Heard(frame, False, self._stage.is_audible(at))
+        return heard
 
     def _emit_frame(
         self, cleaned: Heard | None, at: float, narrow: bytes, stream: bytes, power: float

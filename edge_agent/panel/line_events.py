@@ -65,9 +65,13 @@ class LineEvents:
         with chip.open("rb") as file:
             ioctl(file, GET_LINES, asked)
         self._fd: int = REQUEST.unpack(asked)[-1]
-        self._end = os.eventfd(0)
-        self._thread = threading.Thread(target=self._run, name=f"line-{line}", daemon=True)
-        self._thread.start()
+        try:
+            self._end = os.eventfd(0)
+            self._thread = threading.Thread(target=self._run, name=f"line-{line}", daemon=True)
+            self._thread.start()
+        except (OSError, RuntimeError):
+            os.close(self._fd)  # or nobody else could have the line
+            raise
 
     @property
     def is_active(self) -> bool:

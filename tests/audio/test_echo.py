@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -399,6 +400,22 @@ def test_a_failing_detector_does_not_make_the_speaker_deaf(
     assert talk.faults
 
 
+def test_what_is_no_number_is_forgotten_and_the_echo_found_again(
+    scene: tuple[FloatArray, FloatArray, FloatArray],
+) -> None:
+    far, echo, near = scene
+    talk = Talk("linear")
+    talk.play(far[: 2 * RATE_HZ], echo[: 2 * RATE_HZ])
+    talk.front._stage._canceller._weights[:] = np.nan
+    for block in range(200, 1000):
+        talk.reference.write(pcm(far[block * BLOCK : (block + 1) * BLOCK]), (block + 3) / 100)
+        heard = (echo + near)[(block - 3) * BLOCK : (block - 2) * BLOCK]
+        talk.front.on_capture(pcm(heard), block / 100)
+    assert len(talk.faults) == 1
+    assert talk.front.echo == "found"
+    assert talk.interruptions(600)
+
+
 # --- how our voice reaches the microphone -----------------------------------------------
 
 
@@ -432,6 +449,43 @@ def test_without_any_echo_a_person_who_cuts_every_answer_soon_is_heard_from_the_
         onset = number * (answer + pause) // BLOCK + 100
         assert talk.interruptions(onset, 25), number
     assert all(hit % 300 >= 100 for hit in talk.interruptions())
+
+
+def hum(count: int, hertz: float, rms: float) -> FloatArray:
+    return np.asarray(rms * np.sqrt(2) * np.sin(2 * np.pi * hertz * np.arange(count) / RATE_HZ))
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        pytest.param(lambda count: np.full(count, 300.0), id="offset of a small microphone"),
+        pytest.param(lambda count: np.full(count, -2000.0), id="offset of a bad one"),
+        pytest.param(lambda count: hum(count, 8.0, 400.0), id="rumble"),
+        pytest.param(lambda count: hum(count, 50.0, 200.0), id="hum"),
+    ],
+)
+def test_what_is_below_all_voices_hides_neither_echo_nor_person(
+    scene: tuple[FloatArray, FloatArray, FloatArray], below: Callable[[int], FloatArray]
+) -> None:
+    far, echo, near = scene
+    talk = Talk("linear")
+    talk.play(far, echo + near * 0.3 + below(far.size))
+    assert talk.front.erle_db > 6
+    assert talk.front.echo_path is not None
+    hits = talk.interruptions()
+    assert hits
+    assert 600 <= hits[0] <= 640
+
+
+@pytest.mark.parametrize("offset", [600.0, -3000.0])
+def test_headphones_are_found_out_by_a_microphone_with_an_offset(
+    scene: tuple[FloatArray, FloatArray, FloatArray], offset: float
+) -> None:
+    far, _, near = scene
+    talk = Talk("linear")
+    talk.play(far, near + room_noise(far.size, 48) + offset)
+    assert talk.front.echo == "none"
+    assert 600 <= talk.interruptions()[0] <= 612
 
 
 def test_an_echo_louder_than_what_was_played_is_no_person() -> None:

@@ -95,3 +95,12 @@ def test_what_sounds_elsewhere_for_most_of_the_time_hides_an_echo_perhaps() -> N
     seconds = np.arange(far.size) / RATE_HZ
     swelling = np.where(seconds % 2.0 < 1.4, 10.0, 1.0)
     assert search_of(room_noise(far.size, 56) * swelling, far) == -1
+
+
+@pytest.mark.parametrize("delay_ms", [10, 300])
+def test_a_long_note_of_ours_does_not_become_the_floor(delay_ms: int) -> None:
+    far = np.sin(2 * np.pi * 440 * np.arange(20 * RATE_HZ) / RATE_HZ) * 4000.0
+    microphone = echo_of(far, RATE_HZ, delay_ms, gain=0.05) + room_noise(far.size, 57)
+    search = EchoSearch()
+    search.wait([(12 / 32768) ** 2] * 50)
+    assert search_of(microphone, far, search) == -1

@@ -7,9 +7,9 @@ Headphones, a loudspeaker in another room, a microphone array that cancels echo 
 the canceller finds nothing for ever, and waiting for it would make every interruption slow.
 
 A microphone that leaves its floor has heard an echo or something else: a person who talks over us,
-a noise that swells.  An echo of a certain lag is heard whenever we were loud so long before, while
-others are silent now and then; so evidence is kept for each lag by itself, and there is none where
-it speaks against all of them.
+a noise that swells.  An echo of a certain lag is heard whenever we were loud so long before;
+anything else pauses at some point.  So evidence is kept for each lag by itself, and there is no
+echo where it speaks against all of them.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ UNHEARD = 25.0
 two to three seconds of speech."""
 
 CONTRADICTS = 2.0
-"""A frame in which the microphone left its floor speaks for an echo so much more than one at the
-floor speaks against it.  At the lag of a real echo our loudest frames are at the floor one time in
-ten or less; where somebody else makes the sound, as often as that person is silent."""
+"""Weight of a frame in which the microphone left its floor (evidence for an echo) against one in
+which it did not (evidence against).  At the lag of a real echo our loudest frames find it at the
+floor one time in ten or less; where somebody else makes the sound, as often as they are silent."""
 
 LAGS = range(0, 46, 5)
 """In frames: an echo may be 0.45 s late (Bluetooth, the latest of sound paths, has 0.4 s).  The
@@ -50,12 +50,15 @@ SMOOTHING = 0.2
 FLOOR_RISE = 1.002
 """Per frame, 0.9 dB a second: speech does not lift the floor, a fan does within half a minute."""
 
+FLOOR_RISE_OVER_US = 1.0002
+"""The same while we sound: a long note of ours must not become the floor."""
+
 LOWEST_FLOOR = 9.3e-9
 """3 LSB of 16 bits: a microphone that gives digital silence has a floor as well."""
 
 LOUDER = 10.0
-"""10 dB above the loudest of our sounds that went unheard: the volume was raised, and what hid
-in the room's noise may come out of it.  It has to be proved anew."""
+"""10 dB above the loudest of our sounds that went unheard: the volume was raised, and an echo that
+the room's noise had hidden may now be heard.  The search starts over."""
 
 
 class EchoSearch:
@@ -92,17 +95,17 @@ class EchoSearch:
         """Take the microphone's powers per sample of frames in which our speaker is silent."""
         self._recent.clear()
         for power in powers:
-            self._follow(power)
+            self._follow(power, FLOOR_RISE)
 
-    def _follow(self, power: float) -> None:
+    def _follow(self, power: float, rise: float) -> None:
         if self._power < 0.0:
             self._power = self._floor = power
         self._power += SMOOTHING * (power - self._power)
-        self._floor = max(LOWEST_FLOOR, min(self._power, FLOOR_RISE * self._floor))
+        self._floor = max(LOWEST_FLOOR, min(self._power, rise * self._floor))
 
     def hear(self, microphone: Float32Array, played: Float32Array) -> None:
         """Take the next frame in which our speaker sounds."""
-        self._follow(float(microphone @ microphone) / microphone.size)
+        self._follow(float(microphone @ microphone) / microphone.size, FLOOR_RISE_OVER_US)
         ours = float(played @ played) / played.size
         if ours > LOUDER * self._unheard > 0.0:
             self._unheard = 0.0

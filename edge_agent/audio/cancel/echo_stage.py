@@ -33,6 +33,7 @@ from edge_agent.audio.cancel.canceller import (
 from edge_agent.audio.cancel.delay_search import EARLIEST, HEARD, PLAYED, DelaySearch
 from edge_agent.audio.cancel.double_talk import DoubleTalkDetector
 from edge_agent.audio.cancel.echo_search import EchoSearch
+from edge_agent.audio.cancel.high_pass import HighPass
 from edge_agent.audio.cancel.reference import ReferenceTrack
 from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.ports import EchoPath
@@ -97,6 +98,7 @@ class EchoStage:
         self._double_talk = DoubleTalkDetector(sensitivity)
         self._delay = DelaySearch()
         self._search = EchoSearch()
+        self._high_pass = HighPass()
         self._is_deaf = False
         """The detector cannot be used."""
         self._fade_in: Float32Array = ((np.arange(BLOCK) + 1) / BLOCK).astype(np.float32)
@@ -158,7 +160,7 @@ class EchoStage:
         self._realignments = self.alignment.realignments
         self._blocks = 0
         self._best_erle_db = 0.0
-        """Of this playback: what it has shown once, it has shown."""
+        """The highest so far of this playback."""
         self._last_heard: deque[Float32Array] = deque(maxlen=HEARD // BLOCK)
 
     def slipped(self) -> None:
@@ -181,8 +183,10 @@ class EchoStage:
         if self.choice is EchoChoice.OFF:
             return
         self.alignment.skip(len(microphone), drift)
+        means = microphone.mean(axis=1)  # an offset, which the high-pass takes while we sound
+        powers = np.einsum("fs,fs->f", microphone, microphone) / BLOCK - means * means
         # As Python's own numbers: arithmetic with numpy's single ones costs ten times as much.
-        self._search.wait((np.einsum("fs,fs->f", microphone, microphone) / BLOCK).tolist())
+        self._search.wait(powers.tolist())
 
     # --- sound ------------------------------------------------------------------------------
 
@@ -197,10 +201,12 @@ class EchoStage:
             return Heard(microphone, None, False)
         if audible and not was_active:
             self._restart()
+            self._high_pass.begin(microphone)
         reference = self.alignment.next(at, drift)
+        heard = self._high_pass.of(microphone)
         if not self._found:
-            self._search.hear(microphone, reference)
-        cancelled = self._cancel(microphone, reference)
+            self._search.hear(heard, reference)
+        cancelled = self._cancel(heard, reference)
         residual = cancelled.residual
         if not audible:
             self._end()
@@ -271,7 +277,8 @@ class EchoStage:
             self._found = True
             return
         self.alignment.shift(blocks)
-        self._canceller.reset()
+        self._unsettled = UNSETTLED_BLOCKS
+        self._canceller.reset(self.learned.strength_db if self.learned else None)
         self._canceller.move(0, self.alignment.recent((PARTITIONS + 1) * BLOCK))
         self._delay.reset()
 
