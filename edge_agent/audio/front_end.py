@@ -45,7 +45,7 @@ from edge_agent.contract.ports import EchoPath
 
 QUEUE_S = 1.0
 """Overflow rule: the oldest block is dropped, counted, and replaced by silence of its length
-(the cancellers need 2 s to find a shifted echo again)."""
+(the canceller needs 2 s to find a shifted echo again)."""
 
 LONGEST_PAD_S = 1.0
 """A longer gap is a pause of the device; nobody wants it filled."""
@@ -175,7 +175,7 @@ class FrontEnd:
         self.capture_rate_hz = capture_rate_hz
         self.levels.restart(capture_rate_hz)
         self._clock = SampleClock(capture_rate_hz)
-        # New objects, so that a thread that hangs in an old device cannot disturb the new one.
+        # New objects, so that a thread that hangs in an old device takes no block of the new one.
         self._stopping = threading.Event()
         self._queue = SimpleQueue()
         self._held: Batch = []  # touched by the callback only

@@ -28,7 +28,8 @@ class BargeIn:
         self._min_after_start_s = min_after_start_ms / 1000
         self._deaf_until = float("-inf")
         self.onset_at = float("-inf")
-        """When the first speech frame of the present window was captured."""
+        """When the first frame was captured of the speech that goes on: since then no whole window
+        was without any."""
         self._heard_at = float("-inf")
 
     def playback_started(self, at: float) -> None:

@@ -43,7 +43,7 @@ UNCERTAINTY_DECAY = 0.75
 
 NEVER_SURE = 0.03
 """Share of the first uncertainty by which a room may change that has shown no echo: a microphone
-that gave zeros for a while, or bursts, has proved nothing for good."""
+that gave zeros for a while, or bursts, is no lasting proof that there is no echo."""
 
 FIRST_GAIN = FIRST_UNCERTAINTY / (1 - UNCERTAINTY_DECAY)
 """What those two take for granted: an echo at most 3 dB louder than what was played.  A sensitive
