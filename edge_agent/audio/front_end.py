@@ -319,12 +319,12 @@ class FrontEnd:
             clean = frames
         else:
             cleaned = [self._clean(*frame) for frame in zip(frames, times, strict=True)]
-            clean = cleaned[0].sound if count == 1 else np.stack([c.sound for c in cleaned])
+            clean = np.concatenate([c.sound for c in cleaned])
         scaled = clean.reshape(-1) * np.float32(FULL_SCALE)
         narrow = array_to_pcm(to_int16(scaled))
         wide = array_to_pcm(to_int16(self._to_wire.process_array(scaled)))
         sounds = clean.reshape(count, FRAME_SAMPLES)
-        powers = np.einsum("fs,fs->f", sounds, sounds).tolist()
+        powers = np.add.reduce(sounds * sounds, axis=1).tolist()
         for number in range(count):
             what = None if cleaned is None else cleaned[number]
             heard = narrow[number * FRAME_BYTES : (number + 1) * FRAME_BYTES]
