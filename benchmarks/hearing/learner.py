@@ -4,7 +4,7 @@
 names of `audio.cancel.speech_net`; `joined` makes its weights of several.
 
 Thread: the caller's; several may learn in processes of their own and be averaged.  It must never be
-more than one half of that net: for one this small numpy is three times as quick as a framework, and
+more than one of its nets: for one this small numpy is three times as quick as a framework, and
 none has to be installed.
 """
 
@@ -16,10 +16,7 @@ import numpy as np
 
 from benchmarks.hearing.places import Floats
 from edge_agent.audio.cancel.speech_features import COUNT
-
-INPUTS = 32
-UNITS = 40
-"""Of one half of the net; see `joined`."""
+from edge_agent.audio.cancel.speech_net import INPUTS, UNITS
 
 LEARNED = ("dense", "dense_bias", "gates", "gates_bias", "memory", "memory_bias", "out", "out_bias")
 FIRST_MOMENT, SECOND_MOMENT, TINY = 0.9, 0.999, 1e-8
@@ -176,23 +173,6 @@ def averaged(learners: list[dict[str, Any]]) -> dict[str, Any]:
     return {**mean, "steps": learners[0]["steps"]}
 
 
-def joined(halves: list[dict[str, Any]]) -> dict[str, Any]:
-    """Nets that learned apart, as one whose score is the mean of theirs.
-
-    What one of them overlooks or imagines the other does not, or not at the same moment.
-    """
-    many = len(halves)
-    whole: dict[str, Any] = {
-        "dense": np.concatenate([half["dense"] for half in halves]),
-        "dense_bias": np.concatenate([half["dense_bias"] for half in halves]),
-        "out": np.concatenate([half["out"] for half in halves]) / many,
-        "out_bias": np.mean([half["out_bias"] for half in halves]),
-    }
-    for name, inputs in (("gates", INPUTS), ("memory", UNITS)):
-        blocks = np.zeros((3, many, UNITS, many, inputs), np.float32)
-        for number, half in enumerate(halves):
-            blocks[:, number, :, number] = half[name].reshape(3, UNITS, inputs)
-        whole[name] = blocks.reshape(3 * many * UNITS, many * inputs)
-        biases = [half[f"{name}_bias"].reshape(3, UNITS) for half in halves]
-        whole[f"{name}_bias"] = np.stack(biases, axis=1).reshape(-1)
-    return {name: np.asarray(value, np.float32) for name, value in whole.items()}
+def joined(nets: list[dict[str, Any]]) -> dict[str, Any]:
+    """Nets that learned apart, as `speech_net` has them: their score is the mean of theirs."""
+    return {name: np.stack([net[name] for net in nets]).astype(np.float32) for name in LEARNED}

@@ -15,14 +15,14 @@ from benchmarks.hearing import library as sounds
 from benchmarks.hearing import noise_sources, sources
 from benchmarks.hearing.judge import Tally, poisson_bounds, share_bounds
 from benchmarks.hearing.kinds import KINDS
-from benchmarks.hearing.learner import INPUTS, LEARNED, UNITS, Learner, averaged, joined
+from benchmarks.hearing.learner import LEARNED, Learner, averaged, joined
 from benchmarks.hearing.page import WORDS, page
 from benchmarks.hearing.places import RATE_HZ, Place, faster
 from benchmarks.hearing.scenes import FRAMES, ROOMS, Scene, place_of, scene
 from benchmarks.hearing.sources import PARTS, slot
 from benchmarks.hearing.tune import threshold
 from edge_agent.audio.cancel.speech_features import COUNT
-from edge_agent.audio.cancel.speech_net import SHAPES, SpeechNet
+from edge_agent.audio.cancel.speech_net import INPUTS, NETS, SHAPES, UNITS, SpeechNet
 
 
 @pytest.fixture(scope="module")
@@ -208,23 +208,23 @@ def test_what_was_learned_lasts_and_lessens_the_loss() -> None:
 
 def test_the_detector_judges_as_the_learner_does() -> None:
     learner, (numbers, _, _, _) = Learner(4), a_lesson()
-    weights: Any = {**learner.numbers, "mean": np.zeros(COUNT), "scale": np.ones(COUNT)}
-    net = SpeechNet({**weights, "thresholds": np.zeros(3)}, "normal", many=(3,))
+    even: Any = {"mean": np.zeros(COUNT), "scale": np.ones(COUNT), "thresholds": np.zeros(3)}
+    net = SpeechNet({**joined([learner.numbers]), **even}, "normal", many=(3,))
     state = np.zeros((3, UNITS), np.float32)
     many = np.ones((1, 3), np.float32)
     for row in numbers:
         net.hear(row)
         _, _, state = learner.gradients(row[None], state, many, many)
-        assert np.allclose(net._state, state, atol=1e-5)
+        assert np.allclose(net._state[0], state, atol=1e-5)
 
 
-def test_two_nets_side_by_side_have_the_mean_of_their_scores() -> None:
+def test_nets_side_by_side_have_the_mean_of_their_scores() -> None:
     rng = np.random.default_rng(6)
     even: Any = {"mean": np.zeros(COUNT), "scale": np.ones(COUNT), "thresholds": np.zeros(3)}
-    halves = [Learner(seed).numbers for seed in (7, 8)]
-    whole = joined(halves)
+    nets = [Learner(seed).numbers for seed in range(7, 7 + NETS)]
+    whole = joined(nets)
     assert {name: value.shape for name, value in whole.items()} == {n: SHAPES[n] for n in LEARNED}
-    apart = [SpeechNet({**half, **even}, "normal") for half in halves]
+    apart = [SpeechNet({**joined([net]), **even}, "normal") for net in nets]
     both = SpeechNet({**whole, **even}, "normal")
     for _ in range(20):
         numbers = rng.standard_normal(COUNT).astype(np.float32)

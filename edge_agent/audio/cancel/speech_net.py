@@ -5,10 +5,10 @@ Build it with `read_weights`, then `hear` the features of each frame; `sure` is 
 Thread: the front end's, which is its one owner; training judges many sessions at once, as a leading
 axis of the arrays.  It must never run on weights that were trained on other features.
 
-Two small nets side by side, trained apart, whose scores are averaged: each a dense layer and a
-gated recurrent unit of 40, stored as one net whose other connections are zero.  The 45,000 numbers
-in `speech_net.npz` are made by `benchmarks.hearing.train`; where they come from and what they are
-worth is in `speech_net.md`.
+Small nets side by side, trained apart, whose scores are averaged: what one of them overlooks or
+imagines the others do not, or not at the same moment.  Each is a dense layer of 32, a gated
+recurrent unit of 40 and one output.  Their 56,000 numbers in `speech_net.npz` are made by
+`benchmarks.hearing.train`; where they come from and what they are worth is in `speech_net.md`.
 """
 
 from __future__ import annotations
@@ -27,20 +27,21 @@ WEIGHTS = "speech_net.npz"
 SENSITIVITIES = ("cautious", "normal", "eager")
 """How sure it has to be, in words; the numbers are stored with the weights they belong to."""
 
-INPUTS = 64
-UNITS = 80
+NETS = 4
+INPUTS = 32
+UNITS = 40
 
 SHAPES: dict[str, tuple[int, ...]] = {
     "mean": (COUNT,),
     "scale": (COUNT,),
-    "dense": (INPUTS, COUNT),
-    "dense_bias": (INPUTS,),
-    "gates": (3 * UNITS, INPUTS),
-    "gates_bias": (3 * UNITS,),
-    "memory": (3 * UNITS, UNITS),
-    "memory_bias": (3 * UNITS,),
-    "out": (UNITS,),
-    "out_bias": (),
+    "dense": (NETS, INPUTS, COUNT),
+    "dense_bias": (NETS, INPUTS),
+    "gates": (NETS, 3 * UNITS, INPUTS),
+    "gates_bias": (NETS, 3 * UNITS),
+    "memory": (NETS, 3 * UNITS, UNITS),
+    "memory_bias": (NETS, 3 * UNITS),
+    "out": (NETS, UNITS),
+    "out_bias": (NETS,),
     "thresholds": (len(SENSITIVITIES),),
 }
 
@@ -83,37 +84,40 @@ def read_weights(source: Path | None = None) -> dict[str, Floats]:
 
 
 class SpeechNet:
-    """Judge frame by frame.  `many`: leading axes of the features, for sessions side by side."""
+    """Judge frame by frame.  `many`: how many sessions side by side, as a shape: () or (n,)."""
 
     def __init__(
         self, weights: dict[str, Floats], sensitivity: str, many: tuple[int, ...] = ()
     ) -> None:
-        # Folded together once: (x - mean) / scale is part of the first product.
-        scaled = weights["dense"] / weights["scale"]
+        # Folded together once: (x - mean) / scale is part of the first product, that of all nets.
+        scaled = (weights["dense"] / weights["scale"]).reshape(-1, COUNT)
         self._dense = np.ascontiguousarray(scaled.T)
-        self._dense_bias = weights["dense_bias"] - scaled @ weights["mean"]
+        self._dense_bias = weights["dense_bias"].reshape(-1) - scaled @ weights["mean"]
         # A logistic function is a tanh of half its argument: the half is in the weights of both
         # gates, where it is exact.
-        self._many, self._units = many, len(weights["out"])
-        half = np.ones(3 * self._units, np.float32)
-        half[: 2 * self._units] = 0.5
-        self._gates = np.ascontiguousarray(weights["gates"].T * half)
-        self._gates_bias = weights["gates_bias"] * half
-        self._memory = np.ascontiguousarray(weights["memory"].T * half)
-        self._memory_bias = weights["memory_bias"] * half
-        self._out, self._out_bias = weights["out"], weights["out_bias"]
+        nets, units = weights["out"].shape
+        self._many, self._nets, self._units = many, nets, units
+        half = np.ones(3 * units, np.float32)
+        half[: 2 * units] = 0.5
+        self._gates = np.ascontiguousarray(weights["gates"].swapaxes(1, 2) * half)
+        self._gates_bias = weights["gates_bias"][:, None] * half
+        self._memory = np.ascontiguousarray(weights["memory"].swapaxes(1, 2) * half)
+        self._memory_bias = weights["memory_bias"][:, None] * half
+        self._out = weights["out"][:, :, None] / np.float32(nets)
+        self._out_bias = np.float32(weights["out_bias"].mean())
         self.threshold = float(weights["thresholds"][SENSITIVITIES.index(sensitivity)])
         self.restart()
 
     def restart(self) -> None:
         """Another playback: what was heard before it is over."""
-        self._state = np.zeros((*self._many, self._units), np.float32)
+        side_by_side = self._many[0] if self._many else 1
+        self._state = np.zeros((self._nets, side_by_side, self._units), np.float32)
         self.score: Any = np.full(self._many, FIRST_SCORE, np.float32)
         """How sure it is of this frame; above `threshold` somebody speaks."""
 
     def forget(self, which: Any) -> None:
         """The same for some of many sessions, as a mask."""
-        self._state[which] = 0.0
+        self._state[:, which] = 0.0
 
     @property
     def sure(self) -> bool:
@@ -124,6 +128,8 @@ class SpeechNet:
         """Take the features of the next frame; returns the score."""
         units = self._units
         inner = np.tanh(features @ self._dense + self._dense_bias)
+        # From here on as (nets, sessions, numbers).
+        inner = inner.reshape(-1, self._nets, inner.shape[-1] // self._nets).swapaxes(0, 1)
         new = inner @ self._gates + self._gates_bias
         old = self._state @ self._memory + self._memory_bias
         # tanh is cheaper than a logistic function, and the same thing.
@@ -136,5 +142,6 @@ class SpeechNet:
         # Three plain calls cost a third of `clip` and `mean`, and give the same.
         bounded = np.minimum(np.maximum(features[..., EXCESS], LEAST_DB), MOST_DB)
         excess = np.add.reduce(bounded, axis=-1) / np.float32(BANDS)
-        self.score = self._state @ self._out + self._out_bias + CLEAR_BONUS * (excess > CLEAR_DB)
+        believed = np.add.reduce(self._state @ self._out, axis=0).reshape(self._many)
+        self.score = believed + self._out_bias + CLEAR_BONUS * (excess > CLEAR_DB)
         return self.score
