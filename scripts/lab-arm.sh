@@ -139,7 +139,9 @@ cost() {
     push_programs
     inside "cd /srv/lab && python3 -m lab_arm.guest.cost $*" | tee "$LAB/cost.jsonl" || FAILED=1
     down
-    printf '{"commit": "%.7s"}\n' "$(<"$LAB/installed.commit")" >>"$LAB/cost.jsonl"
+    # By its subject: a hash changes when a branch is moved.
+    git -C "$ROOT" log -1 --format=%s "$(<"$LAB/installed.commit")" |
+        "$PYTHON" -c 'import json, sys; print(json.dumps({"commit": sys.stdin.read().strip()}))' >>"$LAB/cost.jsonl"
     if ((FAILED == 0)); then (cd -- "$ROOT" && "$PYTHON" -m benchmarks.boards "$LAB/cost.jsonl"); fi
 }
 
