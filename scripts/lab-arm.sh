@@ -6,6 +6,7 @@
 #   scripts/lab-arm.sh install         a fresh one: git clone, install.sh as pi, the upgrade
 #   scripts/lab-arm.sh play [NAME...]  the evening, or single checks of it, on the installed one
 #   scripts/lab-arm.sh cost [NAME...]  instructions per second, memory: benchmarks/boards.*
+#   scripts/lab-arm.sh boards          tests/lab/boards.py: cards opened and busy, lines of GPIO
 #   scripts/lab-arm.sh suite [PART...] the parts of the test suite that need no real time; --list
 #   scripts/lab-arm.sh up [--icount]   a machine to look at; then: sh COMMAND, press [S], light, down
 #
@@ -145,6 +146,16 @@ cost() {
     if ((FAILED == 0)); then (cd -- "$ROOT" && "$PYTHON" -m benchmarks.boards "$LAB/cost.jsonl"); fi
 }
 
+boards() {
+    needs_installed
+    layer "$LAB/play.qcow2" "$LAB/installed.qcow2"
+    HDA=none # silence for its microphone, at the card's pace
+    up "$LAB/play.qcow2" --icount
+    push_programs
+    inside 'systemctl stop edge-agent lab-room; cd /srv/lab && /opt/edge-agent/venv/bin/python lab/boards.py' || FAILED=1
+    down
+}
+
 # ---------------------------------------------------------------------------------------- verbs
 
 find_python
@@ -161,6 +172,7 @@ build) build ;;
 install) build && install_it && table ;;
 play) evening "$@" && table ;;
 cost) cost "$@" ;;
+boards) boards ;;
 suite) suite "$@" ;;
 up)
     needs_installed
@@ -173,7 +185,7 @@ sh) inside "$@" ;;
 press) press "$@" ;;
 light) light ;;
 down) down ;;
--h | --help) sed -n '2,20s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" ;;
+-h | --help) sed -n '2,21s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" ;;
 *) fail 2 "there is no $command; see: $0 --help" ;;
 esac
 exit "$FAILED"
