@@ -49,6 +49,8 @@ HEAD = """# The cost on small boards
 Counted in an emulated arm64 machine (`scripts/lab-arm.sh cost`: Debian 13, Python 3.13, ALSA
 loopback cards as room, a quiet room's noise at the microphone, the wake model hearing all of it).
 The counts are exact and no other program can change them; the boards were not within reach.
+Of the threads that wait for work the busiest is the front end's.  Its stages were counted with the
+front end alone, an answer as its reference and a twentieth of it in the microphone.
 
 ## Counted
 
