@@ -139,6 +139,15 @@ def test_a_hole_in_the_sound_is_not_followed_by_a_voice(lost_ms: int, *, deliver
     assert not any(frame.speech for frame in ear.frames)
 
 
+def test_a_card_that_keeps_losing_sound_is_no_voice() -> None:
+    ear = Ear(vad_mode=2)
+    noise = room_noise(48_000 * 20, seed=9, rms=58.0).reshape(-1, 24_000)
+    noise[20:, :1920] = 0.0  # 40 ms each half second
+    ear.hear(pcm(noise.reshape(-1)), 480)
+    assert len(ear.frames) > 1990
+    assert not any(frame.speech for frame in ear.frames)
+
+
 def test_a_long_pause_is_not_filled() -> None:
     ear = Ear()
     ear.hear(bytes(48_000 * 2), 480)
