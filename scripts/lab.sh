@@ -27,8 +27,8 @@
 # in which the installer runs and what the units promise is tried (confinement, tool servers, root's
 # commands).  Two minutes; needs root.
 #
-# --boards needs alsa-utils, and for GPIO the package lgpio in the virtual environment: its cards are
-# snd-aloop's, its chip is gpio-sim's, the checks are those of tests/lab/boards.py.
+# --boards gets alsa-utils and lgpio: its cards are snd-aloop's, its chip is gpio-sim's, the checks are
+# those of tests/lab/boards.py.
 #
 # --desktop looks at PipeWire and WirePlumber of Debian 12 and 13, see tests/lab/desktop.sh.
 #
@@ -131,6 +131,11 @@ mkdir -p -- "$LAB/run"
 cards=()
 if [[ ${1:-} == --boards ]]; then
     command -v aplay >/dev/null || install_packages alsa-utils
+    # Without a compiler: there are ready-made ones for Debian's Pythons on amd64.
+    if ! "$VENV/bin/python" -c 'import lgpio' 2>/dev/null; then
+        quietly "installing GPIO support" pip_install --require-hashes --no-deps -r "$(lock_file pi)" --only-binary lgpio ||
+            say "note: GPIO support could not be installed (details in $LOG); its checks are left out"
+    fi
     write_init "$LAB/run/init" tests/lab/boards.py
     cards=(snd-aloop.enable=1,1 snd-aloop.index=0,1 snd-aloop.id=Mic,Spk snd-aloop.pcm_substreams=1,1)
     clock= # devices and threads of libraries live in real time

@@ -74,6 +74,10 @@ SMALLEST_STEP_S = 1e-6
 SETTLING_FRAMES = 10
 """The voice detector does not know the room's noise yet, and may take it for a voice."""
 
+DIGITAL_SILENCE = bytes(FRAME_BYTES)
+"""No room is that quiet: it stands for lost sound, or a microphone that is switched off.  The voice
+detector would take it for the room, and for 2 s what the room sounds like after it for a voice."""
+
 FRAMES_PER_S = 100
 FULL_SCALE = 32768.0
 QUIETEST_POWER = FRAME_SAMPLES * 10 ** (SILENCE_DBFS / 10)
@@ -351,7 +355,7 @@ class FrontEnd:
     ) -> None:
         speech = None if cleaned is None else cleaned.speech
         if speech is None:
-            speech = self._voice.is_speech(narrow)
+            speech = narrow != DIGITAL_SILENCE and self._voice.is_speech(narrow)
             if self._settling:
                 self._settling -= 1
                 speech = False

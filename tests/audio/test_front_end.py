@@ -21,7 +21,9 @@ from edge_agent.contract.pcm import WIRE_FRAME_BYTES
 class Ear:
     """A front end on the bench, without a thread, and what it said."""
 
-    def __init__(self, rate_hz: int = 48_000, echo: str = "linear", wake: object = None) -> None:
+    def __init__(
+        self, rate_hz: int = 48_000, echo: str = "linear", wake: object = None, vad_mode: int = 3
+    ) -> None:
         self.rate_hz = rate_hz
         self.frames: list[HeardFrame] = []
         self.faults: list[Exception] = []
@@ -29,7 +31,7 @@ class Ear:
         self.front = FrontEnd(
             self.frames.append,
             wake=wake,  # type: ignore[arg-type]
-            voice=VoiceDetector(3),
+            voice=VoiceDetector(vad_mode),
             reference=self.reference,
             echo=echo,
             sensitivity="normal",
@@ -117,6 +119,33 @@ def test_lost_sound_is_replaced_by_silence(gap_ms: int) -> None:
     assert ear.front.padded_samples == gap_ms * 48
     assert ear.frames[-1].at == pytest.approx(101.99 + gap_ms / 1000, abs=0.002)
     assert ear.frames[110].level_dbfs == -100.0
+
+
+@pytest.mark.parametrize("lost_ms", [50, 200, 500])
+@pytest.mark.parametrize("delivered", [False, True], ids=["lost", "given as zeros"])
+def test_a_hole_in_the_sound_is_not_followed_by_a_voice(lost_ms: int, *, delivered: bool) -> None:
+    """The detector takes zeros for the room's noise, and the noise after them for a voice, for 2 s:
+    a turn that nobody spoke goes out."""
+    ear = Ear(vad_mode=2)
+    noise = room_noise(48_000 * 13, seed=9, rms=58.0)
+    lost = slice(48_000 * 10, 48_000 * 10 + lost_ms * 48)
+    if delivered:
+        noise[lost] = 0.0
+        ear.hear(pcm(noise), 480)
+    else:
+        ear.hear(pcm(noise[: lost.start]), 480)
+        ear.hear(pcm(noise[lost.stop :]), 480, first=lost.stop)
+    assert len(ear.frames) > 1290
+    assert not any(frame.speech for frame in ear.frames)
+
+
+def test_a_card_that_keeps_losing_sound_is_no_voice() -> None:
+    ear = Ear(vad_mode=2)
+    noise = room_noise(48_000 * 20, seed=9, rms=58.0).reshape(-1, 24_000)
+    noise[20:, :1920] = 0.0  # 40 ms each half second
+    ear.hear(pcm(noise.reshape(-1)), 480)
+    assert len(ear.frames) > 1990
+    assert not any(frame.speech for frame in ear.frames)
 
 
 def test_a_long_pause_is_not_filled() -> None:

@@ -29,7 +29,9 @@ device_tree() { # CORES: prints the file
 
 is_up() { [[ -e $PID ]] && kill -0 "$(<"$PID")" 2>/dev/null; }
 
-# The HDA card plays into a file and has no sound for its microphone: it opens, and never delivers.
+# What is behind the HDA card: a file, and no sound for its microphone, which opens and never delivers.
+HDA="wav,path=$LAB/hda.wav"
+
 # up DISK [--icount]: boots it and waits until it lets us in.
 up() {
     local disk=$1 cores=2 clock=(-accel tcg,thread=multi,tb-size=512)
@@ -48,7 +50,7 @@ up() {
         -serial "file:$LAB/console.log" -drive "file=$disk,if=none,id=disk,format=qcow2,cache=unsafe" \
         -device virtio-blk-pci,drive=disk -device virtio-rng-pci \
         -netdev "user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:$SSH_PORT-:22" -device virtio-net-pci,netdev=net,romfile= \
-        -audiodev "wav,id=hda,path=$LAB/hda.wav" -device intel-hda -device hda-duplex,audiodev=hda >"$LAB/qemu.log" 2>&1 </dev/null &
+        -audiodev "$HDA,id=hda" -device intel-hda -device hda-duplex,audiodev=hda >"$LAB/qemu.log" 2>&1 </dev/null &
     echo $! >"$PID"
     trap leave EXIT
     wait_for_it
@@ -106,7 +108,7 @@ layer() {
 
 # Our programs for the guest, as a package that needs nothing but its Python.
 push_programs() {
-    tar -C "$ROOT/tests" -cf - lab_arm | inside 'rm -rf /srv/lab && mkdir -p /srv/lab && tar -C /srv/lab --no-same-owner -xf -'
+    tar -C "$ROOT/tests" -cf - lab_arm lab/boards.py | inside 'rm -rf /srv/lab && mkdir -p /srv/lab && tar -C /srv/lab --no-same-owner -xf -'
 }
 
 press() { inside "$GPIO echo pull-down >\$at/sim_gpio17/pull; sleep ${1:-0.2}; echo pull-up >\$at/sim_gpio17/pull"; }

@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from lab_arm.guest import house as h
 
 WATCH_S = 12.0
 SAMPLE_S = 0.25
+PYTHON = "/opt/edge-agent/venv/bin/python"
+"""The speaker's own."""
 ASLEEP_S = 14.0
 """Longer than `device.rest_after_s`: the loudspeaker's stream rests then."""
 TICK_SAFE_MS = 20
@@ -79,16 +82,23 @@ def watch(pid: int, seconds: float) -> dict[str, object]:
     before, begun = times(pid), time.monotonic()
     time.sleep(seconds)
     after, lasted = times(pid), time.monotonic() - begun
-    rows = []
-    for thread, (used, wakes) in after.items():
-        was, woken = before.get(thread, (0, 0))
-        mips = (used - was) / lasted / MILLION
-        if mips >= 0.01:
-            row = {"thread": place(pid, thread), "mips": round(mips, 2)}
-            rows.append(row | {"wakes_per_s": round((wakes - woken) / lasted, 1)})
-    rows.sort(key=lambda row: -float(str(row["mips"])))
+    rows = by_thread(before, after, lasted, {thread: place(pid, thread) for thread in after})
     mips = (total(after) - total(before)) / lasted / MILLION
     return {"mips": round(mips, 1), "seconds": round(lasted, 1), "threads": rows}
+
+
+def by_thread(
+    before: Times, after: Times, seconds: float, places: Mapping[str, str]
+) -> list[dict[str, object]]:
+    """What each thread did between the two, the busiest first."""
+    rows: list[dict[str, object]] = []
+    for thread, (used, wakes) in after.items():
+        was, woken = before.get(thread, (0, 0))
+        mips = (used - was) / seconds / MILLION
+        if mips >= 0.01:
+            row = {"thread": places.get(thread, "?"), "mips": round(mips, 2)}
+            rows.append(row | {"wakes_per_s": round((wakes - woken) / seconds, 1)})
+    return sorted(rows, key=lambda row: -float(str(row["mips"])))
 
 
 def memory(pid: int) -> dict[str, float]:
@@ -128,14 +138,15 @@ def talk() -> dict[str, object]:
     """From the button to the end of the answer: a story of 6 s, told again by the parrot."""
     h.restart()
     h.settle()
-    time.sleep(5.0)  # AEC3 is loaded by then
-    pid, rows = h.pid(), []
+    time.sleep(5.0)  # it has finished starting
+    pid = h.pid()
+    rows: list[tuple[float, Times]] = []
     begun = time.monotonic()
     h.press()
     h.say("answer_lisbon.wav")
     slept = False
     while not slept and time.monotonic() - begun < 60.0:
-        rows.append((time.monotonic(), total(times(pid))))
+        rows.append((time.monotonic(), times(pid)))
         time.sleep(SAMPLE_S)
         slept = h.heard(begun) > 1.0 and h.state("talk") == "asleep"
     h.expect(slept, f"no answer: {h.brief()}")
@@ -144,22 +155,34 @@ def talk() -> dict[str, object]:
     # The chime comes first: the answer begins after the longest quiet.
     gaps = [(after - before, after) for before, after in pairwise(loud)]
     first, last = max(gaps)[1], loud[-1]
+    speaking = [row for row in rows if first + SAMPLE_S <= row[0] <= last]
+    (at, before), (until, after) = speaking[0], speaking[-1]
+    places = {thread: place(pid, thread) for thread in times(pid)}
     return {
         "talk_mips": rate([row for row in rows if row[0] <= last]),
         "talk_s": round(last - begun, 1),
-        "speaking_mips": rate([row for row in rows if first + SAMPLE_S <= row[0] <= last]),
+        "speaking_mips": rate(speaking),
         "speaking_s": round(last - first, 1),
+        "speaking_threads": by_thread(before, after, until - at, places),
         "echo": h.state("echo"),
         "echo_quieter_db": h.state("echo_quieter_db"),
         **memory(pid),
     }
 
 
-def rate(rows: list[tuple[float, int]]) -> float:
+def rate(rows: list[tuple[float, Times]]) -> float:
     """Million instructions a second between the first and the last sample."""
     h.expect(len(rows) >= 2, "too short to be measured")
     (begun, before), (ended, after) = rows[0], rows[-1]
-    return round((after - before) / (ended - begun) / MILLION, 1)
+    return round((total(after) - total(before)) / (ended - begun) / MILLION, 1)
+
+
+def stages() -> dict[str, object]:
+    """What the front end does while our voice sounds, by stage; the speaker is silent meanwhile."""
+    h.run("systemctl", "stop", h.SERVICE)
+    found = json.loads(h.run(PYTHON, "-m", "lab_arm.guest.stages"))
+    h.restart()
+    return dict(found)
 
 
 def start() -> dict[str, object]:
@@ -176,11 +199,12 @@ WHAT = {
     "idle-10": lambda: idle(10),
     "idle-20": lambda: idle(20),
     "talk": talk,
+    "stages": stages,
     "start": start,
 }
 
 if __name__ == "__main__":
     h.OUT.mkdir(parents=True, exist_ok=True)
     # Not idle-10 by itself: snd-dummy built by an older compiler has been seen to fall.
-    for name in sys.argv[1:] or ["idle-20", "talk", "start"]:
+    for name in sys.argv[1:] or ["idle-20", "talk", "stages", "start"]:
         h.tell(json.dumps({name: WHAT[name]()}))
