@@ -236,7 +236,7 @@ class Canceller:
 
         explained = np.multiply(pairs, powers, out=self._explained)
         uncertainty = (self._ones @ explained)[::2]
-        share = 1 / (uncertainty + self._error_power + POWER_FLOOR)
+        share = np.reciprocal(uncertainty + self._error_power + POWER_FLOOR)
         twice = _each_twice(share, self._twice)
         error = (spectrum[0].view(np.float32) * twice).view(np.complex64)
         # Weights: + uncertainty · conj(reference) · error / total, the conjugate taken twice.
