@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from edge_agent.demo.judge.pressure import Pressure, waited_by_threads
+
 RATE_HZ = 48_000
 """Of sinks and source: at this rate nothing between writer and reader resamples."""
 
@@ -100,6 +102,25 @@ def alone() -> Iterator[None]:
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # given back when the file is closed, even by a crash
         yield
+
+
+@contextmanager
+def kept_waiting(*processes: int) -> Iterator[Callable[[], bool]]:
+    """Gives whether one of them was kept waiting for a processor since, for half of half a second
+    or longer: its sound then has holes that are nobody's fault."""
+
+    def reader(pid: int) -> Callable[[], dict[int, float] | None]:
+        return lambda: waited_by_threads(Path(f"/proc/{pid}/task"))
+
+    begin = time.monotonic()
+    watches = [Pressure(time.monotonic, reader(pid)) for pid in processes]
+    for watch in watches:
+        watch.start()
+    try:
+        yield lambda: any(watch.crowded(begin, time.monotonic()) for watch in watches)
+    finally:
+        for watch in watches:
+            watch.stop()
 
 
 class PulseServer:
@@ -214,6 +235,10 @@ class Recording:
         self._process = process
         self._file = file
         self._whole: bytes | None = None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def size(self) -> int:

@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import re
 import signal
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from program import LINE, Manager, Program, environment, program, simulated_server
-from pulse import RATE_HZ, PulseServer, wait_for
+from pulse import RATE_HZ, PulseServer, kept_waiting, wait_for
 
 from edge_agent.demo.judge import measure
-from edge_agent.demo.judge.pressure import Pressure, waited_by_threads
 from edge_agent.simulation.sound import voices
 
 KEY = "sk-this-must-never-be-seen"
@@ -106,24 +103,6 @@ class Talk:
         return self.head.begins_whole and self.head.coverage > 0.9 and self.next_one.is_whole
 
 
-@contextmanager
-def watched(processes: Sequence[int]) -> Iterator[Callable[[], bool]]:
-    """Gives whether one of them was kept waiting for a processor since."""
-
-    def reader(pid: int) -> Callable[[], dict[int, float] | None]:
-        return lambda: waited_by_threads(Path(f"/proc/{pid}/task"))
-
-    begin = time.monotonic()
-    watches = [Pressure(time.monotonic, reader(pid)) for pid in processes]
-    for watch in watches:
-        watch.start()
-    try:
-        yield lambda: any(watch.crowded(begin, time.monotonic()) for watch in watches)
-    finally:
-        for watch in watches:
-            watch.stop()
-
-
 def spoken_talk(pulse: PulseServer, tmp_path: Path) -> Talk:
     """Wake word and question; an answer that is talked over; the answer to that."""
     tmp_path.mkdir()
@@ -133,7 +112,7 @@ def spoken_talk(pulse: PulseServer, tmp_path: Path) -> Talk:
         with (
             closing(Manager(tmp_path / "notify")) as manager,
             program("run", env=env) as daemon,
-            watched((pulse.pid, server.process.pid, daemon.process.pid)) as crowded,
+            kept_waiting(pulse.pid, server.process.pid, daemon.process.pid) as crowded,
             pulse.recording() as tape,
         ):
             started(daemon)
