@@ -22,7 +22,7 @@ MICROPHONE = "snd_aloop.0"
 DRIVER = Path("/sys/bus/platform/drivers/snd_aloop")
 NET = ("ip", "link", "set", "dev", "lab0")
 NO_WAY = ("ip", "route", "replace", "unreachable", "10.99.0.0/24", "metric", "4000")
-"""Or QEMU's network answers for the provider.  Not at the start: systemd-networkd takes it away."""
+"""Or QEMU's network answers for the provider.  One that is made at boot is gone once it is up."""
 OWN_WORDS_S = 6.0
 """Longer than it takes to say that nobody can be reached; what was asked is kept for a minute."""
 WATCHDOG_S = 20
