@@ -7,12 +7,10 @@ units=/etc/systemd/system
 cat >/usr/local/sbin/lab-network <<'NET'
 #!/bin/sh
 # A network of its own for the provider, behind a cable that can be pulled (`ip link set lab0 down`).
-# Without it there is no other way: QEMU's network would answer for whatever is sent there.
 ip netns add provider
 ip link add lab0 type veth peer name eth0 netns provider
 ip addr add 10.99.0.1/24 dev lab0
 ip link set lab0 up
-ip route add unreachable 10.99.0.0/24 metric 4000
 ip -n provider addr add 10.99.0.2/24 dev eth0
 ip -n provider link set eth0 up
 ip -n provider link set lo up
