@@ -105,9 +105,9 @@ def alone() -> Iterator[None]:
 
 
 @contextmanager
-def kept_waiting(*processes: int) -> Iterator[Callable[[], bool]]:
-    """Gives whether one of them was kept waiting for a processor since, for half of half a second
-    or longer: its sound then has holes that are nobody's fault."""
+def kept_waiting(*processes: int) -> Iterator[Callable[[], float]]:
+    """Gives for how many seconds since then the most hindered of them waited for a processor: its
+    sound may have holes that are nobody's fault."""
 
     def reader(pid: int) -> Callable[[], dict[int, float] | None]:
         return lambda: waited_by_threads(Path(f"/proc/{pid}/task"))
@@ -117,7 +117,7 @@ def kept_waiting(*processes: int) -> Iterator[Callable[[], bool]]:
     for watch in watches:
         watch.start()
     try:
-        yield lambda: any(watch.crowded(begin, time.monotonic()) for watch in watches)
+        yield lambda: max(watch.waited_s(begin, time.monotonic()) for watch in watches)
     finally:
         for watch in watches:
             watch.stop()

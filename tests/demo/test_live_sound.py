@@ -20,6 +20,8 @@ from edge_agent.host.settings.root import Settings
 from edge_agent.simulation.sound import voices
 
 PATIENCE_S = 50.0
+ATTEMPTS = 4
+"""How often PortAudio may give up a sink that a busy machine wakes for longer than a second."""
 QUIET_S = 3.0
 """Before somebody speaks, so that the wake model's features have met the room."""
 ANSWER_S = 7.0
@@ -67,7 +69,11 @@ def test_the_parrot_hears_and_is_heard(pulse: PulseServer) -> None:
         return result
 
     with pulse.recording() as tape:
-        result = asyncio.run(check(tape))
+        for _ in range(ATTEMPTS):
+            over.clear()
+            result = asyncio.run(check(tape))
+            if "does not open" not in result.trouble:
+                break
     assert result.trouble == ""
     assert result.ok
     # The parrot says back what reached it, and it reached it from the question's first word on.
