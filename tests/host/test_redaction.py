@@ -154,6 +154,11 @@ def test_twice_is_as_once_and_nothing_is_left(
             assert wanted[0] not in words
 
 
+def test_a_name_goes_whatever_stands_between_its_parts() -> None:
+    redactor = Redactor(numbers=False, emails=False, names=("Anna----Lena",))
+    assert redactor.redact("anna----lena, Anna Lena") == "[name], [name]"
+
+
 @given(NAMES, st.lists(st.booleans(), min_size=8, max_size=8), st.text(max_size=5))
 def test_no_listed_name_survives_in_any_casing(name: str, upper: list[bool], after: str) -> None:
     redactor = Redactor(numbers=False, emails=False, names=(name,))
