@@ -61,12 +61,12 @@ def prepare_environment() -> Path:
     return folder
 
 
-def wait_for(fact: Callable[[], bool], what: str) -> None:
+def wait_for(fact: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
     """Wait until `fact()` holds; fail with `what` if it does not for a long time."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not fact():
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {PATIENCE_S:.0f} s in vain for {what}")
+            raise AssertionError(f"waited {patience_s:.0f} s in vain for {what}")
         time.sleep(POLL_S)
 
 

@@ -89,6 +89,19 @@ def test_each_spoken_word_is_heard_once_among_four(name: str, word: str | None) 
     assert hits == ([word] if word else [])
 
 
+@pytest.mark.parametrize("quiet_ms", [0, 50, 300, 1000])
+@pytest.mark.parametrize("rms", [0.0, 4.0, 60.0])
+def test_a_word_is_heard_right_after_the_microphone_was_opened(quiet_ms: int, rms: float) -> None:
+    """As soon as somebody switches it on again: the models have no past to compare with."""
+    detector = WakeDetector({"okay_nabu": None})
+    for frame in frames(pcm(babble(2, 16_000, seed=4))):
+        detector.process(frame)
+    detector.reset()
+    speech = np.concatenate((np.zeros(16 * quiet_ms), clip("wake_only", 16_000), np.zeros(8_000)))
+    sound = pcm(speech + room_noise(speech.size, 7, rms=rms))
+    assert [hit for frame in frames(sound) if (hit := detector.process(frame))] == ["okay_nabu"]
+
+
 def test_the_network_is_fed_as_its_maker_feeds_it() -> None:
     from pymicro_wakeword import MicroWakeWord, MicroWakeWordFeatures, Model
 
