@@ -25,7 +25,7 @@ from benchmarks.hearing.scenes import FRAMES, OWN_FROM_S
 from edge_agent.audio.cancel.speech_net import SENSITIVITIES, SpeechNet, read_weights
 from edge_agent.host.settings.root import Settings
 
-PER_HOUR = {"cautious": 6.0, "normal": 12.0, "eager": 20.0}
+PER_HOUR = {"cautious": 1.5, "normal": 4.0, "eager": 12.0}
 """Sessions with a false cut per hour of own voice, over the sessions below taken together.  Most of
 them hold more that goes wrong than a household has in a day; where little does, it is a twentieth
 of that."""

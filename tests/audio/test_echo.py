@@ -550,8 +550,11 @@ def test_a_loudspeaker_that_is_turned_up_later_has_an_echo_again(
     for block in range(400, 780):
         talk.reference.write(pcm(far[block * BLOCK : (block + 1) * BLOCK]), (block + 3) / 100)
         talk.front.on_capture(pcm(echo[(block - 3) * BLOCK : (block - 2) * BLOCK]), block / 100)
-    assert talk.front.echo == "found"
-    assert talk.interruptions(first=600) == []
+        if talk.front.echo == "found" and talk.found_at < 0:
+            talk.found_at = len(talk.frames)
+    assert 400 < talk.found_at < 600
+    # What was taken for a person before is forgotten as soon as it is known whose voice it is.
+    assert talk.interruptions(first=talk.found_at + 5) == []
 
 
 def test_words_spoken_while_we_play_and_nothing_comes_back_stay_as_loud(

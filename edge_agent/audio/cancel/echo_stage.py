@@ -155,7 +155,7 @@ class EchoStage:
         self._search.reset()
         self._active = False
         self._found = False
-        self._was_trusted = False
+        self._was_known = False, False
         self._unsettled = 0
         self._realignments = self.alignment.realignments
         self._blocks = 0
@@ -249,9 +249,10 @@ class EchoStage:
             self._best_erle_db = max(self._best_erle_db, self._canceller.erle_db)
             self._found = self._found or self._best_erle_db > TRUST_ERLE_DB
         self._look(microphone)
-        if self.trusted != self._was_trusted:
+        known = self._found, self._search.none_found
+        if known != self._was_known:
             # What was made of the sound until now was made without knowing our own voice in it.
-            self._was_trusted = self.trusted
+            self._was_known = known
             self._unsettled = UNSETTLED_BLOCKS
         if self._search.none_found and not self._found:
             # Nothing of ours is in it: nothing of it is to be touched.  The canceller goes on

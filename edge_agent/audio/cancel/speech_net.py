@@ -7,7 +7,7 @@ axis of the arrays.  It must never run on weights that were trained on other fea
 
 Small nets side by side, trained apart, whose scores are averaged: what one of them overlooks or
 imagines the others do not, or not at the same moment.  Each is a dense layer of 32, a gated
-recurrent unit of 40 and one output.  Their 56,000 numbers in `speech_net.npz` are made by
+recurrent unit of 40 and one output.  Their 42,000 numbers in `speech_net.npz` are made by
 `benchmarks.hearing.train`; where they come from and what they are worth is in `speech_net.md`.
 """
 
@@ -19,7 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from edge_agent.audio.cancel.speech_features import BANDS, COUNT, EXCESS, VERSION, Floats
+from edge_agent.audio.cancel.speech_features import (
+    BANDS,
+    COUNT,
+    EXCESS,
+    VERSION,
+    VOICING,
+    Floats,
+)
 from edge_agent.contract.errors import ConfigError
 
 WEIGHTS = "speech_net.npz"
@@ -27,7 +34,7 @@ WEIGHTS = "speech_net.npz"
 SENSITIVITIES = ("cautious", "normal", "eager")
 """How sure it has to be, in words; the numbers are stored with the weights they belong to."""
 
-NETS = 4
+NETS = 3
 INPUTS = 32
 UNITS = 40
 
@@ -48,10 +55,11 @@ SHAPES: dict[str, tuple[int, ...]] = {
 FIRST_SCORE = np.float32(-10.0)
 
 CLEAR_DB = np.float32(5.0)
-CLEAR_BONUS = np.float32(2.5)
-"""Added to the score where a sound stands so far above the echo and noise to be expected: who
-speaks that clearly need not wait until the net is sure.  On the tuning part it takes nine of ten at
-0 dB from 540 to 220 ms."""
+CLEAR_BONUS = np.float32(2.0)
+CLEAR_VOICING = np.float32(0.0)
+"""Added to the score where a periodic sound stands so far above the echo and noise to be expected:
+who speaks that clearly need not wait until the net is sure.  A knock stands as clear, and is not
+periodic."""
 LEAST_DB, MOST_DB = np.float32(-5.0), np.float32(15.0)
 """Bounds per band before averaging: one band alone is no voice."""
 
@@ -143,5 +151,6 @@ class SpeechNet:
         bounded = np.minimum(np.maximum(features[..., EXCESS], LEAST_DB), MOST_DB)
         excess = np.add.reduce(bounded, axis=-1) / np.float32(BANDS)
         believed = np.add.reduce(self._state @ self._out, axis=0).reshape(self._many)
-        self.score = believed + self._out_bias + CLEAR_BONUS * (excess > CLEAR_DB)
+        clear = (excess > CLEAR_DB) & (features[..., VOICING] > CLEAR_VOICING)
+        self.score = believed + self._out_bias + CLEAR_BONUS * clear
         return self.score
