@@ -26,6 +26,7 @@ from edge_agent.audio.cancel.speech_net import (
     SENSITIVITIES,
     SHAPES,
     UNITS,
+    VOICED_BONUS,
     SpeechNet,
     read_weights,
 )
@@ -119,6 +120,7 @@ def test_each_net_is_a_gated_recurrent_unit_and_the_score_their_mean() -> None:
             scores.append(float(w["out"][n] @ states[n] + w["out_bias"][n]))
         clear = np.clip(numbers[EXCESS], -5, 15).mean() > 5 and numbers[VOICING] > 0
         score = float(np.mean(scores)) + float(CLEAR_BONUS) * clear
+        score += float(VOICED_BONUS) * numbers[VOICING]
         assert float(net.hear(numbers.astype(np.float32))) == pytest.approx(score, abs=1e-4)
 
 
@@ -131,9 +133,9 @@ def test_what_stands_clear_of_the_echo_counts_more_only_if_it_is_periodic() -> N
         numbers = np.zeros(COUNT, np.float32)
         numbers[EXCESS], numbers[VOICING] = clear, periodic
         scores[clear, periodic] = float(SpeechNet(weights, "normal").hear(numbers))
-    plain = scores[0.0, -1.0]
-    assert scores[0.0, 1.0] == scores[20.0, -1.0] == plain
-    assert scores[20.0, 1.0] == pytest.approx(plain + float(CLEAR_BONUS), abs=1e-5)
+    assert scores[20.0, -1.0] == scores[0.0, -1.0]
+    assert scores[20.0, 1.0] == pytest.approx(scores[0.0, 1.0] + float(CLEAR_BONUS), abs=1e-5)
+    assert scores[0.0, 1.0] == pytest.approx(scores[0.0, -1.0] + 2 * float(VOICED_BONUS), abs=1e-5)
 
 
 def test_another_playback_begins_without_what_was_heard_before() -> None:

@@ -20,6 +20,7 @@ from benchmarks.hearing.page import WORDS, page
 from benchmarks.hearing.places import RATE_HZ, Place, faster
 from benchmarks.hearing.scenes import FRAMES, ROOMS, Scene, place_of, scene
 from benchmarks.hearing.sources import PARTS, slot
+from benchmarks.hearing.train import older
 from benchmarks.hearing.tune import threshold
 from edge_agent.audio.cancel.speech_features import COUNT
 from edge_agent.audio.cancel.speech_net import INPUTS, NETS, SHAPES, UNITS, SpeechNet
@@ -292,3 +293,22 @@ def test_the_page_shows_counts_with_their_evidence() -> None:
     assert "1 in 0." in text
     assert "(" in text.split(WORDS["mix"])[1].split("|")[1]
     assert "0 % (0 to 79) of 1" in text
+
+
+def test_an_older_net_of_fewer_features_gives_what_it_gave(tmp_path: Path) -> None:
+    """It is stored with another mean and scale than it learned with."""
+    rng = np.random.default_rng(2)
+    known = COUNT - 1
+    net: dict[str, Any] = {
+        "dense": rng.normal(0, 0.3, (2, INPUTS, known)),
+        "dense_bias": rng.normal(0, 0.3, (2, INPUTS)),
+        **{name: np.zeros((2, 1)) for name in LEARNED if not name.startswith("dense")},
+    }
+    then: dict[str, Any] = {"mean": rng.normal(0, 2, known), "scale": rng.uniform(1, 3, known)}
+    np.savez(tmp_path / "older.npz", **net, **then)
+    mean, scale = rng.normal(0, 2, COUNT), rng.uniform(1, 3, COUNT)
+    (found,) = older(tmp_path / "older.npz", [1], mean, scale)
+    features = rng.normal(0, 2, COUNT)
+    gave = net["dense"][1] @ ((features[:known] - then["mean"]) / then["scale"])
+    gives = found["dense"] @ ((features - mean) / scale)
+    assert gives + found["dense_bias"] == pytest.approx(gave + net["dense_bias"][1], abs=1e-4)

@@ -7,7 +7,7 @@ Thread: the front end's, which is its one owner; `load` may run elsewhere.  It m
 without its weights: then nobody is heard over our voice, and wake word and button interrupt.
 
 The canceller leaves a residual of our own voice, which also is speech, and a room has knocks,
-music and fans; what tells a person from them is learned, by nets of 42,000 numbers (`speech_net`)
+music and fans; what tells a person from them is learned, by nets of 56,000 numbers (`speech_net`)
 from 161 features of each block (`speech_features`).
 """
 
