@@ -23,7 +23,14 @@ from edge_agent.contract.errors import DeviceMissing
 from edge_agent.contract.events import ButtonPressed, ButtonReleased, Event
 from edge_agent.contract.ports import Panel
 from edge_agent.panel.button_health import STUCK_S
-from edge_agent.panel.gpio import GpioPanel, NullPanel, PanelConfig, open_panel, with_lines
+from edge_agent.panel.gpio import (
+    BOARD_MODEL,
+    GpioPanel,
+    NullPanel,
+    PanelConfig,
+    open_panel,
+    with_lines,
+)
 from edge_agent.panel.line_events import (
     ACTIVE_LOW,
     FALLING,
@@ -194,10 +201,12 @@ def test_a_panel_without_light_works(factory: Any) -> None:
 # --- none ------------------------------------------------------------------------------
 
 
-def open_without_factory(config: PanelConfig, dev: Path) -> GpioPanel | NullPanel:
+def open_without_factory(
+    config: PanelConfig, dev: Path, model: Path = BOARD_MODEL
+) -> GpioPanel | NullPanel:
     loop = asyncio.new_event_loop()
     try:
-        return open_panel(config, loop, lambda event: None, dev=dev)
+        return open_panel(config, loop, lambda event: None, dev=dev, model=model)
     finally:
         loop.close()
 
@@ -230,13 +239,6 @@ def test_pins_that_cannot_be_had_are_released_again(factory: Any) -> None:
         open_panel(household_panel(enabled="on"), loop, lambda event: None, factory=factory).close()
     finally:
         loop.close()
-
-
-def test_a_board_whose_lines_cannot_be_opened_is_explained(tmp_path: Path) -> None:
-    (tmp_path / "gpiochip0").write_text("not a device")
-    panel = open_without_factory(household_panel(), tmp_path)
-    assert isinstance(panel, NullPanel)
-    assert panel.why
 
 
 # --- buttons whose wiring is broken ------------------------------------------------------
@@ -464,6 +466,30 @@ def test_a_button_that_is_down_when_the_kernel_is_first_asked_counts_as_down(
 
     run(main())
     assert [type(event) for event in told] == [ButtonFaulty]
+
+
+def test_a_board_whose_lines_cannot_be_opened_is_explained(
+    tmp_path: Path, lgpio: FakeLgpio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(chip: int) -> int:
+        raise lgpio.error(f"gpiochip{chip} is no device")
+
+    monkeypatch.setattr(lgpio, "gpiochip_open", refused)
+    monkeypatch.setattr("gpiozero.pins.local.get_pi_revision", lambda: 0xC03111)
+    panel = open_without_factory(household_panel(), **board(tmp_path, 1))
+    assert isinstance(panel, NullPanel)
+    assert panel.why == "The GPIO pins cannot be used (error: gpiochip0 is no device)."
+
+
+def test_a_board_without_the_package_for_its_lines_is_told_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lgpio", None)
+    monkeypatch.delitem(sys.modules, "gpiozero.pins.lgpio", raising=False)
+    panel = open_without_factory(household_panel(), **board(tmp_path, 1))
+    assert isinstance(panel, NullPanel)
+    assert panel.why == "The lgpio package is not installed."
+    assert "scripts/install.sh" in panel.fix
 
 
 @pytest.mark.parametrize(
