@@ -47,6 +47,9 @@ settings.register_profile(
     derandomize=bool(os.environ.get("CI")),
     suppress_health_check=[HealthCheck.too_slow],
 )
+# Emulated, each takes twenty times as long: `scripts/lab-arm.sh suite` asks for this one with
+# `--hypothesis-profile=lab`.  Tests that say how many they want get as many there, too.
+settings.register_profile("lab", settings.get_profile("house"), max_examples=20, derandomize=True)
 settings.load_profile("house")
 # Neither another worker nor the speaker of this machine stands in the place of a test's.
 place.NAME += f"/test-{os.getpid()}"
