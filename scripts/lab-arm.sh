@@ -4,6 +4,7 @@
 #   scripts/lab-arm.sh                 all of it: build, install by the README, an evening; a table
 #   scripts/lab-arm.sh build           the machine; once, cached
 #   scripts/lab-arm.sh install         a fresh one: git clone, install.sh as pi, the upgrade
+#   scripts/lab-arm.sh upgrade         the installed one to what is checked out here, in a quarter of that
 #   scripts/lab-arm.sh play [NAME...]  the evening, or single checks of it, on the installed one
 #   scripts/lab-arm.sh cost [NAME...]  instructions per second, memory: benchmarks/boards.*
 #   scripts/lab-arm.sh boards          tests/lab/boards.py: cards opened and busy, lines of GPIO
@@ -111,6 +112,25 @@ install_it() {
     ((FAILED)) || git -C "$ROOT" rev-parse HEAD >"$LAB/installed.commit"
 }
 
+# upgrade_it: nothing of it is kept unless all of it holds.
+upgrade_it() {
+    needs_installed
+    layer "$LAB/upgraded.qcow2" "$LAB/installed.qcow2"
+    rm -f -- "$CHECKS"
+    up "$LAB/upgraded.qcow2"
+    push_programs
+    holds "a clone of what is checked out" clone HEAD
+    holds "upgrade: sudo scripts/install.sh" as_pi sudo scripts/install.sh
+    holds "it runs the newer commit, with the settings of before" runs_version
+    inside sync
+    down
+    ((FAILED == 0)) || return 0
+    rm -f -- "$LAB/installed.commit" "$LAB"/suite.* # those lie on the disk that changes now
+    qemu-img commit -q "$LAB/upgraded.qcow2"
+    rm -f -- "$LAB/upgraded.qcow2"
+    git -C "$ROOT" rev-parse HEAD >"$LAB/installed.commit"
+}
+
 needs_installed() {
     [[ -e $LAB/installed.commit ]] || fail "nothing is installed in the machine yet; run: sudo $0 install"
     if [[ $(<"$LAB/installed.commit") != $(git -C "$ROOT" rev-parse HEAD) ]]; then
@@ -174,6 +194,7 @@ all)
     ;;
 build) build ;;
 install) build && install_it && table ;;
+upgrade) upgrade_it && table ;;
 play) evening "$@" && table ;;
 cost) cost "$@" ;;
 boards) boards ;;
@@ -189,7 +210,7 @@ sh) inside "$@" ;;
 press) press "$@" ;;
 light) light ;;
 down) down ;;
--h | --help) sed -n '2,22s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" ;;
+-h | --help) sed -n '2,23s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" ;;
 *) fail 2 "there is no $command; see: $0 --help" ;;
 esac
 exit "$FAILED"
