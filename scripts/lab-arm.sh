@@ -4,7 +4,7 @@
 #   scripts/lab-arm.sh                 all of it: build, install by the README, an evening; a table
 #   scripts/lab-arm.sh build           the machine; once, cached
 #   scripts/lab-arm.sh install         a fresh one: git clone, install.sh as pi, the upgrade
-#   scripts/lab-arm.sh upgrade         the installed one to what is checked out here, in a quarter of that
+#   scripts/lab-arm.sh upgrade         the installed one to what is checked out here; five minutes
 #   scripts/lab-arm.sh play [NAME...]  the evening, or single checks of it, on the installed one
 #   scripts/lab-arm.sh cost [NAME...]  instructions per second, memory: benchmarks/boards.*
 #   scripts/lab-arm.sh boards          tests/lab/boards.py: cards opened and busy, lines of GPIO
@@ -22,12 +22,15 @@
 # took eight and a half minutes on two cores; all the rest is emulated, and wants both of them for an
 # hour or more.  Ends with 0 only if every check holds.
 #
-# How far it was tried, on two cores with a load of 8: `build` (554 s), `install` (8 of 8 checks, 24
-# minutes), `play` (15 to 25 minutes), `cost` (25 minutes) and `boards` (31 of 31, 3 minutes) ran to their
-# end.  Every check of the evening has held, but no evening was played in which all did at once: the lab
-# answered for an unplugged network (mended since; with that route put in by hand the check held three
-# times), and once the speaker took holes in its sound for a voice (mended).  Of `suite` seven files of `dialogue` (257 tests), five of
-# `contract` (124) and two of `panel` (36) were through when it was stopped; nothing had failed.
+# How far it was tried, on two cores that others used as well: `build` (554 s), `install` (8 of 8 checks,
+# 24 minutes), `upgrade` (3 of 3, five minutes), `play` (all 14 checks in one evening, ten minutes, with a
+# load of 3 to 6), `cost` (25 minutes) and `boards` (31 of 31, 3 minutes) ran to their end.  `suite` has
+# not: in an hour 82 files passed (29 of `host`, 19 of `dialogue`, 18 of `realtime`, 11 of `cli`, 5 of
+# `audio`; 2814 tests).  One file of `realtime` and four of `cli` had tests that failed; all but one of
+# those tests are left out now, with their reasons, that one is mended, and the five files were not run
+# there again since.  `tools` was not reached, nor were `contract` and `panel`, of which five files (124
+# tests) and two (36) had passed in an earlier run; the third of `panel` is mended, and has passed on
+# amd64 only.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 LAB=${EDGE_AGENT_LAB_ARM:-${XDG_CACHE_HOME:-$HOME/.cache}/edge-agent-lab-arm}
