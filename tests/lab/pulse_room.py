@@ -258,7 +258,6 @@ def measured(pulse: PulseServer, name: str, minutes: float, folder: Path) -> dic
     pulse.pactl("unload-module", module)
     onsets = json.loads(told)
     false, waits = judged(speaker.cuts, onsets)
-    path = speaker.front.echo_path
     return {
         "condition": name,
         "minutes": minutes,
@@ -268,7 +267,6 @@ def measured(pulse: PulseServer, name: str, minutes: float, folder: Path) -> dic
         "median ms": round(float(np.median(waits))) if waits else None,
         "echo": speaker.front.echo,
         "found after s of our voice": round(speaker.found_s, 1),
-        "delay ms": round(1000 * path.delay_s) if path else None,
         "dropped blocks": speaker.front.blocks_dropped,
     }
 

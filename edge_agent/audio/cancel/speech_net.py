@@ -55,11 +55,11 @@ SHAPES: dict[str, tuple[int, ...]] = {
 FIRST_SCORE = np.float32(-10.0)
 
 CLEAR_DB = np.float32(5.0)
-CLEAR_BONUS = np.float32(2.0)
 CLEAR_VOICING = np.float32(0.0)
-"""Added to the score where a periodic sound stands so far above the echo and noise to be expected:
-who speaks that clearly need not wait until the net is sure.  A knock stands as clear, and is not
-periodic."""
+CLEAR_BONUS = np.float32(2.0)
+"""Added to the score where a sound that is as periodic as this stands so far above the echo and
+noise to be expected: who speaks that clearly need not wait until the net is sure.  A knock stands
+as clear, and is not periodic."""
 VOICED_BONUS = np.float32(0.5)
 """Of the log-odds that the sound is periodic, added to the score: the older two of the nets do not
 know of it."""

@@ -115,11 +115,12 @@ def _names_pattern(names: Iterable[str]) -> re.Pattern[str] | None:
     for name in names:
         lowered = unicodedata.normalize("NFC", name).lower()
         for spelling in (lowered, lowered.translate(_SPELLED_OUT)):
-            if words := re.findall(r"[^\W_]+", _folded(spelling)[0]):
-                # As it is listed, or with what people put between two names.
-                most = max([3, *map(len, re.findall(r"[\s.'\u2019-]+", spelling))])
-                between = rf"[\s.'\u2019-]{{1,{most}}}"
-                spellings.add(between.join(map(re.escape, words)))
+            folded = _folded(spelling)[0]
+            if words := re.findall(r"[^\W_]+", folded):
+                # What people put between two names, or what the owner did.
+                listed = re.findall(r"(?<=[^\W_])[\W_]+(?=[^\W_])", folded)
+                between = "|".join([r"[\s.'\u2019-]{1,3}", *map(re.escape, listed)])
+                spellings.add(f"(?:{between})".join(map(re.escape, words)))
     if not spellings:
         return None
     longest_first = "|".join(sorted(spellings, key=lambda one: (-len(one), one)))
