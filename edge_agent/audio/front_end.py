@@ -318,7 +318,7 @@ class FrontEnd:
         times = [at + number * step_s for number in range(count)]
         # A sound of ours that fell between the two is still audible at the last.
         if self._stage.is_idle(times[0]) and self._stage.is_idle(times[-1]):
-            self._stage.pass_over(frames, self._clock.drift)
+            self._stage.pass_over(frames)
             cleaned = None
             clean = frames
         else:
@@ -340,7 +340,7 @@ class FrontEnd:
 
     def _clean(self, frame: Float32Array, at: float) -> Heard:
         try:
-            heard = self._stage.process(frame, at, self._clock.drift)
+            heard = self._stage.process(frame, at)
             if heard.sound[-1] != heard.sound[-1]:  # NaN: it would stay for ever
                 raise FloatingPointError("the echo canceller's output is not a number")
         except Exception as error:

@@ -26,7 +26,7 @@ class Bench:
         self.track = ReferenceTrack(rate_hz, tail_s=0.25)
         self.alignment = Alignment(self.track)
         self.drift, self.jitter_s = drift, jitter_s
-        self.slip_s = 0.0
+        self.slip_s, self.wander_s, self.pace = 0.0, 0.0, 0.0
         self._rng = np.random.default_rng(1)
         self._written = 0
         self._block = 0
@@ -41,8 +41,9 @@ class Bench:
                 sound = np.rint(10_000 * np.sin(2 * np.pi * TONE_HZ * moment)).astype("<i2")
                 at = first / self.rate_hz * (1 + self.drift) + self._rng.uniform(0, self.jitter_s)
                 self.track.write(sound.tobytes(), at + self.slip_s)
+                self.slip_s += self.wander_s
                 self._written += 1
-            out.append(self.alignment.next(self._block / 100))
+            out.append(self.alignment.next(self._block / 100, self.pace))
             self._block += 1
         return np.concatenate(out)
 
@@ -77,9 +78,10 @@ def test_jitter_moves_nothing() -> None:
     assert bench.alignment.realignments == 0
 
 
-def test_drift_is_followed_without_a_step() -> None:
+def test_a_pace_is_followed_without_a_step() -> None:
     """As if it had been played at the microphone's pace: no sample is left out or doubled."""
     bench = Bench(drift=200e-6, jitter_s=0.0002)
+    bench.pace = 1 / (1 + 200e-6) - 1
     bench.run(400)
     before = bench.run(1)
     got = np.concatenate((before, bench.run(500)))
@@ -89,6 +91,37 @@ def test_drift_is_followed_without_a_step() -> None:
     fit = basis @ np.linalg.lstsq(basis, got, rcond=None)[0]
     assert error_db(got, fit) < -30
     assert bench.alignment.realignments == 0
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_stamps_that_wander_move_nothing(held: bool) -> None:
+    """By 8 ms in three seconds, as PulseAudio's do; and back, after a pause."""
+    bench = Bench()
+    bench.run(200)
+    bench.alignment.held = held
+    bench.wander_s = 0.008 / 300
+    got = bench.run(300)
+    assert error_db(got, bench.wanted(200, 300)) < -40
+    assert bench.alignment.realignments == 0
+
+
+def test_after_a_pause_a_known_echo_is_where_it_was() -> None:
+    bench = Bench()
+    bench.run(200)
+    bench.alignment.held = True
+    bench.wander_s = 0.003 / 100
+    bench.run(100)
+    bench.wander_s = 0.0
+    bench.alignment.start()
+    assert error_db(bench.run(100)[BLOCK:], bench.wanted(301, 99)) < -40
+
+
+def test_stamps_that_went_far_off_slowly_are_a_step() -> None:
+    bench = Bench()
+    bench.run(200)
+    bench.wander_s = 0.025 / 300
+    bench.run(400)
+    assert bench.alignment.realignments == 1
 
 
 @pytest.mark.parametrize("slip_s", [-0.010, -0.015, -0.12])

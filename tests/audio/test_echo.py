@@ -235,17 +235,25 @@ class Talk:
             self.front.load()
         self.front.start(RATE_HZ, threaded=False, echo_path=known)
 
-    def play(self, far: FloatArray, microphone: FloatArray) -> None:
+    def play(
+        self,
+        far: FloatArray,
+        microphone: FloatArray,
+        wrong: tuple[FloatArray, FloatArray] | None = None,
+    ) -> None:
+        """`wrong`: by how many seconds the stamps of loudspeaker and microphone are, by block."""
+        late, later = np.zeros((2, far.size // BLOCK)) if wrong is None else wrong
         played, heard = pcm(far), pcm(microphone)
         written = 0
         for block in range(far.size // BLOCK):
             while written <= min(block + 3, far.size // BLOCK - 1):
                 part = played[written * 960 : written * 960 + 960]
-                self.reference.write(part, written / 100 + self.stamp_s)
+                self.reference.write(part, written / 100 + self.stamp_s + float(late[written]))
                 written += 1
             if self.found_at < 0 and self.front.echo == "found":
                 self.found_at = block
-            self.front.on_capture(heard[block * 960 : block * 960 + 960], block / 100)
+            stamp = block / 100 + float(later[block])
+            self.front.on_capture(heard[block * 960 : block * 960 + 960], stamp)
 
     def interruptions(self, first: int = 0, last: int | None = None) -> list[int]:
         """Frames at which 5 of the last 6 were speech over playback."""

@@ -8,8 +8,8 @@ loudspeaker's callback.  It must never follow the jitter of time stamps: the can
 where the echo comes, and a sample's step costs it some of that.
 
 The reference is converted to 16 kHz once, sample for sample, and read from there at a position
-with a fraction.  The position runs at the pace of the two cards' clocks, is corrected slowly where
-the stamps say so, and steps only where they have jumped, or when the echo is found elsewhere.
+with a fraction.  The position runs at the pace it is told, and steps where stamps have jumped,
+where they have gone far off, or when the echo is found elsewhere.  It does not wander with them.
 """
 
 from __future__ import annotations
@@ -31,15 +31,17 @@ KEPT = 20_000
 stretch of sound that is compared for it."""
 
 STEP_START = 0.001 * RATE_HZ
-STEP_STOP = 0.0002 * RATE_HZ
-"""An offset between stamps and position is corrected once it exceeds 1 ms and until it is below
-0.2 ms: less is jitter."""
-
-SLEW = 200e-6
-"""Of the pace, while it is corrected: the canceller follows that."""
+"""Before our first sound is known, an offset between stamps and position of more than 1 ms is taken
+over as we begin to sound; once the canceller holds the echo, one of more than `REALIGN`: it would
+lose as much."""
 
 REALIGN = 0.005 * RATE_HZ
-"""Further off than this is no drift: the position steps, and that is counted."""
+"""From one block to the next stamps that are good do not change by so much, and others hardly ever:
+sound was lost.  The position steps, and that is counted."""
+
+LOST = 0.02 * RATE_HZ
+"""Slowly, the stamps of a sound server wander by up to 8 ms (recorded of PulseAudio); further off
+is a loss that was overlooked."""
 
 UNSETTLED_BLOCKS = 30
 """After a step the canceller finds its echo again within 0.3 s; until then it is not believed."""
@@ -87,9 +89,11 @@ class Alignment:
         gives."""
         self.unsettled = 0
         """Blocks in which the canceller is not to be believed, after a step."""
+        self.held = False
+        """The canceller holds the echo, and loses some of it with each step."""
         self._position: float | None = None
+        self._wanted = 0.0
         self._may_step = True
-        self._slewing = False
         self._converter: Resampler | None = None
         self._sound: Float32Array = np.zeros(0, np.float32)
         self._base = self._end = 0
@@ -97,66 +101,61 @@ class Alignment:
     # --- the position -----------------------------------------------------------------------
 
     def start(self) -> None:
-        """Our speaker begins to sound: a step of more than 1 ms costs nothing now."""
+        """Our speaker begins to sound: now a step costs least."""
         self._may_step = True
         self._converter = None
 
-    def skip(self, blocks: int, drift: float) -> None:
+    def skip(self, blocks: int, pace: float) -> None:
         """Pass over blocks that nobody needs, our speaker being silent."""
         if self._position is not None:
-            self._position += blocks * BLOCK * (1 + drift - self._track.drift)
+            self._position += blocks * BLOCK * (1 + pace)
 
     def shift(self, blocks: int) -> None:
         """Read so many blocks later than before (negative: earlier ones)."""
         self.delay_s += blocks * BLOCK / RATE_HZ
+        self._wanted -= blocks * BLOCK
         if self._position is not None:
             self._position -= blocks * BLOCK
 
-    def _follow(self, at: float, drift: float) -> tuple[float, float] | None:
-        """Where the block begins, and how much faster than the microphone it is read."""
+    def _follow(self, at: float, pace: float) -> float | None:
+        """Where the block begins."""
         index = self._track.index_of(at)
         if index is None:
             return None
-        wanted = index / self._track.rate_hz * RATE_HZ + (LEAD_S - self.delay_s) * RATE_HZ
+        before = self._wanted
+        self._wanted = index / self._track.rate_hz * RATE_HZ + (LEAD_S - self.delay_s) * RATE_HZ
         may_step, self._may_step = self._may_step, False
-        off = 0.0 if self._position is None else wanted - self._position
-        if self._position is None or (may_step and abs(off) > STEP_START):
-            self._position = wanted
-            self._slewing = False
-        elif abs(off) > REALIGN:
-            self._position = wanted
-            self._slewing = False
+        begin = self._wanted if self._position is None else self._position
+        off = self._wanted - begin
+        jump = self._wanted - before - BLOCK
+        jumped = abs(jump) > REALIGN
+        if may_step:
+            if abs(off) > (REALIGN if self.held else STEP_START):
+                begin = self._wanted
+        elif jumped or abs(off) > LOST:
+            begin = begin + jump if jumped and abs(off - jump) <= LOST else self._wanted
             self.realignments += 1
             self.unsettled = UNSETTLED_BLOCKS
-        elif abs(off) > STEP_START:
-            self._slewing = True
-        elif abs(off) < STEP_STOP:
-            self._slewing = False
-        faster = drift - self._track.drift
-        if self._slewing:
-            faster += SLEW if off > 0 else -SLEW
-        begin = self._position
-        self._position = begin + BLOCK * (1 + faster)
-        return begin, faster
+        self._position = begin + BLOCK * (1 + pace)
+        return begin
 
     # --- the sound --------------------------------------------------------------------------
 
-    def next(self, at: float, drift: float = 0.0) -> Float32Array:
+    def next(self, at: float, pace: float = 0.0) -> Float32Array:
         """What we played for the microphone's block captured from `at` on, lead and delay included.
 
-        `drift`: of the microphone's clock (see `SampleClock`).
+        `pace`: how much faster than the microphone it is to be read.
         """
         self.unsettled = max(0, self.unsettled - 1)
-        followed = self._follow(at, drift)
-        if followed is None:
+        begin = self._follow(at, pace)
+        if begin is None:
             return np.zeros(BLOCK, np.float32)
-        begin, faster = followed
         whole = floor(begin)
         self._convert(whole)
         piece = self._piece(whole + 1 - HALF, BLOCK + TAPS - 1)
         self.late_samples += max(0, min(BLOCK, whole + BLOCK - self._end))
         first = (begin - whole) * FRACTIONS
-        last = first + BLOCK * faster * FRACTIONS
+        last = first + BLOCK * pace * FRACTIONS
         row = round(first)
         sound = np.correlate(piece, BETWEEN[row], "valid")
         # Within a block the fraction moves by some hundredths: the filter is blended.

@@ -76,8 +76,10 @@ ERLE_SMOOTHING = 0.99
 AUDIBLE_POWER = 1e-7
 """Of the powers for the ERLE figure: one second of sound above -70 dBFS."""
 
-FIRST_SOUND = 0.5
-"""The first sample of the learned response that is half as large as the largest: direct sound."""
+DIRECT_SOUND = 16
+FIRST_SOUND = 0.25
+"""The first millisecond of the learned response with a quarter of the largest one's energy: direct
+sound.  A single sample says little, as what a voice teaches is smeared over several."""
 
 HISTORY_ROWS = 8 * PARTITIONS
 """Spectra are kept in a row that is written backwards; once in so many blocks it is moved."""
@@ -151,6 +153,11 @@ class Canceller:
         return 10 * log10(self._microphone_power / self._residual_power)
 
     @property
+    def weights(self) -> Complex64Array:
+        """The learned room: spectra of its partitions."""
+        return self._weights
+
+    @property
     def strength_db(self) -> float:
         """How loud the echo is against what was played, by the learned room."""
         weights = self._weights
@@ -160,8 +167,10 @@ class Canceller:
     @property
     def echo_starts(self) -> int:
         """Samples between what is played and the first of its echo, by the learned room."""
-        response = np.abs(np.fft.irfft(self._weights, axis=1)[:, :BLOCK].reshape(-1))
-        return int(np.argmax(response >= FIRST_SOUND * response.max()))
+        response = np.fft.irfft(self._weights, axis=1)[:, :BLOCK].reshape(-1)
+        energy = np.convolve(np.square(response), np.ones(DIRECT_SOUND), "same")
+        first = max(0, int(np.argmax(energy >= FIRST_SOUND * energy.max())) - DIRECT_SOUND // 2)
+        return first + int(np.argmax(np.abs(response[first : first + 2 * DIRECT_SOUND])))
 
     def move(self, blocks: int, recent: Float32Array) -> None:
         """From now on the reference comes `blocks` later (negative: earlier) than before.

@@ -32,6 +32,7 @@ from edge_agent.audio.cancel.canceller import (
 )
 from edge_agent.audio.cancel.delay_search import EARLIEST, HEARD, PLAYED, DelaySearch
 from edge_agent.audio.cancel.double_talk import DoubleTalkDetector
+from edge_agent.audio.cancel.echo_drift import EchoDrift
 from edge_agent.audio.cancel.echo_search import EchoSearch
 from edge_agent.audio.cancel.high_pass import HighPass
 from edge_agent.audio.cancel.reference import ReferenceTrack
@@ -50,6 +51,10 @@ three of them that agree have found the echo 0.6 s after our first word."""
 
 LEARNED_ERLE_DB = 6.0
 """From here on the learned room itself tells where the echo lies, and nothing is searched."""
+
+HELD_ERLE_DB = 3.0
+"""From here on the learned room is worth more than time stamps, which step it only where they
+jump."""
 
 RIGHT_DELAY = (BLOCK // 5, 6 * BLOCK)
 """An echo 2 to 60 ms after its reference is learned as quickly as any."""
@@ -97,6 +102,7 @@ class EchoStage:
         self._canceller = Canceller()
         self._double_talk = DoubleTalkDetector(sensitivity)
         self._delay = DelaySearch()
+        self._drift = EchoDrift()
         self._search = EchoSearch()
         self._high_pass = HighPass()
         self._is_deaf = False
@@ -152,6 +158,7 @@ class EchoStage:
         self._canceller.reset(known.strength_db if known else None)
         self._double_talk.reset()
         self._delay.reset()
+        self._drift.reset()
         self._search.reset()
         self._active = False
         self._found = False
@@ -167,6 +174,7 @@ class EchoStage:
         """The microphone has lost sound: its echo may be elsewhere for a moment."""
         self._unsettled = UNSETTLED_BLOCKS
         self._canceller.doubt()
+        self._drift.lost()
 
     # --- silence ----------------------------------------------------------------------------
 
@@ -178,11 +186,11 @@ class EchoStage:
         """Whether our speaker is heard by the microphone at this loop time."""
         return self.reference.audible(at, self.alignment.delay_s)
 
-    def pass_over(self, microphone: Float32Array, drift: float) -> None:
+    def pass_over(self, microphone: Float32Array) -> None:
         """Frames (one per row) in which our speaker is silent."""
         if self.choice is EchoChoice.OFF:
             return
-        self.alignment.skip(len(microphone), drift)
+        self.alignment.skip(len(microphone), self._drift.pace)
         means = microphone.mean(axis=1)  # an offset, which the high-pass takes while we sound
         powers = np.einsum("fs,fs->f", microphone, microphone) / BLOCK - means * means
         # As Python's own numbers: arithmetic with numpy's single ones costs ten times as much.
@@ -190,19 +198,19 @@ class EchoStage:
 
     # --- sound ------------------------------------------------------------------------------
 
-    def process(self, microphone: Float32Array, at: float, drift: float = 0.0) -> Heard:
-        """Take 160 samples captured at loop time `at`, by a clock with this drift."""
+    def process(self, microphone: Float32Array, at: float) -> Heard:
+        """Take 160 samples captured at loop time `at`."""
         audible = self.is_audible(at)
         if self.choice is EchoChoice.OFF:
             return Heard(microphone, None, audible)
         was_active, self._active = self._active, audible
         if not audible and not was_active:
-            self.pass_over(microphone[None, :], drift)
+            self.pass_over(microphone[None, :])
             return Heard(microphone, None, False)
         if audible and not was_active:
             self._restart()
             self._high_pass.begin(microphone)
-        reference = self.alignment.next(at, drift)
+        reference = self.alignment.next(at, self._drift.pace)
         heard = self._high_pass.of(microphone)
         if not self._found:
             self._search.hear(heard, reference)
@@ -228,6 +236,7 @@ class EchoStage:
         if blocks:
             self.alignment.shift(blocks)
             self._canceller.move(blocks, self._silence)
+            self._drift.lost()
 
     def _restart(self) -> None:
         """Begin of a playback."""
@@ -248,6 +257,9 @@ class EchoStage:
         if self._blocks > FOUND_BLOCKS:
             self._best_erle_db = max(self._best_erle_db, self._canceller.erle_db)
             self._found = self._found or self._best_erle_db > TRUST_ERLE_DB
+            self.alignment.held |= self._canceller.erle_db > HELD_ERLE_DB
+            if self._found:
+                self._drift.take(self._canceller.weights)
         self._look(microphone)
         known = self._found, self._search.none_found
         if known != self._was_known:
@@ -282,6 +294,8 @@ class EchoStage:
         self._canceller.reset(self.learned.strength_db if self.learned else None)
         self._canceller.move(0, self.alignment.recent((PARTITIONS + 1) * BLOCK))
         self._delay.reset()
+        self._drift.lost()
+        self.alignment.held = False
 
     # --- who speaks -------------------------------------------------------------------------
 

@@ -7,8 +7,6 @@ Only an offset that stays is a jump, and it is said so.
 
 from __future__ import annotations
 
-from math import sqrt
-
 JUMP_AT_ONCE_S = 0.25
 """No scheduling delay of a healthy machine: the stream was stopped or has lost this much."""
 
@@ -33,12 +31,10 @@ MEMORY_BLOCKS = 3000
 error and 2 ppm."""
 
 MOST_DRIFT = 300e-6
-"""Of one card's clock against ours; crystals have 100 ppm, and young stamps tell nonsense."""
+"""Of one card's clock against ours; crystals have 100 ppm, and young stamps tell nonsense.  The
+line's slope is good for a sample's time, not for how fast a card runs: stamps of PulseAudio wander
+by milliseconds for half a minute (`audio.cancel.echo_drift` hears how fast)."""
 
-SURE_DRIFT = 20e-6
-"""Standard error from which the drift is believed: after 1 s of good stamps, 5 s of bad ones."""
-
-SURE_EVERY_BLOCKS = 25
 SCATTER_BLOCKS = 100
 
 
@@ -57,7 +53,6 @@ class SampleClock:
     def reset(self) -> None:
         """Forget the mapping: the next block sets it."""
         self._offset_s: float | None = None
-        self._is_sure = False
         self._index = 0
         self._fast_s = 0.0
         self._odd = 0
@@ -111,15 +106,7 @@ class SampleClock:
             self._slope += deviation * 6 / (count * (count + 1)) / since_s
             if not -MOST_DRIFT <= self._slope <= MOST_DRIFT:
                 self._slope = MOST_DRIFT if self._slope > 0 else -MOST_DRIFT
-            if not count % SURE_EVERY_BLOCKS:
-                doubt = sqrt(12 * self._scatter_s2) / (count**1.5 * since_s)
-                self._is_sure = doubt < SURE_DRIFT
         return 0.0
-
-    @property
-    def drift(self) -> float:
-        """How much longer than they should its seconds are, once that is sure; else 0.0."""
-        return self._slope if self._is_sure else 0.0
 
     def _is_odd(self, deviation: float) -> bool:
         if self._slope_blocks < KNOWN_BLOCKS:
