@@ -1,7 +1,7 @@
 """Clocks that drift, and stamps that say they do: what the learned echo knows of it.
 
-`pulse_stamps.json` was recorded of PyAudio over a PulseAudio whose microphone and loudspeaker run at
-one clock (tests/lab/pulse_room.py): by how many microseconds each fifth block's stamp is off.
+`pulse_stamps.json` was recorded of PyAudio over a PulseAudio whose microphone and loudspeaker run
+at one clock (tests/lab/pulse_room.py): by how many microseconds each fifth block's stamp is off.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import pytest
 from synthetic import FloatArray, babble, clip, echo_of, room_noise
 from test_echo import RATE_HZ, Talk, power
 
-from edge_agent.audio.cancel.canceller import BINS, PARTITIONS, Complex64Array
+from edge_agent.audio.cancel.canceller import BINS, PARTITIONS, Complex64Array, Float32Array
 from edge_agent.audio.cancel.echo_drift import LOOK_BLOCKS, MOST_PACE, EchoDrift
+from edge_agent.audio.cancel.echo_stage import Heard
 
 RECORDED = json.loads((Path(__file__).parent / "pulse_stamps.json").read_text())
 
@@ -66,6 +67,29 @@ def test_stamps_of_a_sound_server_hide_nobody(name: str) -> None:
     assert talk.front._stage.alignment.realignments == 0
     assert talk.interruptions(0, onset) == []
     assert talk.interruptions(onset, 40)
+
+
+@pytest.mark.parametrize("late_ms", [-8, 25, 60])
+def test_an_echo_that_jumps_unannounced_is_nobody(late_ms: int) -> None:
+    """A loudspeaker that connects anew: more is left than was heard, and nothing is believed."""
+    far = babble(14, RATE_HZ, seed=63, pauses=False)
+    echo = echo_of(far, RATE_HZ, 15, gain=0.5)
+    at, late = 10 * RATE_HZ, late_ms * RATE_HZ // 1000
+    moved = np.pad(echo, (max(late, 0), 0))[max(-late, 0) :]
+    heard = np.concatenate((echo[:at], np.pad(moved, (0, max(-late, 0)))[at : far.size]))
+    talk = Talk("linear")
+    settled = []
+    process = talk.front._stage.process
+
+    def watched(microphone: Float32Array, moment: float) -> Heard:
+        settled.append(not talk.front._stage.unsettled)
+        return process(microphone, moment)
+
+    talk.front._stage.process = watched  # type: ignore[method-assign]
+    talk.play(far, heard + room_noise(far.size, 7))
+    assert all(settled[600:1000])
+    assert not any(settled[1007:1030])
+    assert talk.interruptions() == []
 
 
 # --------------------------------------------------------------------------- the estimate alone

@@ -32,8 +32,8 @@ FIRST_GAIN = 0.6
 GAIN_FALL = 0.8
 LEAST_GAIN = 0.15
 """Of what was seen to move, the share that is taken over at each look: less with each time that
-it has moved the other way, down to the least.  With three times as much it may overshoot for good; with
-this, 200 ppm are found in 4 to 8 s of our voice, to 3 ppm (8 sessions of the tuning part)."""
+it has moved the other way, down to the least.  With three times as much it may overshoot for good;
+with this, 200 ppm are found in 4 to 8 s of our voice, to 3 ppm (8 sessions of the tuning part)."""
 
 MOST_SAMPLES = 2.4
 """Between the two looks: 500 ppm.  More is a path that has changed."""

@@ -62,6 +62,14 @@ RIGHT_DELAY = (BLOCK // 5, 6 * BLOCK)
 SOONEST = BLOCK // 2
 """Where the delay is set anew, by whole blocks, the echo comes 5 to 15 ms after its reference."""
 
+WORSE = 1.25
+WORSE_SMOOTHING = 0.5
+"""Of the powers of some 20 ms.  More is left than was heard: what is taken away is not in it.  A
+person only adds to both; so the echo is elsewhere, and nobody told."""
+
+QUIET = 1e-7
+"""-70 dBFS."""
+
 FOUND_BLOCKS = 20
 """ERLE of less than 0.2 s of sound proves nothing."""
 
@@ -166,6 +174,7 @@ class EchoStage:
         self._unsettled = 0
         self._realignments = self.alignment.realignments
         self._blocks = 0
+        self._heard_power = self._left_power = 0.0
         self._best_erle_db = 0.0
         """The highest so far of this playback."""
         self._last_heard: deque[Float32Array] = deque(maxlen=HEARD // BLOCK)
@@ -242,6 +251,7 @@ class EchoStage:
         """Begin of a playback."""
         self.alignment.start()
         self._best_erle_db = 0.0
+        self._heard_power = self._left_power = 0.0
         self._canceller.restart()
         self._double_talk.restart()
         self._blocks = 0
@@ -253,6 +263,8 @@ class EchoStage:
             self.slipped()
         self._unsettled = max(0, self._unsettled - 1)
         cancelled = self._canceller.process(microphone, reference)
+        if self._is_worse(cancelled):
+            self.slipped()
         self._blocks += 1
         if self._blocks > FOUND_BLOCKS:
             self._best_erle_db = max(self._best_erle_db, self._canceller.erle_db)
@@ -271,6 +283,14 @@ class EchoStage:
             # listening, for somebody may turn the loudspeaker up.
             return Cancelled(microphone, reference, self._nothing, microphone, self._no_doubt)
         return cancelled
+
+    def _is_worse(self, cancelled: Cancelled) -> bool:
+        """Whether a canceller that had learned the room makes it worse."""
+        heard, left = cancelled.microphone, cancelled.residual
+        self._heard_power += WORSE_SMOOTHING * (float(heard @ heard) - self._heard_power)
+        self._left_power += WORSE_SMOOTHING * (float(left @ left) - self._left_power)
+        learned = self._best_erle_db > LEARNED_ERLE_DB
+        return learned and self._left_power > WORSE * self._heard_power + BLOCK * QUIET
 
     def _look(self, microphone: Float32Array) -> None:
         """Search for the echo, as long as the canceller does not hold it."""
