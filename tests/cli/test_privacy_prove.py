@@ -44,6 +44,7 @@ for count in (1, 1000, 100_003):
     near.sendall(bytes(count))
     while count:
         count -= len(far.recv(count))
+        capture.look()
 far.sendall(bytes(7))
 near.recv(7)
 other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
