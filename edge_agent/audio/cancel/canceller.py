@@ -198,6 +198,7 @@ class Canceller:
         """The sound has slipped by an unknown little: learn quickly again what is known."""
         energy = DOUBT * (self._weights.real**2 + self._weights.imag**2)
         np.maximum(self._pairs, np.repeat(energy, 2, axis=1), out=self._pairs)
+        self._microphone_power = self._residual_power = 0.0
 
     # --- work -----------------------------------------------------------------------------
 

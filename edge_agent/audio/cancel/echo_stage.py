@@ -69,6 +69,9 @@ person only adds to both; so the echo is elsewhere, and nobody told."""
 
 QUIET = 1e-7
 """-70 dBFS."""
+ASTRAY_BLOCKS = 300
+"""Until the canceller removes something again nobody is believed, but for 3 s at most: then it is a
+room in which it cannot."""
 
 FOUND_BLOCKS = 20
 """ERLE of less than 0.2 s of sound proves nothing."""
@@ -133,8 +136,8 @@ class EchoStage:
     @property
     def unsettled(self) -> bool:
         """The sound has just slipped, or the echo was just found: for 0.3 s nothing that is left of
-        it is to be believed."""
-        return self._unsettled > 0
+        it is to be believed; nor where the echo has gone elsewhere, until it is found again."""
+        return self._unsettled > 0 or self._astray > 0
 
     @property
     def echo(self) -> str:
@@ -171,7 +174,7 @@ class EchoStage:
         self._active = False
         self._found = False
         self._was_known = False, False
-        self._unsettled = 0
+        self._unsettled = self._astray = 0
         self._realignments = self.alignment.realignments
         self._blocks = 0
         self._heard_power = self._left_power = 0.0
@@ -263,8 +266,12 @@ class EchoStage:
             self.slipped()
         self._unsettled = max(0, self._unsettled - 1)
         cancelled = self._canceller.process(microphone, reference)
+        self._astray = max(0, self._astray - 1)
         if self._is_worse(cancelled):
             self.slipped()
+            self._astray = ASTRAY_BLOCKS
+        elif not self._unsettled and self._canceller.erle_db > TRUST_ERLE_DB:
+            self._astray = 0
         self._blocks += 1
         if self._blocks > FOUND_BLOCKS:
             self._best_erle_db = max(self._best_erle_db, self._canceller.erle_db)
