@@ -70,7 +70,9 @@ def test_stamps_of_a_sound_server_hide_nobody(name: str) -> None:
 
 
 @pytest.mark.parametrize("late_ms", [-8, 25, 60])
-def test_an_echo_that_jumps_unannounced_is_nobody(late_ms: int) -> None:
+def test_an_echo_that_jumps_unannounced_is_nobody(
+    monkeypatch: pytest.MonkeyPatch, late_ms: int
+) -> None:
     """A loudspeaker that connects anew: more is left than was heard, and nothing is believed."""
     far = babble(14, RATE_HZ, seed=63, pauses=False)
     echo = echo_of(far, RATE_HZ, 15, gain=0.5)
@@ -85,7 +87,7 @@ def test_an_echo_that_jumps_unannounced_is_nobody(late_ms: int) -> None:
         settled.append(not talk.front._stage.unsettled)
         return process(microphone, moment)
 
-    talk.front._stage.process = watched  # type: ignore[method-assign]
+    monkeypatch.setattr(talk.front._stage, "process", watched)
     talk.play(far, heard + room_noise(far.size, 7))
     assert all(settled[600:1000])
     assert not any(settled[1007:1030])

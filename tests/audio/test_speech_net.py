@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_agent.audio.cancel.canceller import BINS, BLOCK, Cancelled
+from edge_agent.audio.cancel.canceller import BINS, BLOCK, Cancelled, Overlap
 from edge_agent.audio.cancel.speech_features import (
     BANDS,
     COUNT,
@@ -32,6 +32,8 @@ from edge_agent.audio.cancel.speech_net import (
 )
 from edge_agent.contract.errors import ConfigError
 
+NO_SPECTRA = np.zeros((4, BINS), np.complex64)
+
 
 def some_weights(seed: int = 1) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
@@ -44,12 +46,21 @@ def signals(seed: int, frames: int = 20) -> list[Cancelled]:
     """Blocks in which four fifths of the microphone are taken for echo."""
     rng = np.random.default_rng(seed)
     unsure = np.full(BINS, 1e-3, np.float32)
-    blocks = []
+    blocks, overlap = [], Overlap()
     for _ in range(frames):
         heard, played = rng.normal(0, 0.02, (2, BLOCK)).astype(np.float32)
         echo = np.float32(0.8) * heard
-        blocks.append(Cancelled(heard, played, echo, heard - echo, unsure))
+        blocks.append(
+            seen(Cancelled(heard, played, echo, heard - echo, unsure, NO_SPECTRA), overlap)
+        )
     return blocks
+
+
+def seen(block: Cancelled, overlap: Overlap) -> Cancelled:
+    """With its spectra, the canceller's way."""
+    two = np.empty((4, 2 * BLOCK), np.float32)
+    overlap.take((block.microphone, block.echo, block.residual, block.reference), two)
+    return block._replace(spectra=np.fft.rfft(two, axis=1).astype(np.complex64))
 
 
 def louder(block: Cancelled, times: float) -> Cancelled:
@@ -60,6 +71,7 @@ def louder(block: Cancelled, times: float) -> Cancelled:
         block.echo * np.float32(times),
         block.residual * np.float32(times),
         block.uncertainty * np.float32(times**2),
+        block.spectra * np.array([times, times, times, 1.0], np.float32)[:, None],
     )
 
 
@@ -76,8 +88,9 @@ def test_a_person_is_seen_above_the_noise_and_above_the_echo() -> None:
         before = features.of(block)[:VOICING].reshape(KINDS, BANDS)
     near = rng.normal(0, 0.2, BLOCK).astype(np.float32)
     spoken = block._replace(microphone=block.microphone + near, residual=block.residual + near)
-    for _ in range(3):
-        after = features.of(spoken)[:VOICING].reshape(KINDS, BANDS)
+    overlap = Overlap()
+    for _ in range(4):
+        after = features.of(seen(spoken, overlap))[:VOICING].reshape(KINDS, BANDS)
     above_noise, above_echo = 0, 3
     assert np.all(after[above_noise] > before[above_noise] + 10)
     assert np.all(after[above_echo] > before[above_echo] + 10)
@@ -85,7 +98,7 @@ def test_a_person_is_seen_above_the_noise_and_above_the_echo() -> None:
 
 def test_digital_silence_has_features_too() -> None:
     features, nothing = SpeechFeatures(), np.zeros(BLOCK, np.float32)
-    silent = Cancelled(nothing, nothing, nothing, nothing, np.zeros(BINS, np.float32))
+    silent = Cancelled(nothing, nothing, nothing, nothing, np.zeros(BINS, np.float32), NO_SPECTRA)
     for _ in range(300):
         row = features.of(silent)
     assert row.shape == (COUNT,)

@@ -101,12 +101,36 @@ class Cancelled(NamedTuple):
     uncertainty: Float32Array
     """161 bins of 50 Hz: how much echo the filter itself thinks may be left, as the power |FFT|²
     of one block.  The sum over all partitions of uncertainty times |reference|²."""
+    spectra: Complex64Array
+    """(4, 161): of microphone, echo, residual and reference, in this order, the last two blocks
+    each (see `Overlap`).  The detector of double talk wants them, and here they cost a third: a
+    call of numpy's transform costs more than its rows."""
+
+
+WINDOWED = 4
+WINDOW: Float32Array = np.sin(np.pi * np.arange(2 * BLOCK) / (2 * BLOCK)).astype(np.float32)
+
+
+class Overlap:
+    """Two blocks of each signal of a `Cancelled` at a time, under half a period of a sine."""
+
+    def __init__(self) -> None:
+        self._last: Float32Array = np.zeros((WINDOWED, BLOCK), np.float32)
+
+    def take(self, signals: tuple[Float32Array, ...], out: Float32Array) -> None:
+        """Write the last block of each and the next one into the rows of `out`."""
+        last = self._last
+        np.multiply(last, WINDOW[:BLOCK], out=out[:, :BLOCK])
+        for number, signal in enumerate(signals):
+            last[number] = signal
+        np.multiply(last, WINDOW[BLOCK:], out=out[:, BLOCK:])
 
 
 class Canceller:
     """See the module's text."""
 
     def __init__(self) -> None:
+        self._overlap = Overlap()
         self.reset()
 
     def reset(self, strength_db: float | None = None) -> None:
@@ -130,17 +154,21 @@ class Canceller:
         self._twice: Float32Array = np.empty(2 * BINS, np.float32)
         self._grown: Float32Array = np.empty((PARTITIONS // CONSTRAINED_PART, 2 * BINS), np.float32)
         self._microphone_power = self._residual_power = 0.0
-        self.restart()
+        self._begin()
 
     def restart(self) -> None:
         """Begin another playback: what sounded before it is over, the learned room stays."""
+        self._overlap = Overlap()
+        self._begin()
+
+    def _begin(self) -> None:
         self._first = HISTORY_ROWS - PARTITIONS
         self._spectra: Complex64Array = np.zeros((HISTORY_ROWS, BINS), np.complex64)
         self._powers: Float32Array = np.zeros((HISTORY_ROWS, 2 * BINS), np.float32)
         self._far: Float32Array = np.zeros(2 * BLOCK, np.float32)
         rows = 1 + PARTITIONS // CONSTRAINED_PART
         self._there: Complex64Array = np.zeros((rows, BINS), np.complex64)
-        self._back: Float32Array = np.zeros((rows, 2 * BLOCK), np.float32)
+        self._back: Float32Array = np.zeros((rows + WINDOWED, 2 * BLOCK), np.float32)
         self._microphone_power = self._residual_power = 0.0
 
     # --- what has been learned ------------------------------------------------------------
@@ -228,7 +256,7 @@ class Canceller:
         np.multiply(weights, spectra, out=product)
         part = slice(self._turn, None, CONSTRAINED_PART)
         self._turn = (self._turn + 1) % CONSTRAINED_PART
-        # Two transforms at once where two are due: a call costs more than a transform.
+        # All transforms at once that are due: a call costs more than a transform.
         there, back = self._there, self._back
         there[0] = (self._ones @ product.view(np.float32)).view(np.complex64)
         there[1:] = weights[part]
@@ -236,19 +264,21 @@ class Canceller:
         echo = times[0, BLOCK:].astype(np.float32)
         residual = microphone - echo
         back[0, BLOCK:] = residual
-        np.multiply(times[1:, :BLOCK], AGED, out=back[1:, :BLOCK])
+        np.multiply(times[1:, :BLOCK], AGED, out=back[1:-WINDOWED, :BLOCK])
+        self._overlap.take((microphone, echo, residual, reference), back[-WINDOWED:])
         spectrum = np.fft.rfft(back, axis=1).astype(np.complex64, copy=False)
-        energy = spectrum.real**2 + spectrum.imag**2
+        learned = spectrum[:-WINDOWED]
+        energy = learned.real**2 + learned.imag**2
         self._error_power *= ERROR_SMOOTHING
         self._error_power += (1 - ERROR_SMOOTHING) * energy[0]
-        self._weights[part] = spectrum[1:]
+        self._weights[part] = learned[1:]
         self._age(part, energy[1:])
 
         explained = np.multiply(pairs, powers, out=self._explained)
         uncertainty = (self._ones @ explained)[::2]
         share = np.reciprocal(uncertainty + self._error_power + POWER_FLOOR)
         twice = _each_twice(share, self._twice)
-        error = (spectrum[0].view(np.float32) * twice).view(np.complex64)
+        error = (learned[0].view(np.float32) * twice).view(np.complex64)
         # Weights: + uncertainty · conj(reference) · error / total, the conjugate taken twice.
         np.multiply(spectra, np.conj(error), out=product)
         np.conjugate(product, out=product)
@@ -264,7 +294,8 @@ class Canceller:
             left = float(residual @ residual)
             self._microphone_power += (1 - ERLE_SMOOTHING) * (near_energy - self._microphone_power)
             self._residual_power += (1 - ERLE_SMOOTHING) * (left - self._residual_power)
-        return Cancelled(microphone, reference, echo, residual, uncertainty)
+        heard = spectrum[-WINDOWED:]
+        return Cancelled(microphone, reference, echo, residual, uncertainty, heard)
 
     def _take(self, reference: Float32Array) -> tuple[Complex64Array, Float32Array]:
         """Spectra of the last blocks and their powers (each twice), the newest first."""

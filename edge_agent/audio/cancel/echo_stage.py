@@ -288,7 +288,11 @@ class EchoStage:
         if self._search.none_found and not self._found:
             # Nothing of ours is in it: nothing of it is to be touched.  The canceller goes on
             # listening, for somebody may turn the loudspeaker up.
-            return Cancelled(microphone, reference, self._nothing, microphone, self._no_doubt)
+            spectra = cancelled.spectra.copy()
+            spectra[1], spectra[2] = 0.0, spectra[0]
+            return Cancelled(
+                microphone, reference, self._nothing, microphone, self._no_doubt, spectra
+            )
         return cancelled
 
     def _is_worse(self, cancelled: Cancelled) -> bool:

@@ -105,7 +105,7 @@ def _squared(numbers: Floats) -> Floats:
     return (numbers * numbers.conj()).real
 
 
-# Rows of the levels, each of a band's power:
+# Rows of the levels, each of a band's power; the first four are also those of the spectra:
 _HEARD, _ECHO, _LEFT, _PLAYED, _UNSURE, _TAIL, _NOISE, _ALLOWED = range(8)
 
 
@@ -119,9 +119,6 @@ class SpeechFeatures:
         edges = _mel_edges()
         self._bands = _mel_bands(edges)
         self._voicing = Voicing(edges[1:-1])
-        half = np.arange(2 * BLOCK) / (2 * BLOCK)
-        self._window = np.sin(np.pi * half).astype(np.float32)
-        self._windowed = np.zeros((4, 2 * BLOCK), np.float32)
         self._powers = np.zeros((5, BINS), np.float32)
         self._levels = np.zeros((8, BANDS), np.float32)
         self.reset()
@@ -134,8 +131,6 @@ class SpeechFeatures:
 
     def restart(self) -> None:
         """Another playback: what sounded before it is over."""
-        self._blocks = np.zeros((4, BLOCK), np.float32)
-        """The last one: a spectrum is of two."""
         self._levels[_TAIL] = 0.0
         self._voicing.restart()
         # Sums that fade, not means: a coherence is the same, and one product less each.
@@ -144,14 +139,7 @@ class SpeechFeatures:
 
     def of(self, cancelled: Cancelled) -> Floats:
         """The features of one block, as `(161,)` of float32."""
-        blocks, windowed, window = self._blocks, self._windowed, self._window
-        np.multiply(blocks, window[:BLOCK], out=windowed[:, :BLOCK])
-        blocks[_HEARD] = cancelled.microphone
-        blocks[_ECHO] = cancelled.echo
-        blocks[_LEFT] = cancelled.residual
-        blocks[_PLAYED] = cancelled.reference
-        np.multiply(blocks, window[BLOCK:], out=windowed[:, BLOCK:])
-        spectra: Any = np.fft.rfft(windowed, axis=1)
+        spectra: Any = cancelled.spectra
         powers = self._powers
         powers[:4] = _squared(spectra)
         powers[_UNSURE] = cancelled.uncertainty
