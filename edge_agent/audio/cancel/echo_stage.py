@@ -49,6 +49,10 @@ LOOK_EVERY_BLOCKS = 15
 """Seven looks a second for the delay, 2 % of the work of cancelling, and only while it is needed:
 three of them that agree have found the echo 0.6 s after our first word."""
 
+CONFIRMED_LOOKS = 4
+"""Of so many looks one is taken once the echo has been where it is expected: one that stays below
+the room's noise is never learned so well that the search ends."""
+
 LEARNED_ERLE_DB = 6.0
 """From here on the learned room itself tells where the echo lies, and nothing is searched."""
 
@@ -177,6 +181,7 @@ class EchoStage:
         self._unsettled = self._astray = 0
         self._realignments = self.alignment.realignments
         self._blocks = 0
+        self._look_every = LOOK_EVERY_BLOCKS
         self._heard_power = self._left_power = 0.0
         self._best_erle_db = 0.0
         """The highest so far of this playback."""
@@ -185,6 +190,7 @@ class EchoStage:
     def slipped(self) -> None:
         """The microphone has lost sound: its echo may be elsewhere for a moment."""
         self._unsettled = UNSETTLED_BLOCKS
+        self._look_every = LOOK_EVERY_BLOCKS
         self._canceller.doubt()
         self._drift.lost()
 
@@ -306,7 +312,7 @@ class EchoStage:
     def _look(self, microphone: Float32Array) -> None:
         """Search for the echo, as long as the canceller does not hold it."""
         self._last_heard.append(microphone)
-        if self._blocks % LOOK_EVERY_BLOCKS or self._canceller.erle_db > LEARNED_ERLE_DB:
+        if self._blocks % self._look_every or self._canceller.erle_db > LEARNED_ERLE_DB:
             return
         if len(self._last_heard) < HEARD // BLOCK:
             return
@@ -319,7 +325,9 @@ class EchoStage:
         blocks = _wrong_by(late - assumed)
         if not blocks:
             self._found = True
+            self._look_every = CONFIRMED_LOOKS * LOOK_EVERY_BLOCKS
             return
+        self._look_every = LOOK_EVERY_BLOCKS
         self.alignment.shift(blocks)
         self._unsettled = UNSETTLED_BLOCKS
         self._canceller.reset(self.learned.strength_db if self.learned else None)
