@@ -59,7 +59,8 @@ def test_a_block_is_what_it_says() -> None:
     *parts, spectra = done
     assert {part.dtype for part in parts} == {np.dtype(np.float32)}
     assert spectra.dtype == np.complex64
-    assert [part.size for part in done] == [BLOCK] * 4 + [BINS]
+    assert spectra.shape == (4, BINS)
+    assert [part.size for part in parts] == [BLOCK] * 4 + [BINS]
     assert np.allclose(done.microphone - done.echo, done.residual, atol=1e-7)
     assert np.array_equal(done.reference, unit(far)[-BLOCK:])
     assert np.all(done.uncertainty > 0)
