@@ -70,6 +70,9 @@ WORSE = 1.25
 WORSE_SMOOTHING = 0.5
 """Of the powers of some 20 ms.  More is left than was heard: what is taken away is not in it.  A
 person only adds to both; so the echo is elsewhere, and nobody told."""
+TAKEN = 0.5
+"""What is taken away must be so much of what was heard: a little of it may by chance look like a
+loud person upside down."""
 
 QUIET = 1e-7
 """-70 dBFS."""
@@ -182,7 +185,7 @@ class EchoStage:
         self._realignments = self.alignment.realignments
         self._blocks = 0
         self._look_every = LOOK_EVERY_BLOCKS
-        self._heard_power = self._left_power = 0.0
+        self._powers = [0.0, 0.0, 0.0]
         self._best_erle_db = 0.0
         """The highest so far of this playback."""
         self._last_heard: deque[Float32Array] = deque(maxlen=HEARD // BLOCK)
@@ -260,7 +263,7 @@ class EchoStage:
         """Begin of a playback."""
         self.alignment.start()
         self._best_erle_db = 0.0
-        self._heard_power = self._left_power = 0.0
+        self._powers = [0.0, 0.0, 0.0]
         self._canceller.restart()
         self._double_talk.restart()
         self._blocks = 0
@@ -303,11 +306,15 @@ class EchoStage:
 
     def _is_worse(self, cancelled: Cancelled) -> bool:
         """Whether a canceller that had learned the room makes it worse."""
-        heard, left = cancelled.microphone, cancelled.residual
-        self._heard_power += WORSE_SMOOTHING * (float(heard @ heard) - self._heard_power)
-        self._left_power += WORSE_SMOOTHING * (float(left @ left) - self._left_power)
-        learned = self._best_erle_db > LEARNED_ERLE_DB
-        return learned and self._left_power > WORSE * self._heard_power + BLOCK * QUIET
+        if self._best_erle_db <= LEARNED_ERLE_DB:
+            return False
+        signals = cancelled.microphone, cancelled.echo, cancelled.residual
+        for number, signal in enumerate(signals):
+            self._powers[number] += WORSE_SMOOTHING * (
+                float(signal @ signal) - self._powers[number]
+            )
+        heard, taken, left = self._powers
+        return taken > TAKEN * heard and left > WORSE * heard + BLOCK * QUIET
 
     def _look(self, microphone: Float32Array) -> None:
         """Search for the echo, as long as the canceller does not hold it."""
