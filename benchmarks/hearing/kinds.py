@@ -40,6 +40,9 @@ class Kind:
     dropouts: int = 0
     music: float = 0.2
     """Share of sessions in which our own sound is music."""
+    borrowed: float = 0.0
+    """Share of the others in which our own voice is one of the people's, at another pitch.  There
+    are six times as many of them as of synthetic voices."""
     around: str = ""
     """`music` or `speech` from somewhere else in the room."""
     around_db: tuple[float, float] = (-10.0, -10.0)
@@ -143,6 +146,31 @@ KINDS = {
             drift_ppm=(0, 200),
             dropouts=3,
             lost=1,
+        ),
+        *(
+            Kind(
+                name,
+                near_db=near_db,
+                borrowed=0.75,
+                music=0.25,
+                recorded_noise=0.3,
+                transients=0.4,
+                hits=hits,
+                recorded=0.6,
+                letters=0.1,
+                volume=bool(hits),
+                swell=0.6,
+                rattle=0.2,
+                noise_db=(-50, -10),
+                stamps_s=(-0.08, 0.08),
+                drift_ppm=(0, 200),
+                change=0.4,
+            )
+            for name, near_db, hits in (
+                ("any_other", (), 0),
+                ("any_other_hits", (), 7),
+                ("any_other_talk", (16, 12, 8, 4, 0, -4, -8, -12, -16, -20, -24), 0),
+            )
         ),
     )
 }

@@ -40,6 +40,9 @@ ROOMS = {"train": 90, "tune": 24, "report": 40}
 NEAR_FLOOR_DB = -20.0
 """Somebody is heard where their sound at the microphone is above that, re their active level."""
 
+MOST_CHANGE = 0.2
+"""Of a voice that is made another one: a person whose voice is a fifth higher is another person."""
+
 LEARNABLE_DB = 4.0
 """A person nearer to the noise teaches nothing but to fire at noise."""
 
@@ -99,11 +102,13 @@ def own_sound(library: Library, kind: Kind, rng: np.random.Generator) -> Sound:
             tune = noises.music(size - at, rng) * gain(-24)
         out[at : at + len(tune)] = tune
     else:
-        sources = library.sources["far"]
+        voices = "near" if kind.borrowed and rng.random() < kind.borrowed else "far"
+        sources = library.sources[voices]
         source = str(rng.choice(sorted(sources)))
-        change = float(rng.uniform(-0.06, 0.06)) if library.part == "train" else 0.0
+        most = MOST_CHANGE if kind.borrowed else 0.06
+        change = float(rng.uniform(-most, most)) if library.part == "train" else 0.0
         while at < size:
-            clip = library.clip("far", int(rng.choice(sources[source])))
+            clip = library.clip(voices, int(rng.choice(sources[source])))
             if change:
                 clip = altered(clip, change)
             clip = clip[: size - at]
