@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from synthetic import FloatArray, babble, clip, echo_of, room_noise
 
-from edge_agent.audio.cancel.alignment import LEAD_S, UNSETTLED_BLOCKS, Alignment
+from edge_agent.audio.cancel.alignment import LEAD_S, Alignment
 from edge_agent.audio.cancel.canceller import BLOCK, RATE_HZ, Float32Array
 from edge_agent.audio.cancel.delay_search import EARLIEST, HEARD, LATEST, DelaySearch
 from edge_agent.audio.cancel.reference import ReferenceTrack
@@ -125,18 +125,12 @@ def test_stamps_that_went_far_off_slowly_are_a_step() -> None:
 
 
 @pytest.mark.parametrize("slip_s", [-0.010, -0.015, -0.12])
-def test_a_slip_is_one_step_and_unsettles(slip_s: float) -> None:
+def test_a_slip_is_one_step(slip_s: float) -> None:
     bench = Bench(jitter_s=0.0002)
     bench.run(200)
-    assert not bench.alignment.unsettled
     bench.slip_s = slip_s
-    unsettled = []
-    for _ in range(100):
-        bench.run(1)
-        unsettled.append(bench.alignment.unsettled)
+    bench.run(100)
     assert bench.alignment.realignments == 1
-    assert max(unsettled) == UNSETTLED_BLOCKS
-    assert unsettled[-1] == 0
 
 
 def test_a_pause_of_the_loudspeaker_moves_nothing_that_sounds_later() -> None:
@@ -146,7 +140,6 @@ def test_a_pause_of_the_loudspeaker_moves_nothing_that_sounds_later() -> None:
     bench.slip_s = 0.12
     bench.run(100)
     assert bench.alignment.realignments == 0
-    assert not bench.alignment.unsettled
 
 
 def test_it_reads_earlier_sound_for_a_later_echo() -> None:

@@ -43,9 +43,6 @@ LOST = 0.02 * RATE_HZ
 """Slowly, the stamps of a sound server wander by up to 8 ms (recorded of PulseAudio); further off
 is a loss that was overlooked."""
 
-UNSETTLED_BLOCKS = 30
-"""After a step the canceller finds its echo again within 0.3 s; until then it is not believed."""
-
 FRACTIONS = 256
 """Grain of the position: at 4 kHz an error 50 dB down."""
 
@@ -87,8 +84,6 @@ class Alignment:
         self.delay_s = delay_s
         """What was assumed of it, and found since: the echo is expected `LEAD_S` after what `next`
         gives."""
-        self.unsettled = 0
-        """Blocks in which the canceller is not to be believed, after a step."""
         self.held = False
         """The canceller holds the echo, and loses some of it with each step."""
         self._position: float | None = None
@@ -135,7 +130,6 @@ class Alignment:
         elif jumped or abs(off) > LOST:
             begin = begin + jump if jumped and abs(off - jump) <= LOST else self._wanted
             self.realignments += 1
-            self.unsettled = UNSETTLED_BLOCKS
         self._position = begin + BLOCK * (1 + pace)
         return begin
 
@@ -146,7 +140,6 @@ class Alignment:
 
         `pace`: how much faster than the microphone it is to be read.
         """
-        self.unsettled = max(0, self.unsettled - 1)
         begin = self._follow(at, pace)
         if begin is None:
             return np.zeros(BLOCK, np.float32)

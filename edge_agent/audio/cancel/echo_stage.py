@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge_agent.audio.cancel.alignment import LEAD_S, UNSETTLED_BLOCKS, Alignment
+from edge_agent.audio.cancel.alignment import LEAD_S, Alignment
 from edge_agent.audio.cancel.canceller import (
     BINS,
     BLOCK,
@@ -65,6 +65,9 @@ RIGHT_DELAY = (BLOCK // 5, 6 * BLOCK)
 
 SOONEST = BLOCK // 2
 """Where the delay is set anew, by whole blocks, the echo comes 5 to 15 ms after its reference."""
+
+UNSETTLED_BLOCKS = 30
+"""After a step the canceller finds its echo again within 0.3 s; until then it is not believed."""
 
 WORSE = 1.25
 WORSE_SMOOTHING = 0.5
