@@ -9,7 +9,7 @@ import asyncio
 import os
 from collections.abc import Callable
 
-PATIENCE_S = 20.0 * float(os.environ.get("EDGE_AGENT_TEST_PATIENCE", "1"))
+PATIENCE_S = 20.0 * float(os.environ.get("TESTS_PATIENCE", "1"))
 """For other threads and processes on a loaded machine; nothing takes so long when all is well.  An
 emulated one asks for more: a tool server's program takes 20 s there to begin."""
 

@@ -83,7 +83,7 @@ run_part() {
     say "$part: ${#ignored[@]} files have passed or are left out"
     : >"$known.txt" # `tail` may be there before ssh
     # Exit code 5: nothing is left to be run.
-    inside "su pi -c 'cd /home/pi/edge-agent && PYTHONPATH=.:tests EDGE_AGENT_TEST_PATIENCE=10 nice /srv/suite/bin/python -m pytest -p lab_arm.guest.progress -n 0 -rs --hypothesis-profile=lab tests/$part ${ignored[*]} 2>&1; exit \$((\$? == 5 ? 0 : \$?))'" \
+    inside "su pi -c 'cd /home/pi/edge-agent && PYTHONPATH=.:tests TESTS_PATIENCE=10 nice /srv/suite/bin/python -m pytest -p lab_arm.guest.progress -n 0 -rs --hypothesis-profile=lab tests/$part ${ignored[*]} 2>&1; exit \$((\$? == 5 ? 0 : \$?))'" \
         >"$known.txt" 2>&1 &
     local run=$! status=0
     tail -f --pid "$run" "$known.txt" 2>/dev/null | grep --line-buffered -E '^(passed|FAILED) tests/[^:]*$' | tee -a "$known" || true
