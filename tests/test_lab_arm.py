@@ -143,6 +143,7 @@ def suite(lab: Path, parts: str) -> list[str]:
         ["bash", "-c", program], capture_output=True, text=True, check=False, timeout=60
     )
     lines = done.stdout.splitlines()
+    assert "exit code" in done.stdout, done.stderr
     table = max(number for number, line in enumerate(lines) if line.startswith("part "))
     return [" ".join(line.split()) for line in lines[table + 1 :]]
 

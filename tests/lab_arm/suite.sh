@@ -65,8 +65,13 @@ install_packages() {
 
 # next_lane: waits until one of suite's `lanes` is free.
 next_lane() {
-    local ended pid still=()
-    wait -n -p ended "${lanes[@]}" || FAILED=1
+    local ended="" pid status=0 still=()
+    wait -n -p ended "${lanes[@]}" 2>/dev/null || status=$?
+    if [[ -z ${ended-} ]]; then # one had ended before: then `wait -n` knows none of them
+        ended=${lanes[0]} status=0
+        wait "$ended" || status=$?
+    fi
+    if ((status)); then FAILED=1; fi
     for pid in "${lanes[@]}"; do [[ $pid == "$ended" ]] || still+=("$pid"); done
     lanes=("${still[@]}")
 }
