@@ -59,6 +59,7 @@ CHECKS = (
     "tests/tools/test_mcp_bounds.py",
     "tests/audio/test_playout.py",
     "tests/audio/test_alignment.py",
+    "tests/audio/test_echo_drift.py",
     "tests/audio/test_supervisor.py",
     "tests/realtime/test_outbox.py",
     "tests/realtime/test_uplink.py",
