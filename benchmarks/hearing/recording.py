@@ -106,7 +106,7 @@ def run(session: Scene) -> tuple[Floats, NDArray[np.bool_]]:
             written += 1
         clock.observe(number * FRAME, stamps.heard(number))
         at = clock.time_of(number * FRAME)
-        stage.process(near[number * FRAME : (number + 1) * FRAME], at)
+        stage.process(near[number * FRAME : (number + 1) * FRAME], at, clock.drift)
         if recorder.last is not None:
             features[number], recorder.last = recorder.last, None
             believed[number] = stage.trusted and not stage.unsettled

@@ -340,7 +340,7 @@ class FrontEnd:
 
     def _clean(self, frame: Float32Array, at: float) -> Heard:
         try:
-            heard = self._stage.process(frame, at)
+            heard = self._stage.process(frame, at, self._clock.drift)
             if heard.sound[-1] != heard.sound[-1]:  # NaN: it would stay for ever
                 raise FloatingPointError("the echo canceller's output is not a number")
         except Exception as error:

@@ -17,6 +17,7 @@ from test_echo import RATE_HZ, Talk, power
 from edge_agent.audio.cancel.canceller import BINS, PARTITIONS, Complex64Array, Float32Array
 from edge_agent.audio.cancel.echo_drift import LOOK_BLOCKS, MOST_PACE, EchoDrift
 from edge_agent.audio.cancel.echo_stage import Heard
+from edge_agent.audio.device.sample_clock import SampleClock
 
 RECORDED = json.loads((Path(__file__).parent / "pulse_stamps.json").read_text())
 
@@ -69,6 +70,48 @@ def test_stamps_of_a_sound_server_hide_nobody(name: str) -> None:
     assert talk.interruptions(onset, 40)
 
 
+@pytest.mark.parametrize("ppm", [-200.0, 100.0])
+def test_even_stamps_say_where_to_begin(ppm: float) -> None:
+    """As soon as they can tell, and before the echo could."""
+    far, heard, _ = story(6, 65, ppm)
+    blocks = np.arange(far.size // (RATE_HZ // 100)) / 100
+    jitter = np.random.default_rng(3).uniform(-2e-4, 2e-4, (2, blocks.size))
+    talk = Talk("linear")
+    talk.play(far, heard, (jitter[0], blocks / (1 + ppm * 1e-6) - blocks + jitter[1]))
+    assert talk.front._stage._drift.begun
+    assert talk.front._stage._drift.pace == pytest.approx(-ppm * 1e-6, abs=15e-6)
+
+
+@pytest.mark.parametrize("name", list(RECORDED))
+def test_stamps_of_a_sound_server_tell_no_drift(name: str) -> None:
+    clock = SampleClock(RATE_HZ)
+    _, microphone = wrong_by(name, 3000)
+    for block, wrong_s in enumerate(microphone):
+        clock.observe(block * RATE_HZ // 100, block / 100 + float(wrong_s))
+        assert clock.drift is None
+
+
+@pytest.mark.parametrize(("jitter_s", "within_s"), [(0.0002, 4), (0.002, 12)])
+def test_stamps_of_a_card_tell_its_drift(jitter_s: float, within_s: int) -> None:
+    clock, rng = SampleClock(RATE_HZ), np.random.default_rng(4)
+    told = []
+    for block in range(100 * within_s):
+        at = block / 100 * (1 + 150e-6) + float(rng.uniform(-jitter_s, jitter_s))
+        clock.observe(block * RATE_HZ // 100, at)
+        told.append(clock.drift)
+    assert told[:200] == [None] * 200
+    assert told[-1] == pytest.approx(150e-6, abs=60e-6)
+
+
+def test_what_was_heard_holds_against_stamps() -> None:
+    drift, late = EchoDrift(), 0.0
+    for _ in range(1000):
+        late += 160 * (150e-6 + drift.pace)
+        drift.take(room(late))
+    drift.begin(90e-6)
+    assert drift.pace == pytest.approx(-150e-6, abs=1e-6)
+
+
 @pytest.mark.parametrize("late_ms", [-8, 25, 60])
 def test_an_echo_that_jumps_unannounced_is_nobody(
     monkeypatch: pytest.MonkeyPatch, late_ms: int
@@ -83,9 +126,9 @@ def test_an_echo_that_jumps_unannounced_is_nobody(
     settled = []
     process = talk.front._stage.process
 
-    def watched(microphone: Float32Array, moment: float) -> Heard:
+    def watched(microphone: Float32Array, moment: float, drift: float | None) -> Heard:
         settled.append(not talk.front._stage.unsettled)
-        return process(microphone, moment)
+        return process(microphone, moment, drift)
 
     monkeypatch.setattr(talk.front._stage, "process", watched)
     talk.play(far, heard + room_noise(far.size, 7))

@@ -1,9 +1,9 @@
 """How fast the learned echo moves: the drift between two cards' clocks.
 
 Read the reference at `pace`; give `take` the canceller's learned room after each block in which the
-echo is known, and say `lost` when the reference has stepped.
+echo is known, and say `lost` when the reference has stepped.  `begin` where even time stamps say.
 
-Thread: the front end's, which is its one owner.  It must never ask time stamps: those of a sound
+Thread: the front end's, which is its one owner.  It must never follow time stamps: those of a sound
 server wander by milliseconds in some seconds, which is more than any clock drifts.
 
 Where the reference is read too slowly, its echo comes some samples earlier with each second, and
@@ -35,6 +35,9 @@ LEAST_GAIN = 0.15
 it has moved the other way, down to the least.  With three times as much it may overshoot for good;
 with this, 200 ppm are found in 4 to 8 s of our voice, to 3 ppm (8 sessions of the tuning part)."""
 
+KNOWN_LOOKS = 60
+"""9 s of our voice: from here on what was heard is better than any stamps."""
+
 MOST_SAMPLES = 2.4
 """Between the two looks: 500 ppm.  More is a path that has changed."""
 ALIKE = 0.5
@@ -59,8 +62,18 @@ class EchoDrift:
         """Another device."""
         self.pace = 0.0
         """How much faster than the microphone the reference is to be read, as a share."""
-        self._gain, self._last = FIRST_GAIN, 0.0
+        self.begun = False
+        """It has been told where to begin."""
+        self._gain, self._last, self._looks = FIRST_GAIN, 0.0, 0
         self.lost()
+
+    def begin(self, pace: float) -> None:
+        """Where to begin, as two clocks with even stamps say; where it has been heard by now how
+        fast the echo moves, that holds."""
+        self.begun = True
+        if self._looks < KNOWN_LOOKS:
+            self.pace, self._gain = pace, LEAST_GAIN
+            self.lost()
 
     def lost(self) -> None:
         """The reference has stepped, or the sound has slipped: the room is elsewhere now."""
@@ -78,6 +91,7 @@ class EchoDrift:
         moved = _moved(self._rooms.pop(0), self._rooms[-1])
         if moved is None:
             return
+        self._looks += 1
         if moved * self._last < 0:
             self._gain = max(LEAST_GAIN, GAIN_FALL * self._gain)
         self._last = moved

@@ -222,8 +222,8 @@ class EchoStage:
 
     # --- sound ------------------------------------------------------------------------------
 
-    def process(self, microphone: Float32Array, at: float) -> Heard:
-        """Take 160 samples captured at loop time `at`."""
+    def process(self, microphone: Float32Array, at: float, drift: float | None = None) -> Heard:
+        """Take 160 samples captured at loop time `at`, by a clock of this drift (None: unknown)."""
         audible = self.is_audible(at)
         if self.choice is EchoChoice.OFF:
             return Heard(microphone, None, audible)
@@ -234,6 +234,10 @@ class EchoStage:
         if audible and not was_active:
             self._restart()
             self._high_pass.begin(microphone)
+        if not self._drift.begun and drift is not None:
+            played = self.reference.drift
+            if played is not None:
+                self._drift.begin(drift - played)
         reference = self.alignment.next(at, self._drift.pace)
         heard = self._high_pass.of(microphone)
         if not self._found:

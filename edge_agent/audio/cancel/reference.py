@@ -121,6 +121,11 @@ class ReferenceTrack:
         """Samples so far; the next block's first one has this index."""
         return self._written
 
+    @property
+    def drift(self) -> float | None:
+        """See `SampleClock.drift`."""
+        return self._clock.drift
+
     def index_of(self, at: float) -> float | None:
         """Which sample (with a fraction) is audible at a loop time; None before the first."""
         with self._lock:
