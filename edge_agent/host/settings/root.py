@@ -144,7 +144,7 @@ class BargeIn(Section):
     """Interrupt by just talking.  false: only wake word and button interrupt."""
     sensitivity: Literal["cautious", "normal", "eager"] = "normal"
     """How easily a voice over the speaker's own is believed.  In an hour of its own voice in harsh
-    simulated rooms `cautious` interrupts itself twice and hears 93 of 100 people who speak as loud
+    simulated rooms `cautious` interrupts itself twice and hears 94 of 100 people who speak as loud
     as that, `normal` 5 times and 96, `eager` 25 times and 96 (benchmarks/hearing.md)."""
     window_frames: int = Field(default=6, ge=3, le=100)
     """How many of the last 10 ms frames are looked at."""
