@@ -41,7 +41,7 @@ case ${1:-} in
 --desktop) exec "$ROOT/tests/lab/desktop.sh" "${@:2}" ;;
 --pulse)
     setup dev
-    exec "$PYTHON" "$ROOT/tests/lab/pulse_room.py" "${@:2}"
+    exec "$VENV/bin/python" "$ROOT/tests/lab/pulse_room.py" "${@:2}"
     ;;
 esac
 

@@ -139,6 +139,15 @@ def test_script_is_sound(path: Path) -> None:
         assert path.read_text(encoding="utf-8").startswith("#!")
 
 
+def test_what_sets_up_runs_in_what_was_set_up() -> None:
+    """Where everything is ready, `setup` looks for no Python, and leaves `$PYTHON` unset."""
+    for path in SCRIPTS:
+        text = path.read_text(encoding="utf-8")
+        if re.search(r"^ *setup \w+", text, re.MULTILINE) and "find_python" not in text:
+            ran = [line for line in text.splitlines() if re.match(r' *(exec )?"\$PYTHON"', line)]
+            assert not ran, f"{path.name}: {ran}"
+
+
 # ---------------------------------------------------------------------------------- set-up
 
 
