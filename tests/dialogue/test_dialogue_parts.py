@@ -11,7 +11,7 @@ from edge_agent.contract import commands as c
 from edge_agent.contract import events as e
 from edge_agent.contract.pcm import SILENT_FRAME, WIRE_BYTES_PER_MS, silence
 from edge_agent.dialogue.answers import Answers
-from edge_agent.dialogue.barge_in import BargeIn
+from edge_agent.dialogue.barge_in import PAUSE_FRAMES, BargeIn
 from edge_agent.dialogue.gate import Gate, GateState
 from edge_agent.dialogue.recall.memory import Memory
 from edge_agent.dialogue.state import TRANSITIONS, Cause, Talk, diagram
@@ -195,7 +195,7 @@ def test_late_transcript_replaces_the_sound() -> None:
 def test_barge_in_wants_eight_of_ten() -> None:
     barge_in = BargeIn(10, 8, 150)
     pattern = [True, False, True, True, True, False, True, True, True, True]
-    results = [barge_in.hear(heard(i + 1, speech=s)) for i, s in enumerate(pattern)]
+    results = [barge_in.hear(heard(i + 1, speech=s, over=True)) for i, s in enumerate(pattern)]
     assert results == [False] * 9 + [True]
     assert barge_in.onset_at == pytest.approx(0.01)
 
@@ -203,17 +203,17 @@ def test_barge_in_wants_eight_of_ten() -> None:
 def test_what_was_said_before_a_gap_cuts_nothing_that_sounds_after_it() -> None:
     """Frames are only judged while we are audible: the last sentence's speech is history."""
     barge_in = BargeIn(10, 8, 150)
-    assert not any(barge_in.hear(heard(n, speech=True)) for n in range(7))
-    assert not barge_in.hear(heard(300, speech=False))
-    assert not any(barge_in.hear(heard(n, speech=True)) for n in range(400, 407))
-    assert barge_in.hear(heard(407, speech=True))
+    assert not any(barge_in.hear(heard(n, speech=True, over=True)) for n in range(7))
+    assert not barge_in.hear(heard(300, over=True))
+    assert not any(barge_in.hear(heard(n, speech=True, over=True)) for n in range(400, 407))
+    assert barge_in.hear(heard(407, speech=True, over=True))
     assert barge_in.onset_at == pytest.approx(4.0)
 
 
 def test_barge_in_holds_off_after_an_answer_became_audible() -> None:
     barge_in = BargeIn(10, 8, 150)
     barge_in.playback_started(1.0)
-    results = [barge_in.hear(heard(n, speech=True)) for n in range(100, 130)]
+    results = [barge_in.hear(heard(n, speech=True, over=True)) for n in range(100, 130)]
     assert results.index(True) == 15 + 7
 
 
@@ -221,8 +221,29 @@ def test_barge_in_holds_off_after_an_answer_became_audible() -> None:
 def test_barge_in_never_fires_on_less_than_it_asks_for(labels: list[bool]) -> None:
     barge_in = BargeIn(10, 8, 0)
     for index, label in enumerate(labels):
-        fired = barge_in.hear(heard(index + 1, speech=label))
+        fired = barge_in.hear(heard(index + 1, speech=label, over=True))
         assert fired == (sum(labels[max(0, index - 9) : index + 1]) >= 8)
+
+
+def test_a_pause_of_ours_is_interrupted_by_half_a_second_of_speech() -> None:
+    """The last of our voice in the room, or a knock, is speech to the ordinary detector."""
+    barge_in = BargeIn(6, 5, 0)
+    knock = [barge_in.hear(heard(n, speech=True)) for n in range(1, PAUSE_FRAMES)]
+    assert not any(knock)
+    assert not barge_in.hear(heard(PAUSE_FRAMES, speech=False))
+    first = PAUSE_FRAMES + 1
+    words = [barge_in.hear(heard(n, speech=True)) for n in range(first, first + PAUSE_FRAMES)]
+    assert words == [False] * (PAUSE_FRAMES - 1) + [True]
+    assert barge_in.onset_at == pytest.approx(first / 100)
+
+
+def test_who_speaks_on_as_our_voice_goes_on_is_judged_over_it() -> None:
+    barge_in = BargeIn(6, 5, 0)
+    assert not any(barge_in.hear(heard(n, speech=True, over=True)) for n in range(1, 4))
+    assert not any(barge_in.hear(heard(n, speech=True)) for n in range(4, 30))
+    again = [barge_in.hear(heard(n, speech=True, over=True)) for n in range(30, 36)]
+    assert again.index(True) == 4
+    assert barge_in.onset_at == pytest.approx(0.01)
 
 
 # --- answers ------------------------------------------------------------------------------------
