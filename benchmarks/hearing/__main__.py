@@ -24,11 +24,11 @@ from benchmarks.hearing.judge import Tally
 from benchmarks.hearing.kinds import KINDS
 from benchmarks.hearing.library import Library, build
 from benchmarks.hearing.page import page
-from benchmarks.hearing.recording import prepare
+from benchmarks.hearing.recording import prepare, stored
 from benchmarks.hearing.scenes import scene
 from benchmarks.hearing.sources import PARTS
 from benchmarks.hearing.systems import SYSTEMS
-from benchmarks.hearing.tune import held, scores
+from benchmarks.hearing.tune import decided
 from edge_agent.audio.cancel.speech_net import SENSITIVITIES, read_weights
 
 ROUNDS = 20
@@ -81,14 +81,12 @@ def _stored(system: str, cache: Path) -> dict[str, Tally]:
     tallies: dict[str, Tally] = {}
     for kind in SESSIONS:
         for path in sorted(cache.glob(f"{system}-{kind}-[0-9]*-[0-9]*.npz")):
-            with np.load(path) as stored:
-                ends = np.cumsum(stored["counts"])
-                said = np.split(stored["said"], ends[:-1])
+            with np.load(path) as made:
+                ends = np.cumsum(made["counts"])
+                said = np.split(made["said"], ends[:-1])
                 for row, who in enumerate(said):
                     tally = tallies.setdefault(kind, Tally())
-                    tally.take(
-                        stored["fires"][row], stored["near"][row], stored["blurred"][row], who
-                    )
+                    tally.take(made["fires"][row], made["near"][row], made["blurred"][row], who)
     return tallies
 
 
@@ -97,16 +95,18 @@ def _product(library: Library, cache: Path, weights: Path | None) -> dict[str, d
     numbers = read_weights(weights)
     found: dict[str, dict[str, Tally]] = {name: {} for name in SENSITIVITIES}
     for kind, most in SESSIONS.items():
-        paths = [cache / f"{library.part}-{kind}-{n}.npz" for n in range(most)]
+        paths = [stored(cache, library.part, kind, n) for n in range(most)]
         paths = [path for path in paths if path.exists()]
         if not paths:
             continue
-        made = held(scores(numbers, paths))
+        made = decided(numbers, paths)
         for row, path in enumerate(paths):
-            with np.load(path) as stored:
+            with np.load(path) as session:
                 for name, limit in zip(SENSITIVITIES, numbers["thresholds"], strict=True):
                     tally = found[name].setdefault(kind, Tally())
-                    tally.take(made[row] > limit, stored["near"], stored["blurred"], stored["said"])
+                    tally.take(
+                        made[row] > limit, session["near"], session["blurred"], session["said"]
+                    )
     return found
 
 

@@ -17,6 +17,8 @@ class Kind:
     name: str
     near_db: tuple[float, ...] = ()
     """Near-to-echo ratios to draw from; empty: nobody speaks but us."""
+    first_s: tuple[float, float] = (3.5, 5.5)
+    """When the first of them speaks."""
     letters: float = 0.0
     """Share of the people who say a single letter or a syllable."""
     transients: float = 0.0
@@ -82,6 +84,7 @@ KINDS = {
         # For training, and `any_own` for tuning too: everything at once, at random.
         Kind(
             "any_talk",
+            first_s=(0.8, 5.5),
             recorded_noise=0.3,
             recorded=0.6,
             letters=0.1,
@@ -151,6 +154,7 @@ KINDS = {
             Kind(
                 name,
                 near_db=near_db,
+                first_s=(0.8, 5.5),
                 borrowed=0.75,
                 music=0.25,
                 recorded_noise=0.3,

@@ -10,6 +10,7 @@ drift are found, or not, as they are in a room.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +23,10 @@ from edge_agent.audio.cancel.canceller import Cancelled
 from edge_agent.audio.cancel.double_talk import DoubleTalkDetector
 from edge_agent.audio.cancel.echo_stage import EchoChoice, EchoStage
 from edge_agent.audio.cancel.reference import ReferenceTrack
-from edge_agent.audio.cancel.speech_features import COUNT, SpeechFeatures
+from edge_agent.audio.cancel.speech_features import COUNT, TOGETHER, VERSION, SpeechFeatures
+from edge_agent.audio.detectors import VoiceDetector
 from edge_agent.audio.device.sample_clock import SampleClock
-from edge_agent.audio.resample import Resampler
+from edge_agent.audio.resample import Resampler, array_to_pcm, to_int16
 from edge_agent.host.settings.root import Settings
 from edge_agent.simulation.sound.acoustics import from_pcm, resample, to_pcm
 
@@ -68,21 +70,38 @@ class _Recorder(DoubleTalkDetector):
     def __init__(self) -> None:
         super().__init__("normal")
         self._made = SpeechFeatures()
+        self._unheard: list[Cancelled] = []
         self.last: Floats | None = None
 
     def reset(self) -> None:
         self._made = SpeechFeatures()
+        self._unheard = []
 
     def restart(self) -> None:
         self._made.restart()
+        self._unheard = []
 
-    def hear(self, cancelled: Cancelled) -> bool:
-        self.last = self._made.of(cancelled)
+    def hear(self, cancelled: Cancelled, *, last: bool, **_believed: bool) -> bool:
+        self._unheard.append(cancelled)
+        if last:
+            self.last, self._unheard = self._made.of(self._unheard), []
         return False
 
 
-def run(session: Scene) -> tuple[Floats, NDArray[np.bool_]]:
-    """Features as `(frames, numbers)`, and in which frames the detector would be believed."""
+class Heard(NamedTuple):
+    """What became of a session.  Frames are of 10 ms, but for those of the features."""
+
+    features: Floats
+    """(frames of 20 ms, numbers)."""
+    believed: NDArray[np.bool_]
+    """The detector would be believed."""
+    free: NDArray[np.bool_]
+    """In a pause of our own voice the ordinary voice detector takes the frame for speech, which
+    interrupts an answer as well."""
+
+
+def run(session: Scene) -> Heard:
+    """Let a session through the echo stage."""
     tail_s = Settings().echo.tail_ms / 1000
     reference = ReferenceTrack(RATE_HZ, tail_s=tail_s)
     stage = EchoStage(reference, EchoChoice.LINEAR, "normal")
@@ -96,8 +115,9 @@ def run(session: Scene) -> tuple[Floats, NDArray[np.bool_]]:
     near, far = (d.process_array(at_card(s)) for d, s in zip(down, sounds, strict=True))
     near = np.pad(near.astype(np.float32) / np.float32(32768), (0, FRAME))
     far = np.pad(np.rint(np.clip(far, -32768, 32767)).astype(np.int16), (0, FRAME))
-    features = np.zeros((FRAMES, COUNT), np.float16)
-    believed = np.zeros(FRAMES, bool)
+    features = np.zeros((FRAMES // TOGETHER, COUNT), np.float16)
+    believed, free, ours = np.zeros((3, FRAMES), bool)
+    voice = VoiceDetector(Settings().listen.vad_mode)
     written = 0
     for number in range(FRAMES):
         while written < min(FRAMES, number + AHEAD_BLOCKS):
@@ -106,27 +126,37 @@ def run(session: Scene) -> tuple[Floats, NDArray[np.bool_]]:
             written += 1
         clock.observe(number * FRAME, stamps.heard(number))
         at = clock.time_of(number * FRAME)
-        stage.process(near[number * FRAME : (number + 1) * FRAME], at, clock.drift)
+        frame = near[number * FRAME : (number + 1) * FRAME]
+        heard = stage.process(frame, at, clock.drift)
+        ours[number] = heard.over_playback
+        if heard.speech is None:
+            free[number] = voice.is_speech(array_to_pcm(to_int16(frame * np.float32(32768))))
+        believed[number] = stage.trusted and not stage.unsettled
         if recorder.last is not None:
-            features[number], recorder.last = recorder.last, None
-            believed[number] = stage.trusted and not stage.unsettled
-    return features, believed
+            features[number // TOGETHER], recorder.last = recorder.last, None
+    sounding = np.flatnonzero(ours)
+    if len(sounding):  # before and after an answer there is nothing to interrupt
+        free[: sounding[0]] = free[sounding[-1] :] = False
+    return Heard(features, believed & ours, free)
+
+
+def stored(folder: Path, part: str, kind: str, number: int) -> Path:
+    """Where the features of a session are kept; those of another kind of features are not."""
+    return folder / f"{part}-{kind}-{number}.v{VERSION}.npz"
 
 
 def prepare(library: Library, kind: str, numbers: range, folder: Path) -> list[Path]:
     """Features and labels of sessions, one file each; makes those that are missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{library.part}-{kind}-{number}.npz" for number in numbers]
+    paths = [stored(folder, library.part, kind, number) for number in numbers]
     for number, path in zip(numbers, paths, strict=True):
         if path.exists():
             continue
         session = scene(library, KINDS[kind], number)
-        features, believed = run(session)
         half_done = path.with_suffix(".part.npz")
         np.savez(
             half_done,
-            features=features,
-            believed=believed,
+            **run(session)._asdict(),
             near=session.near,
             blurred=session.blurred,
             own=session.own,

@@ -195,7 +195,7 @@ def _people(
     people = _People(np.zeros(size, np.float32), np.zeros(FRAMES, bool), np.zeros(FRAMES, bool), [])
     if not kind.near_db:
         return people
-    at_s = float(rng.uniform(3.5, 5.5))
+    at_s = float(rng.uniform(*kind.first_s))
     while at_s < SESSION_S - 3.5:
         alone = rng.random() < kind.letters and library.sources["letters"]
         source, voice = library.draw("letters" if alone else "near", rng)

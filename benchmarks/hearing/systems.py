@@ -57,7 +57,7 @@ def product(session: Scene, sensitivity: str = "normal") -> Fires:
         block = heard[number * BLOCK : (number + 1) * BLOCK]
         front_end.on_capture(block.tobytes(), stamps.heard(number))
         for frame in frames:
-            if frame.over_playback and barge_in.hear(frame) and seen < FRAMES:
+            if barge_in.hear(frame) and seen < FRAMES:
                 fires[seen] = True
             seen += 1
         frames.clear()

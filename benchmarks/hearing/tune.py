@@ -22,10 +22,12 @@ from benchmarks.hearing.judge import COLD_S
 from benchmarks.hearing.library import Library
 from benchmarks.hearing.recording import prepare
 from benchmarks.hearing.scenes import FRAMES, OWN_FROM_S
+from edge_agent.audio.cancel.double_talk import LEAST, smoothed
+from edge_agent.audio.cancel.speech_features import TOGETHER
 from edge_agent.audio.cancel.speech_net import SENSITIVITIES, SpeechNet, read_weights
-from edge_agent.host.settings.root import Settings
+from edge_agent.dialogue.barge_in import PAUSE_FRAMES
 
-PER_HOUR = {"cautious": 1.5, "normal": 4.0, "eager": 12.0}
+PER_HOUR = {"cautious": 1.0, "normal": 2.0, "eager": 10.0}
 """Sessions with a false cut per hour of own voice, over the sessions below taken together.  Most of
 them hold more that goes wrong than a household has in a day; where little does, it is a twentieth
 of that."""
@@ -47,33 +49,38 @@ TAIL = 0.1
 
 BATCH = 60
 
-WINDOW, NEEDED = Settings().barge_in.window_frames, Settings().barge_in.speech_frames
-"""Of the last frames over our voice so many have to pass the threshold."""
-
-NEVER = np.float32(-1e3)
+NEVER, ALWAYS = np.float32(-1e3), np.float32(1e3)
 
 
-def scores(weights: dict[str, Any], paths: list[Path]) -> NDArray[np.float32]:
-    """What the net makes of prepared sessions, as `(sessions, frames)`; `NEVER` where the echo
-    stage would not believe it."""
-    out = np.zeros((len(paths), FRAMES), np.float32)
+def decided(weights: dict[str, Any], paths: list[Path]) -> NDArray[np.float32]:
+    """How sure the detector is of a person in each frame of prepared sessions, as `(sessions,
+    frames)`; `NEVER` where it would not be believed or our voice pauses, `ALWAYS` where the
+    ordinary detector cuts an answer in a pause."""
+    out = np.full((len(paths), FRAMES + 1), NEVER, np.float32)
     for start in range(0, len(paths), BATCH):
         some = paths[start : start + BATCH]
         features = np.stack([np.load(path)["features"] for path in some]).astype(np.float32)
         believed = np.stack([np.load(path)["believed"] for path in some])
-        net = SpeechNet(weights, "normal", many=(len(some),))
-        for frame in range(FRAMES):
-            out[start : start + len(some), frame] = net.hear(features[:, frame])
+        net, rows = SpeechNet(weights, "normal", many=(len(some),)), slice(start, start + len(some))
+        sureness = np.full(len(some), LEAST)
+        for frame in range(features.shape[1]):
+            # It is known when the second block of the two is over, and holds until the next two.
+            last = frame * TOGETHER + TOGETHER - 1
+            score = net.hear(features[:, frame])
+            sureness = smoothed(sureness, np.where(believed[:, last], score, LEAST))
+            out[rows, last : last + TOGETHER] = sureness[:, None]
             net.forget(~features[:, frame].any(axis=1))  # nothing of ours sounds yet
-        out[start : start + len(some)][~believed] = NEVER
-    return out
+        out[rows, :FRAMES][~believed] = NEVER
+    for row, path in enumerate(paths):
+        out[row, :FRAMES][in_pauses(np.load(path)["free"])] = ALWAYS
+    return out[:, :FRAMES]
 
 
-def held(found: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The score that all but one of the last frames have reached."""
-    first = np.full((len(found), WINDOW - 1), -np.inf, np.float32)
-    windows = np.lib.stride_tricks.sliding_window_view(np.hstack((first, found)), WINDOW, axis=1)
-    return np.asarray(np.partition(windows, WINDOW - NEEDED, axis=2)[..., WINDOW - NEEDED])
+def in_pauses(free: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where `PAUSE_FRAMES` of speech have followed one another in a pause of ours."""
+    count = np.cumsum(free)
+    before = np.maximum.accumulate(np.where(free, 0, count))
+    return np.asarray(count - before >= PAUSE_FRAMES)
 
 
 def threshold(peaks: NDArray[np.float32], hours: float, per_hour: float) -> float:
@@ -102,9 +109,10 @@ def main() -> None:
     for kind, count in SESSIONS.items():
         paths += prepare(library, kind, range(round(count * given.share)), given.cache)
         print(f"{kind}: {round(count * given.share)} sessions", flush=True)
-    found = scores(weights, paths)
+    found = decided(weights, paths)
+    found[found == ALWAYS] = NEVER  # no threshold keeps that away
     warm = round((OWN_FROM_S + COLD_S) * 100)
-    peaks = held(found)[:, warm:].max(axis=1)
+    peaks = found[:, warm:].max(axis=1)
     hours = len(paths) * (FRAMES - warm) / 360_000
     chosen = [threshold(peaks, hours, PER_HOUR[name]) for name in SENSITIVITIES]
     print(f"{hours:.2f} hours; thresholds {dict(zip(SENSITIVITIES, chosen, strict=True))}")

@@ -187,14 +187,17 @@ def test_the_double_talk_detector_knows_our_own_residual() -> None:
     microphone = echo_of(far, rate_hz, 10) + near + room_noise(far.size, 13)
     canceller, detector = Canceller(), DoubleTalkDetector("normal")
     heard, played = ((sound / 32768).astype(np.float32) for sound in (microphone, far))
-    assert not detector.hear(canceller.process(heard[:160], played[:160])), "nothing is loaded"
+    first = canceller.process(heard[:160], played[:160])
+    assert not detector.hear(first, last=True), "nothing is loaded"
     canceller.reset()
     detector.load()
     detector.reset()
     labels = np.array(
         [
-            detector.hear(canceller.process(heard[i : i + 160], played[i : i + 160]))
-            for i in range(0, far.size - 159, 160)
+            detector.hear(
+                canceller.process(heard[i : i + 160], played[i : i + 160]), last=n % 2 == 1
+            )
+            for n, i in enumerate(range(0, far.size - 159, 160))
         ]
     )
     assert not labels[:1000].any()
@@ -399,7 +402,7 @@ def test_a_failing_detector_does_not_make_the_speaker_deaf(
     far, echo, _ = scene
     talk = Talk("linear")
 
-    def broken(_cancelled: object) -> bool:
+    def broken(_cancelled: object, **_last: bool) -> bool:
         raise RuntimeError("numbers")
 
     monkeypatch.setattr(talk.front._stage._double_talk, "hear", broken)

@@ -20,10 +20,11 @@ from benchmarks.hearing.page import WORDS, page
 from benchmarks.hearing.places import RATE_HZ, Place, faster
 from benchmarks.hearing.scenes import FRAMES, ROOMS, Scene, place_of, scene
 from benchmarks.hearing.sources import PARTS, slot
-from benchmarks.hearing.train import older
-from benchmarks.hearing.tune import threshold
+from benchmarks.hearing.tune import ALWAYS, NEVER, decided, threshold
+from edge_agent.audio.cancel.double_talk import LEAST, smoothed
 from edge_agent.audio.cancel.speech_features import COUNT
 from edge_agent.audio.cancel.speech_net import INPUTS, NETS, SHAPES, UNITS, SpeechNet
+from edge_agent.dialogue.barge_in import PAUSE_FRAMES
 
 
 @pytest.fixture(scope="module")
@@ -287,28 +288,28 @@ def test_a_threshold_keeps_the_rate_that_it_was_chosen_for() -> None:
         assert passed == pytest.approx(per_hour, rel=0.7)
 
 
+def test_sureness_is_known_when_its_20_ms_are_over_and_holds_until_the_next(tmp_path: Path) -> None:
+    learner, rng = Learner(3), np.random.default_rng(3)
+    even: Any = {"mean": np.zeros(COUNT), "scale": np.ones(COUNT), "thresholds": np.zeros(3)}
+    weights = {**joined([learner.numbers]), **even}
+    features = rng.standard_normal((FRAMES // 2, COUNT)).astype(np.float16)
+    believed, free = np.ones(FRAMES, bool), np.zeros(FRAMES, bool)
+    believed[7], free[100 : 100 + PAUSE_FRAMES], free[200:240] = False, True, True
+    np.savez(tmp_path / "one.npz", features=features, believed=believed, free=free)
+    (found,) = decided(weights, [tmp_path / "one.npz"])
+    net, wanted = SpeechNet(weights, "normal"), [LEAST]
+    for number, row in enumerate(features[:6].astype(np.float32)):
+        score = float(net.hear(row))
+        wanted.append(smoothed(wanted[-1], LEAST if number == 3 else score))
+    assert found[0] == found[7] == NEVER
+    assert found[1:5] == pytest.approx([wanted[1], wanted[1], wanted[2], wanted[2]], abs=1e-4)
+    assert found[9:13] == pytest.approx([wanted[5], wanted[5], wanted[6], wanted[6]], abs=1e-4)
+    assert np.flatnonzero(found == ALWAYS).tolist() == [100 + PAUSE_FRAMES - 1]
+
+
 def test_the_page_shows_counts_with_their_evidence() -> None:
     tally = tallied([1000], [(20.0, 21.0)])
     text = page({"product": {"mix": tally.told(), "near0": tally.told()}})
     assert "1 in 0." in text
     assert "(" in text.split(WORDS["mix"])[1].split("|")[1]
     assert "0 % (0 to 79) of 1" in text
-
-
-def test_an_older_net_of_fewer_features_gives_what_it_gave(tmp_path: Path) -> None:
-    """It is stored with another mean and scale than it learned with."""
-    rng = np.random.default_rng(2)
-    known = COUNT - 1
-    net: dict[str, Any] = {
-        "dense": rng.normal(0, 0.3, (2, INPUTS, known)),
-        "dense_bias": rng.normal(0, 0.3, (2, INPUTS)),
-        **{name: np.zeros((2, 1)) for name in LEARNED if not name.startswith("dense")},
-    }
-    then: dict[str, Any] = {"mean": rng.normal(0, 2, known), "scale": rng.uniform(1, 3, known)}
-    np.savez(tmp_path / "older.npz", **net, **then)
-    mean, scale = rng.normal(0, 2, COUNT), rng.uniform(1, 3, COUNT)
-    (found,) = older(tmp_path / "older.npz", [1], mean, scale)
-    features = rng.normal(0, 2, COUNT)
-    gave = net["dense"][1] @ ((features[:known] - then["mean"]) / then["scale"])
-    gives = found["dense"] @ ((features - mean) / scale)
-    assert gives + found["dense_bias"] == pytest.approx(gave + net["dense_bias"][1], abs=1e-4)

@@ -313,7 +313,7 @@ reasoning_effort = "hgih"
 """,
         EDGE_AGENT_REALTIME_URL="x",
         EDGE_AGENT_PANEL__BUTTON_PIN="z",
-        EDGE_AGENT_BARGE_IN__WINDOW_FRAMES="4",
+        EDGE_AGENT_BARGE_IN__SPEECH_FRAMES="4",
     )
     file = tmp_path / "edge-agent.toml"
     for wanted in (
@@ -326,7 +326,7 @@ reasoning_effort = "hgih"
         "environment EDGE_AGENT_REALTIME_URL: there is no such setting."
         " Did you mean EDGE_AGENT_REALTIME__URL?",
         "environment EDGE_AGENT_PANEL__BUTTON_PIN: panel.button_pin: must be a number (it is 'z')",
-        "environment EDGE_AGENT_BARGE_IN__WINDOW_FRAMES: barge_in: speech_frames must not be more"
+        "environment EDGE_AGENT_BARGE_IN__SPEECH_FRAMES: barge_in: speech_frames must not be more"
         " than window_frames",
     ):
         assert wanted in found

@@ -85,7 +85,7 @@ def cuts(place: Place, seconds: float) -> list[float]:
 
 
 def _decisions(frames: list[HeardFrame]) -> list[float]:
-    barge_in = BargeIn(window_frames=6, speech_frames=5, min_after_start_ms=250)
+    barge_in = BargeIn(window_frames=1, speech_frames=1, min_after_start_ms=250)
     barge_in.playback_started(100.0)
     found: list[float] = []
     for frame in frames:

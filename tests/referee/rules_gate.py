@@ -17,7 +17,8 @@ EVIDENCE_S = 1.6
 """Between somebody's first sound and the first byte: the longest pre-roll and the pause that tells
 one breath from two."""
 EVIDENCE_FRAMES = 5
-"""Of 10 ms that our own detector called speech: a syllable."""
+"""Of 10 ms that our own detector called speech: a syllable.  Over our own voice one is enough: that
+detector has weighed what it heard before it says so."""
 REPLAY_S = 61.0
 """A fresh session is told again of what was said up to a minute ago."""
 SLACK_S = 1.0
@@ -63,7 +64,8 @@ class Gate(Rule):
         if isinstance(event, e.HeardFrame):
             self._unsent += 1
             if event.speech and not scene.muted:
-                self._speech.append(scene.now)
+                labels = EVIDENCE_FRAMES if event.over_playback else 1
+                self._speech.extend([scene.now] * labels)
             return ()
         match event:
             case e.ResponseStarted() if self._turn or self._asked:

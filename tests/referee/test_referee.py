@@ -71,8 +71,10 @@ def at(event: e.Event, *commands: c.Command) -> Step:
     return Step(event, commands)
 
 
-def heard(at_s: float, *, speech: bool = False, wake: str | None = None) -> e.HeardFrame:
-    return e.HeardFrame(at=at_s, pcm24k=FRAME, speech=speech, over_playback=False, wake=wake)
+def heard(
+    at_s: float, *, speech: bool = False, over: bool = False, wake: str | None = None
+) -> e.HeardFrame:
+    return e.HeardFrame(at=at_s, pcm24k=FRAME, speech=speech, over_playback=over, wake=wake)
 
 
 def frames(at_s: float, count: int, *, speech: bool = False) -> list[Step]:
@@ -181,6 +183,13 @@ GATE = [
         [*frames(3.0, 20), tick(3.3, SOUND)],
         [*frames(0.6, 20), tick(0.9, SOUND)],
         before=AWAKE,
+    ),
+    Case(  # the detector over our own voice has weighed what it heard
+        "gate.evidence",
+        [at(heard(3.0, speech=True)), tick(3.1, SOUND)],
+        [at(heard(3.0, speech=True, over=True)), tick(3.1, SOUND)],
+        before=[*AWAKE, *frames(2.0, 20)],
+        honest_household=Household(mode="always"),
     ),
     Case(
         "gate.window",

@@ -169,7 +169,7 @@ class Alignment:
         """Bring the converted sound up to what has been rendered."""
         track = self._track
         if self._converter is None:
-            self._converter = Resampler(track.rate_hz, RATE_HZ)
+            self._converter = Resampler(track.rate_hz, RATE_HZ, single=True)
             up, down = self._converter.up, self._converter.down
             # The filter's own delay is that of the microphone's: they cancel out.
             self._base = self._end = (begin - (PARTITIONS + 2) * BLOCK) // up * up

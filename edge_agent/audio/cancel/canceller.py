@@ -16,7 +16,7 @@ Double talk needs no detector: the error's own power spectrum slows the adaptati
 from __future__ import annotations
 
 from math import log10
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,14 +60,17 @@ HIGHEST_GAIN = 1000.0
 ERROR_SMOOTHING = 0.9
 """Of the error's power spectrum: 100 ms, about a syllable."""
 
-CONSTRAINED_PART = 4
-"""A quarter of the partitions gets the gradient constraint in each block, and ages by four blocks
-at once: same result, less work."""
+CONSTRAINED_EVERY = 8
+"""Blocks from one gradient constraint, and ageing, of the filter to the next: the same result as a
+part of it in each block, in fewer and longer calls of numpy.  With two in place of four in 80 ms
+the ERLE is 0.15 dB lower (16.15 dB, the mean of 24 sessions of the tuning part)."""
 
-AGED = TRANSITION**CONSTRAINED_PART
+AGED = TRANSITION**CONSTRAINED_EVERY
 
 DOUBT = 0.3
 """Share of what is known that may be wrong after a slip: more would take a person for echo."""
+
+ONE = np.float32(1)
 
 POWER_FLOOR = 1e-9
 """Against division by zero; far below one bit of a 10 ms block."""
@@ -102,35 +105,38 @@ class Cancelled(NamedTuple):
     """161 bins of 50 Hz: how much echo the filter itself thinks may be left, as the power |FFT|²
     of one block.  The sum over all partitions of uncertainty times |reference|²."""
     spectra: Complex64Array
-    """(4, 161): of microphone, echo, residual and reference, in this order, the last two blocks
+    """(4, 161): of reference, microphone, echo and residual, in this order, the last two blocks
     each (see `Overlap`).  The detector of double talk wants them, and here they cost a third: a
     call of numpy's transform costs more than its rows."""
 
 
 WINDOWED = 4
-WINDOW: Float32Array = np.sin(np.pi * np.arange(2 * BLOCK) / (2 * BLOCK)).astype(np.float32)
+SCALE = np.float32(2 * BLOCK)
+"""numpy transforms real sound in single precision only where it is to divide by the length as well
+(`norm="forward"`); so what goes in is that much louder."""
+WINDOW: Float32Array = SCALE * np.sin(np.pi * np.arange(2 * BLOCK) / (2 * BLOCK)).astype(np.float32)
 
 
 class Overlap:
-    """Two blocks of each signal of a `Cancelled` at a time, under half a period of a sine."""
+    """Two blocks of each signal of a `Cancelled` at a time, under half a period of a sine, as rows
+    of `out`, `SCALE` times as loud."""
 
-    def __init__(self) -> None:
-        self._last: Float32Array = np.zeros((WINDOWED, BLOCK), np.float32)
+    def __init__(self, out: Float32Array) -> None:
+        self._earlier, self._later = out[:, :BLOCK], out[:, BLOCK:]
+        self._last: Float32Array = np.zeros(WINDOWED * BLOCK, np.float32)
 
-    def take(self, signals: tuple[Float32Array, ...], out: Float32Array) -> None:
-        """Write the last block of each and the next one into the rows of `out`."""
-        last = self._last
-        np.multiply(last, WINDOW[:BLOCK], out=out[:, :BLOCK])
-        for number, signal in enumerate(signals):
-            last[number] = signal
-        np.multiply(last, WINDOW[BLOCK:], out=out[:, BLOCK:])
+    def take(self, signals: tuple[Float32Array, ...]) -> None:
+        """Write the last block of each and the next one."""
+        rows = self._last.reshape(WINDOWED, BLOCK)
+        np.multiply(rows, WINDOW[:BLOCK], out=self._earlier)
+        np.concatenate(signals, out=self._last)
+        np.multiply(rows, WINDOW[BLOCK:], out=self._later)
 
 
 class Canceller:
     """See the module's text."""
 
     def __init__(self) -> None:
-        self._overlap = Overlap()
         self.reset()
 
     def reset(self, strength_db: float | None = None) -> None:
@@ -142,7 +148,7 @@ class Canceller:
         self._pairs: Float32Array = np.repeat(decay[:, None], 2 * BINS, axis=1).astype(np.float32)
         """Uncertainty, each twice: for the real and the imaginary part of its weight."""
         self._error_power: Float32Array = np.zeros(BINS, np.float32)
-        self._turn = 0
+        self._blocks = 0
         self._unweighed = WEIGHED_BLOCKS
         self._heard = self._played = 0.0
         self._gain = FIRST_GAIN
@@ -152,23 +158,18 @@ class Canceller:
         self._explained: Float32Array = np.empty((PARTITIONS, 2 * BINS), np.float32)
         self._ones: Float32Array = np.ones(PARTITIONS, np.float32)
         self._twice: Float32Array = np.empty(2 * BINS, np.float32)
-        self._grown: Float32Array = np.empty((PARTITIONS // CONSTRAINED_PART, 2 * BINS), np.float32)
-        self._microphone_power = self._residual_power = 0.0
-        self._begin()
+        self._grown: Float32Array = np.empty((PARTITIONS, 2 * BINS), np.float32)
+        self.restart()
 
     def restart(self) -> None:
         """Begin another playback: what sounded before it is over, the learned room stays."""
-        self._overlap = Overlap()
-        self._begin()
-
-    def _begin(self) -> None:
         self._first = HISTORY_ROWS - PARTITIONS
         self._spectra: Complex64Array = np.zeros((HISTORY_ROWS, BINS), np.complex64)
         self._powers: Float32Array = np.zeros((HISTORY_ROWS, 2 * BINS), np.float32)
         self._far: Float32Array = np.zeros(2 * BLOCK, np.float32)
-        rows = 1 + PARTITIONS // CONSTRAINED_PART
-        self._there: Complex64Array = np.zeros((rows, BINS), np.complex64)
-        self._back: Float32Array = np.zeros((rows + WINDOWED, 2 * BLOCK), np.float32)
+        self._back: Float32Array = np.zeros((1 + WINDOWED, 2 * BLOCK), np.float32)
+        self._left = self._back[0, BLOCK:]
+        self._overlap = Overlap(self._back[1:])
         self._microphone_power = self._residual_power = 0.0
 
     # --- what has been learned ------------------------------------------------------------
@@ -254,48 +255,43 @@ class Canceller:
         spectra, powers = self._take(reference)
         weights, pairs, product = self._weights, self._pairs, self._product
         np.multiply(weights, spectra, out=product)
-        part = slice(self._turn, None, CONSTRAINED_PART)
-        self._turn = (self._turn + 1) % CONSTRAINED_PART
-        # All transforms at once that are due: a call costs more than a transform.
-        there, back = self._there, self._back
-        there[0] = (self._ones @ product.view(np.float32)).view(np.complex64)
-        there[1:] = weights[part]
-        times = np.fft.irfft(there, axis=1)
-        echo = times[0, BLOCK:].astype(np.float32)
+        expected = (self._ones @ product.view(np.float32)).view(np.complex64)
+        echo: Any = np.fft.irfft(expected)[BLOCK:]
         residual = microphone - echo
-        back[0, BLOCK:] = residual
-        np.multiply(times[1:, :BLOCK], AGED, out=back[1:-WINDOWED, :BLOCK])
-        self._overlap.take((microphone, echo, residual, reference), back[-WINDOWED:])
-        spectrum = np.fft.rfft(back, axis=1).astype(np.complex64, copy=False)
-        learned = spectrum[:-WINDOWED]
-        energy = learned.real**2 + learned.imag**2
+        np.multiply(residual, SCALE, out=self._left)
+        self._overlap.take((reference, microphone, echo, residual))
+        # All transforms at once that are due: a call costs more than a transform.
+        spectrum: Any = np.fft.rfft(self._back, axis=1, norm="forward")
+        error = spectrum[0]
         self._error_power *= ERROR_SMOOTHING
-        self._error_power += (1 - ERROR_SMOOTHING) * energy[0]
-        self._weights[part] = learned[1:]
-        self._age(part, energy[1:])
+        self._error_power += (1 - ERROR_SMOOTHING) * squared(error)
 
         explained = np.multiply(pairs, powers, out=self._explained)
         uncertainty = (self._ones @ explained)[::2]
-        share = np.reciprocal(uncertainty + self._error_power + POWER_FLOOR)
+        share = uncertainty + self._error_power
+        share += POWER_FLOOR
+        np.reciprocal(share, out=share)
         twice = _each_twice(share, self._twice)
-        error = (learned[0].view(np.float32) * twice).view(np.complex64)
+        error = (error.view(np.float32) * twice).view(np.complex64)
         # Weights: + uncertainty · conj(reference) · error / total, the conjugate taken twice.
         np.multiply(spectra, np.conj(error), out=product)
         np.conjugate(product, out=product)
         step = product.view(np.float32)
         step *= pairs
         weights += product
-        # Uncertainty: · (1 - uncertainty · |reference|² / total), aged with its partition.
+        # Uncertainty: · (1 - uncertainty · |reference|² / total).
         explained *= twice
-        np.subtract(1, explained, out=explained)
+        np.subtract(ONE, explained, out=explained)
         pairs *= explained
+        self._blocks += 1
+        if self._blocks % CONSTRAINED_EVERY == 0:
+            self._age()
 
         if far_energy > AUDIBLE_POWER * BLOCK:
             left = float(residual @ residual)
             self._microphone_power += (1 - ERLE_SMOOTHING) * (near_energy - self._microphone_power)
             self._residual_power += (1 - ERLE_SMOOTHING) * (left - self._residual_power)
-        heard = spectrum[-WINDOWED:]
-        return Cancelled(microphone, reference, echo, residual, uncertainty, heard)
+        return Cancelled(microphone, reference, echo, residual, uncertainty, spectrum[1:])
 
     def _take(self, reference: Float32Array) -> tuple[Complex64Array, Float32Array]:
         """Spectra of the last blocks and their powers (each twice), the newest first."""
@@ -309,19 +305,30 @@ class Canceller:
             self._first = HISTORY_ROWS - kept
         self._first -= 1
         newest = self._spectra[self._first]
-        newest[:] = np.fft.rfft(far)
-        power = self._powers[self._first]
-        power[::2] = power[1::2] = newest.real**2 + newest.imag**2
+        newest[:] = np.fft.rfft(far, norm="forward")
+        newest *= SCALE
+        _each_twice(squared(newest), self._powers[self._first])
         rows = slice(self._first, self._first + PARTITIONS)
         return self._spectra[rows], self._powers[rows]
 
-    def _age(self, part: slice, energy: Float32Array) -> None:
-        """Some partitions, now without what no room can have: a little less sure of each."""
-        energy += self._prior[part]
+    def _age(self) -> None:
+        """The room, now without what no room can have; and a little less sure of it."""
+        weights, pairs = self._weights, self._pairs
+        response = np.fft.irfft(weights, axis=1)
+        response[:, BLOCK:] = 0.0
+        response *= AGED * SCALE
+        weights[:] = np.fft.rfft(response, axis=1, norm="forward")
+        energy = squared(weights)
+        energy += self._prior
         energy *= 1 - AGED**2
-        pairs = self._pairs[part]
         pairs *= AGED**2
         pairs += _each_twice(energy, self._grown)
+
+
+def squared(numbers: Complex64Array) -> Float32Array:
+    """The squares of the magnitudes, at half the cost of `real**2 + imag**2`, which goes through
+    them in steps of two."""
+    return (numbers * numbers.conj()).real
 
 
 def _each_twice(numbers: Float32Array, out: Float32Array) -> Float32Array:

@@ -186,6 +186,8 @@ class EchoStage:
         self._was_known = False, False
         self._unsettled = self._astray = 0
         self._realignments = self.alignment.realignments
+        self._frames = 0
+        """Since the device was opened.  Two are judged together: most cards give 20 ms at once."""
         self._blocks = 0
         self._look_every = LOOK_EVERY_BLOCKS
         self._powers = [0.0, 0.0, 0.0]
@@ -214,6 +216,7 @@ class EchoStage:
         """Frames (one per row) in which our speaker is silent."""
         if self.choice is EchoChoice.OFF:
             return
+        self._frames += len(microphone)
         self.alignment.skip(len(microphone), self._drift.pace)
         means = microphone.mean(axis=1)  # an offset, which the high-pass takes while we sound
         powers = np.einsum("fs,fs->f", microphone, microphone) / BLOCK - means * means
@@ -231,6 +234,7 @@ class EchoStage:
         if not audible and not was_active:
             self.pass_over(microphone[None, :])
             return Heard(microphone, None, False)
+        self._frames += 1
         if audible and not was_active:
             self._restart()
             self._high_pass.begin(microphone)
@@ -305,7 +309,7 @@ class EchoStage:
             # Nothing of ours is in it: nothing of it is to be touched.  The canceller goes on
             # listening, for somebody may turn the loudspeaker up.
             spectra = cancelled.spectra.copy()
-            spectra[1], spectra[2] = 0.0, spectra[0]
+            spectra[2], spectra[3] = 0.0, spectra[1]
             return Cancelled(
                 microphone, reference, self._nothing, microphone, self._no_doubt, spectra
             )
@@ -353,8 +357,11 @@ class EchoStage:
     # --- who speaks -------------------------------------------------------------------------
 
     def _speech(self, cancelled: Cancelled) -> bool:
-        speaks = self._double_talk.hear(cancelled)
-        return speaks and self.trusted and not self.unsettled
+        return self._double_talk.hear(
+            cancelled,
+            last=self._frames % 2 == 0,
+            believed=self.trusted and not self.unsettled,
+        )
 
 
 def _wrong_by(late: int) -> int:

@@ -1,6 +1,8 @@
-"""What the canceller's signals look like while somebody speaks, or nobody: 161 numbers per frame.
+"""What the canceller's signals look like while somebody speaks, or nobody: 161 numbers per 20 ms.
 
-Call `SpeechFeatures.of` with each 10 ms frame while our speaker sounds; `speech_net` judges them.
+Call `SpeechFeatures.of` with two blocks of 10 ms at a time while our speaker sounds; `speech_net`
+judges them.  Numbers of each block would cost twice as much, and nobody takes less time than that
+to say anything: cards give 20 ms at once anyway.
 
 Thread: the front end's, which is its one owner.  It must never look ahead, and never be changed
 without training the net anew: the weights hold for these numbers alone (`VERSION` is stored with
@@ -13,10 +15,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from edge_agent.audio.cancel.canceller import BINS, BLOCK, RATE_HZ, Cancelled
+from edge_agent.audio.cancel.canceller import BINS, BLOCK, RATE_HZ, Cancelled, squared
 from edge_agent.audio.cancel.voicing import Voicing
 
-VERSION = 3
+VERSION = 4
 
 BANDS = 20
 LOWEST_HZ = 100.0
@@ -29,22 +31,25 @@ VOICING = COUNT - 1
 EXCESS = slice(3 * BANDS, 4 * BANDS)
 """Where the features say by how many dB the residual stands above what is to be expected of it."""
 
-SMOOTHING = 0.85
-"""Of the cross spectra: 60 ms, or a coherence would always be one."""
+TOGETHER = 2
+"""Blocks of which features are made: 20 ms."""
 
-TAIL_DECAY = 0.88
-"""Of the expected echo power per frame: 60 dB in 1.1 s, the longest room."""
+SMOOTHING = 0.72
+"""Of the cross spectra per 20 ms: 60 ms, or a coherence would always be one."""
+
+TAIL_DECAY = 0.774
+"""Of the expected echo power per 20 ms: 60 dB in 1.1 s, the longest room."""
 
 FIRST_LEAK_DB = -5.0
 HIGHEST_LEAK_DB = 3.0
-LEAK_STEP_DB = 0.3
+LEAK_STEP_DB = 0.6
 LEAK_QUANTILE = 0.85
-"""The leak of a band follows what the residual stays under in 85 % of the frames."""
+"""The leak of a band follows what the residual stays under in 85 % of the time."""
 
 NOISE_FACTOR = 2.0
-NOISE_RISE = 1.002
-NOISE_FALL = 0.9
-"""Per frame: the floor rises 0.9 dB a second and falls within 100 ms."""
+NOISE_RISE = 1.004
+NOISE_FALL = 0.81
+"""Per 20 ms: the floor rises 0.9 dB a second and falls within 100 ms."""
 
 SURELY_NOT = 0.5
 """Of the echo and noise to be expected, what is taken out before the residual's period is looked
@@ -70,10 +75,12 @@ _NOISE_RISE = np.float32(NOISE_RISE)
 _NOISE_FALL = np.float32(NOISE_FALL)
 _NOISE_LEAST_RISE = np.float32(1e-12)  # from digital silence
 _HIGHEST_LEAK_DB = np.float32(HIGHEST_LEAK_DB)
-_LEAK_UP = np.float32(LEAK_STEP_DB * LEAK_QUANTILE)
-_LEAK_DOWN = np.float32(LEAK_STEP_DB * (LEAK_QUANTILE - 1))
+# As rows: `where` converts a single number anew each time.
+_LEAK_UP = np.full(BANDS, LEAK_STEP_DB * LEAK_QUANTILE, np.float32)
+_LEAK_DOWN = np.full(BANDS, LEAK_STEP_DB * (LEAK_QUANTILE - 1), np.float32)
 _SURELY_NOT = np.float32(SURELY_NOT)
 _LEAST_GAIN = np.float32(LEAST_GAIN)
+_SMOOTHING = np.float32(SMOOTHING)
 _TEN = np.float32(10)
 
 
@@ -99,18 +106,12 @@ def _mel_bands(edges: Floats) -> Floats:
     return np.asarray(bands / bands.sum(axis=0), np.float32)
 
 
-def _squared(numbers: Floats) -> Floats:
-    """Of complex numbers: the squares of their magnitudes, at half the cost of `real**2 + imag**2`,
-    which goes through them in steps of two."""
-    return (numbers * numbers.conj()).real
-
-
-# Rows of the levels, each of a band's power; the first four are also those of the spectra:
-_HEARD, _ECHO, _LEFT, _PLAYED, _UNSURE, _TAIL, _NOISE, _ALLOWED = range(8)
+# Rows of the levels, each of a band's power; those from PLAYED to LEFT are the spectra's, in order:
+_UNSURE, _PLAYED, _HEARD, _ECHO, _LEFT, _TAIL, _NOISE, _ALLOWED = range(8)
 
 
 class SpeechFeatures:
-    """Make the numbers of one frame from the canceller's signals.
+    """Make the numbers of each 20 ms from the canceller's signals.
 
     `reset` with each device, `restart` with each playback: the room's leak and noise are kept.
     """
@@ -119,8 +120,11 @@ class SpeechFeatures:
         edges = _mel_edges()
         self._bands = _mel_bands(edges)
         self._voicing = Voicing(edges[1:-1])
-        self._powers = np.zeros((5, BINS), np.float32)
         self._levels = np.zeros((8, BANDS), np.float32)
+        # Five powers, of which the last three are followed over time, and two cross spectra, of two
+        # numbers each, which are, too.
+        self._rows = np.zeros((9, BINS), np.float32)
+        self._cross: Any = self._rows[5:].reshape(-1).view(np.complex64).reshape(2, BINS)
         self.reset()
 
     def reset(self) -> None:
@@ -134,38 +138,50 @@ class SpeechFeatures:
         self._levels[_TAIL] = 0.0
         self._voicing.restart()
         # Sums that fade, not means: a coherence is the same, and one product less each.
-        self._power = np.full((3, BINS), _SUM_FLOOR, np.float32)
-        self._cross: Any = np.zeros((2, BINS), np.complex64)
+        self._sums = np.zeros((7, BINS), np.float32)
+        self._sums[:3] = _SUM_FLOOR
 
-    def of(self, cancelled: Cancelled) -> Floats:
-        """The features of one block, as `(161,)` of float32."""
-        spectra: Any = cancelled.spectra
-        powers = self._powers
-        powers[:4] = _squared(spectra)
-        powers[_UNSURE] = cancelled.uncertainty
-        self._follow(powers @ self._bands)
+    def of(self, blocks: list[Cancelled]) -> Floats:
+        """The features of two blocks that follow one another, or of one, as `(161,)` of float32."""
+        self._take(blocks)
+        self._follow(self._rows[:5] @ self._bands)
         features: Floats = np.empty(COUNT, np.float32)
         found = features[:VOICING].reshape(KINDS, BANDS)
-        found[6:] = self._coherence(spectra)[::-1]
+        found[6:] = self._coherence()[::-1]
         decibels = self._levels + _FLOOR
         np.log10(decibels, out=decibels)
         decibels *= _TEN
         left_db = decibels[_LEFT]
         # Nothing here knows how far a microphone is turned up.
         np.subtract(left_db, decibels[_NOISE], out=found[0])
-        np.subtract(decibels[:2], left_db, out=found[1:3])
+        np.subtract(decibels[_HEARD : _ECHO + 1], left_db, out=found[1:3])
         np.subtract(left_db, decibels[_ALLOWED], out=found[3])
         found[4] = decibels[_PLAYED]
         np.subtract(decibels[_UNSURE], left_db, out=found[5])
         levels = self._levels
         gains = np.float32(1) - _SURELY_NOT * levels[_ALLOWED] / (levels[_LEFT] + _FLOOR)
         np.maximum(gains, _LEAST_GAIN, out=gains)
-        features[VOICING] = self._voicing.hear(cancelled.residual, gains)
+        features[VOICING] = self._voicing.hear([block.residual for block in blocks], gains)
         self._learn_leak(left_db - decibels[_TAIL])
         return features
 
+    def _take(self, blocks: list[Cancelled]) -> None:
+        """Powers and cross spectra of the blocks, their means."""
+        rows = self._rows
+        rows[_UNSURE] = blocks[0].uncertainty
+        spectra: Any = blocks[0].spectra
+        rows[_PLAYED : _LEFT + 1] = squared(spectra)
+        np.multiply(spectra[1::2], spectra[2].conj(), out=self._cross)
+        for block in blocks[1:]:
+            rows[_UNSURE] += block.uncertainty
+            spectra = block.spectra
+            rows[_PLAYED : _LEFT + 1] += squared(spectra)
+            self._cross += spectra[1::2] * spectra[2].conj()
+        if len(blocks) > 1:
+            rows *= np.float32(1 / len(blocks))
+
     def _follow(self, bands: Floats) -> None:
-        """Bring the levels up to date: tail and noise remember, the rest is of this block."""
+        """Bring the levels up to date: tail and noise remember, the rest is of these blocks."""
         levels = self._levels
         levels[:5] = bands
         left, tail, noise = levels[_LEFT], levels[_TAIL], levels[_NOISE]
@@ -182,15 +198,15 @@ class SpeechFeatures:
         allowed *= tail
         allowed += _NOISE_FACTOR * noise
 
-    def _coherence(self, spectra: Any) -> Floats:
+    def _coherence(self) -> Floats:
         """What microphone and residual have in common with the echo, per band, 0 to 1."""
-        power, cross = self._power, self._cross
-        power *= SMOOTHING
-        power += self._powers[:3]
-        cross *= SMOOTHING
-        cross += spectra[0:3:2] * spectra[_ECHO].conj()
-        smooth = power + _SUM_FLOOR
-        shared = _squared(cross) / (smooth[0:3:2] * smooth[_ECHO])
+        sums = self._sums
+        sums *= _SMOOTHING
+        sums += self._rows[_HEARD:]
+        smooth = sums[:3] + _SUM_FLOOR
+        cross: Any = sums[3:].reshape(-1).view(np.complex64).reshape(2, BINS)
+        shared = squared(cross)
+        shared /= smooth[::2] * smooth[1]
         return np.asarray(shared @ self._bands)
 
     def _learn_leak(self, ratio_db: Floats) -> None:

@@ -1,13 +1,14 @@
 """The trained decision: does a person speak while our own voice sounds?
 
-Build it with `read_weights`, then `hear` the features of each frame; `sure` is the answer so far.
+Build it with `read_weights`, then `hear` the features of each 20 ms: a score, which is above
+`threshold` while somebody speaks.
 
 Thread: the front end's, which is its one owner; training judges many sessions at once, as a leading
 axis of the arrays.  It must never run on weights that were trained on other features.
 
 Small nets side by side, trained apart, whose scores are averaged: what one of them overlooks or
 imagines the others do not, or not at the same moment.  Each is a dense layer of 32, a gated
-recurrent unit of 40 and one output.  Their 56,000 numbers in `speech_net.npz` are made by
+recurrent unit of 40 and one output.  Their 42,000 numbers in `speech_net.npz` are made by
 `benchmarks.hearing.train`; where they come from and what they are worth is in `speech_net.md`.
 """
 
@@ -34,7 +35,7 @@ WEIGHTS = "speech_net.npz"
 SENSITIVITIES = ("cautious", "normal", "eager")
 """How sure it has to be, in words; the numbers are stored with the weights they belong to."""
 
-NETS = 4
+NETS = 3
 INPUTS = 32
 UNITS = 40
 
@@ -52,17 +53,13 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "thresholds": (len(SENSITIVITIES),),
 }
 
-FIRST_SCORE = np.float32(-10.0)
-
 CLEAR_DB = np.float32(5.0)
 CLEAR_VOICING = np.float32(0.0)
 CLEAR_BONUS = np.float32(2.0)
 """Added to the score where a sound that is as periodic as this stands so far above the echo and
 noise to be expected: who speaks that clearly need not wait until the net is sure.  A knock stands
 as clear, and is not periodic."""
-VOICED_BONUS = np.float32(0.5)
-"""Of the log-odds that the sound is periodic, added to the score: the older two of the nets do not
-know of it."""
+HALF = np.float32(0.5)
 LEAST_DB, MOST_DB = np.float32(-5.0), np.float32(15.0)
 """Bounds per band before averaging: one band alone is no voice."""
 
@@ -95,7 +92,7 @@ def read_weights(source: Path | None = None) -> dict[str, Floats]:
 
 
 class SpeechNet:
-    """Judge frame by frame.  `many`: how many sessions side by side, as a shape: () or (n,)."""
+    """Judge 20 ms by 20 ms.  `many`: how many sessions side by side, as a shape: () or (n,)."""
 
     def __init__(
         self, weights: dict[str, Floats], sensitivity: str, many: tuple[int, ...] = ()
@@ -123,38 +120,37 @@ class SpeechNet:
         """Another playback: what was heard before it is over."""
         side_by_side = self._many[0] if self._many else 1
         self._state = np.zeros((self._nets, side_by_side, self._units), np.float32)
-        self.score: Any = np.full(self._many, FIRST_SCORE, np.float32)
-        """How sure it is of this frame; above `threshold` somebody speaks."""
 
     def forget(self, which: Any) -> None:
         """The same for some of many sessions, as a mask."""
         self._state[:, which] = 0.0
 
-    @property
-    def sure(self) -> bool:
-        """Somebody speaks."""
-        return bool(self.score > self.threshold)
-
     def hear(self, features: Floats) -> Any:
-        """Take the features of the next frame; returns the score."""
-        units = self._units
-        inner = np.tanh(features @ self._dense + self._dense_bias)
+        """Take the features of the next 20 ms; returns the score."""
+        units, state = self._units, self._state
+        inner = features @ self._dense
+        inner += self._dense_bias
+        np.tanh(inner, out=inner)
         # From here on as (nets, sessions, numbers).
         inner = inner.reshape(-1, self._nets, inner.shape[-1] // self._nets).swapaxes(0, 1)
-        new = inner @ self._gates + self._gates_bias
-        old = self._state @ self._memory + self._memory_bias
+        new = inner @ self._gates
+        new += self._gates_bias
+        old = state @ self._memory
+        old += self._memory_bias
         # tanh is cheaper than a logistic function, and the same thing.
-        both = np.tanh(new[..., : 2 * units] + old[..., : 2 * units])
-        both *= np.float32(0.5)
-        both += np.float32(0.5)
-        reset, keep = both[..., :units], both[..., units:]
-        fresh = np.tanh(new[..., 2 * units :] + reset * old[..., 2 * units :])
-        self._state = fresh + keep * (self._state - fresh)
+        both = new[..., : 2 * units] + old[..., : 2 * units]
+        np.tanh(both, out=both)
+        both *= HALF
+        both += HALF
+        fresh = both[..., :units] * old[..., 2 * units :]
+        fresh += new[..., 2 * units :]
+        np.tanh(fresh, out=fresh)
+        state -= fresh
+        state *= both[..., units:]
+        state += fresh
         # Three plain calls cost a third of `clip` and `mean`, and give the same.
         bounded = np.minimum(np.maximum(features[..., EXCESS], LEAST_DB), MOST_DB)
         excess = np.add.reduce(bounded, axis=-1) / np.float32(BANDS)
-        believed = np.add.reduce(self._state @ self._out, axis=0).reshape(self._many)
-        voicing = features[..., VOICING]
-        clear = (excess > CLEAR_DB) & (voicing > CLEAR_VOICING)
-        self.score = believed + self._out_bias + CLEAR_BONUS * clear + VOICED_BONUS * voicing
-        return self.score
+        believed = np.add.reduce(state @ self._out, axis=0).reshape(self._many)
+        clear = (excess > CLEAR_DB) & (features[..., VOICING] > CLEAR_VOICING)
+        return believed + self._out_bias + CLEAR_BONUS * clear

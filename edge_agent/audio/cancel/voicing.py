@@ -1,7 +1,8 @@
 """Voicing: how periodic a sound is, as a voice is and a knock is not.
 
-`hear` each block of 10 ms; it returns the log-odds of the highest peak of the autocorrelation among
-the pitches of people: about 2 for a vowel, about -0.5 for a knock, a consonant or noise.
+`hear` one or two blocks of 10 ms at a time; it returns the log-odds of the highest peak of the
+autocorrelation among the pitches of people: about 2 for a vowel, about -0.5 for a knock, a
+consonant or noise.
 
 Thread: the front end's, which is its one owner.  It must never look further back than 40 ms: a word
 is short, and what came before it is not its sound.
@@ -22,6 +23,8 @@ from edge_agent.audio.cancel.canceller import BLOCK, RATE_HZ, Float32Array
 
 STEP = 4
 """Samples of which one is kept: 16 kHz become 4 kHz."""
+MOST_BLOCKS = 2
+"""At a time."""
 TAPS = 16
 """Of the low-pass before it, a Hann window: -31 dB and less from 1.9 kHz on, where what is above
 2 kHz would fold onto a voice's harmonics."""
@@ -38,6 +41,7 @@ LEAST, MOST = 0.03, 0.98
 """Bounds of the peak's share of the power, -3.5 to 3.9 as log-odds: silence has none, and a pure
 tone is no surer a voice than a vowel."""
 
+_NEW = BLOCK // STEP
 _HERTZ = np.arange(SPECTRUM // 2 + 1) * (RATE_HZ / STEP / SPECTRUM)
 _BAND = slice(*np.searchsorted(_HERTZ, (LOWEST_HZ, HIGHEST_HZ)))
 
@@ -48,14 +52,18 @@ class Voicing:
     def __init__(self, centres_hz: Any) -> None:
         taps = np.hanning(TAPS + 2)[1:-1]
         self._taps = (taps / taps.sum()).astype(np.float32)
-        self._sound = np.zeros(TAPS - STEP + BLOCK, np.float32)
+        self._sound: Float32Array = np.zeros(TAPS - STEP + MOST_BLOCKS * BLOCK, np.float32)
         self._cuts = np.lib.stride_tricks.sliding_window_view(self._sound, TAPS)[::STEP]
-        self._slow = np.zeros(WINDOW, np.float32)
-        self._window = np.hanning(WINDOW).astype(np.float32)
-        # From power to autocorrelation as one product: quicker than a transform, as few lags count.
+        self._slow: Float32Array = np.zeros(WINDOW, np.float32)
+        # From sound to spectrum, and from power to autocorrelation, each as one product: quicker
+        # than a transform, as few frequencies and lags count.
+        window = np.hanning(WINDOW)
+        angles = 2 * np.pi / SPECTRUM * np.outer(np.arange(WINDOW), np.arange(_HERTZ.size)[_BAND])
+        parts = np.hstack((np.cos(angles), np.sin(angles)))
+        self._parts = np.ascontiguousarray(window[:, None] * parts, np.float32)
         turns = np.outer(_HERTZ, np.array([0, *LAGS]) / LAG_HZ)
         waves = np.cos(2 * np.pi * turns)
-        own = np.abs(np.fft.rfft(self._window, SPECTRUM)) ** 2
+        own = np.abs(np.fft.rfft(window, SPECTRUM)) ** 2
         own[1:-1] *= 2  # the frequencies below zero
         whole = own @ waves
         self._waves = np.ascontiguousarray((waves / (whole / whole[0]))[_BAND], np.float32)
@@ -69,16 +77,21 @@ class Voicing:
         self._sound[:] = 0.0
         self._slow[:] = 0.0
 
-    def hear(self, block: Float32Array, gains: Float32Array) -> float:
-        """Take 160 samples at 16 kHz, and what share of the power in each band is to count."""
-        sound, slow = self._sound, self._slow
-        sound[: TAPS - STEP] = sound[BLOCK:]
-        sound[TAPS - STEP :] = block
-        new = BLOCK // STEP
+    def hear(self, blocks: list[Float32Array], gains: Float32Array) -> float:
+        """Take blocks of 160 samples at 16 kHz, and what share of the power in each band is to
+        count; how periodic it is when the last of them is over."""
+        sound, slow, new = self._sound, self._slow, _NEW * len(blocks)
+        end = TAPS - STEP
+        for block in blocks:
+            sound[end : end + BLOCK] = block
+            end += BLOCK
         slow[:-new] = slow[new:]
-        slow[-new:] = self._cuts @ self._taps
-        spectrum: Any = np.fft.rfft(slow * self._window, SPECTRUM)[_BAND]
-        power = (spectrum * spectrum.conj()).real
+        slow[-new:] = self._cuts[:new] @ self._taps
+        sound[: TAPS - STEP] = sound[end - (TAPS - STEP) : end]
+        parts = slow @ self._parts
+        parts *= parts
+        half = parts.size // 2
+        power = parts[:half] + parts[half:]
         power *= gains @ self._gains
         found = power @ self._waves
         whole = float(found[0])

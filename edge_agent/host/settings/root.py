@@ -146,11 +146,12 @@ class BargeIn(Section):
     """How easily a voice over the speaker's own is believed.  In an hour of its own voice in harsh
     simulated rooms `cautious` interrupts itself twice and hears 94 of 100 people who speak as loud
     as that, `normal` 5 times and 96, `eager` 25 times and 96 (benchmarks/hearing.md)."""
-    window_frames: int = Field(default=6, ge=3, le=100)
+    window_frames: int = Field(default=1, ge=1, le=100)
     """How many of the last 10 ms frames are looked at."""
-    speech_frames: int = Field(default=5, ge=2, le=100)
-    """How many of them must be speech.  Each more makes every interruption 10 ms later and hardly
-    any rarer: `sensitivity` is for that."""
+    speech_frames: int = Field(default=1, ge=1, le=100)
+    """How many of them must be speech.  One is enough, as the detector has weighed what it heard
+    before; each more makes every interruption 10 ms later and hardly any rarer: `sensitivity` is
+    for that."""
     min_after_start_ms: int = Field(default=250, ge=0, le=5000)
     """No interruption by speech in the first moments of an answer, while the echo canceller
     still learns the room."""
