@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from edge_agent.audio.cancel.canceller import Cancelled
-from edge_agent.audio.cancel.speech_features import SpeechFeatures
+from edge_agent.audio.cancel.speech_features import TOGETHER, SpeechFeatures
 from edge_agent.audio.cancel.speech_net import SpeechNet, read_weights
 
 KEPT = 0.49
@@ -67,7 +67,7 @@ class DoubleTalkDetector:
         if self._net is None:
             return False
         self._blocks.append(cancelled)
-        if last:
+        if last or len(self._blocks) >= TOGETHER:
             score = float(self._net.hear(self._features.of(self._blocks)))
             self._blocks = []
             self._sureness = float(smoothed(self._sureness, score if believed else LEAST))
