@@ -34,8 +34,8 @@ from edge_agent.audio.cancel.speech_net import SENSITIVITIES, read_weights
 ROUNDS = 20
 SESSIONS = {
     "mix": 1100,
-    **dict.fromkeys(("knocks", "path", "volume", "drift", "rattle", "noise"), 200),
-    **dict.fromkeys(("early", "late"), 200),
+    **dict.fromkeys(("knocks", "path", "volume", "drift", "rattle", "noise"), 204),
+    **dict.fromkeys(("early", "late"), 204),
     **dict.fromkeys(("coughs", "dropouts", "room_music", "television"), 60),
     **dict.fromkeys(("near+10", "near0", "near-10", "near-20"), 100),
     **dict.fromkeys(("near0_noise", "near0_drift", "near0_late"), 40),
