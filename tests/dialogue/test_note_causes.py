@@ -27,7 +27,7 @@ def woken_by(cause: str) -> House:
 
 
 def interrupted_by(cause: str) -> House:
-    house = House(ModelServer())
+    house = House(ModelServer(), barge_in_window_frames=6, barge_in_speech_frames=5)
     house.connect()
     house.server.plans = [Plan(items_ms=(6000.0,))]
     house.wake_word(0.5)

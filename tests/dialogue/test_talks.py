@@ -488,7 +488,7 @@ def test_an_answer_to_a_muted_house_is_heard_out_and_opens_no_window() -> None:
 
 
 def test_barge_in_by_the_server() -> None:
-    house = question(awake_house())
+    house = question(awake_house(barge_in_window_frames=6, barge_in_speech_frames=5))
     for start_s in (3.5, 3.7):  # too little for our own decision
         house.says(start_s, start_s + 0.04)
     house.run(4.0)
