@@ -137,6 +137,8 @@ class Canceller:
     """See the module's text."""
 
     def __init__(self) -> None:
+        self.heard = self.left = 0.0
+        """Energy of the last block: of the microphone, and of what is left of it."""
         self.reset()
 
     def reset(self, strength_db: float | None = None) -> None:
@@ -249,9 +251,9 @@ class Canceller:
     def process(self, microphone: Float32Array, reference: Float32Array) -> Cancelled:
         """Take the next 160 samples of both; `microphone` is kept in the result, not copied."""
         far_energy = float(reference @ reference)
-        near_energy = float(microphone @ microphone)
+        self.heard = float(microphone @ microphone)
         if self._unweighed:
-            self._weigh(near_energy, far_energy)
+            self._weigh(self.heard, far_energy)
         spectra, powers = self._take(reference)
         weights, pairs, product = self._weights, self._pairs, self._product
         np.multiply(weights, spectra, out=product)
@@ -287,10 +289,10 @@ class Canceller:
         if self._blocks % CONSTRAINED_EVERY == 0:
             self._age()
 
+        self.left = float(residual @ residual)
         if far_energy > AUDIBLE_POWER * BLOCK:
-            left = float(residual @ residual)
-            self._microphone_power += (1 - ERLE_SMOOTHING) * (near_energy - self._microphone_power)
-            self._residual_power += (1 - ERLE_SMOOTHING) * (left - self._residual_power)
+            self._microphone_power += (1 - ERLE_SMOOTHING) * (self.heard - self._microphone_power)
+            self._residual_power += (1 - ERLE_SMOOTHING) * (self.left - self._residual_power)
         return Cancelled(microphone, reference, echo, residual, uncertainty, spectrum[1:])
 
     def _take(self, reference: Float32Array) -> tuple[Complex64Array, Float32Array]:

@@ -190,7 +190,7 @@ class EchoStage:
         """Since the device was opened.  Two are judged together: most cards give 20 ms at once."""
         self._blocks = 0
         self._look_every = LOOK_EVERY_BLOCKS
-        self._powers = [0.0, 0.0, 0.0]
+        self._powers = 0.0, 0.0, 0.0
         self._best_erle_db = 0.0
         """The highest so far of this playback."""
         self._last_heard: deque[Float32Array] = deque(maxlen=HEARD // BLOCK)
@@ -274,7 +274,7 @@ class EchoStage:
         """Begin of a playback."""
         self.alignment.start()
         self._best_erle_db = 0.0
-        self._powers = [0.0, 0.0, 0.0]
+        self._powers = 0.0, 0.0, 0.0
         self._canceller.restart()
         self._double_talk.restart()
         self._blocks = 0
@@ -290,16 +290,19 @@ class EchoStage:
         if self._is_worse(cancelled):
             self.slipped()
             self._astray = ASTRAY_BLOCKS
-        elif not self._unsettled and self._canceller.erle_db > TRUST_ERLE_DB:
+        erle_db = self._canceller.erle_db
+        if erle_db > TRUST_ERLE_DB and not self._unsettled:
             self._astray = 0
         self._blocks += 1
         if self._blocks > FOUND_BLOCKS:
-            self._best_erle_db = max(self._best_erle_db, self._canceller.erle_db)
+            self._best_erle_db = max(self._best_erle_db, erle_db)
             self._found = self._found or self._best_erle_db > TRUST_ERLE_DB
-            self.alignment.held |= self._canceller.erle_db > HELD_ERLE_DB
+            self.alignment.held |= erle_db > HELD_ERLE_DB
             if self._found:
                 self._drift.take(self._canceller.weights)
-        self._look(microphone)
+        self._last_heard.append(microphone)
+        if self._blocks % self._look_every == 0 and erle_db <= LEARNED_ERLE_DB:
+            self._look()
         known = self._found, self._search.none_found
         if known != self._was_known:
             # What was made of the sound until now was made without knowing our own voice in it.
@@ -319,19 +322,15 @@ class EchoStage:
         """Whether a canceller that had learned the room makes it worse."""
         if self._best_erle_db <= LEARNED_ERLE_DB:
             return False
-        signals = cancelled.microphone, cancelled.echo, cancelled.residual
-        for number, signal in enumerate(signals):
-            self._powers[number] += WORSE_SMOOTHING * (
-                float(signal @ signal) - self._powers[number]
-            )
         heard, taken, left = self._powers
+        heard += WORSE_SMOOTHING * (self._canceller.heard - heard)
+        taken += WORSE_SMOOTHING * (float(cancelled.echo @ cancelled.echo) - taken)
+        left += WORSE_SMOOTHING * (self._canceller.left - left)
+        self._powers = heard, taken, left
         return taken > TAKEN * heard and left > WORSE * heard + BLOCK * QUIET
 
-    def _look(self, microphone: Float32Array) -> None:
-        """Search for the echo, as long as the canceller does not hold it."""
-        self._last_heard.append(microphone)
-        if self._blocks % self._look_every or self._canceller.erle_db > LEARNED_ERLE_DB:
-            return
+    def _look(self) -> None:
+        """Search for the echo, as the canceller does not hold it."""
         if len(self._last_heard) < HEARD // BLOCK:
             return
         # From where the stamps say, whatever has been assumed since: that may be wrong.
