@@ -204,7 +204,8 @@ class Speaker:
     def _heard(self, frame: HeardFrame) -> None:
         if self.found_s < 0 and self.front.echo == "found":
             self.found_s = self.front.playback_frames / 100
-        if frame.over_playback and self._barge_in.hear(frame):
+        # As the daemon: an answer's pauses can be cut as well.
+        if self.front.playback_frames and self._barge_in.hear(frame):
             self.cuts.append(time.monotonic())
 
     def _render(self, frames: int, at: float) -> bytes:

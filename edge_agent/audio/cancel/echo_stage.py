@@ -36,6 +36,7 @@ from edge_agent.audio.cancel.echo_drift import EchoDrift
 from edge_agent.audio.cancel.echo_search import EchoSearch
 from edge_agent.audio.cancel.high_pass import HighPass
 from edge_agent.audio.cancel.reference import ReferenceTrack
+from edge_agent.audio.cancel.speech_features import TOGETHER
 from edge_agent.contract.errors import ConfigError
 from edge_agent.contract.ports import EchoPath
 
@@ -358,7 +359,7 @@ class EchoStage:
     def _speech(self, cancelled: Cancelled) -> bool:
         return self._double_talk.hear(
             cancelled,
-            last=self._frames % 2 == 0,
+            last=self._frames % TOGETHER == 0,
             believed=self.trusted and not self.unsettled,
         )
 
