@@ -118,6 +118,8 @@ def run(session: Scene) -> Heard:
     features = np.zeros((FRAMES // TOGETHER, COUNT), np.float16)
     believed, free, ours = np.zeros((3, FRAMES), bool)
     voice = VoiceDetector(Settings().listen.vad_mode)
+    for quiet in session.before.reshape(-1, FRAME):  # a speaker has heard its room all day
+        voice.is_speech(array_to_pcm(quiet))
     written = 0
     for number in range(FRAMES):
         while written < min(FRAMES, number + AHEAD_BLOCKS):

@@ -36,6 +36,7 @@ SESSION_S = 30.0
 FRAMES = round(SESSION_S * 100)
 FRAME = RATE_HZ // 100
 OWN_FROM_S = 0.3
+BEFORE_S = 5.0
 ROOMS = {"train": 90, "tune": 24, "report": 40}
 NEAR_FLOOR_DB = -20.0
 """Somebody is heard where their sound at the microphone is above that, re their active level."""
@@ -63,6 +64,8 @@ class Scene:
     """Full scale int16 at 16 kHz of the loudspeaker's clock."""
     heard: NDArray[np.int16]
     """The microphone at its own clock's 16 kHz."""
+    before: NDArray[np.int16]
+    """What it heard before our voice began: five seconds of the room alone."""
     drift_ppm: float
     stamps_s: float
     apart: bool
@@ -261,7 +264,8 @@ def scene(library: Library, kind: Kind, number: int) -> Scene:
         dice = _generator(part, 6, number, *seed)
         if library.sources["ambience"] and dice.random() < kind.recorded_noise:
             noise = _recorded_room(library, size, dice)
-    mix += (noise * gain(max(loud + noise_db, -80))).astype(np.float32)
+    room = (noise * gain(max(loud + noise_db, -80))).astype(np.float32)
+    mix += room
     hits = kind.hits or int(rng.random() < kind.transients) * int(rng.integers(1, 5))
     # From a generator of their own: other noises leave sessions without any as they are.
     dice = _generator(part, 5, number, *seed)
@@ -277,7 +281,9 @@ def scene(library: Library, kind: Kind, number: int) -> Scene:
         if part == "train":  # a voice, and yet nobody speaks
             people.blurred[start // FRAME : (start + len(hit)) // FRAME + AFTER_COUGH] = True
     if kind.around:
-        mix += _around(library, place, kind, loud, rng)
+        around = _around(library, place, kind, loud, rng)
+        mix += around
+        room += around
     drift = float(rng.choice([-1, 1])) * float(rng.uniform(*kind.drift_ppm))
     if part == "train" and rng.random() < 0.4:
         drift = float(rng.uniform(-20, 20))
@@ -288,17 +294,20 @@ def scene(library: Library, kind: Kind, number: int) -> Scene:
         lost = int(rng.integers(1, 2)) if rng.random() < 0.5 else int(rng.integers(16, 320))
         mix = np.concatenate((mix[:start], mix[start + lost :]))
     mix = np.pad(mix, (0, max(0, size - len(mix))))[:size]
-    mix += rng.standard_normal(size).astype(np.float32) * gain(rng.uniform(-96, -80))
+    hiss = rng.standard_normal(size).astype(np.float32) * gain(rng.uniform(-96, -80))
+    mix += hiss
+    before = (room + hiss)[-round(BEFORE_S * RATE_HZ) :]
     peak_db = 20 * np.log10(float(np.max(np.abs(mix))) + 1e-9)
     if rng.random() < 0.1:  # a microphone that is turned up too far
-        mix = mix * gain(rng.uniform(0, 12) - peak_db)
-    elif peak_db > 0:
-        mix = mix * gain(-1 - peak_db)
+        turned_up = gain(rng.uniform(0, 12) - peak_db)
+    else:
+        turned_up = gain(-1 - peak_db if peak_db > 0 else 0.0)
     return Scene(
         name=f"{part}-{kind.name}-{number}",
         place=which,
         rendered=_pcm(rendered),
-        heard=_pcm(mix),
+        heard=_pcm(mix * turned_up),
+        before=_pcm(before * turned_up),
         drift_ppm=drift,
         stamps_s=stamps_s,
         apart=kind.apart,

@@ -27,7 +27,7 @@ from edge_agent.audio.cancel.speech_features import TOGETHER
 from edge_agent.audio.cancel.speech_net import SENSITIVITIES, SpeechNet, read_weights
 from edge_agent.dialogue.barge_in import PAUSE_FRAMES
 
-PER_HOUR = {"cautious": 1.0, "normal": 2.0, "eager": 10.0}
+PER_HOUR = {"cautious": 0.5, "normal": 2.0, "eager": 10.0}
 """Sessions with a false cut per hour of own voice, over the sessions below taken together.  Most of
 them hold more that goes wrong than a household has in a day; where little does, it is a twentieth
 of that."""

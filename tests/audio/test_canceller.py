@@ -11,6 +11,7 @@ from edge_agent.audio.cancel.canceller import (
     BLOCK,
     PARTITIONS,
     RATE_HZ,
+    WINDOW,
     Canceller,
     Float32Array,
 )
@@ -64,6 +65,13 @@ def test_a_block_is_what_it_says() -> None:
     assert np.allclose(done.microphone - done.echo, done.residual, atol=1e-7)
     assert np.array_equal(done.reference, unit(far)[-BLOCK:])
     assert np.all(done.uncertainty > 0)
+    for row, sound in ((0, unit(far)), (1, microphone)):
+        wanted = np.fft.rfft(WINDOW * sound[-2 * BLOCK :], norm="forward")
+        assert np.abs(spectra[row] - wanted).max() < 1e-5 * np.abs(wanted).max()
+    assert np.allclose(spectra[1] - spectra[2], spectra[3], atol=1e-7)
+    # Powers agree with those of the sound itself, as the window's mean square is a half.
+    left = float(np.sum(np.abs(spectra[2]) ** 2)) * 2 / 0.5
+    assert decibel(left / power(done.residual)) == pytest.approx(0, abs=4)
 
 
 def test_its_own_doubt_shrinks_as_it_learns() -> None:

@@ -19,7 +19,7 @@ T = np.arange(RATE_HZ) / RATE_HZ
 
 def heard(sound: Any, gains: Any = ALL) -> Any:
     """What `Voicing` says of each 20 ms."""
-    voicing = Voicing(CENTRES_HZ)
+    voicing = Voicing(CENTRES_HZ, 2)
     whole = np.asarray(sound, np.float32)
     pairs = whole[: whole.size // TWO * TWO].reshape(-1, 2, BLOCK)
     return np.array([voicing.hear(list(pair), gains) for pair in pairs])
@@ -68,7 +68,7 @@ def test_a_band_of_noise_that_does_not_count_hides_no_voice() -> None:
 
 
 def test_silence_is_a_number_and_the_past_ends_with_a_restart() -> None:
-    voicing, fresh = Voicing(CENTRES_HZ), Voicing(CENTRES_HZ)
+    voicing, fresh = Voicing(CENTRES_HZ, 2), Voicing(CENTRES_HZ, 2)
     silence = np.zeros(BLOCK, np.float32)
     nothing = fresh.hear([silence], ALL)
     assert np.isfinite(nothing)
@@ -79,7 +79,7 @@ def test_silence_is_a_number_and_the_past_ends_with_a_restart() -> None:
 
 
 def test_two_blocks_at_a_time_are_the_same_sound_as_one_by_one() -> None:
-    one, two = Voicing(CENTRES_HZ), Voicing(CENTRES_HZ)
+    one, two = Voicing(CENTRES_HZ, 2), Voicing(CENTRES_HZ, 2)
     blocks = vowel(180).astype(np.float32)[: 20 * BLOCK].reshape(-1, BLOCK)
     singly = [one.hear([block], ALL) for block in blocks]
     paired = [two.hear(list(pair), ALL) for pair in blocks.reshape(-1, 2, BLOCK)]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks.hearing import library as sounds
-from benchmarks.hearing import noise_sources, sources
+from benchmarks.hearing import noise_sources, recording, sources
 from benchmarks.hearing.judge import Tally, poisson_bounds, share_bounds
 from benchmarks.hearing.kinds import KINDS
 from benchmarks.hearing.learner import LEARNED, Learner, averaged, joined
@@ -112,6 +112,31 @@ def test_a_recorded_room_leaves_the_rest_of_a_session_as_it_is(folder: Path) -> 
     assert np.array_equal(made.rendered, recorded.rendered)
     assert made.drift_ppm == recorded.drift_ppm
     assert not np.array_equal(made.heard, recorded.heard)
+
+
+def test_the_ordinary_detector_has_heard_the_room_alone_before_a_session(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a speaker's has, all day: else it takes the room for a voice in the first pause."""
+    library = sounds.Library(folder, "report")
+    made = scene(library, replace(KINDS["mix"], swell=0.0, transients=0.0), 4)
+    loud = [np.sqrt(np.mean(np.square(s.astype(float)))) for s in (made.before, made.heard[:4000])]
+    assert len(made.before) == 5 * RATE_HZ
+    assert loud[0] == pytest.approx(loud[1], rel=0.3)
+    heard: list[bytes] = []
+
+    class Listening:
+        def __init__(self, _mode: int) -> None:
+            pass
+
+        def is_speech(self, pcm: bytes) -> bool:
+            heard.append(pcm)
+            return False
+
+    monkeypatch.setattr(recording, "VoiceDetector", Listening)
+    recording.run(made)
+    assert b"".join(heard[:500]) == made.before.tobytes()
+    assert len(heard) > 500
 
 
 def test_a_session_depends_on_its_part_kind_and_number_alone(folder: Path) -> None:
@@ -294,7 +319,7 @@ def test_sureness_is_known_when_its_20_ms_are_over_and_holds_until_the_next(tmp_
     weights = {**joined([learner.numbers]), **even}
     features = rng.standard_normal((FRAMES // 2, COUNT)).astype(np.float16)
     believed, free = np.ones(FRAMES, bool), np.zeros(FRAMES, bool)
-    believed[7], free[100 : 100 + PAUSE_FRAMES], free[200:240] = False, True, True
+    believed[7], free[100 : 100 + PAUSE_FRAMES], free[200:220] = False, True, True
     np.savez(tmp_path / "one.npz", features=features, believed=believed, free=free)
     (found,) = decided(weights, [tmp_path / "one.npz"])
     net, wanted = SpeechNet(weights, "normal"), [LEAST]

@@ -11,6 +11,9 @@ A partitioned-block frequency-domain Kalman filter (Enzner & Vary 2006; Kuech et
 room's impulse response in partitions of one block, each bin of each partition with its own
 uncertainty, which sets its step size.  Overlap-save with blocks of one frame: no added delay.
 Double talk needs no detector: the error's own power spectrum slows the adaptation.
+
+All spectra are of two blocks and divided by their 320 samples: numpy transforms in single precision
+only if it is told to do so (`norm="forward"`).
 """
 
 from __future__ import annotations
@@ -57,8 +60,15 @@ WEIGHED_FROM = 3e-5
 HIGHEST_GAIN = 1000.0
 """30 dB; more is a person who speaks as we begin, or a fault."""
 
+ONE = np.float32(1)
+TWICE = np.complex64(1 + 1j)
+MIRRORED = np.complex64(1 - 1j)
+"""A number times these stands twice in a row of real and imaginary parts, the second time negative
+or not: one call of numpy, where two would go through the row in steps of two."""
+
 ERROR_SMOOTHING = 0.9
 """Of the error's power spectrum: 100 ms, about a syllable."""
+NEW_ERROR = np.complex64((1 - ERROR_SMOOTHING) * MIRRORED)
 
 CONSTRAINED_EVERY = 8
 """Blocks from one gradient constraint, and ageing, of the filter to the next.  A quarter of it in
@@ -70,10 +80,9 @@ AGED = TRANSITION**CONSTRAINED_EVERY
 DOUBT = 0.3
 """Share of what is known that may be wrong after a slip: more would take a person for echo."""
 
-ONE = np.float32(1)
-
-POWER_FLOOR = 1e-9
+POWER_FLOOR: Float32Array = np.array([1e-14, -1e-14] * BINS, np.float32)
 """Against division by zero; far below one bit of a 10 ms block."""
+ENERGY_FLOOR = 1e-9
 
 ERLE_SMOOTHING = 0.99
 AUDIBLE_POWER = 1e-7
@@ -102,43 +111,36 @@ class Cancelled(NamedTuple):
     residual: Float32Array
     """`microphone` minus `echo`."""
     uncertainty: Float32Array
-    """161 bins of 50 Hz: how much echo the filter itself thinks may be left, as the power |FFT|²
-    of one block.  The sum over all partitions of uncertainty times |reference|²."""
+    """161 bins of 50 Hz: how much echo the filter itself thinks may be left, as a power of the
+    spectrum of silence and one block.  The sum over all partitions of uncertainty times
+    |reference|²."""
     spectra: Complex64Array
-    """(4, 161): of reference, microphone, echo and residual, in this order, the last two blocks
-    each (see `Overlap`).  The detector of double talk wants them, and here they cost a third: a
-    call of numpy's transform costs more than its rows."""
+    """(4, 161): of reference, microphone, residual and echo, in this order, the last two blocks
+    each under half a period of a sine.  The detector of double talk wants them, and here they cost
+    a third: a call of numpy's transform costs more than its rows."""
 
 
-WINDOWED = 4
-SCALE = np.float32(2 * BLOCK)
-"""numpy transforms real sound in single precision only where it is to divide by the length as well
-(`norm="forward"`); so what goes in is that much louder."""
-WINDOW: Float32Array = SCALE * np.sin(np.pi * np.arange(2 * BLOCK) / (2 * BLOCK)).astype(np.float32)
+WINDOW: Float32Array = np.sin(np.pi * np.arange(2 * BLOCK) / (2 * BLOCK)).astype(np.float32)
 
 
-class Overlap:
-    """Two blocks of each signal of a `Cancelled` at a time, under half a period of a sine, as rows
-    of `out`, `SCALE` times as loud."""
+def _to_sound() -> Float32Array:
+    """From a spectrum to the later half of its sound, as (160, 322): for a single block a product
+    costs less than a call of numpy's transform."""
+    turns = np.outer(np.arange(BLOCK, 2 * BLOCK), np.arange(BINS)) % (2 * BLOCK)
+    waves = np.exp(-1j * np.pi / BLOCK * turns)
+    waves[:, 1:-1] *= 2  # each bin but the outer two stands for a negative one, too
+    return np.ascontiguousarray(waves.astype(np.complex64).view(np.float32))
 
-    def __init__(self, out: Float32Array) -> None:
-        self._earlier, self._later = out[:, :BLOCK], out[:, BLOCK:]
-        self._last: Float32Array = np.zeros(WINDOWED * BLOCK, np.float32)
 
-    def take(self, signals: tuple[Float32Array, ...]) -> None:
-        """Write the last block of each and the next one."""
-        rows = self._last.reshape(WINDOWED, BLOCK)
-        np.multiply(rows, WINDOW[:BLOCK], out=self._earlier)
-        np.concatenate(signals, out=self._last)
-        np.multiply(rows, WINDOW[BLOCK:], out=self._later)
+TO_SOUND = _to_sound()
 
 
 class Canceller:
     """See the module's text."""
 
     def __init__(self) -> None:
-        self.heard = self.left = 0.0
-        """Energy of the last block: of the microphone, and of what is left of it."""
+        self.heard = self.taken = self.left = 0.0
+        """Energy of the last block: of the microphone, of what is taken away, of what is left."""
         self.reset()
 
     def reset(self, strength_db: float | None = None) -> None:
@@ -147,9 +149,12 @@ class Canceller:
         self._weights: Complex64Array = np.zeros(shape, np.complex64)
         decay = FIRST_UNCERTAINTY * UNCERTAINTY_DECAY ** np.arange(PARTITIONS)
         self._prior: Float32Array = (NEVER_SURE * decay[:, None]).astype(np.float32)
-        self._pairs: Float32Array = np.repeat(decay[:, None], 2 * BINS, axis=1).astype(np.float32)
-        """Uncertainty, each twice: for the real and the imaginary part of its weight."""
-        self._error_power: Float32Array = np.zeros(BINS, np.float32)
+        self._pairs: Float32Array = np.empty((PARTITIONS, 2 * BINS), np.float32)
+        """Uncertainty, each twice: for the real part of its weight, and negative for the imaginary
+        one, as what is learned is a conjugate."""
+        self._pairs.view(np.complex64)[:] = MIRRORED * decay[:, None]
+        self._error_power: Float32Array = np.zeros(2 * BINS, np.float32)
+        """Mirrored as well."""
         self._blocks = 0
         self._unweighed = WEIGHED_BLOCKS
         self._heard = self._played = 0.0
@@ -159,8 +164,6 @@ class Canceller:
         self._product: Complex64Array = np.empty(shape, np.complex64)
         self._explained: Float32Array = np.empty((PARTITIONS, 2 * BINS), np.float32)
         self._ones: Float32Array = np.ones(PARTITIONS, np.float32)
-        self._twice: Float32Array = np.empty(2 * BINS, np.float32)
-        self._grown: Float32Array = np.empty((PARTITIONS, 2 * BINS), np.float32)
         self.restart()
 
     def restart(self) -> None:
@@ -169,9 +172,9 @@ class Canceller:
         self._spectra: Complex64Array = np.zeros((HISTORY_ROWS, BINS), np.complex64)
         self._powers: Float32Array = np.zeros((HISTORY_ROWS, 2 * BINS), np.float32)
         self._far: Float32Array = np.zeros(2 * BLOCK, np.float32)
-        self._back: Float32Array = np.zeros((1 + WINDOWED, 2 * BLOCK), np.float32)
-        self._left = self._back[0, BLOCK:]
-        self._overlap = Overlap(self._back[1:])
+        # Reference, microphone and residual under the window; silence and the newest residual.
+        self._back: Float32Array = np.zeros((4, 2 * BLOCK), np.float32)
+        self._last: Float32Array = np.zeros((4, BLOCK), np.float32)
         self._microphone_power = self._residual_power = 0.0
 
     # --- what has been learned ------------------------------------------------------------
@@ -179,7 +182,7 @@ class Canceller:
     @property
     def erle_db(self) -> float:
         """Echo return loss enhancement over the last second of sound; 0 before there was any."""
-        if min(self._microphone_power, self._residual_power) <= POWER_FLOOR:
+        if min(self._microphone_power, self._residual_power) <= ENERGY_FLOOR:
             return 0.0
         return 10 * log10(self._microphone_power / self._residual_power)
 
@@ -192,7 +195,7 @@ class Canceller:
     def strength_db(self) -> float:
         """How loud the echo is against what was played, by the learned room."""
         weights = self._weights
-        energy = float(np.sum(weights.real**2 + weights.imag**2)) / BINS
+        energy = float(np.sum(squared(weights))) / BINS
         return 10 * log10(energy) if energy > 0.0 else STRENGTH_FLOOR_DB
 
     @property
@@ -217,18 +220,19 @@ class Canceller:
             self._pairs[-blocks:] = self._pairs[max(0, PARTITIONS - blocks - 1)]
         elif blocks < 0:
             self._weights[:-blocks] = 0.0
-            self._pairs[:-blocks] = FIRST_UNCERTAINTY * self._gain / FIRST_GAIN
+            unlearned = MIRRORED * (FIRST_UNCERTAINTY * self._gain / FIRST_GAIN)
+            self._pairs[:-blocks].view(np.complex64)[:] = unlearned
         self._first = HISTORY_ROWS - PARTITIONS
         windows = np.lib.stride_tricks.sliding_window_view(recent, 2 * BLOCK)[::BLOCK][::-1]
         newest = self._spectra[self._first :]
-        newest[:] = np.fft.rfft(windows, axis=1)
-        self._powers[self._first :] = np.repeat(newest.real**2 + newest.imag**2, 2, axis=1)
+        newest[:] = np.fft.rfft(windows, axis=1, norm="forward")
+        self._powers[self._first :] = (TWICE * squared(newest)).view(np.float32)
         self._far[BLOCK:] = recent[-BLOCK:]
 
     def doubt(self) -> None:
         """The sound has slipped by an unknown little: learn quickly again what is known."""
-        energy = DOUBT * (self._weights.real**2 + self._weights.imag**2)
-        np.maximum(self._pairs, np.repeat(energy, 2, axis=1), out=self._pairs)
+        energy = np.maximum(self._pairs[:, ::2], DOUBT * squared(self._weights))
+        self._pairs.view(np.complex64)[:] = MIRRORED * energy
         self._microphone_power = self._residual_power = 0.0
 
     # --- work -----------------------------------------------------------------------------
@@ -250,50 +254,55 @@ class Canceller:
 
     def process(self, microphone: Float32Array, reference: Float32Array) -> Cancelled:
         """Take the next 160 samples of both; `microphone` is kept in the result, not copied."""
-        far_energy = float(reference @ reference)
-        self.heard = float(microphone @ microphone)
         if self._unweighed:
-            self._weigh(self.heard, far_energy)
+            self._weigh(float(microphone @ microphone), float(reference @ reference))
         spectra, powers = self._take(reference)
         weights, pairs, product = self._weights, self._pairs, self._product
         np.multiply(weights, spectra, out=product)
-        expected = (self._ones @ product.view(np.float32)).view(np.complex64)
-        echo: Any = np.fft.irfft(expected)[BLOCK:]
-        residual = microphone - echo
-        np.multiply(residual, SCALE, out=self._left)
-        self._overlap.take((reference, microphone, echo, residual))
+        echo: Any = TO_SOUND @ (self._ones @ product.view(np.float32))
+        back = self._back
+        np.multiply(self._last[:3], WINDOW[:BLOCK], out=back[:3, :BLOCK])
+        left = np.subtract(microphone, echo, out=back[3, BLOCK:])
+        # A new array each time: its rows are what is given away.
+        last = np.concatenate((reference, microphone, left, echo)).reshape(4, BLOCK)
+        self._last = last
+        np.multiply(last[:3], WINDOW[BLOCK:], out=back[:3, BLOCK:])
         # All transforms at once that are due: a call costs more than a transform.
-        spectrum: Any = np.fft.rfft(self._back, axis=1, norm="forward")
-        error = spectrum[0]
+        found: Any = np.empty((4, BINS), np.complex64)
+        np.fft.rfft(back, axis=1, norm="forward", out=found)
+        error = found[3]
         self._error_power *= ERROR_SMOOTHING
-        self._error_power += (1 - ERROR_SMOOTHING) * squared(error)
+        self._error_power += (NEW_ERROR * (error * error.conj())).view(np.float32)
 
+        # From here on everything is twice in a row, and mirrored.
         explained = np.multiply(pairs, powers, out=self._explained)
-        uncertainty = (self._ones @ explained)[::2]
+        uncertainty = self._ones @ explained
         share = uncertainty + self._error_power
         share += POWER_FLOOR
         np.reciprocal(share, out=share)
-        twice = _each_twice(share, self._twice)
-        error = (error.view(np.float32) * twice).view(np.complex64)
-        # Weights: + uncertainty · conj(reference) · error / total, the conjugate taken twice.
-        np.multiply(spectra, np.conj(error), out=product)
-        np.conjugate(product, out=product)
+        # Weights: + uncertainty · conj(reference) · error / total, as the conjugate of its
+        # conjugate: both mirrored rows turn the imaginary part around.
+        wrong = (error.view(np.float32) * share).view(np.complex64)
+        np.multiply(spectra, wrong, out=product)
         step = product.view(np.float32)
         step *= pairs
-        weights += product
+        learned = weights.view(np.float32)
+        learned += step
         # Uncertainty: · (1 - uncertainty · |reference|² / total).
-        explained *= twice
+        explained *= share
         np.subtract(ONE, explained, out=explained)
         pairs *= explained
         self._blocks += 1
         if self._blocks % CONSTRAINED_EVERY == 0:
             self._age()
 
-        self.left = float(residual @ residual)
+        far_energy, self.heard, self.left, self.taken = np.vecdot(last, last).tolist()
         if far_energy > AUDIBLE_POWER * BLOCK:
             self._microphone_power += (1 - ERLE_SMOOTHING) * (self.heard - self._microphone_power)
             self._residual_power += (1 - ERLE_SMOOTHING) * (self.left - self._residual_power)
-        return Cancelled(microphone, reference, echo, residual, uncertainty, spectrum[1:])
+        # The echo is what the microphone has more than the residual; it takes the error's place.
+        np.subtract(found[1], found[2], out=error)
+        return Cancelled(microphone, reference, echo, last[2], uncertainty[::2], found)
 
     def _take(self, reference: Float32Array) -> tuple[Complex64Array, Float32Array]:
         """Spectra of the last blocks and their powers (each twice), the newest first."""
@@ -306,10 +315,8 @@ class Canceller:
             self._powers[-kept:] = self._powers[:kept]
             self._first = HISTORY_ROWS - kept
         self._first -= 1
-        newest = self._spectra[self._first]
-        newest[:] = np.fft.rfft(far, norm="forward")
-        newest *= SCALE
-        _each_twice(squared(newest), self._powers[self._first])
+        newest = np.fft.rfft(far, norm="forward", out=self._spectra[self._first])
+        np.multiply(TWICE * newest, newest.conj(), out=self._powers[self._first].view(np.complex64))
         rows = slice(self._first, self._first + PARTITIONS)
         return self._spectra[rows], self._powers[rows]
 
@@ -318,23 +325,16 @@ class Canceller:
         weights, pairs = self._weights, self._pairs
         response = np.fft.irfft(weights, axis=1)
         response[:, BLOCK:] = 0.0
-        response *= AGED * SCALE
+        response *= AGED * 2 * BLOCK  # numpy stays in single precision only if it divides by that
         weights[:] = np.fft.rfft(response, axis=1, norm="forward")
         energy = squared(weights)
         energy += self._prior
         energy *= 1 - AGED**2
         pairs *= AGED**2
-        pairs += _each_twice(energy, self._grown)
+        pairs += np.multiply(energy, MIRRORED, out=self._product).view(np.float32)
 
 
-def squared(numbers: Complex64Array) -> Float32Array:
+def squared(spectra: Complex64Array) -> Float32Array:
     """The squares of the magnitudes, at half the cost of `real**2 + imag**2`, which goes through
     them in steps of two."""
-    return (numbers * numbers.conj()).real
-
-
-def _each_twice(numbers: Float32Array, out: Float32Array) -> Float32Array:
-    """For the real and the imaginary part; half of what `np.repeat` costs."""
-    out[..., ::2] = numbers
-    out[..., 1::2] = numbers
-    return out
+    return (spectra * spectra.conj()).real

@@ -288,7 +288,7 @@ class EchoStage:
         self._unsettled = max(0, self._unsettled - 1)
         cancelled = self._canceller.process(microphone, reference)
         self._astray = max(0, self._astray - 1)
-        if self._is_worse(cancelled):
+        if self._is_worse():
             self.slipped()
             self._astray = ASTRAY_BLOCKS
         erle_db = self._canceller.erle_db
@@ -313,19 +313,19 @@ class EchoStage:
             # Nothing of ours is in it: nothing of it is to be touched.  The canceller goes on
             # listening, for somebody may turn the loudspeaker up.
             spectra = cancelled.spectra.copy()
-            spectra[2], spectra[3] = 0.0, spectra[1]
+            spectra[2], spectra[3] = spectra[1], 0.0
             return Cancelled(
                 microphone, reference, self._nothing, microphone, self._no_doubt, spectra
             )
         return cancelled
 
-    def _is_worse(self, cancelled: Cancelled) -> bool:
+    def _is_worse(self) -> bool:
         """Whether a canceller that had learned the room makes it worse."""
         if self._best_erle_db <= LEARNED_ERLE_DB:
             return False
         heard, taken, left = self._powers
         heard += WORSE_SMOOTHING * (self._canceller.heard - heard)
-        taken += WORSE_SMOOTHING * (float(cancelled.echo @ cancelled.echo) - taken)
+        taken += WORSE_SMOOTHING * (self._canceller.taken - taken)
         left += WORSE_SMOOTHING * (self._canceller.left - left)
         self._powers = heard, taken, left
         return taken > TAKEN * heard and left > WORSE * heard + BLOCK * QUIET

@@ -18,7 +18,7 @@ import numpy as np
 from edge_agent.audio.cancel.canceller import BINS, BLOCK, RATE_HZ, Cancelled, squared
 from edge_agent.audio.cancel.voicing import Voicing
 
-VERSION = 4
+VERSION = 5
 
 BANDS = 20
 LOWEST_HZ = 100.0
@@ -28,8 +28,6 @@ KINDS = 8
 COUNT = KINDS * BANDS + 1
 VOICING = COUNT - 1
 """Where the features say how periodic the residual is."""
-EXCESS = slice(3 * BANDS, 4 * BANDS)
-"""Where the features say by how many dB the residual stands above what is to be expected of it."""
 
 TOGETHER = 2
 """Blocks of which features are made: 20 ms."""
@@ -57,10 +55,10 @@ for.  All of it would leave nothing of a soft voice; on the tuning part a half t
 -20 dB best from what is none (0.68 of pairs right; with nothing or all taken out 0.64 and 0.65)."""
 LEAST_GAIN = 0.02
 
-FLOOR = 1.5e-7
+FLOOR = 1.46e-12
 """Power of one bin of a block whose samples are 1 LSB of 16 bits each."""
 
-ECHO_FLOOR = 2e-5
+ECHO_FLOOR = 1.95e-10
 """Below this expected echo in a band (about 12 LSB) there is nothing to learn a leak from."""
 
 Floats: TypeAlias = Any
@@ -73,7 +71,7 @@ _TAIL_DECAY = np.float32(TAIL_DECAY)
 _NOISE_FACTOR = np.float32(NOISE_FACTOR)
 _NOISE_RISE = np.float32(NOISE_RISE)
 _NOISE_FALL = np.float32(NOISE_FALL)
-_NOISE_LEAST_RISE = np.float32(1e-12)  # from digital silence
+_NOISE_LEAST_RISE = np.float32(1e-17)  # from digital silence
 _HIGHEST_LEAK_DB = np.float32(HIGHEST_LEAK_DB)
 # As rows: `where` converts a single number anew each time.
 _LEAK_UP = np.full(BANDS, LEAK_STEP_DB * LEAK_QUANTILE, np.float32)
@@ -82,6 +80,7 @@ _SURELY_NOT = np.float32(SURELY_NOT)
 _LEAST_GAIN = np.float32(LEAST_GAIN)
 _SMOOTHING = np.float32(SMOOTHING)
 _TEN = np.float32(10)
+_HALF = np.float32(0.5)
 
 
 def _mel_edges() -> Floats:
@@ -106,8 +105,10 @@ def _mel_bands(edges: Floats) -> Floats:
     return np.asarray(bands / bands.sum(axis=0), np.float32)
 
 
-# Rows of the levels, each of a band's power; those from PLAYED to LEFT are the spectra's, in order:
-_UNSURE, _PLAYED, _HEARD, _ECHO, _LEFT, _TAIL, _NOISE, _ALLOWED = range(8)
+# Rows of the levels, each of a band's power; those from PLAYED to ECHO are the spectra's, in order:
+_UNSURE, _PLAYED, _HEARD, _LEFT, _ECHO, _TAIL, _NOISE, _ALLOWED = range(8)
+_POWERS = 5
+"""The levels up to here are those of these blocks alone."""
 
 
 class SpeechFeatures:
@@ -119,12 +120,18 @@ class SpeechFeatures:
     def __init__(self) -> None:
         edges = _mel_edges()
         self._bands = _mel_bands(edges)
-        self._voicing = Voicing(edges[1:-1])
+        self._voicing = Voicing(edges[1:-1], TOGETHER)
         self._levels = np.zeros((8, BANDS), np.float32)
-        # Five powers, of which the last three are followed over time, and two cross spectra, of two
-        # numbers each, which are, too.
-        self._rows = np.zeros((9, BINS), np.float32)
-        self._cross: Any = self._rows[5:].reshape(-1).view(np.complex64).reshape(2, BINS)
+        # Of each bin: the coherences of microphone and residual with the echo, five powers, and the
+        # cross spectra that the coherences are made of, two numbers each.
+        rows = np.zeros((2 + _POWERS + 4, BINS), np.float32)
+        self._common, self._powers = rows[:2], rows[2 : 2 + _POWERS]
+        self._cross: Any = rows[-4:].reshape(-1).view(np.complex64).reshape(2, BINS)
+        self._summed = rows[2:]
+        self._wide = rows[:-4]
+        """What becomes numbers of bands."""
+        self._followed = rows[2 + _HEARD :]
+        """What is followed over time: powers of microphone, residual and echo; cross spectra."""
         self.reset()
 
     def reset(self) -> None:
@@ -144,17 +151,18 @@ class SpeechFeatures:
     def of(self, blocks: list[Cancelled]) -> Floats:
         """The features of two blocks that follow one another, or of one, as `(161,)` of float32."""
         self._take(blocks)
-        self._follow(self._rows[:5] @ self._bands)
+        wide = self._wide @ self._bands
+        self._follow(wide[2:])
         features: Floats = np.empty(COUNT, np.float32)
         found = features[:VOICING].reshape(KINDS, BANDS)
-        found[6:] = self._coherence()[::-1]
+        found[6:] = wide[1::-1]
         decibels = self._levels + _FLOOR
         np.log10(decibels, out=decibels)
         decibels *= _TEN
         left_db = decibels[_LEFT]
         # Nothing here knows how far a microphone is turned up.
         np.subtract(left_db, decibels[_NOISE], out=found[0])
-        np.subtract(decibels[_HEARD : _ECHO + 1], left_db, out=found[1:3])
+        np.subtract(decibels[_HEARD : _ECHO + 1 : 2], left_db, out=found[1:3])
         np.subtract(left_db, decibels[_ALLOWED], out=found[3])
         found[4] = decibels[_PLAYED]
         np.subtract(decibels[_UNSURE], left_db, out=found[5])
@@ -166,24 +174,29 @@ class SpeechFeatures:
         return features
 
     def _take(self, blocks: list[Cancelled]) -> None:
-        """Powers and cross spectra of the blocks, their means."""
-        rows = self._rows
-        rows[_UNSURE] = blocks[0].uncertainty
-        spectra: Any = blocks[0].spectra
-        rows[_PLAYED : _LEFT + 1] = squared(spectra)
-        np.multiply(spectra[1::2], spectra[2].conj(), out=self._cross)
-        for block in blocks[1:]:
-            rows[_UNSURE] += block.uncertainty
-            spectra = block.spectra
-            rows[_PLAYED : _LEFT + 1] += squared(spectra)
-            self._cross += spectra[1::2] * spectra[2].conj()
-        if len(blocks) > 1:
-            rows *= np.float32(1 / len(blocks))
+        """Powers and cross spectra of the blocks, their means; and the coherences."""
+        first, last = blocks[0], blocks[-1]  # a block alone is taken twice
+        powers = self._powers
+        np.add(first.uncertainty, last.uncertainty, out=powers[_UNSURE])
+        spectra: Any = np.concatenate((first.spectra, last.spectra)).reshape(2, 4, BINS)
+        mirrored = spectra.conj()
+        both = (spectra * mirrored).real
+        np.add(both[0], both[1], out=powers[_PLAYED:])
+        cross = spectra[:, 1:3] * mirrored[:, 3:]
+        np.add(cross[0], cross[1], out=self._cross)
+        self._summed *= _HALF
+        # What microphone and residual have in common with the echo, 0 to 1.
+        sums = self._sums
+        sums *= _SMOOTHING
+        sums += self._followed
+        smooth = sums[:3] + _SUM_FLOOR
+        shared = squared(sums[3:].reshape(-1).view(np.complex64).reshape(2, BINS))
+        np.divide(shared, smooth[:2] * smooth[2], out=self._common)
 
     def _follow(self, bands: Floats) -> None:
         """Bring the levels up to date: tail and noise remember, the rest is of these blocks."""
         levels = self._levels
-        levels[:5] = bands
+        levels[:_POWERS] = bands
         left, tail, noise = levels[_LEFT], levels[_TAIL], levels[_NOISE]
         tail *= _TAIL_DECAY
         np.maximum(levels[_ECHO], tail, out=tail)
@@ -198,20 +211,8 @@ class SpeechFeatures:
         allowed *= tail
         allowed += _NOISE_FACTOR * noise
 
-    def _coherence(self) -> Floats:
-        """What microphone and residual have in common with the echo, per band, 0 to 1."""
-        sums = self._sums
-        sums *= _SMOOTHING
-        sums += self._rows[_HEARD:]
-        smooth = sums[:3] + _SUM_FLOOR
-        cross: Any = sums[3:].reshape(-1).view(np.complex64).reshape(2, BINS)
-        shared = squared(cross)
-        shared /= smooth[::2] * smooth[1]
-        return np.asarray(shared @ self._bands)
-
     def _learn_leak(self, ratio_db: Floats) -> None:
         leak_db = self._leak_db
         step = np.where(ratio_db > leak_db, _LEAK_UP, _LEAK_DOWN)
-        step *= self._levels[_TAIL] > _ECHO_FLOOR
-        leak_db += step
+        np.add(leak_db, step, out=leak_db, where=self._levels[_TAIL] > _ECHO_FLOOR)
         np.minimum(leak_db, _HIGHEST_LEAK_DB, out=leak_db)

@@ -20,14 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_agent.audio.cancel.speech_features import (
-    BANDS,
-    COUNT,
-    EXCESS,
-    VERSION,
-    VOICING,
-    Floats,
-)
+from edge_agent.audio.cancel.speech_features import COUNT, VERSION, Floats
 from edge_agent.contract.errors import ConfigError
 
 WEIGHTS = "speech_net.npz"
@@ -53,15 +46,7 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "thresholds": (len(SENSITIVITIES),),
 }
 
-CLEAR_DB = np.float32(5.0)
-CLEAR_VOICING = np.float32(0.0)
-CLEAR_BONUS = np.float32(2.0)
-"""Added to the score where a sound that is as periodic as this stands so far above the echo and
-noise to be expected: who speaks that clearly need not wait until the net is sure.  A knock stands
-as clear, and is not periodic."""
 HALF = np.float32(0.5)
-LEAST_DB, MOST_DB = np.float32(-5.0), np.float32(15.0)
-"""Bounds per band before averaging: one band alone is no voice."""
 
 
 def _damaged(what: str) -> ConfigError:
@@ -148,9 +133,4 @@ class SpeechNet:
         state -= fresh
         state *= both[..., units:]
         state += fresh
-        # Three plain calls cost a third of `clip` and `mean`, and give the same.
-        bounded = np.minimum(np.maximum(features[..., EXCESS], LEAST_DB), MOST_DB)
-        excess = np.add.reduce(bounded, axis=-1) / np.float32(BANDS)
-        believed = np.add.reduce(state @ self._out, axis=0).reshape(self._many)
-        clear = (excess > CLEAR_DB) & (features[..., VOICING] > CLEAR_VOICING)
-        return believed + self._out_bias + CLEAR_BONUS * clear
+        return np.add.reduce(state @ self._out, axis=0).reshape(self._many) + self._out_bias

@@ -23,14 +23,13 @@ from edge_agent.audio.cancel.canceller import BLOCK, RATE_HZ, Float32Array
 
 STEP = 4
 """Samples of which one is kept: 16 kHz become 4 kHz."""
-MOST_BLOCKS = 2
-"""At a time."""
 TAPS = 16
 """Of the low-pass before it, a Hann window: -31 dB and less from 1.9 kHz on, where what is above
 2 kHz would fold onto a voice's harmonics."""
 WINDOW = 160
 """40 ms: three periods of the deepest voice."""
-SPECTRUM = 512
+SPECTRUM = 256
+"""Twelve milliseconds more than the window: no lag looked at reaches around to its other end."""
 LOWEST_HZ, HIGHEST_HZ = 70.0, 1900.0
 """What of the spectrum is looked at."""
 LAG_HZ = 8000
@@ -47,12 +46,12 @@ _BAND = slice(*np.searchsorted(_HERTZ, (LOWEST_HZ, HIGHEST_HZ)))
 
 
 class Voicing:
-    """`centres_hz`: of the bands whose gains `hear` takes."""
+    """`centres_hz`: of the bands whose gains `hear` takes; `most`: blocks, at a time."""
 
-    def __init__(self, centres_hz: Any) -> None:
+    def __init__(self, centres_hz: Any, most: int) -> None:
         taps = np.hanning(TAPS + 2)[1:-1]
         self._taps = (taps / taps.sum()).astype(np.float32)
-        self._sound: Float32Array = np.zeros(TAPS - STEP + MOST_BLOCKS * BLOCK, np.float32)
+        self._sound: Float32Array = np.zeros(TAPS - STEP + most * BLOCK, np.float32)
         self._cuts = np.lib.stride_tricks.sliding_window_view(self._sound, TAPS)[::STEP]
         self._slow: Float32Array = np.zeros(WINDOW, np.float32)
         # From sound to spectrum, and from power to autocorrelation, each as one product: quicker
