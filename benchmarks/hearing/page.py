@@ -41,9 +41,10 @@ to 0.8 s), voices, texts and noises of this page have taken no part in training 
 thresholds. All echo is simulated, half a minute a session, each from a cold start; a false cut
 counts from the third second of our own voice on. In brackets: 95 % bounds. `cautious`, `normal` and
 `eager` are the product at each `barge_in.sensitivity`: its echo stage with its own search for the
-echo, with the time stamps of a sound card; in pauses of our voice the ordinary voice detector may
-cut it, too, as in the daemon (`dialogue/barge_in.py`). `package` is WebRTC's AEC3 with its noise
-suppression and webrtcvad, 8 of 10 frames.
+echo, with the time stamps of a sound card; in pauses of our voice the ordinary voice detector,
+which has heard the room for five seconds before, may cut it, too, as in the daemon
+(`dialogue/barge_in.py`). `package` is WebRTC's AEC3 with its noise suppression and webrtcvad, 8 of
+10 frames.
 """
 
 

@@ -14,13 +14,12 @@ from edge_agent.contract.events import HeardFrame
 GAP_S = 0.1
 """Frames come every 10 ms while we are audible: what was heard before a gap is no evidence."""
 
-PAUSE_FRAMES = 30
+PAUSE_FRAMES = 60
 """So many frames of speech one after the other interrupt a pause of ours.  There the ordinary voice
 detector judges, to which the last of our own voice in the room, a knock or a noise is speech for a
-while.  With 5 frames it cut 85 answers in 71 minutes of simulated harsh rooms, which it had heard
-for five seconds before, with 20 twelve, with these none (knocks, doors and dishes, seven in half a
-minute: 136, 34 and 3 in 44 minutes).  Mostly our voice goes on sooner, and who still speaks then is
-heard over it."""
+while.  In 16 hours of simulated harsh rooms of the training part, each of which it had heard for
+five seconds before, 5 frames cut 3,118 answers, 20 cut 540, 30 cut 49, 50 ten, these six.  Mostly
+our voice goes on sooner, and who still speaks then is heard over it."""
 
 
 class BargeIn:

@@ -13,12 +13,14 @@ from edge_agent.audio.cancel.canceller import BINS, BLOCK, WINDOW, Cancelled
 from edge_agent.audio.cancel.speech_features import (
     BANDS,
     COUNT,
+    EXCESS,
     KINDS,
     VERSION,
     VOICING,
     SpeechFeatures,
 )
 from edge_agent.audio.cancel.speech_net import (
+    CLEAR_BONUS,
     INPUTS,
     NETS,
     SENSITIVITIES,
@@ -147,6 +149,7 @@ def test_each_net_is_a_gated_recurrent_unit_and_the_score_their_mean() -> None:
 
     for _ in range(50):
         numbers = rng.normal(0, 2, COUNT)
+        numbers[EXCESS] += rng.uniform(0, 10)
         scores = []
         for n, state in enumerate(states):
             even = (numbers - w["mean"]) / w["scale"]
@@ -159,8 +162,34 @@ def test_each_net_is_a_gated_recurrent_unit_and_the_score_their_mean() -> None:
             fresh = np.tanh(new[2 * UNITS :] + reset * old[2 * UNITS :])
             states[n] = (1 - keep) * fresh + keep * state
             scores.append(float(w["out"][n] @ states[n] + w["out_bias"][n]))
-        score = float(net.hear(numbers.astype(np.float32)))
-        assert score == pytest.approx(float(np.mean(scores)), abs=1e-4)
+        clear = numbers[EXCESS].mean() > 3 and numbers[VOICING] > 0
+        score = float(np.mean(scores)) + float(CLEAR_BONUS) * clear
+        assert float(net.hear(numbers.astype(np.float32))) == pytest.approx(score, abs=1e-4)
+
+
+def test_what_stands_clear_of_the_echo_counts_more_only_if_it_is_periodic() -> None:
+    """A dish on a table stands as clear as a voice."""
+    scores = {}
+    for clear, periodic in ((0.0, -1.0), (0.0, 1.0), (20.0, -1.0), (20.0, 1.0)):
+        weights = some_weights()
+        weights["dense"][:] = 0.0  # the nets themselves see no difference
+        numbers = np.zeros(COUNT, np.float32)
+        numbers[EXCESS], numbers[VOICING] = clear, periodic
+        scores[clear, periodic] = float(SpeechNet(weights, "normal").hear(numbers))
+    assert scores[20.0, -1.0] == scores[0.0, -1.0]
+    assert scores[20.0, 1.0] == pytest.approx(scores[0.0, 1.0] + float(CLEAR_BONUS), abs=1e-5)
+    assert scores[0.0, 1.0] == scores[0.0, -1.0]
+
+
+def test_many_sessions_side_by_side_are_judged_as_each_alone() -> None:
+    weights, rng = some_weights(), np.random.default_rng(6)
+    rows = rng.normal(2, 3, (12, 5, COUNT)).astype(np.float32)
+    together = SpeechNet(weights, "normal", many=(5,))
+    found = np.array([together.hear(row) for row in rows])
+    for number in range(5):
+        alone = SpeechNet(weights, "normal")
+        wanted = [float(alone.hear(row[number])) for row in rows]
+        assert found[:, number] == pytest.approx(wanted, abs=1e-4)
 
 
 def test_another_playback_begins_without_what_was_heard_before() -> None:

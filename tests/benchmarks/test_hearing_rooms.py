@@ -319,7 +319,7 @@ def test_sureness_is_known_when_its_20_ms_are_over_and_holds_until_the_next(tmp_
     weights = {**joined([learner.numbers]), **even}
     features = rng.standard_normal((FRAMES // 2, COUNT)).astype(np.float16)
     believed, free = np.ones(FRAMES, bool), np.zeros(FRAMES, bool)
-    believed[7], free[100 : 100 + PAUSE_FRAMES], free[200:220] = False, True, True
+    believed[7], free[100 : 100 + PAUSE_FRAMES], free[200:240] = False, True, True
     np.savez(tmp_path / "one.npz", features=features, believed=believed, free=free)
     (found,) = decided(weights, [tmp_path / "one.npz"])
     net, wanted = SpeechNet(weights, "normal"), [LEAST]

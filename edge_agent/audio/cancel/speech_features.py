@@ -28,6 +28,8 @@ KINDS = 8
 COUNT = KINDS * BANDS + 1
 VOICING = COUNT - 1
 """Where the features say how periodic the residual is."""
+EXCESS = slice(3 * BANDS, 4 * BANDS)
+"""Where the features say by how many dB the residual stands above what is to be expected of it."""
 
 TOGETHER = 2
 """Blocks of which features are made: 20 ms."""

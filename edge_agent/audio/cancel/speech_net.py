@@ -20,7 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from edge_agent.audio.cancel.speech_features import COUNT, VERSION, Floats
+from edge_agent.audio.cancel.speech_features import (
+    BANDS,
+    COUNT,
+    EXCESS,
+    VERSION,
+    VOICING,
+    Floats,
+)
 from edge_agent.contract.errors import ConfigError
 
 WEIGHTS = "speech_net.npz"
@@ -47,6 +54,15 @@ SHAPES: dict[str, tuple[int, ...]] = {
 }
 
 HALF = np.float32(0.5)
+
+CLEAR_DB = np.float32(3.0)
+CLEAR_VOICING = np.float32(0.0)
+CLEAR_BONUS = np.float32(1.0)
+"""Added to the score where a periodic sound stands so far above the echo and noise to be expected,
+on the mean of all bands: who speaks that clearly need not wait until the net is sure.  With none
+94 in place of 97 people of a hundred as loud as the echo are heard (tuning part, as many false
+cuts); with 2.0 half as many knocks again are people, as what rings is periodic, too."""
+_MEAN = np.full(BANDS, 1 / BANDS, np.float32)
 
 
 def _damaged(what: str) -> ConfigError:
@@ -133,4 +149,9 @@ class SpeechNet:
         state -= fresh
         state *= both[..., units:]
         state += fresh
-        return np.add.reduce(state @ self._out, axis=0).reshape(self._many) + self._out_bias
+        score = np.add.reduce(state @ self._out, axis=0).reshape(self._many) + self._out_bias
+        voiced = features[..., VOICING] > CLEAR_VOICING
+        if voiced.any():
+            clear = (features[..., EXCESS] @ _MEAN > CLEAR_DB) & voiced
+            score = score + CLEAR_BONUS * clear
+        return score

@@ -144,8 +144,8 @@ class BargeIn(Section):
     """Interrupt by just talking.  false: only wake word and button interrupt."""
     sensitivity: Literal["cautious", "normal", "eager"] = "normal"
     """How easily a voice over the speaker's own is believed.  In an hour of its own voice in harsh
-    simulated rooms `cautious` interrupts itself once and hears 91 of 100 people who speak as loud
-    as that, `normal` 4 times and 98, `eager` 10 times and 99 (benchmarks/hearing.md)."""
+    simulated rooms `cautious` interrupts itself once and hears 88 of 100 people who speak as loud
+    as that, `normal` 3 times and 96, `eager` 9 times and 99 (benchmarks/hearing.md)."""
     window_frames: int = Field(default=1, ge=1, le=100)
     """How many of the last 10 ms frames are looked at."""
     speech_frames: int = Field(default=1, ge=1, le=100)
