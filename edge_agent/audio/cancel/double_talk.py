@@ -28,8 +28,8 @@ part people are heard 10 ms sooner than with a half, and 20 to 30 ms sooner than
 of the last 60 ms have to pass."""
 
 LEAST = -6.0
-"""As sure as it can be of nobody: where it begins, and where nothing is to be believed.  Lower, a
-clear word would need 20 ms more to be believed; on the tuning part that keeps no false cut away."""
+"""As sure as it can be of nobody: where it begins, and where nothing is to be believed.  On the
+tuning part -12 keeps one knock in 44 minutes away and changes nothing else."""
 
 
 class DoubleTalkDetector:

@@ -29,7 +29,8 @@ TAPS = 16
 WINDOW = 160
 """40 ms: three periods of the deepest voice."""
 SPECTRUM = 256
-"""Twelve milliseconds more than the window: no lag looked at reaches around to its other end."""
+"""64 ms: 24 more than the window, and no lag looked at is longer than 13 ms, so that its end never
+meets its beginning."""
 LOWEST_HZ, HIGHEST_HZ = 70.0, 1900.0
 """What of the spectrum is looked at."""
 LAG_HZ = 8000
