@@ -7,9 +7,9 @@ reporting share nothing.
 Thread: the caller's.  It must never copy a recording into the project: what it makes stays in the
 folder it was given.
 
-Texts come from the documentation that Python carries, voices from whatever of
-espeak-ng, flite, festival and hibari-tts is installed, recordings from folders named on the command
-line.  What is missing is left out and said.
+Texts come from the documentation that Python carries, voices from whatever of espeak-ng, flite,
+festival, RHVoice and hibari-tts is installed, recordings from folders named on the command line.
+What is missing is left out and said.
 """
 
 from __future__ import annotations
@@ -58,6 +58,9 @@ FAR_MINUTES = {"train": 9.0, "tune": 3.0, "report": 7.0}
 FAR_MINUTES_SLOW = 1.5
 """By one of festival's voices, which take as long as they speak."""
 
+FURTHER_MINUTES = 6.0
+"""By each of RHVoice's voices."""
+
 NEAR_SENTENCES = {"train": 30, "tune": 12, "report": 0}
 """Of people made by a synthetic voice.  People of the report are recordings, and one voice."""
 
@@ -102,6 +105,32 @@ VOICES = (
     Voice("espeak", "pt+m4", "report"),
     Voice("festival", "pc_diphone", "report"),
 )
+
+RHVOICES = Path("/usr/share/RHVoice/voices")
+
+FURTHER = (
+    Voice("rhvoice", "Alan", "train"),
+    Voice("rhvoice", "Aleksandr", "train"),
+    Voice("rhvoice", "Anatol", "train"),
+    Voice("rhvoice", "Anna", "train"),
+    Voice("rhvoice", "Azamat", "train"),
+    Voice("rhvoice", "Bdl", "train"),
+    Voice("rhvoice", "Clb", "train"),
+    Voice("rhvoice", "Elena", "train"),
+    Voice("rhvoice", "Irina", "train"),
+    Voice("rhvoice", "Letícia-F123", "train"),
+    Voice("rhvoice", "Natalia", "train"),
+    Voice("rhvoice", "Nazgul", "train"),
+    Voice("rhvoice", "Spomenka", "train"),
+    Voice("festival", "czech_dita", "train"),
+    Voice("festival", "czech_krb", "train"),
+    Voice("festival", "czech_machac", "train"),
+    Voice("festival", "czech_ph", "train"),
+    Voice("festival", "msu_ru_nsh_clunits", "train"),
+    Voice("festival", "upc_ca_ona_hts", "train"),
+)
+"""Our own voices of the kinds of session that came later (`Kind.further`), for training alone.  Of
+RHVoice's those under free licences, and not Slt, who is a voice of the report."""
 
 MODULES = {
     "tune": ("statistics", "difflib", "random", "calendar", "heapq", "shutil", "textwrap"),
@@ -156,6 +185,12 @@ def read(path: Path) -> Sound:
     return resample(np.ascontiguousarray(samples.mean(axis=1)), int(rate_hz), RATE_HZ)
 
 
+def _rhvoices() -> set[str]:
+    """Names of the voices of RHVoice that are installed."""
+    told = [info.read_text(encoding="utf-8") for info in RHVOICES.glob("*/voice.info")]
+    return {line[5:] for text in told for line in text.splitlines() if line.startswith("name=")}
+
+
 def speak(voice: Voice, lines: list[str]) -> Iterator[Sound]:
     """Sentences by a synthetic voice; nothing where the engine is not installed."""
     if voice.engine == "hibari":
@@ -167,9 +202,16 @@ def speak(voice: Voice, lines: list[str]) -> Iterator[Sound]:
         for line in lines:
             yield resample(np.asarray(model(line), np.float32), SAMPLE_RATE, RATE_HZ)
         return
-    program = {"espeak": "espeak-ng", "flite": "flite", "festival": "text2wave"}[voice.engine]
+    program = {
+        "espeak": "espeak-ng",
+        "flite": "flite",
+        "festival": "text2wave",
+        "rhvoice": "RHVoice-test",
+    }[voice.engine]
     if shutil.which(program) is None:
         return
+    if voice.engine == "rhvoice" and voice.name not in _rhvoices():
+        return  # it would speak with another voice and not say so
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.wav"
         for line in lines:
@@ -177,9 +219,11 @@ def speak(voice: Voice, lines: list[str]) -> Iterator[Sound]:
                 order = [program, "-v", voice.name, "-s", "160", "-w", str(out), line]
             elif voice.engine == "flite":
                 order = [program, "-voice", voice.name, "-t", line, "-o", str(out)]
+            elif voice.engine == "rhvoice":
+                order = [program, "-p", voice.name, "-o", str(out)]
             else:
                 order = [program, "-o", str(out), "-eval", f"(voice_{voice.name})"]
-            given = line.encode() if voice.engine == "festival" else None
+            given = line.encode() if voice.engine in ("festival", "rhvoice") else None
             subprocess.run(order, input=given, capture_output=True, check=False)
             if out.is_file():
                 yield read(out)
@@ -258,18 +302,22 @@ def _some(
         yield from _files(row, [path for path in paths if slot(belongs(row, path)) == part])
 
 
-def _far(part: str, audio: Path, more: Path) -> Iterator[tuple[str, Sound]]:
+def _read_aloud(part: str, voices: list[Voice], minutes: float) -> Iterator[tuple[str, Sound]]:
     lines = texts(part)
-    for number, voice in enumerate(v for v in VOICES if v.part == part and v.far):
+    for number, voice in enumerate(voices):
         seconds = 0.0
         # Each voice begins elsewhere in the texts, so that two of them seldom say the same.
         turned = lines[number * 37 % len(lines) :] + lines[: number * 37 % len(lines)]
         for sound in speak(voice, turned):
             yield voice.name, sound
             seconds += len(sound) / RATE_HZ
-            most = FAR_MINUTES_SLOW if voice.engine == "festival" else FAR_MINUTES[part]
+            most = FAR_MINUTES_SLOW if voice.engine == "festival" else minutes
             if seconds > 60 * most:
                 break
+
+
+def _far(part: str, audio: Path, more: Path) -> Iterator[tuple[str, Sound]]:
+    yield from _read_aloud(part, [v for v in VOICES if v.part == part and v.far], FAR_MINUTES[part])
     if part == "report":
         for path in sorted((audio / "far").glob("*.flac")):
             whole = read(path)
@@ -333,6 +381,7 @@ def build(folder: Path, part: str, audio: Path, more: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     kinds = {
         "far": _far(part, audio, more),
+        "further": _read_aloud(part, [v for v in FURTHER if v.part == part], FURTHER_MINUTES),
         "near": _near(part, audio, more),
         "music": _music(part, more),
         "effects": ((n, s[: round(NOISE_CLIP_S * RATE_HZ)]) for n, s in _effects(part, more)),
@@ -366,7 +415,7 @@ def build(folder: Path, part: str, audio: Path, more: Path) -> str:
     return f"{part}: " + "; ".join(told)
 
 
-KINDS = ("far", "near", "music", "effects", "ambience")
+KINDS = ("far", "further", "near", "music", "effects", "ambience")
 
 
 class Library:

@@ -62,6 +62,33 @@ def test_no_text_and_no_voice_belongs_to_two_parts() -> None:
         voices = [{(v.engine, v.name) for v in sounds.VOICES if v.part == p} for p in (one, other)]
         assert not voices[0] & voices[1]
     assert all(sounds.texts(part) for part in PARTS)
+    # The same person is in several synthesizers: the name is what tells, not the engine.
+    learned = {v.name.lower() for v in (*sounds.VOICES, *sounds.FURTHER) if v.part == "train"}
+    others = {v.name.lower() for v in (*sounds.VOICES, *sounds.FURTHER) if v.part != "train"}
+    assert {v.part for v in sounds.FURTHER} == {"train"}
+    assert not learned & others
+    assert not any("slt" in name for name in learned)
+
+
+def test_a_voice_that_is_not_installed_is_left_out_and_not_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RHVoice takes its first voice for a name that it does not know, without a word."""
+    program = tmp_path / "bin" / "RHVoice-test"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\nprintf x > "$4"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    monkeypatch.setattr(sounds, "RHVOICES", tmp_path / "voices")
+    (tmp_path / "voices" / "alan").mkdir(parents=True)
+    (tmp_path / "voices" / "alan" / "voice.info").write_text("name=Alan\nlanguage=English\n")
+    monkeypatch.setattr(sounds, "read", lambda path: path.read_text())
+
+    def speak(name: str) -> list[Any]:
+        return list(sounds.speak(sounds.Voice("rhvoice", name, "train"), ["One.", "Two."]))
+
+    assert speak("Alan") == ["x", "x"]
+    assert speak("Leticia-F123") == []
 
 
 def test_every_recording_has_a_part_by_its_name_alone() -> None:
@@ -99,6 +126,10 @@ def test_no_room_belongs_to_two_parts() -> None:
     assert not rooms["train"] & rooms["tune"]
     assert not rooms["report"] & (rooms["train"] | rooms["tune"])
     assert len(rooms["report"]) >= 24
+    own = KINDS["more_own"].rooms
+    further = {place_of("train", n, own)[1].rt60_s for n in range(own)}
+    assert len(further) == own
+    assert not any(further & found for found in rooms.values())
 
 
 # --- sessions ---------------------------------------------------------------------------------
@@ -112,6 +143,25 @@ def test_a_recorded_room_leaves_the_rest_of_a_session_as_it_is(folder: Path) -> 
     assert np.array_equal(made.rendered, recorded.rendered)
     assert made.drift_ppm == recorded.drift_ppm
     assert not np.array_equal(made.heard, recorded.heard)
+
+
+def test_further_voices_are_ours_where_a_kind_asks_for_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = sounds.Library(folder, "train")
+    kind = replace(KINDS["more_own"], music=0.0, borrowed=0.0)
+    asked: list[str] = []
+    clip = library.clip
+
+    def remember(which: str, number: int) -> Any:
+        asked.append(which)
+        return clip(which, number)
+
+    monkeypatch.setattr(library, "clip", remember)
+    for further, voices in ((1.0, {"further"}), (0.0, {"far"})):
+        asked.clear()
+        scene(library, replace(kind, further=further), 3)
+        assert set(asked) - {"effects", "ambience"} == voices
 
 
 def test_the_ordinary_detector_has_heard_the_room_alone_before_a_session(
