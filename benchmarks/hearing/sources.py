@@ -1,6 +1,6 @@
 """The recordings that the hearing benchmark is made of: which files, whose they are, which part.
 
-Here: what a row is, and who speaks.  Noises, rooms and music are in `noise_sources`.
+Here: what a row is, how a file is read, and who speaks.  Noises, rooms and music: `noise_sources`.
 
 Each row names files of a Debian package (`dpkg -x` of all of them into one folder; the archives
 that some games keep their sounds in, `*.pk3` and `public.zip`, unpacked where they lie).  The
@@ -13,9 +13,15 @@ two parts.
 from __future__ import annotations
 
 import re
+import wave
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+
+from benchmarks.hearing.places import RATE_HZ, Sound
+from edge_agent.simulation.sound.acoustics import from_pcm, resample
 
 PARTS = ("train", "tune", "report")
 SHARES = {"train": (0, 60), "tune": (60, 75), "report": (75, 100)}
@@ -59,6 +65,23 @@ class Recorded:
         if len(paths) <= most:
             return paths
         return [paths[number * len(paths) // most] for number in range(most)]
+
+
+def read(path: Path) -> Sound:
+    """A recording, mono, at 16 kHz."""
+    if path.suffix == ".wav":
+        try:
+            with wave.open(str(path), "rb") as file:
+                if file.getsampwidth() == 2:
+                    pcm = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+                    mono = pcm.reshape(-1, file.getnchannels())[:, 0]
+                    return resample(from_pcm(mono.copy()), file.getframerate(), RATE_HZ)
+        except (wave.Error, EOFError):
+            pass
+    import soundfile
+
+    samples, rate_hz = soundfile.read(str(path), dtype="float32", always_2d=True)
+    return resample(np.ascontiguousarray(samples.mean(axis=1)), int(rate_hz), RATE_HZ)
 
 
 # ---------------------------------------------------------------------------------------- people

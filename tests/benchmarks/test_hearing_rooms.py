@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks.hearing import library as sounds
-from benchmarks.hearing import noise_sources, recording, sources
+from benchmarks.hearing import noise_sources, recording, sources, spoken
 from benchmarks.hearing.judge import Tally, poisson_bounds, share_bounds
 from benchmarks.hearing.kinds import KINDS
 from benchmarks.hearing.learner import LEARNED, Learner, averaged, joined
@@ -58,14 +58,14 @@ def session(folder: Path, part: str, kind: str, number: int = 1) -> Scene:
 
 def test_no_text_and_no_voice_belongs_to_two_parts() -> None:
     for one, other in combinations(PARTS, 2):
-        assert not set(sounds.texts(one)) & set(sounds.texts(other))
-        voices = [{(v.engine, v.name) for v in sounds.VOICES if v.part == p} for p in (one, other)]
+        assert not set(spoken.texts(one)) & set(spoken.texts(other))
+        voices = [{(v.engine, v.name) for v in spoken.VOICES if v.part == p} for p in (one, other)]
         assert not voices[0] & voices[1]
-    assert all(sounds.texts(part) for part in PARTS)
+    assert all(spoken.texts(part) for part in PARTS)
     # The same person is in several synthesizers: the name is what tells, not the engine.
-    learned = {v.name.lower() for v in (*sounds.VOICES, *sounds.FURTHER) if v.part == "train"}
-    others = {v.name.lower() for v in (*sounds.VOICES, *sounds.FURTHER) if v.part != "train"}
-    assert {v.part for v in sounds.FURTHER} == {"train"}
+    learned = {v.name.lower() for v in (*spoken.VOICES, *spoken.FURTHER) if v.part == "train"}
+    others = {v.name.lower() for v in (*spoken.VOICES, *spoken.FURTHER) if v.part != "train"}
+    assert {v.part for v in spoken.FURTHER} == {"train"}
     assert not learned & others
     assert not any("slt" in name for name in learned)
 
@@ -79,13 +79,13 @@ def test_a_voice_that_is_not_installed_is_left_out_and_not_another_one(
     program.write_text('#!/bin/sh\nprintf x > "$4"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
-    monkeypatch.setattr(sounds, "RHVOICES", tmp_path / "voices")
+    monkeypatch.setattr(spoken, "RHVOICES", tmp_path / "voices")
     (tmp_path / "voices" / "alan").mkdir(parents=True)
     (tmp_path / "voices" / "alan" / "voice.info").write_text("name=Alan\nlanguage=English\n")
-    monkeypatch.setattr(sounds, "read", lambda path: path.read_text())
+    monkeypatch.setattr(spoken, "read", lambda path: path.read_text())
 
     def speak(name: str) -> list[Any]:
-        return list(sounds.speak(sounds.Voice("rhvoice", name, "train"), ["One.", "Two."]))
+        return list(spoken.speak(spoken.Voice("rhvoice", name, "train"), ["One.", "Two."]))
 
     assert speak("Alan") == ["x", "x"]
     assert speak("Leticia-F123") == []
