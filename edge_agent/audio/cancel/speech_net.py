@@ -55,9 +55,9 @@ SHAPES: dict[str, tuple[int, ...]] = {
 
 HALF = np.float32(0.5)
 
-CLEAR_DB = np.float32(3.0)
-CLEAR_VOICING = np.float32(0.0)
-CLEAR_BONUS = np.float32(1.0)
+CLEAR_DB = 3.0
+CLEAR_VOICING = 0.0
+CLEAR_BONUS = 1.0
 """Added to the score where a periodic sound stands so far above the echo and noise to be expected,
 on the mean of all bands: who speaks that clearly need not wait until the net is sure.  With none
 94 in place of 97 people of a hundred as loud as the echo are heard (tuning part, as many false
@@ -113,7 +113,7 @@ class SpeechNet:
         self._memory = np.ascontiguousarray(weights["memory"].swapaxes(1, 2) * half)
         self._memory_bias = weights["memory_bias"][:, None] * half
         self._out = weights["out"][:, :, None] / np.float32(nets)
-        self._out_bias = np.float32(weights["out_bias"].mean())
+        self._out_bias = float(weights["out_bias"].mean())
         self.threshold = float(weights["thresholds"][SENSITIVITIES.index(sensitivity)])
         self.restart()
 
@@ -149,9 +149,12 @@ class SpeechNet:
         state -= fresh
         state *= both[..., units:]
         state += fresh
-        score = np.add.reduce(state @ self._out, axis=0).reshape(self._many) + self._out_bias
-        voiced = features[..., VOICING] > CLEAR_VOICING
-        if voiced.any():
-            clear = (features[..., EXCESS] @ _MEAN > CLEAR_DB) & voiced
-            score = score + CLEAR_BONUS * clear
+        if self._many:
+            score = np.add.reduce(state @ self._out, axis=0)[:, 0] + self._out_bias
+            voiced = features[:, VOICING] > CLEAR_VOICING
+            return score + CLEAR_BONUS * (voiced & (features[:, EXCESS] @ _MEAN > CLEAR_DB))
+        # In a room there is one, and a fifth of all that would be for arrays of one number.
+        score = float(state.reshape(-1) @ self._out.reshape(-1)) + self._out_bias
+        if features.item(VOICING) > CLEAR_VOICING and features[EXCESS] @ _MEAN > CLEAR_DB:
+            score += CLEAR_BONUS
         return score
