@@ -45,10 +45,6 @@ class Kind:
     borrowed: float = 0.0
     """Share of the others in which our own voice is one of the people's, at another pitch.  There
     are six times as many of them as of synthetic voices."""
-    further: float = 0.0
-    """Share of the rest in which it is one of the voices that came later (`library.FURTHER`)."""
-    rooms: int = 0
-    """Rooms of this kind alone; none: those of the part."""
     around: str = ""
     """`music` or `speech` from somewhere else in the room."""
     around_db: tuple[float, float] = (-10.0, -10.0)
@@ -182,14 +178,3 @@ KINDS = {
         ),
     )
 }
-
-KINDS |= {
-    f"more_{name}": replace(
-        KINDS[f"any_{name}"], name=f"more_{name}", borrowed=0.4, further=0.67, rooms=400
-    )
-    for name in ("talk", "own", "stress", "hits", "apart")
-}
-"""The same once more with other voices of ours, in rooms of their own.  What a net of 28 hours made
-of sessions that it had learned from told nothing of fresh ones, even of the same voices and rooms:
-their loss was half as much again where somebody speaks, and two to four times as much where nobody
-does."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from benchmarks.hearing.noise_sources import AMBIENCE, FIRST, KITS, MUSIC, NOISES, what, where
 from benchmarks.hearing.places import RATE_HZ, Sound
 from benchmarks.hearing.sources import LETTERS, OWN, PEOPLE, Recorded, read, slot
-from benchmarks.hearing.spoken import FURTHER, VOICES, Voice, speak, texts
+from benchmarks.hearing.spoken import VOICES, speak, texts
 from edge_agent.simulation.sound.acoustics import active_level_dbfs, from_pcm
 
 LEVEL_DBFS = -24.0
@@ -48,9 +49,6 @@ FAR_MINUTES = {"train": 9.0, "tune": 3.0, "report": 7.0}
 
 FAR_MINUTES_SLOW = 1.5
 """By one of festival's voices, which take as long as they speak."""
-
-FURTHER_MINUTES = 6.0
-"""By each of RHVoice's voices."""
 
 NEAR_SENTENCES = {"train": 30, "tune": 12, "report": 0}
 """Of people made by a synthetic voice.  People of the report are recordings, and one voice."""
@@ -125,22 +123,18 @@ def _some(
         yield from _files(row, [path for path in paths if slot(belongs(row, path)) == part])
 
 
-def _read_aloud(part: str, voices: list[Voice], minutes: float) -> Iterator[tuple[str, Sound]]:
+def _far(part: str, audio: Path, more: Path) -> Iterator[tuple[str, Sound]]:
     lines = texts(part)
-    for number, voice in enumerate(voices):
+    for number, voice in enumerate(v for v in VOICES if v.part == part and v.far):
         seconds = 0.0
         # Each voice begins elsewhere in the texts, so that two of them seldom say the same.
         turned = lines[number * 37 % len(lines) :] + lines[: number * 37 % len(lines)]
         for sound in speak(voice, turned):
             yield voice.name, sound
             seconds += len(sound) / RATE_HZ
-            most = FAR_MINUTES_SLOW if voice.engine == "festival" else minutes
+            most = FAR_MINUTES_SLOW if voice.engine == "festival" else FAR_MINUTES[part]
             if seconds > 60 * most:
                 break
-
-
-def _far(part: str, audio: Path, more: Path) -> Iterator[tuple[str, Sound]]:
-    yield from _read_aloud(part, [v for v in VOICES if v.part == part and v.far], FAR_MINUTES[part])
     if part == "report":
         for path in sorted((audio / "far").glob("*.flac")):
             whole = read(path)
@@ -204,7 +198,6 @@ def build(folder: Path, part: str, audio: Path, more: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     kinds = {
         "far": _far(part, audio, more),
-        "further": _read_aloud(part, [v for v in FURTHER if v.part == part], FURTHER_MINUTES),
         "near": _near(part, audio, more),
         "music": _music(part, more),
         "effects": ((n, s[: round(NOISE_CLIP_S * RATE_HZ)]) for n, s in _effects(part, more)),
@@ -238,7 +231,7 @@ def build(folder: Path, part: str, audio: Path, more: Path) -> str:
     return f"{part}: " + "; ".join(told)
 
 
-KINDS = ("far", "further", "near", "music", "effects", "ambience")
+KINDS = ("far", "near", "music", "effects", "ambience")
 
 
 class Library:
@@ -254,7 +247,7 @@ class Library:
             with np.load(folder / f"{part}-{kind}.npz") as stored:
                 self._sounds[kind] = stored["sound"]
                 ends = [int(end) for end in stored["ends"]]
-                self._bounds[kind] = list(zip([0, *ends[:-1]], ends, strict=True))
+                self._bounds[kind] = list(pairwise([0, *ends]))
                 sources: dict[str, list[int]] = {}
                 for number, name in enumerate(stored["names"]):
                     sources.setdefault(str(name).split("/")[0], []).append(number)

@@ -84,9 +84,9 @@ def _generator(part: str, *more: int) -> np.random.Generator:
     return np.random.default_rng([1711, PARTS.index(part), *more])
 
 
-def place_of(part: str, number: int, own: int = 0) -> tuple[int, Place]:
-    """The room of a session; of a kind that has `own` rooms, one of those."""
-    which = ROOMS[part] + number % own if own else number % ROOMS[part]
+def place_of(part: str, number: int) -> tuple[int, Place]:
+    """The room of a session."""
+    which = number % ROOMS[part]
     return which, Place(_generator(part, 1, which))
 
 
@@ -106,8 +106,6 @@ def own_sound(library: Library, kind: Kind, rng: np.random.Generator) -> Sound:
         out[at : at + len(tune)] = tune
     else:
         voices = "near" if kind.borrowed and rng.random() < kind.borrowed else "far"
-        if voices == "far" and kind.further and rng.random() < kind.further:
-            voices = "further"
         sources = library.sources[voices]
         source = str(rng.choice(sorted(sources)))
         most = MOST_CHANGE if kind.borrowed else 0.06
@@ -242,7 +240,7 @@ def scene(library: Library, kind: Kind, number: int) -> Scene:
     part = library.part
     seed = list(kind.name.encode())
     rng = _generator(part, 2, number, *seed)
-    which, place = place_of(part, number, kind.rooms)
+    which, place = place_of(part, number)
     size = round(SESSION_S * RATE_HZ)
     rendered = own_sound(library, kind, rng)
     echo = _echo(rendered, place, kind, rng)

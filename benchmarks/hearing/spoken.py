@@ -1,11 +1,11 @@
 """Who reads aloud for the hearing benchmark, and what: synthetic voices and texts, by part.
 
-`texts` of a part, then `speak` with one of `VOICES` or `FURTHER`.
+`texts` of a part, then `speak` with one of `VOICES`.
 
 Thread: the caller's.  It must never let a voice, a text or a person come into two parts.
 
 Texts come from the documentation that Python carries, voices from whatever of espeak-ng, flite,
-festival, RHVoice and hibari-tts is installed.  What is missing gives nothing.
+festival and hibari-tts is installed.  What is missing gives nothing.
 """
 
 from __future__ import annotations
@@ -68,32 +68,6 @@ VOICES = (
     Voice("festival", "pc_diphone", "report"),
 )
 
-RHVOICES = Path("/usr/share/RHVoice/voices")
-
-FURTHER = (
-    Voice("rhvoice", "Alan", "train"),
-    Voice("rhvoice", "Aleksandr", "train"),
-    Voice("rhvoice", "Anatol", "train"),
-    Voice("rhvoice", "Anna", "train"),
-    Voice("rhvoice", "Azamat", "train"),
-    Voice("rhvoice", "Bdl", "train"),
-    Voice("rhvoice", "Clb", "train"),
-    Voice("rhvoice", "Elena", "train"),
-    Voice("rhvoice", "Irina", "train"),
-    Voice("rhvoice", "Letícia-F123", "train"),
-    Voice("rhvoice", "Natalia", "train"),
-    Voice("rhvoice", "Nazgul", "train"),
-    Voice("rhvoice", "Spomenka", "train"),
-    Voice("festival", "czech_dita", "train"),
-    Voice("festival", "czech_krb", "train"),
-    Voice("festival", "czech_machac", "train"),
-    Voice("festival", "czech_ph", "train"),
-    Voice("festival", "msu_ru_nsh_clunits", "train"),
-    Voice("festival", "upc_ca_ona_hts", "train"),
-)
-"""Our own voices of the kinds of session that came later (`Kind.further`), for training alone.  Of
-RHVoice's those under free licences, and not Slt, who is a voice of the report."""
-
 MODULES = {
     "tune": ("statistics", "difflib", "random", "calendar", "heapq", "shutil", "textwrap"),
     "report": ("turtle", "_pydecimal", "subprocess", "tarfile", "doctest", "string", "fractions"),
@@ -127,12 +101,6 @@ def texts(part: str) -> list[str]:
     return [sentence for sentence in dict.fromkeys(found) if sentence not in learned]
 
 
-def _rhvoices() -> set[str]:
-    """Names of the voices of RHVoice that are installed."""
-    told = [info.read_text(encoding="utf-8") for info in RHVOICES.glob("*/voice.info")]
-    return {line[5:] for text in told for line in text.splitlines() if line.startswith("name=")}
-
-
 def speak(voice: Voice, lines: list[str]) -> Iterator[Sound]:
     """Sentences by a synthetic voice; nothing where the engine is not installed."""
     if voice.engine == "hibari":
@@ -144,16 +112,9 @@ def speak(voice: Voice, lines: list[str]) -> Iterator[Sound]:
         for line in lines:
             yield resample(np.asarray(model(line), np.float32), SAMPLE_RATE, RATE_HZ)
         return
-    program = {
-        "espeak": "espeak-ng",
-        "flite": "flite",
-        "festival": "text2wave",
-        "rhvoice": "RHVoice-test",
-    }[voice.engine]
+    program = {"espeak": "espeak-ng", "flite": "flite", "festival": "text2wave"}[voice.engine]
     if shutil.which(program) is None:
         return
-    if voice.engine == "rhvoice" and voice.name not in _rhvoices():
-        return  # it would speak with another voice and not say so
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.wav"
         for line in lines:
@@ -161,11 +122,9 @@ def speak(voice: Voice, lines: list[str]) -> Iterator[Sound]:
                 order = [program, "-v", voice.name, "-s", "160", "-w", str(out), line]
             elif voice.engine == "flite":
                 order = [program, "-voice", voice.name, "-t", line, "-o", str(out)]
-            elif voice.engine == "rhvoice":
-                order = [program, "-p", voice.name, "-o", str(out)]
             else:
                 order = [program, "-o", str(out), "-eval", f"(voice_{voice.name})"]
-            given = line.encode() if voice.engine in ("festival", "rhvoice") else None
+            given = line.encode() if voice.engine == "festival" else None
             subprocess.run(order, input=given, capture_output=True, check=False)
             if out.is_file():
                 yield read(out)

@@ -62,33 +62,6 @@ def test_no_text_and_no_voice_belongs_to_two_parts() -> None:
         voices = [{(v.engine, v.name) for v in spoken.VOICES if v.part == p} for p in (one, other)]
         assert not voices[0] & voices[1]
     assert all(spoken.texts(part) for part in PARTS)
-    # The same person is in several synthesizers: the name is what tells, not the engine.
-    learned = {v.name.lower() for v in (*spoken.VOICES, *spoken.FURTHER) if v.part == "train"}
-    others = {v.name.lower() for v in (*spoken.VOICES, *spoken.FURTHER) if v.part != "train"}
-    assert {v.part for v in spoken.FURTHER} == {"train"}
-    assert not learned & others
-    assert not any("slt" in name for name in learned)
-
-
-def test_a_voice_that_is_not_installed_is_left_out_and_not_another_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """RHVoice takes its first voice for a name that it does not know, without a word."""
-    program = tmp_path / "bin" / "RHVoice-test"
-    program.parent.mkdir()
-    program.write_text('#!/bin/sh\nprintf x > "$4"\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
-    monkeypatch.setattr(spoken, "RHVOICES", tmp_path / "voices")
-    (tmp_path / "voices" / "alan").mkdir(parents=True)
-    (tmp_path / "voices" / "alan" / "voice.info").write_text("name=Alan\nlanguage=English\n")
-    monkeypatch.setattr(spoken, "read", lambda path: path.read_text())
-
-    def speak(name: str) -> list[Any]:
-        return list(spoken.speak(spoken.Voice("rhvoice", name, "train"), ["One.", "Two."]))
-
-    assert speak("Alan") == ["x", "x"]
-    assert speak("Leticia-F123") == []
 
 
 def test_every_recording_has_a_part_by_its_name_alone() -> None:
@@ -126,10 +99,17 @@ def test_no_room_belongs_to_two_parts() -> None:
     assert not rooms["train"] & rooms["tune"]
     assert not rooms["report"] & (rooms["train"] | rooms["tune"])
     assert len(rooms["report"]) >= 24
-    own = KINDS["more_own"].rooms
-    further = {place_of("train", n, own)[1].rt60_s for n in range(own)}
-    assert len(further) == own
-    assert not any(further & found for found in rooms.values())
+
+
+def test_a_library_without_music_is_one_without_music(folder: Path, tmp_path: Path) -> None:
+    """Whose packages are missing is left out; the other kinds are as they are."""
+    for kind in sounds.KINDS:
+        (tmp_path / f"tune-{kind}.npz").write_bytes((folder / f"tune-{kind}.npz").read_bytes())
+    np.savez(tmp_path / "tune-music.npz", sound=np.zeros(0, np.int16), ends=[], names=[])
+    library = sounds.Library(tmp_path, "tune")
+    assert library.sources["music"] == {}
+    assert len(library.clip("far", 3)) == 5 * RATE_HZ
+    assert len(scene(library, replace(KINDS["mix"], music=1.0), 1).rendered) == FRAMES * 160
 
 
 # --- sessions ---------------------------------------------------------------------------------
@@ -143,25 +123,6 @@ def test_a_recorded_room_leaves_the_rest_of_a_session_as_it_is(folder: Path) -> 
     assert np.array_equal(made.rendered, recorded.rendered)
     assert made.drift_ppm == recorded.drift_ppm
     assert not np.array_equal(made.heard, recorded.heard)
-
-
-def test_further_voices_are_ours_where_a_kind_asks_for_them(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    library = sounds.Library(folder, "train")
-    kind = replace(KINDS["more_own"], music=0.0, borrowed=0.0)
-    asked: list[str] = []
-    clip = library.clip
-
-    def remember(which: str, number: int) -> Any:
-        asked.append(which)
-        return clip(which, number)
-
-    monkeypatch.setattr(library, "clip", remember)
-    for further, voices in ((1.0, {"further"}), (0.0, {"far"})):
-        asked.clear()
-        scene(library, replace(kind, further=further), 3)
-        assert set(asked) - {"effects", "ambience"} == voices
 
 
 def test_the_ordinary_detector_has_heard_the_room_alone_before_a_session(
