@@ -127,7 +127,7 @@ class SpeechNet:
         self._state[:, which] = 0.0
 
     def hear(self, features: Floats) -> Any:
-        """Take the features of the next 20 ms; returns the score."""
+        """Take the features of the next 20 ms; returns the score: a float, or an array of `many`."""
         units, state = self._units, self._state
         inner = features @ self._dense
         inner += self._dense_bias
@@ -153,7 +153,7 @@ class SpeechNet:
             score = np.add.reduce(state @ self._out, axis=0)[:, 0] + self._out_bias
             voiced = features[:, VOICING] > CLEAR_VOICING
             return score + CLEAR_BONUS * (voiced & (features[:, EXCESS] @ _MEAN > CLEAR_DB))
-        # In a room there is one, and a fifth of all that would be for arrays of one number.
+        # In a room there is one, and a seventh of all that would be for arrays of one number.
         score = float(state.reshape(-1) @ self._out.reshape(-1)) + self._out_bias
         if features.item(VOICING) > CLEAR_VOICING and features[EXCESS] @ _MEAN > CLEAR_DB:
             score += CLEAR_BONUS
