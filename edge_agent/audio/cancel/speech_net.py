@@ -127,7 +127,7 @@ class SpeechNet:
         self._state[:, which] = 0.0
 
     def hear(self, features: Floats) -> Any:
-        """Take the features of the next 20 ms; returns the score: a float, or an array of `many`."""
+        """Take the features of the next 20 ms; returns the score, or that of each of `many`."""
         units, state = self._units, self._state
         inner = features @ self._dense
         inner += self._dense_bias
